@@ -1,0 +1,44 @@
+# Everything runs from here, in an environment of the project's own (.venv). CI runs the same targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := $(BIN)/python
+
+.PHONY: demo test check claims soak lab format clean
+
+# The stamp is newer than pyproject.toml when everything it asks for is installed.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("privsdk needs CPython 3.11 to 3.13; say which with PYTHON=python3.11" if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed           ## a joint analysis of real flights by four parties
+	$(RUN) -m privsdk demo
+
+test: $(VENV)/installed           ## the whole test suite, notebooks included
+	$(RUN) -m pytest
+	$(RUN) -m pytest --nbmake --nbmake-timeout=300 notebooks -W ignore::DeprecationWarning
+
+check: $(VENV)/installed          ## style, types, structure, documents
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+claims: $(VENV)/installed         ## one line for each promise: claim, cases tried, passed
+	$(RUN) -m pytest -m claim --claims
+
+soak: $(VENV)/installed           ## the same promises with the long counts
+	PRIVSDK_SOAK=1 $(RUN) -m pytest -m claim --claims
+
+lab: $(VENV)/installed            ## JupyterLab with the tutorials
+	$(BIN)/jupyter lab notebooks
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

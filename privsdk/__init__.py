@@ -1,0 +1,34 @@
+"""privsdk: joint questions over tables that their owners do not share, from a notebook.
+
+Open a federation with `embedded` or `connect`, call verbs of `psi`, `he`, `fl` and `dp` on its tables, look at the plan
+they return, release it.
+"""
+
+from . import dp, errors, fl, he, psi
+from .errors import PrivsdkError
+from .federation import Federation
+from .opening import connect, embedded
+from .privacy import Budget, Disclosure, Grant, Policy
+from .results import Plan, Preview, Result, Run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Budget",
+    "Disclosure",
+    "Federation",
+    "Grant",
+    "Plan",
+    "Policy",
+    "Preview",
+    "PrivsdkError",
+    "Result",
+    "Run",
+    "connect",
+    "dp",
+    "embedded",
+    "errors",
+    "fl",
+    "he",
+    "psi",
+]

@@ -1,0 +1,74 @@
+"""The command line: `python -m privsdk serve | certificates | audit | demo | failpoints`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .errors import PrivsdkError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m privsdk", description="Privacy computing between organisations.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    serve = commands.add_parser("serve", help="serve one party")
+    serve.add_argument("config", type=Path, help="the party's party.toml")
+
+    certificates = commands.add_parser("certificates", help="make certificates for a federation")
+    certificates.add_argument("folder", type=Path)
+    certificates.add_argument("names", nargs="+", help="parties and analysts")
+
+    audit = commands.add_parser("audit", help="check a party's audit chain")
+    audit_commands = audit.add_subparsers(dest="audit_command", required=True)
+    verify = audit_commands.add_parser("verify", help="check every row of a ledger file, its party running or not")
+    verify.add_argument("ledger", type=Path)
+
+    demo = commands.add_parser("demo", help="a joint analysis of real flights by four parties in this process")
+    demo.add_argument("--store", type=Path, help="keep the parties' ledgers in this folder")
+
+    commands.add_parser("failpoints", help="list where a crash test may kill the process")
+
+    chosen = parser.parse_args(arguments)
+    try:
+        return _run(chosen)
+    except PrivsdkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    match chosen.command:
+        case "serve":
+            from .serving import serve
+
+            serve(chosen.config)
+        case "certificates":
+            from .party.sessions import reject_names
+            from .transport.certificates import make_certificates
+
+            reject_names(tuple(chosen.names))
+            for file in make_certificates(chosen.folder, chosen.names):
+                print(file)
+        case "audit":
+            from .party.books import verify_ledger
+
+            verdict = verify_ledger(chosen.ledger)
+            if verdict.first_bad >= 0:
+                print(f"{chosen.ledger}: {verdict.reason}; the {verdict.rows} rows before it are sound")
+                return 1
+            print(f"{chosen.ledger}: {verdict.rows} rows, chain and signatures sound")
+        case "failpoints":
+            from .failpoints import FailPoint
+
+            print("\n".join(FailPoint))
+        case "demo":
+            from .demo import demo
+
+            demo(chosen.store)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

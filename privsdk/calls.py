@@ -1,0 +1,187 @@
+"""What a notebook asks of a party and what it answers: the control messages, beside the protocols' own.
+
+A party's side of a link is an `Endpoint`; the notebook's side is a `Link`. Both live in `transport` and `party`, which
+do not know each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+import pyarrow as pa
+
+from .errors import PrivsdkError, ProtocolViolation
+from .messages import Abort, Binding, Frame, Message, decode, encode
+from .operations import Request
+from .privacy import Balance, Policy
+from .protocol import Channel
+
+
+class Describe(msgspec.Struct, frozen=True, kw_only=True, tag="describe"):
+    """Who are you, what tables do you have, what do you allow, what is left?"""
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True, tag="quote"):
+    """Would you allow this request now? Reserves and charges nothing."""
+
+    request: Request
+
+
+class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
+    """Decide on this request and reserve its price."""
+
+    request: Request
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
+    """Run what was prepared; every party's nonce makes the session's id. Answers when the run has ended."""
+
+    run_id: str
+    nonces: dict[str, str]
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, tag="release"):
+    """Give a reservation back that will not be started."""
+
+    run_id: str
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
+    """Stop a run."""
+
+    run_id: str
+
+
+class VerifyAudit(msgspec.Struct, frozen=True, kw_only=True, tag="verify-audit"):
+    """Check your audit chain from its first row to its head."""
+
+
+Call = Describe | Quote | Prepare | Start | Release | Cancel | VerifyAudit
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    type: str
+    permits: tuple[str, ...]  # disclosures that some grant allows this caller
+
+
+class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    dataset: str
+    columns: tuple[Column, ...]
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a party's audit chain, signed: its number of rows and the hash over all of them."""
+
+    rows: int
+    hash: str
+    signature: str
+    public_key: str
+
+
+class Description(Message, frozen=True, kw_only=True, tag="description"):
+    party: str
+    tables: tuple[TableInfo, ...]
+    operations: tuple[str, ...]
+    policy: Policy
+    balances: tuple[Balance, ...]
+    running: int
+    ledger: str
+    head: Head
+
+
+class Quoted(Message, frozen=True, kw_only=True, tag="quoted"):
+    """The balances of the datasets a request touches, now and after it."""
+
+    now: tuple[Balance, ...]
+    after: tuple[Balance, ...]
+
+
+class Prepared(Message, frozen=True, kw_only=True, tag="prepared"):
+    nonce: str
+    digest: str
+
+
+class Finished(Message, frozen=True, kw_only=True, tag="finished"):
+    """A party's answer: JSON facts and at most one table, with its receipt."""
+
+    value: dict[str, Any]
+    table: pa.Table | None = None
+    alignment: str = ""
+    receipt: Head | None = None  # absent only in the copy that the ledger keeps
+
+
+class Done(Message, frozen=True, kw_only=True, tag="done"):
+    pass
+
+
+class AuditReport(Message, frozen=True, kw_only=True, tag="audit-report"):
+    """Outcome of a verification: rows checked, and the first row that fails (-1: none)."""
+
+    rows: int
+    first_bad: int
+    reason: str
+    head: Head
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """The opening of a stream between two parties: the run it belongs to."""
+
+    run_id: str
+    session: str
+
+
+class Endpoint(Protocol):
+    """A party as a link sees it."""
+
+    def handle(self, caller: str, call: Call) -> Message:
+        """Answer a call; `caller` is who the link says it is. Raises PrivsdkError."""
+
+    def accept(self, caller: str, hello: Hello, channel: Channel) -> None:
+        """Take a stream that another party opened. Raises PrivsdkError where no run awaits it."""
+
+
+class Link(Protocol):
+    """The notebook's way to all parties."""
+
+    def parties(self) -> tuple[str, ...]: ...
+
+    def call(self, party: str, call: Call, kind: type[R]) -> R:
+        """Ask one party; returns its reply or raises the error it answered with."""
+
+    def close(self) -> None: ...
+
+
+R = TypeVar("R", bound=Message)
+
+_CALLS = msgspec.json.Decoder(Call)
+
+
+def encode_call(call: Call) -> bytes:
+    return msgspec.json.encode(call)
+
+
+def decode_call(data: bytes) -> Call:
+    try:
+        call: Call = _CALLS.decode(data)
+    except msgspec.DecodeError as error:
+        raise ProtocolViolation(f"not a call that this privsdk knows: {error}") from None
+    return call
+
+
+def encode_reply(party: str, reply: Message | PrivsdkError) -> Iterator[Frame]:
+    if isinstance(reply, PrivsdkError):
+        reply = Abort(code=reply.code, error=reply.at(party=party).to_record())
+    return encode(reply, _binding(party), 0)
+
+
+def decode_reply(party: str, kind: type[R], next_frame: Callable[[], Frame]) -> R:
+    """The reply of this kind; raises the error that the party answered with."""
+    return decode(kind, _binding(party), 0, next_frame)
+
+
+def _binding(party: str) -> Binding:
+    return Binding(session="call", request="", sender=party)

@@ -1,0 +1,91 @@
+"""How objects show themselves, as text and as HTML, from one description; no widget needed.
+
+An object gives a `Card`; this module draws it. Cards hold facts about parties, prices and results of the caller's
+own, never rows.
+"""
+
+from __future__ import annotations
+
+import html
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A small table: a header and rows of text."""
+
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What is shown of an object: a title, labelled facts, and tables under captions."""
+
+    title: str
+    facts: Sequence[tuple[str, str]] = ()
+    grids: Sequence[tuple[str, Grid]] = ()
+
+
+class Displayed(ABC):
+    """Mixin: shows `_card()` as repr and as HTML in notebooks."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _card(self) -> Card: ...
+
+    def __repr__(self) -> str:
+        return to_text(self._card())
+
+    def _repr_html_(self) -> str:
+        return to_html(self._card())
+
+
+def to_text(card: Card) -> str:
+    width = max((len(label) for label, _ in card.facts), default=0)
+    lines = [card.title]
+    for label, text in card.facts:
+        first, *rest = text.split("\n")
+        lines.append(f"  {label:<{width}}  {first}")
+        lines += [f"  {'':<{width}}  {line}" for line in rest]
+    for caption, grid in card.grids:
+        lines.append(f"  {caption}")
+        widths = [max(len(row[i]) for row in (grid.header, *grid.rows)) for i in range(len(grid.header))]
+        for row in (grid.header, *grid.rows):
+            lines.append("    " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip())
+    return "\n".join(lines)
+
+
+# Only JupyterLab's own theme variables with fallbacks that inherit: readable in light, dark and plain pages.
+_BOX = (
+    "border:1px solid var(--jp-border-color1,#8888);border-radius:6px;padding:10px 14px;margin:4px 0;"
+    "display:inline-block;max-width:100%;overflow-x:auto;color:inherit;font-size:13px;line-height:1.5"
+)
+_CELL = "text-align:left;vertical-align:top;padding:1px 14px 1px 0;white-space:pre-line;background:none;color:inherit"
+
+
+def to_html(card: Card) -> str:
+    esc = html.escape
+    out = [f'<div class="privsdk-card" style="{_BOX}"><div style="font-weight:600">{esc(card.title)}</div>']
+    if card.facts:
+        out.append('<table style="border:none;margin:4px 0 0 0">')
+        out += [
+            f'<tr style="background:none"><th scope="row" style="{_CELL};opacity:.75;font-weight:500">{esc(label)}'
+            f'</th><td style="{_CELL}">{esc(text)}</td></tr>'
+            for label, text in card.facts
+        ]
+        out.append("</table>")
+    for caption, grid in card.grids:
+        out.append(f'<div style="margin-top:8px;opacity:.75;font-weight:500">{esc(caption)}</div>')
+        out.append('<table style="border:none;margin:2px 0 0 0"><thead><tr>')
+        out += [f'<th scope="col" style="{_CELL};font-weight:600">{esc(cell)}</th>' for cell in grid.header]
+        out.append("</tr></thead><tbody>")
+        for row in grid.rows:
+            cells = "".join(f'<td style="{_CELL}">{esc(cell)}</td>' for cell in row)
+            out.append(f'<tr style="background:none">{cells}</tr>')
+        out.append("</tbody></table>")
+    out.append("</div>")
+    return "".join(out)

@@ -1,0 +1,42 @@
+"""Named places where a crash test may kill the process; in normal use each is one dictionary look-up.
+
+`PRIVSDK_FAILPOINT=name` makes the process end itself, as by `kill -9`, when it reaches that point.
+`python -m privsdk failpoints` lists them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from enum import StrEnum
+
+
+class FailPoint(StrEnum):
+    RESERVE_BEFORE = "ledger.reserve.before"
+    RESERVE_INSIDE = "ledger.reserve.inside"
+    RESERVE_AFTER = "ledger.reserve.after"
+    RELEASE_BEFORE = "ledger.release.before"
+    RELEASE_INSIDE = "ledger.release.inside"
+    RELEASE_AFTER = "ledger.release.after"
+    START_BEFORE = "ledger.start.before"
+    START_INSIDE = "ledger.start.inside"
+    START_AFTER = "ledger.start.after"
+    FINISH_BEFORE = "ledger.finish.before"
+    FINISH_INSIDE = "ledger.finish.inside"
+    FINISH_AFTER = "ledger.finish.after"
+    NOTE_BEFORE = "ledger.note.before"
+    NOTE_INSIDE = "ledger.note.inside"
+    NOTE_AFTER = "ledger.note.after"
+    SEND_BEFORE = "wire.send.before"
+    SEND_AFTER = "wire.send.after"
+    ANSWER_BEFORE = "wire.answer.before"
+    ANSWER_AFTER = "wire.answer.after"
+
+
+def reach(point: FailPoint) -> None:
+    """Mark that execution is at `point`; ends the process if a crash test asked for it."""
+    if os.environ.get("PRIVSDK_FAILPOINT") == point.value:
+        # SIGKILL cannot be caught or cleaned up after; Windows has none, and its exit without handlers comes closest.
+        if hasattr(signal, "SIGKILL"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(137)

@@ -1,0 +1,164 @@
+"""Federations: parties embedded in this process or reached over the network, behind the same handles.
+
+Sends one canonical request to every party in it, starts the run when all have reserved, gathers the answers. Never
+relays protocol messages: parties talk to each other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from . import calls
+from .displays import Card, Grid
+from .errors import (
+    Cancelled,
+    PeerError,
+    PrivsdkError,
+    ProtocolViolation,
+    Refused,
+    UnknownName,
+)
+from .handles import Handle, Party, Tables
+from .operations import Request
+from .privacy import Balance
+
+
+class Federation(Handle):
+    """An open federation: index it with a party's name; `tables(name)` gives that table of every party that has one."""
+
+    def __init__(self, link: calls.Link, *, caller: str, purpose: str, close: Callable[[], None]) -> None:
+        self.caller = caller
+        self.purpose = purpose
+        self._link = link
+        self._close = close
+        self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="privsdk-call")
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Names of all parties, in the order in which they were given."""
+        return self._link.parties()
+
+    def __getitem__(self, party: str) -> Party:
+        if party not in self.parties:
+            raise UnknownName.among("party", party, self.parties, where="in this federation")
+        return Party(self, self._link.call(party, calls.Describe(), calls.Description))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.parties)
+
+    def tables(self, name: str) -> Tables:
+        """The table of this name at every party that has one."""
+        parties = [Party(self, d) for d in self._describe().values()]
+        found = [party[name] for party in parties if name in party.tables]
+        if not found:
+            known = {table for party in parties for table in party.tables}
+            raise UnknownName.among("table", name, known, where="at any party")
+        return Tables(tuple(found))
+
+    def budgets(self) -> dict[str, tuple[Balance, ...]]:
+        """Each party's datasets: their caps and what is spent, as the party's ledger says."""
+        return {party: d.balances for party, d in self._describe().items()}
+
+    def verify_audit(self) -> dict[str, calls.AuditReport]:
+        """Have every party check its audit chain from the first row to the head."""
+        return self._ask(self.parties, calls.VerifyAudit(), calls.AuditReport)
+
+    def close(self) -> None:
+        """Close the link; embedded parties close their ledgers. Handles of this federation stop working."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._link.close()
+        self._close()
+
+    def __enter__(self) -> Federation:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # What plans need: see results.Runner
+
+    def quote(self, request: Request) -> dict[str, calls.Quoted | Refused]:
+        quotes: dict[str, calls.Quoted | Refused] = {}
+        asked = {p: self._submit(p, calls.Quote(request=request), calls.Quoted) for p in request.parties}
+        for party, future in asked.items():
+            try:
+                quotes[party] = future.result()
+            except Refused as refusal:
+                quotes[party] = refusal
+        return quotes
+
+    def execute(self, request: Request, cancelled: threading.Event) -> dict[str, calls.Finished]:
+        prepared = self._prepare(request)
+        nonces = {party: reply.nonce for party, reply in prepared.items()}
+        start = calls.Start(run_id=request.run_id, nonces=nonces)
+        running = {party: self._submit(party, start, calls.Finished) for party in request.parties}
+        stopping = False
+        pending = set(running.values())
+        while pending:
+            done, pending = wait(pending, timeout=0.05, return_when=FIRST_COMPLETED)
+            failed = any(future.exception() is not None for future in done)
+            if not stopping and pending and (failed or cancelled.is_set()):
+                stopping = True
+                self._ask(request.parties, calls.Cancel(run_id=request.run_id), calls.Done, quietly=True)
+        errors = [e for future in running.values() if (e := future.exception()) is not None]
+        if errors:
+            if cancelled.is_set() and all(isinstance(e, Cancelled | PeerError) for e in errors):
+                raise Cancelled("the run was cancelled", hint="what was charged stays charged", run_id=request.run_id)
+            raise _root_cause(errors)
+        return {party: future.result() for party, future in running.items()}
+
+    def _prepare(self, request: Request) -> dict[str, calls.Prepared]:
+        """Have every party decide and reserve; if one does not, the others get their reservations back."""
+        asked = {p: self._submit(p, calls.Prepare(request=request), calls.Prepared) for p in request.parties}
+        wait(asked.values())
+        errors = [e for future in asked.values() if (e := future.exception()) is not None]
+        replies = {party: future.result() for party, future in asked.items() if future.exception() is None}
+        if not errors:
+            digest = request.digest()
+            errors = [
+                ProtocolViolation(f"{party} approved another request than the one it was sent")
+                for party, reply in replies.items()
+                if reply.digest != digest
+            ]
+        if errors:
+            self._ask(tuple(replies), calls.Release(run_id=request.run_id), calls.Done, quietly=True)
+            raise _root_cause(errors)
+        return replies
+
+    def _describe(self) -> dict[str, calls.Description]:
+        return self._ask(self.parties, calls.Describe(), calls.Description)
+
+    def _ask(
+        self, parties: Iterable[str], call: calls.Call, kind: type[calls.R], *, quietly: bool = False
+    ) -> dict[str, calls.R]:
+        """Ask all at once. `quietly` leaves out parties that cannot be reached, who then need no telling."""
+        asked = {party: self._submit(party, call, kind) for party in parties}
+        wait(asked.values())
+        return {p: f.result() for p, f in asked.items() if not (quietly and isinstance(f.exception(), PrivsdkError))}
+
+    def _submit(self, party: str, call: calls.Call, kind: type[calls.R]) -> Future[calls.R]:
+        return self._pool.submit(self._link.call, party, call, kind)
+
+    def _card(self) -> Card:
+        described = self._describe()
+        rows = [
+            (name, ", ".join(info.name for info in d.tables) or "(holds keys)", "\n".join(map(str, d.balances)) or "-")
+            for name, d in described.items()
+        ]
+        facts = [("you are", f"{self.caller}, for {self.purpose}")]
+        return Card(
+            title=f"federation of {len(described)} parties",
+            facts=facts,
+            grids=(("parties", Grid(header=("party", "tables", "budget"), rows=rows)),),
+        )
+
+
+def _root_cause(errors: list[BaseException]) -> BaseException:
+    """The error that made the others: a peer's failure or a cancelled run mostly follows from something else."""
+
+    def rank(error: BaseException) -> int:
+        return 2 if isinstance(error, Cancelled) else 1 if isinstance(error, PeerError) else 0
+
+    return min(errors, key=rank)

@@ -1,0 +1,150 @@
+"""Handles: names of parties, tables and joint tables that a notebook can hold. They never hold rows."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from .calls import Description, TableInfo
+from .displays import Card, Displayed, Grid
+from .errors import InvalidArgument, UnknownName
+from .operations import Operand, Request
+from .results import Runner
+
+
+class Handle(Displayed):
+    """A name for something at a party. Handles are bound to their federation and cannot be pickled."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} handle belongs to its open federation and cannot be pickled; "
+            "open the federation where you need it"
+        )
+
+
+class Table(Handle):
+    """One table at one party: its columns and what its owner permits, never its rows."""
+
+    def __init__(self, runner: Runner, party: str, info: TableInfo) -> None:
+        self.party = party
+        self.name = info.name
+        self.columns: dict[str, str] = {column.name: column.type for column in info.columns}
+        self._info = info
+        self._runner = runner
+
+    def operand(self, *columns: str) -> Operand:
+        """These columns as an operand; an unknown one is an error that lists what exists."""
+        for column in columns:
+            self.type_of(column)
+        return Operand(table=self.name, columns=columns)
+
+    def type_of(self, column: str) -> str:
+        """The Arrow type of a column, as text."""
+        if column not in self.columns:
+            raise UnknownName.among("column", column, self.columns, where=f"in {self.party}/{self.name}")
+        return self.columns[column]
+
+    def _card(self) -> Card:
+        rows = [(c.name, c.type, ", ".join(c.permits) or "nothing") for c in self._info.columns]
+        grid = Grid(header=("column", "type", "permitted to you"), rows=rows)
+        return Card(title=f"{self.party}/{self.name} (dataset {self._info.dataset})", grids=(("columns", grid),))
+
+
+class Tables(Handle):
+    """Tables of several parties that hold the same columns for different rows."""
+
+    def __init__(self, tables: tuple[Table, ...]) -> None:
+        if not tables:
+            raise InvalidArgument("no tables were given", hint='use fed.tables("name") or a list of tables')
+        parties = [table.party for table in tables]
+        if len(set(parties)) != len(parties):
+            raise InvalidArgument(f"two tables of one party: {', '.join(parties)}", hint="give one table a party")
+        self._tables = tables
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def _card(self) -> Card:
+        common = [c for c in self._tables[0].columns if all(c in t.columns for t in self._tables)]
+        facts = [
+            ("tables", ", ".join(f"{t.party}/{t.name}" for t in self._tables)),
+            ("columns", ", ".join(common) or "none in common"),
+        ]
+        return Card(title=f"{len(self._tables)} tables, one a party", facts=facts)
+
+
+class Party(Handle):
+    """One party of a federation; index it with a table's name."""
+
+    def __init__(self, runner: Runner, description: Description) -> None:
+        self.name = description.party
+        self._runner = runner
+        self._description = description
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        return {info.name: Table(self._runner, self.name, info) for info in self._description.tables}
+
+    def __getitem__(self, table: str) -> Table:
+        tables = self.tables
+        if table not in tables:
+            raise UnknownName.among("table", table, tables, where=f"at {self.name}")
+        return tables[table]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.tables)
+
+    def _card(self) -> Card:
+        d = self._description
+        facts = [
+            ("tables", ", ".join(info.name for info in d.tables) or "none; it can hold keys for others"),
+            ("operations", ", ".join(d.operations) or "none"),
+            ("min_parties", f"{d.policy.min_parties} contributors beside those who see a sum"),
+            ("ledger", d.ledger),
+            *(("budget", str(balance)) for balance in d.balances),
+        ]
+        return Card(title=f"party {self.name}", facts=facts)
+
+
+def as_tables(tables: Tables | Table | list[Table] | tuple[Table, ...]) -> Tables:
+    if isinstance(tables, Tables):
+        return tables
+    if isinstance(tables, Table):
+        return Tables((tables,))
+    if isinstance(tables, list | tuple) and all(isinstance(table, Table) for table in tables):
+        return Tables(tuple(tables))
+    raise InvalidArgument(
+        f"tables were expected, not a {type(tables).__name__}", hint='use fed.tables("name") or fed["party"]["name"]'
+    )
+
+
+def runner_of(*tables: Table) -> Runner:
+    """The federation behind these tables; tables of two federations cannot be combined."""
+    runner = tables[0]._runner
+    if any(table._runner is not runner for table in tables):
+        raise InvalidArgument("the tables belong to different federations", hint="open one federation with all parties")
+    return runner
+
+
+def new_request(
+    runner: Runner,
+    operation: str,
+    *,
+    parties: tuple[str, ...],
+    operands: Mapping[str, Operand],
+    parameters: Mapping[str, Any],
+) -> Request:
+    """A request in the caller's name, under a fresh run id."""
+    return Request(
+        run_id=secrets.token_hex(8),
+        operation=operation,
+        caller=runner.caller,
+        purpose=runner.purpose,
+        parties=parties,
+        operands=dict(operands),
+        parameters=dict(parameters),
+    )

@@ -1,0 +1,185 @@
+"""Opening a federation: parties embedded in this process, or reached over the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from . import calls
+from .displays import Card, Displayed
+from .errors import InvalidArgument
+from .federation import Federation
+from .party.books import Books
+from .party.config import read_federation
+from .party.gate import Gate
+from .party.sessions import reject_names
+from .party.store import Store
+from .privacy import ANY, Budget, Disclosure, Grant, Policy
+from .transport.certificates import Identity
+from .transport.local import LocalNetwork
+
+T = TypeVar("T")
+
+WORKSHOP_POLICY = Policy(
+    operations=(ANY,),
+    grants=(Grant(table=ANY, column=ANY, permit=tuple(Disclosure), min_count=10, max_epsilon=1.0),),
+    min_parties=2,
+)
+WORKSHOP_BUDGET = Budget(epsilon=3.0, delta=1e-6, exact=200)
+
+
+class _PolicyCard(Displayed):
+    def __init__(self, policy: Policy, budget: Budget, store: str) -> None:
+        self._policy, self._budget, self._store = policy, budget, store
+
+    def _card(self) -> Card:
+        facts = []
+        for grant in self._policy.grants:
+            table = "any table" if grant.table == ANY else grant.table
+            column = "any column" if grant.column == ANY else grant.column
+            uses = ", ".join(d.value for d in grant.permit)
+            facts.append(
+                (
+                    f"{table}, {column}",
+                    f"{uses}\nexact aggregates over at least {grant.min_count}; "
+                    f"DP releases up to epsilon {grant.max_epsilon:g}",
+                )
+            )
+        facts += [
+            ("never", "rows, minima and maxima, or anything else"),
+            ("joint results", f"at least {self._policy.min_parties} contributors beside anyone who sees them"),
+            (
+                "budget",
+                f"epsilon {self._budget.epsilon:g} at delta {self._budget.delta:g} and "
+                f"{self._budget.exact} exact disclosures for each dataset",
+            ),
+            ("ledger", self._store),
+        ]
+        return Card(
+            title="workshop policy of every embedded party (give policy= and budget= for your own)", facts=facts
+        )
+
+
+def embedded(
+    parties: Mapping[str, Any] | None = None,
+    /,
+    *,
+    table: str = "table",
+    store: str | Path | None = ".privsdk",
+    policy: Policy | Mapping[str, Policy] | None = None,
+    budget: Budget | Mapping[str, Budget] | None = None,
+    caller: str = "analyst",
+    purpose: str = "workshop",
+    quiet: bool = False,
+    **more: Any,
+) -> Federation:
+    """Open a federation whose parties live in this process, for learning and prototyping.
+
+    Parameters
+    ----------
+    parties, **more : mapping of party to tables
+        For each party a table, or a mapping of table names to tables; an empty mapping makes a party that only helps,
+        such as by holding keys. Give the mapping where a party's name is no Python identifier or one of the options
+        below. A table is an Arrow table, a pandas or polars frame, a DuckDB relation, or the path of a Parquet or CSV
+        file.
+    table : str
+        Name of tables that are given without one.
+    store : path or None
+        Folder of the parties' ledgers and signing keys. Budgets last: opening it again continues them. None keeps them
+        in memory.
+    policy, budget : optional
+        One for all parties, or one for each by name. Default: a workshop policy, which is printed. A budget holds for
+        each dataset.
+    caller, purpose : str
+        In whose name, and for which purpose, requests are made.
+    quiet : bool
+        Print nothing.
+
+    Notes
+    -----
+    Embedded parties share your process: here the gate guards against mistakes, not against a hostile user, and
+    receipts prove nothing against the laptop's owner.
+    """
+    given = {**(parties or {}), **more}
+    if not given:
+        raise InvalidArgument("a federation needs parties", hint="ps.embedded(north=table, south=table)")
+    reject_names(tuple(given))
+    folder = None if store is None else Path(store)
+    network = LocalNetwork(caller)
+    gates = []
+    for name, tables in given.items():
+        sources = tables if isinstance(tables, Mapping) else {table: tables}
+
+        def dial(peer: str, hello: calls.Hello, name: str = name) -> Any:
+            return network.dial(name, peer, hello)
+
+        tables_of = Store(name, sources)
+        books = Books(
+            name,
+            None if folder is None else folder / f"{name}.sqlite",
+            budgets={ANY: _for(budget, name, WORKSHOP_BUDGET)},
+            datasets={table: table for table in tables_of.names()},
+        )
+        gate = Gate(name, store=tables_of, policy=_for(policy, name, WORKSHOP_POLICY), books=books, dial=dial)
+        gates.append(gate)
+        network.add(name, gate)
+    if not quiet:
+        where = (
+            "in memory only: budgets are forgotten at the end"
+            if folder is None
+            else f"{folder.resolve()}, kept between sessions"
+        )
+        if policy is None:
+            print(_PolicyCard(WORKSHOP_POLICY, _for(budget, "", WORKSHOP_BUDGET), where))
+        else:
+            print(f"ledgers: {where}")
+
+    def close() -> None:
+        for gate in gates:
+            gate.close()
+
+    return Federation(network, caller=caller, purpose=purpose, close=close)
+
+
+def connect(path: str | Path) -> Federation:
+    """Open a federation of parties on their own machines, from a federation.toml.
+
+    The file names every party's address, and the certificate in whose name you ask::
+
+        [parties]
+        north = "grpc+tls://north.example.org:4711"
+
+        [analyst]
+        purpose = "research"
+        authority = "ca.pem"
+        certificate = "analyst.pem"
+        key = "analyst.key"
+
+    Raises
+    ------
+    InvalidArgument
+        The file or a certificate cannot be read.
+    """
+    from .transport.flight import Network
+
+    file = Path(path)
+    config = read_federation(file)
+    if config.analyst is None:
+        raise InvalidArgument(f"{file} has no [analyst]", hint="name your purpose and certificate files there")
+    folder, analyst = file.parent, config.analyst
+    identity = Identity.read(
+        authority=folder / analyst.authority, certificate=folder / analyst.certificate, key=folder / analyst.key
+    )
+    network = Network(identity, lambda: config.parties)
+    return Federation(network, caller=identity.name(), purpose=analyst.purpose, close=lambda: None)
+
+
+def _for(given: T | Mapping[str, T] | None, party: str, default: T) -> T:
+    if given is None:
+        return default
+    if isinstance(given, Mapping):
+        if party not in given:
+            return default
+        return given[party]
+    return given

@@ -1,0 +1,164 @@
+"""Requests and the operations that answer them: one canonical request, one declaration for each operation.
+
+An operation declares, from the request alone, which disclosures it needs, what it costs, what everyone learns and which
+role each party plays. The same declaration is shown before the run, enforced by the gate and checked by the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .errors import InvalidArgument, UnknownName
+from .privacy import Debit, Learns, Need
+from .protocol import Entropy, Role
+
+VERSION = 1
+
+
+class Operand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a party brings: columns of one of its tables, or of the rows it matched in a join."""
+
+    table: str
+    columns: tuple[str, ...]
+    alignment: str = ""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One question, sent in the same canonical form to every party named in it.
+
+    Parameters
+    ----------
+    run_id : str
+        Chosen by the caller; a request repeated under it returns the stored answer and is not charged again.
+    parties : tuple of str
+        Everyone who takes part, in dialling order: of any two, the earlier opens the stream to the later.
+    operands : mapping of party to Operand
+        Parties that bring data; the others only help.
+    parameters : mapping
+        The operation's own parameters, public to all.
+    """
+
+    version: int = VERSION
+    run_id: str
+    operation: str
+    caller: str
+    purpose: str
+    parties: tuple[str, ...]
+    operands: dict[str, Operand]
+    parameters: dict[str, Any]
+
+    def canonical(self) -> bytes:
+        return msgspec.json.encode(self, order="sorted")
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.canonical()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """The rows of one party that take part in a join, by joint key.
+
+    Attributes
+    ----------
+    rows : int64 array of shape (n,)
+        Indices into the party's table, grouped by key.
+    keys : int64 array of shape (n,)
+        For each of them the joint key, numbered as at the partner.
+    """
+
+    rows: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleInput:
+    """All that a role gets: its party's share of the request, the columns it may see, and entropy."""
+
+    request: Request
+    party: str
+    session: bytes  # hash over the request and every party's nonce: fresh in each run, the same at all parties
+    table: pa.Table
+    keys: npt.NDArray[np.int64] | None  # joint key of each row, where the operand is a joint table
+    min_count: int
+    entropy: Entropy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a role returns: the answer that leaves the party for the caller, and what the party keeps."""
+
+    value: dict[str, Any] = field(default_factory=dict)
+    table: pa.Table | None = None
+    keep: Alignment | None = None
+
+
+P = TypeVar("P", bound=msgspec.Struct)
+
+
+def nobody(request: Request, parameters: Any) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Generic[P]):
+    """The declaration of an operation; every callable sees the request and its parsed parameters, never data.
+
+    Attributes
+    ----------
+    check : raises InvalidArgument where the request's shape does not fit (a party re-checks what a caller sends)
+    needs, price : by party, the disclosures it must permit and the debits of its datasets
+    learns : what each party, the caller and an onlooker learn
+    contributors, recipients : for pooled sums, whose values enter and who sees the result
+    role : the generator that a party runs
+    """
+
+    name: str
+    parameters: type[P]
+    check: Callable[[Request, P], None]
+    needs: Callable[[Request, P], Mapping[str, tuple[Need, ...]]]
+    price: Callable[[Request, P], Mapping[str, tuple[Debit, ...]]]
+    learns: Callable[[Request, P], tuple[Learns, ...]]
+    role: Callable[[RoleInput, P], Role[Outcome]]
+    contributors: Callable[[Request, P], tuple[str, ...]] = nobody
+    recipients: Callable[[Request, P], tuple[str, ...]] = nobody
+
+    def parse(self, request: Request) -> P:
+        """The request's parameters as their type, everything checked that can be without data."""
+        try:
+            parameters = msgspec.convert(request.parameters, type=self.parameters)
+        except msgspec.ValidationError as error:
+            raise InvalidArgument(f"{self.name}: {error}") from None
+        if len(set(request.parties)) != len(request.parties):
+            raise InvalidArgument(f"{self.name} names a party twice: {', '.join(request.parties)}")
+        if strangers := set(request.operands) - set(request.parties):
+            raise InvalidArgument(f"{self.name} has operands of parties not in it: {', '.join(sorted(strangers))}")
+        self.check(request, parameters)
+        return parameters
+
+
+_OPERATIONS: dict[str, Operation[Any]] = {}
+
+
+def register(operation: Operation[P]) -> Operation[P]:
+    if operation.name in _OPERATIONS:
+        raise ValueError(f"operation {operation.name!r} is registered twice")
+    _OPERATIONS[operation.name] = operation
+    return operation
+
+
+def operation_named(name: str) -> Operation[Any]:
+    if name not in _OPERATIONS:
+        raise UnknownName.among("operation", name, _OPERATIONS)
+    return _OPERATIONS[name]
+
+
+def operation_names() -> tuple[str, ...]:
+    return tuple(sorted(_OPERATIONS))

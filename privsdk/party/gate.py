@@ -1,0 +1,248 @@
+"""The gate: the one place where a party decides, charges, reads, runs and answers.
+
+    identify -> decide -> reserve -> start -> read -> run -> record -> answer
+
+A refusal costs nothing. From `start` on the charge stands, whatever happens. Knows no protocol: operations say what
+they need, and roles are generators it drives.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .. import calls
+from ..errors import (
+    AnswerLost,
+    Cancelled,
+    IdentityRefused,
+    InternalError,
+    InvalidArgument,
+    PrivsdkError,
+    Refused,
+    UnknownName,
+)
+from ..messages import Message
+from ..operations import Operation, Outcome, Request, RoleInput, operation_named, operation_names
+from ..privacy import ANY, Policy
+from ..protocol import Channel, Entropy, SystemEntropy, drive
+from . import policy
+from .books import Books
+from .sessions import Dial, Limits, Session, Sessions
+from .store import Store
+
+log = logging.getLogger("privsdk.party")
+
+
+class Gate:
+    """One data owner. `dial` opens a stream to another party, wherever the link is."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: Store,
+        policy: Policy,
+        books: Books,
+        dial: Dial,
+        limits: Limits | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        self.name = name
+        self._store = store
+        self._policy = policy
+        self._books = books
+        self._dial = dial
+        self._entropy = entropy or SystemEntropy()
+        self._sessions = Sessions(name, limits or Limits())
+
+    def handle(self, caller: str, call: calls.Call) -> Message:
+        """Answer a call of `caller`, as the link identified it."""
+        try:
+            for run_id in self._sessions.overdue():
+                self._books.release(run_id, "not started in time")
+            return self._reply(caller, call)
+        except PrivsdkError as error:
+            raise error.at(party=self.name) from None
+        except Exception as error:
+            # A defect of ours. Its message may hold data, so its place is told and nothing else, here and in the log.
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
+            log.error(place)
+            hint = "please report this with the call that led to it; the party's log has the same line"
+            raise InternalError(place, hint=hint, party=self.name) from None
+
+    def accept(self, caller: str, hello: calls.Hello, channel: Channel) -> None:
+        """Take a peer's stream for a run that both prepared."""
+        self._sessions.accept(caller, hello, channel)
+
+    def close(self) -> None:
+        """Stop every run and close the books."""
+        self._sessions.cancel_all()
+        self._books.close()
+
+    def _reply(self, caller: str, call: calls.Call) -> Message:
+        match call:
+            case calls.Describe():
+                reply: Message = self._describe(caller)
+            case calls.Quote(request=request):
+                self._identify(caller, request)
+                operation, parameters, _ = self._decide(request)
+                reply = self._books.quote(operation.price(request, parameters).get(self.name, ()))
+            case calls.Prepare(request=request):
+                reply = self._prepare(caller, request)
+            case calls.Start(run_id=run_id, nonces=nonces):
+                reply = self._start(caller, run_id, nonces)
+            case calls.Release(run_id=run_id):
+                if self._sessions.drop_prepared(run_id, caller):
+                    self._books.release(run_id, "the caller gave it back")
+                reply = calls.Done()
+            case calls.Cancel(run_id=run_id):
+                self._sessions.cancel(run_id, caller)
+                reply = calls.Done()
+            case calls.VerifyAudit():
+                reply = self._books.verify()
+        return reply
+
+    def _prepare(self, caller: str, request: Request) -> calls.Prepared:
+        # 1. identify
+        self._identify(caller, request)
+        if (repeated := self._repeated(request)) is not None:
+            return repeated
+        try:
+            # 2. decide
+            operation, parameters, min_count = self._decide(request)
+            self._sessions.admit()
+            # 3. reserve
+            self._books.reserve(caller, request, operation.price(request, parameters).get(self.name, ()))
+        except Refused as error:
+            self._books.refused(caller, request, error.message)
+            raise
+        session = self._sessions.prepare(request, operation, parameters, min_count)
+        return calls.Prepared(nonce=session.nonce, digest=session.digest)
+
+    def _start(self, caller: str, run_id: str, nonces: Mapping[str, str]) -> calls.Finished:
+        session = self._sessions.begin(run_id, caller)
+        if session is None:
+            return self._receipted(self._books.stored_answer(caller, run_id))
+        failure: PrivsdkError | None = InternalError("the role failed")
+        try:
+            session.begin(nonces)
+            # 4. start: from here the charge stands
+            self._books.start(run_id, session.id)
+            # 5. read the columns that were decided on, and nothing else
+            given, version = self._read(session)
+            # 6. run
+            role = session.operation.role(given, session.parameters)
+            outcome = drive(role, lambda peer: session.conversation(peer, self._dial), session.on_step)
+            # 7. record
+            answer = self._answer(session, outcome, version)
+            self._books.finish(run_id, answer, session.learned())
+            failure = None
+        except PrivsdkError as error:
+            failure = Cancelled("the run was cancelled") if session.cancelled.is_set() else error
+            raise failure.at(party=self.name, run_id=run_id, phase=session.phase) from None
+        finally:
+            try:
+                if failure is not None:
+                    self._books.fail(run_id, failure.code)
+            finally:
+                session.end(failure)
+                self._sessions.ended(run_id)
+        # 8. answer
+        return self._receipted(answer)
+
+    def _identify(self, caller: str, request: Request) -> None:
+        if request.caller != caller:
+            raise IdentityRefused(
+                f"{caller} sent a request in the name of {request.caller}", hint="use the certificate of that name"
+            )
+        if self.name not in request.parties:
+            raise UnknownName.among("party", self.name, request.parties, where="in this request")
+
+    def _repeated(self, request: Request) -> calls.Prepared | None:
+        """For a run id that was used before: its stored answer is ready, or it is lost. It never runs again."""
+        known = self._books.known(request.run_id)
+        if known is None:
+            return None
+        if known.digest != request.digest():
+            raise InvalidArgument(f"run id {request.run_id} was used for another request", hint="make a new plan")
+        if known.state != "finished":
+            charged = "" if known.state == "released" else "charged, "
+            raise AnswerLost(
+                f"run {request.run_id} was {charged}{known.state} before", hint="call the verb again for a new run"
+            )
+        return calls.Prepared(nonce="", digest=known.digest)
+
+    def _decide(self, request: Request) -> tuple[Operation[Any], Any, int]:
+        operation = operation_named(request.operation)
+        parameters = operation.parse(request)
+        operand = request.operands.get(self.name)
+        if operand is not None:
+            self._store.check(operand.table, operand.columns)
+        min_count = policy.decide(
+            self._policy,
+            request,
+            operation.needs(request, parameters).get(self.name, ()),
+            party=self.name,
+            contributors=operation.contributors(request, parameters),
+            recipients=operation.recipients(request, parameters),
+        )
+        if operand is not None and operand.alignment:
+            self._sessions.joint_rows(request, operand, self._store.version(operand.table))
+        return operation, parameters, min_count
+
+    def _read(self, session: Session) -> tuple[RoleInput, str]:
+        """The role's input, and the version of the table it was read from."""
+        request, operand = session.request, session.request.operands.get(self.name)
+        table, keys, version = None, None, ""
+        if operand is not None:
+            version = self._store.version(operand.table)
+            table = self._store.read(operand.table, operand.columns)
+            if operand.alignment:
+                joint = self._sessions.joint_rows(request, operand, version)
+                table, keys = table.take(joint.rows), joint.keys
+        given = RoleInput(
+            request=request,
+            party=self.name,
+            session=bytes.fromhex(session.id),
+            table=table,
+            keys=keys,
+            min_count=session.min_count,
+            entropy=self._entropy,
+        )
+        return given, version
+
+    def _answer(self, session: Session, outcome: Outcome, version: str) -> calls.Finished:
+        alignment = ""
+        if outcome.keep is not None:
+            operand = session.request.operands[self.name]
+            alignment = self._sessions.keep(session.request, operand, version, outcome.keep)
+        return calls.Finished(value=outcome.value, table=outcome.table, alignment=alignment)
+
+    def _receipted(self, answer: calls.Finished) -> calls.Finished:
+        return msgspec.structs.replace(answer, receipt=self._books.head())
+
+    def _describe(self, caller: str) -> calls.Description:
+        return calls.Description(
+            party=self.name,
+            tables=tuple(self._table_info(caller, name) for name in self._store.names()),
+            operations=operation_names() if ANY in self._policy.operations else self._policy.operations,
+            policy=self._policy,
+            balances=self._books.balances(),
+            running=self._sessions.running,
+            ledger=self._books.place,
+            head=self._books.head(),
+        )
+
+    def _table_info(self, caller: str, name: str) -> calls.TableInfo:
+        columns = []
+        for field in self._store.schema(name):
+            allowed = policy.permits(self._policy, name, field.name, caller)
+            columns.append(calls.Column(name=field.name, type=str(field.type), permits=tuple(d.value for d in allowed)))
+        return calls.TableInfo(name=name, dataset=self._books.dataset_of(name), columns=tuple(columns))

@@ -1,0 +1,119 @@
+"""Deciding a request against an owner's policy: default deny, and refusals that say which grant is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import PolicyRefused
+from ..operations import Request
+from ..privacy import ANY, Disclosure, Grant, Need, Policy
+
+_COUNTED = (Disclosure.AGGREGATE, Disclosure.GROUP_KEY, Disclosure.JOIN_KEY, Disclosure.TRAINING_LABEL)
+
+
+def decide(
+    policy: Policy,
+    request: Request,
+    needs: Sequence[Need],
+    *,
+    party: str,
+    contributors: Sequence[str] = (),
+    recipients: Sequence[str] = (),
+) -> int:
+    """The minimum count that exact aggregates of this request must keep.
+
+    Raises
+    ------
+    PolicyRefused
+        The operation, a disclosure or the number of contributors is not allowed.
+    """
+    if request.operation not in policy.operations and ANY not in policy.operations:
+        raise PolicyRefused(
+            f"{party} does not allow the operation {request.operation}",
+            hint=f"its owner can add it: operations = {[*policy.operations, request.operation]}",
+        )
+    _check_parties(policy, party, contributors, recipients)
+    missing = [need for need in needs if not _grants(policy, request, need)]
+    if missing:
+        rules = "; ".join(
+            f"{need.table}.{need.column} is not granted as {need.disclosure.value} to {request.caller} for "
+            f"{request.purpose}{_cap(policy, request, need)}"
+            for need in missing
+        )
+        grants = "\n".join(f"    {smallest_grant(request, need)}" for need in missing)
+        raise PolicyRefused(f"{party} refuses: {rules}", hint=f"the smallest grant its owner could add:\n{grants}")
+    counts = [
+        min(grant.min_count for grant in _grants(policy, request, need))
+        for need in needs
+        if need.disclosure in _COUNTED
+    ]
+    return max(counts, default=0)
+
+
+def permits(policy: Policy, table: str, column: str, caller: str) -> tuple[Disclosure, ...]:
+    """The disclosures of a column that some grant allows this caller, for one purpose or another."""
+    allowed = {
+        disclosure
+        for grant in policy.grants
+        if _covers(grant.table, table) and _covers(grant.column, column) and _among(grant.to, caller)
+        for disclosure in grant.permit
+    }
+    return tuple(d for d in Disclosure if d in allowed)
+
+
+def smallest_grant(request: Request, need: Need) -> Grant:
+    return Grant(
+        table=need.table,
+        column=need.column,
+        permit=(need.disclosure,),
+        to=(request.caller,),
+        purpose=(request.purpose,),
+        max_epsilon=need.epsilon,
+    )
+
+
+def _check_parties(policy: Policy, party: str, contributors: Sequence[str], recipients: Sequence[str]) -> None:
+    """Every recipient must face at least min_parties contributors other than itself."""
+    if party not in contributors:
+        return
+    for recipient in recipients:
+        others = [p for p in contributors if p != recipient]
+        if len(others) < policy.min_parties:
+            beside = f"beside {recipient}, who sees the result" if recipient in contributors else "in it"
+            raise PolicyRefused(
+                f"{party} requires at least {policy.min_parties} contributors to a joint result; there would be "
+                f"{len(others)} {beside}",
+                hint="include more parties; its owner sets min_parties",
+            )
+
+
+def _grants(policy: Policy, request: Request, need: Need) -> list[Grant]:
+    return [
+        grant for grant in _without_cap(policy, request, need) if need.epsilon <= grant.max_epsilon or not need.epsilon
+    ]
+
+
+def _without_cap(policy: Policy, request: Request, need: Need) -> list[Grant]:
+    return [
+        grant
+        for grant in policy.grants
+        if _covers(grant.table, need.table)
+        and _covers(grant.column, need.column)
+        and need.disclosure in grant.permit
+        and _among(grant.to, request.caller)
+        and _among(grant.purpose, request.purpose)
+    ]
+
+
+def _cap(policy: Policy, request: Request, need: Need) -> str:
+    """Where only the epsilon is too large, say what would pass."""
+    caps = [grant.max_epsilon for grant in _without_cap(policy, request, need)]
+    return f" with epsilon {need.epsilon:g} (up to {max(caps):g} a release is)" if caps else ""
+
+
+def _covers(granted: str, wanted: str) -> bool:
+    return granted in (ANY, wanted)
+
+
+def _among(granted: Sequence[str], name: str) -> bool:
+    return ANY in granted or name in granted

@@ -1,0 +1,115 @@
+"""A party's tables: Arrow in memory, Parquet and CSV files through DuckDB. Hands out the columns asked for only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ..errors import InvalidArgument, UnknownName
+
+_READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv"}
+
+
+class Store:
+    """Named tables of one party.
+
+    Parameters
+    ----------
+    party : str
+    sources : mapping of table name to source
+        An Arrow table or record batch, anything with the Arrow PyCapsule interface (pandas and polars frames), a DuckDB
+        relation, or the path of a Parquet or CSV file, which is read anew at each use.
+    """
+
+    def __init__(self, party: str, sources: Mapping[str, Any]) -> None:
+        self._party = party
+        self._tables: dict[str, pa.Table] = {}
+        self._files: dict[str, Path] = {}
+        for name, source in sources.items():
+            if isinstance(source, str | Path):
+                self._files[name] = self._file(name, Path(source))
+            else:
+                self._tables[name] = self._arrow(name, source)
+        self._schemas = {name: self._read_file(path, None, 0).schema for name, path in self._files.items()} | {
+            name: table.schema for name, table in self._tables.items()
+        }
+        for name, schema in self._schemas.items():
+            if len(set(schema.names)) != len(schema.names):
+                raise InvalidArgument(f"{party}/{name} has two columns of one name", hint="rename one of them")
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._schemas))
+
+    def schema(self, name: str) -> pa.Schema:
+        if name not in self._schemas:
+            raise UnknownName.among("table", name, self._schemas, where=f"at {self._party}")
+        return self._schemas[name]
+
+    def check(self, name: str, columns: tuple[str, ...]) -> None:
+        """Raise UnknownName where the table or a column does not exist."""
+        schema = self.schema(name)
+        for column in columns:
+            if column not in schema.names:
+                raise UnknownName.among("column", column, schema.names, where=f"in {self._party}/{name}")
+
+    def version(self, name: str) -> str:
+        """Changes whenever the table's rows may have changed."""
+        if name in self._files:
+            status = self._files[name].stat()
+            return f"{status.st_size}-{status.st_mtime_ns}"
+        self.schema(name)
+        return "memory"
+
+    def read(self, name: str, columns: tuple[str, ...]) -> pa.Table:
+        """These columns of a table, rows in their own order; with no columns the rows can still be counted."""
+        self.check(name, columns)
+        if name in self._tables:
+            return self._tables[name].select(list(columns))
+        return self._read_file(self._files[name], columns or (self.schema(name).names[0],), None)
+
+    def _file(self, name: str, path: Path) -> Path:
+        if not path.exists():
+            raise UnknownName(f"{self._party}/{name}: there is no file {path}", hint="check the path")
+        if not any(path.name.endswith(suffix) for suffix in _READERS):
+            raise InvalidArgument(
+                f"{self._party}/{name}: {path.name} is of no known kind", hint=f"known: {', '.join(_READERS)}"
+            )
+        return path.resolve()
+
+    def _read_file(self, path: Path, columns: tuple[str, ...] | None, limit: int | None) -> pa.Table:
+        import duckdb
+
+        reader = next(function for suffix, function in _READERS.items() if path.name.endswith(suffix))
+        wanted = "*" if columns is None else ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
+        # the names are quoted identifiers of the table's own schema; the path is a bound parameter
+        query = f"SELECT {wanted} FROM {reader}(?){'' if limit is None else f' LIMIT {limit}'}"  # noqa: S608
+        try:
+            with duckdb.connect() as connection:
+                table: pa.Table = connection.execute(query, [str(path)]).to_arrow_table()
+        except duckdb.Error:  # its message may quote a line of the file
+            raise InvalidArgument(
+                f"{self._party} cannot read {path.name}", hint="check that the file is intact"
+            ) from None
+        return table
+
+    def _arrow(self, name: str, source: Any) -> pa.Table:
+        if isinstance(source, pa.Table):
+            return _plain(source)
+        if hasattr(source, "to_arrow_table"):  # a DuckDB relation: materialised now, its connection is the notebook's
+            return _plain(source.to_arrow_table())
+        if isinstance(source, pa.RecordBatch):
+            return _plain(pa.Table.from_batches([source]))
+        if hasattr(source, "__arrow_c_stream__"):
+            return _plain(pa.table(source))
+        raise InvalidArgument(
+            f"{self._party}/{name} is a {type(source).__name__}, which is not a table",
+            hint="give an Arrow table, a pandas or polars frame, a DuckDB relation, or a path of Parquet or CSV",
+        )
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Without the metadata that frames bring along: it may hold index values."""
+    return table.replace_schema_metadata(None)

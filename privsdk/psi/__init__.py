@@ -1,0 +1,7 @@
+"""Private set intersection: joins in which the parties learn which keys they share, and nothing else of each other."""
+
+from .alignment import Joint, JointSide
+from .ddh import Intersection, intersect
+from .verbs import join
+
+__all__ = ["Intersection", "Joint", "JointSide", "intersect", "join"]

@@ -1,0 +1,292 @@
+"""Plans, runs and results: what an analyst holds before, during and after a joint computation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from .calls import Finished, Head, Quoted
+from .displays import Card, Displayed, Grid
+from .errors import Cancelled, Refused
+from .operations import Request, operation_named
+from .privacy import Balance, Debit, DiscreteLaplace, Exact, Learns
+
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """What a plan needs of a federation."""
+
+    @property
+    def caller(self) -> str: ...
+
+    @property
+    def purpose(self) -> str: ...
+
+    @property
+    def parties(self) -> tuple[str, ...]: ...
+
+    def quote(self, request: Request) -> dict[str, Quoted | Refused]:
+        """Ask every party of the request whether it would allow it; reserves nothing."""
+
+    def execute(self, request: Request, cancelled: threading.Event) -> dict[str, Finished]:
+        """Run the request to its end, or until `cancelled` is set; returns each party's answer."""
+
+
+class Plan(Displayed, Generic[T]):
+    """A joint computation that has been described and not yet done.
+
+    A plan is one request. Releasing it twice returns the stored answer and charges once; for a second
+    release call the verb again.
+
+    Attributes
+    ----------
+    request : Request
+    price : mapping of party to debits
+    learns : tuple of Learns
+        What each party, the caller and an onlooker will learn.
+    notes : tuple of (label, text)
+        The verb's own remarks, such as the expected error.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        request: Request,
+        finish: Callable[[Mapping[str, Finished]], T],
+        *,
+        notes: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        operation = operation_named(request.operation)
+        parameters = operation.parse(request)
+        self.request = request
+        self.price: Mapping[str, tuple[Debit, ...]] = operation.price(request, parameters)
+        self.learns = operation.learns(request, parameters)
+        self.notes = notes
+        self._runner = runner
+        self._finish = finish
+
+    def preview(self) -> Preview:
+        """Ask the parties what they would say and what would be left; spends nothing."""
+        return Preview(plan=self, quotes=self._runner.quote(self.request))
+
+    def start(self) -> Run[T]:
+        """Start in the background; see `Run`."""
+        return Run(self, self._runner, self._finish)
+
+    def release(self, *, timeout_s: float | None = None) -> Result[T]:
+        """Run, wait and return the result. Interrupting the cell cancels the run at every party."""
+        return self.start().result(timeout_s=timeout_s)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        return [
+            ("parties", ", ".join(self.request.parties)),
+            *self.notes,
+            ("price", price_text(self.price)),
+            ("learns", learns_text(self.learns)),
+        ]
+
+    def _card(self) -> Card:
+        return Card(title=f"plan: {self.request.operation}, nothing done yet", facts=self._facts())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Preview(Displayed):
+    """A plan with the parties' word on it: who would refuse and why, and each budget before and after."""
+
+    plan: Plan[Any]
+    quotes: Mapping[str, Quoted | Refused]
+
+    @property
+    def allowed(self) -> bool:
+        return not any(isinstance(quote, Refused) for quote in self.quotes.values())
+
+    @property
+    def remaining(self) -> dict[str, tuple[Balance, ...]]:
+        """What each party's datasets would have left after the release."""
+        return {party: quote.after for party, quote in self.quotes.items() if isinstance(quote, Quoted)}
+
+    def _card(self) -> Card:
+        facts = self.plan._facts()
+        for party, quote in self.quotes.items():
+            if isinstance(quote, Refused):
+                facts.append((f"{party} refuses", f"{quote.message}\n{quote.hint}"))
+            for after in quote.after if isinstance(quote, Quoted) else ():
+                facts.append((f"{party} after", str(after)))
+        verdict = "every party would allow it" if self.allowed else "it would be refused"
+        return Card(title=f"preview: {self.plan.request.operation}, {verdict}; nothing spent", facts=facts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Receipt(Displayed):
+    """Each party's signed audit head after the run. It proves what a party claimed, not that the claim is true."""
+
+    run_id: str
+    heads: Mapping[str, Head]
+
+    def verify(self) -> bool:
+        """Whether every head carries a valid Ed25519 signature of the key it names."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        try:
+            for head in self.heads.values():
+                key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(head.public_key))
+                key.verify(bytes.fromhex(head.signature), bytes.fromhex(head.hash))
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    def _card(self) -> Card:
+        rows = [(party, str(head.rows), head.hash[:16]) for party, head in self.heads.items()]
+        grid = Grid(header=("party", "audit rows", "head"), rows=rows)
+        return Card(title=f"receipt of run {self.run_id}", grids=(("signed audit heads", grid),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Result(Displayed, Generic[T]):
+    """The outcome of a run.
+
+    Attributes
+    ----------
+    value : T
+        The answer.
+    learned : tuple of Learns
+    spent : mapping of party to debits
+    receipt : Receipt
+    seconds : float
+        Wall time from the first request to the last answer.
+    """
+
+    value: T
+    operation: str
+    learned: tuple[Learns, ...]
+    spent: Mapping[str, tuple[Debit, ...]]
+    receipt: Receipt
+    notes: tuple[tuple[str, str], ...]
+    seconds: float
+
+    def _card(self) -> Card:
+        facts = [
+            ("value", str(self.value)),
+            *self.notes,
+            ("learned", learns_text(self.learned)),
+            ("spent", price_text(self.spent)),
+            ("took", f"{self.seconds:.2f} s, run {self.receipt.run_id}"),
+        ]
+        return Card(title=f"result: {self.operation}", facts=facts)
+
+
+class Run(Displayed, Generic[T]):
+    """A computation under way. `result()` waits, `cancel()` stops it at every party, `await run` works too."""
+
+    def __init__(self, plan: Plan[T], runner: Runner, finish: Callable[[Mapping[str, Finished]], T]) -> None:
+        self.plan = plan
+        self._cancelled = threading.Event()
+        self._future: Future[Result[T]] = Future()
+        self._future.set_running_or_notify_cancel()
+
+        def work() -> None:
+            began = time.monotonic()
+            try:
+                answers = runner.execute(plan.request, self._cancelled)
+                result = Result(
+                    value=finish(answers),
+                    operation=plan.request.operation,
+                    learned=plan.learns,
+                    spent=plan.price,
+                    receipt=Receipt(
+                        run_id=plan.request.run_id,
+                        heads={p: a.receipt for p, a in answers.items() if a.receipt is not None},
+                    ),
+                    notes=plan.notes,
+                    seconds=time.monotonic() - began,
+                )
+            except BaseException as error:  # handed to whoever waits, who raises it
+                self._future.set_exception(error)
+            else:
+                self._future.set_result(result)
+
+        self._thread = threading.Thread(target=work, name=f"privsdk-run-{plan.request.run_id}", daemon=True)
+        self._thread.start()
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def cancel(self) -> None:
+        """Stop the run at every party. What was already charged stays charged."""
+        self._cancelled.set()
+
+    def result(self, *, timeout_s: float | None = None) -> Result[T]:
+        """Wait for the result.
+
+        Raises
+        ------
+        TimeoutError
+            `timeout_s` passed; the run goes on and may be waited for again.
+        Cancelled
+            `cancel()` was called.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            while True:
+                left = 0.2 if deadline is None else min(0.2, deadline - time.monotonic())
+                try:
+                    return self._future.result(timeout=max(0.0, left))
+                except FutureTimeout:
+                    if self._future.done():
+                        raise
+                    if deadline is not None and time.monotonic() >= deadline:
+                        raise TimeoutError(
+                            f"run {self.plan.request.run_id} did not end within {timeout_s:g} s; "
+                            "it goes on: call result() again, or cancel()"
+                        ) from None
+        except KeyboardInterrupt:
+            self.cancel()
+            self._thread.join(timeout=5)
+            raise
+
+    def __await__(self) -> Generator[Any, None, Result[T]]:
+        import asyncio
+
+        async def wait() -> Result[T]:
+            try:
+                return await asyncio.shield(asyncio.wrap_future(self._future))
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+
+        return wait().__await__()
+
+    def _card(self) -> Card:
+        if not self.done():
+            state = "running"
+        elif isinstance(self._future.exception(), Cancelled):
+            state = "cancelled"
+        else:
+            state = "failed" if self._future.exception() else "done"
+        facts = [("run", self.plan.request.run_id), ("parties", ", ".join(self.plan.request.parties))]
+        return Card(title=f"run: {self.plan.request.operation}, {state}", facts=facts)
+
+
+def price_text(price: Mapping[str, tuple[Debit, ...]]) -> str:
+    """A price in one line for each party; parties that pay nothing are left out."""
+    lines = [f"{party}/{d.table}: {d.charge}" for party, debits in price.items() for d in debits]
+    return "\n".join(lines) or "nothing"
+
+
+def learns_text(learns: tuple[Learns, ...]) -> str:
+    return "\n".join(f"{item.who}: {item.what}" for item in learns)
+
+
+def total_epsilon(debits: tuple[Debit, ...]) -> float:
+    return sum(d.charge.epsilon for d in debits if isinstance(d.charge, DiscreteLaplace))
+
+
+def total_exact(debits: tuple[Debit, ...]) -> int:
+    return sum(d.charge.uses for d in debits if isinstance(d.charge, Exact))

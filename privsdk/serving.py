@@ -1,0 +1,75 @@
+"""Running one party as a server: party.toml in, a Flight server with its gate out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from .calls import Hello
+from .errors import IdentityRefused
+from .party.books import Books
+from .party.config import read_federation, read_party
+from .party.gate import Gate
+from .party.sessions import reject_names
+from .party.store import Store
+from .protocol import Channel
+from .transport.certificates import Identity
+from .transport.flight import Network, Server
+
+
+def serve(path: Path) -> None:
+    """Serve the party of this party.toml until SIGINT or SIGTERM; prints its address when it is ready."""
+    config = read_party(path)
+    folder = path.parent
+    reject_names((config.name,))
+    identity = Identity.read(
+        authority=folder / config.tls.authority,
+        certificate=folder / config.tls.certificate,
+        key=folder / config.tls.key,
+    )
+    if identity.name() != config.name:
+        raise IdentityRefused(
+            f"{config.tls.certificate} names {identity.name()}, and {path} is of {config.name}",
+            hint="use the certificate of that party",
+        )
+    peers = Network(identity, lambda: read_federation(folder / config.federation).parties)
+
+    def dial(peer: str, hello: Hello) -> Channel:
+        return peers.dial(peer, hello)
+
+    books = Books(
+        config.name,
+        folder / config.ledger,
+        budgets=config.budgets,
+        datasets={name: table.dataset or name for name, table in config.tables.items()},
+    )
+    gate = Gate(
+        config.name,
+        store=Store(config.name, {name: folder / table.path for name, table in config.tables.items()}),
+        policy=config.policy,
+        books=books,
+        dial=dial,
+    )
+    server = Server(gate, config.name, config.listen, identity)
+    stop = threading.Event()
+    for name in ("SIGINT", "SIGTERM"):
+        signal.signal(getattr(signal, name), lambda *_: stop.set())
+    # Libraries that take a second to import are loaded now, so that no run waits for them or cannot be stopped
+    # meanwhile.
+    threading.Thread(target=_warm_up, name="privsdk-warm-up", daemon=True).start()
+    print(f"{config.name} listens on {config.listen.rpartition(':')[0]}:{server.port}", flush=True)
+    while not stop.wait(0.5):
+        pass
+    print(f"{config.name} stops", file=sys.stderr)
+    gate.close()
+    server.shutdown()
+
+
+def _warm_up() -> None:
+    import dp_accounting.pld  # noqa: F401
+    import duckdb  # noqa: F401
+    import opendp.prelude  # noqa: F401
+    import rbcl  # noqa: F401
+    import tenseal  # noqa: F401

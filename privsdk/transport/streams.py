@@ -1,0 +1,51 @@
+"""The receiving half of every channel: a queue that a link fills and a role's thread empties, both able to end it."""
+
+from __future__ import annotations
+
+import queue
+
+from ..errors import PeerGone, PrivsdkError, ProtocolViolation
+from ..messages import Frame
+
+MAX_QUEUED_BYTES = 2 << 30
+
+
+class Inbox:
+    """Frames that arrived and were not read yet. Bounded in bytes, and never blocks the link that fills it."""
+
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
+        self._queue: queue.SimpleQueue[Frame | PrivsdkError] = queue.SimpleQueue()
+        self._queued = 0
+        self._end: PrivsdkError | None = None
+
+    def put(self, frame: Frame) -> None:
+        self._queued += len(frame.header) + len(frame.chunk)
+        if self._queued > MAX_QUEUED_BYTES:
+            self.stop(ProtocolViolation(f"{self.peer} sent more than {MAX_QUEUED_BYTES} bytes unasked"))
+        else:
+            self._queue.put(frame)
+
+    def stop(self, error: PrivsdkError) -> None:
+        """Nothing more will come: frames already here can be read, then `error` is raised."""
+        self._queue.put(error)
+
+    def interrupt(self, error: PrivsdkError) -> None:
+        """Raise `error` at the next `get` and at one that waits, whatever is queued."""
+        self._end = error
+        self._queue.put(error)
+
+    def get(self, timeout_s: float) -> Frame:
+        if self._end is not None:
+            raise self._end
+        try:
+            item = self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            raise PeerGone(f"nothing came from {self.peer} for {timeout_s:g} s") from None
+        if self._end is not None:
+            raise self._end
+        if isinstance(item, PrivsdkError):
+            self._end = item
+            raise item
+        self._queued -= len(item.header) + len(item.chunk)
+        return item

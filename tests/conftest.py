@@ -1,0 +1,91 @@
+"""Shared by all tests: the claims report, case counts, and federations over both links."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SOAK = os.environ.get("PRIVSDK_SOAK") == "1"
+FEWEST_TESTS = 100  # a floor on collected tests: a suite that silently shrinks fails
+
+settings.register_profile(
+    "default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.register_profile("soak", parent=settings.get_profile("default"), max_examples=1000)
+settings.load_profile("soak" if SOAK else "default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--claims", action="store_true", help="print one line for each claim at the end")
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    whole = not config.option.markexpr and not config.option.keyword and not config.option.nbmake
+    whole = whole and config.args == config.getini("testpaths")
+    if whole and len(items) < FEWEST_TESTS:
+        raise pytest.UsageError(f"only {len(items)} tests were collected; there are at least {FEWEST_TESTS}")
+
+
+class Cases:
+    """Counts the cases a test really tried, for the claims report."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+        self.figure = ""
+
+    def __call__(self, number: int = 1) -> None:
+        self.tried += number
+
+    def say(self, figure: str) -> None:
+        """A measured figure to print beside the claim."""
+        self.figure = figure
+
+
+_REPORT: dict[str, list[tuple[int, bool, str]]] = {}
+
+
+@pytest.fixture
+def cases(request: pytest.FixtureRequest) -> Cases:
+    counter = Cases()
+    request.node.stash[_CASES] = counter
+    return counter
+
+
+_CASES = pytest.StashKey[Cases]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    marker = item.get_closest_marker("claim")
+    if marker and (report.when == "call" or report.failed):
+        counter = item.stash.get(_CASES, None)
+        tried = counter.tried if counter else 1
+        _REPORT.setdefault(marker.args[0], []).append((tried, report.passed, counter.figure if counter else ""))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not config.option.claims:
+        return
+    terminalreporter.section("claims: promise | cases tried | passed")
+    for claim, outcomes in sorted(_REPORT.items()):
+        tried = sum(tried for tried, _, _ in outcomes)
+        passed = "passed" if all(ok for _, ok, _ in outcomes) else "FAILED"
+        figures = "; ".join(figure for _, _, figure in outcomes if figure)
+        terminalreporter.write_line(f"{claim} | {tried:,} | {passed}" + (f" | {figures}" if figures else ""))
+
+
+@pytest.fixture
+def soak() -> bool:
+    """Whether the long counts are wanted (`make soak`)."""
+    return SOAK
+
+
+@pytest.fixture
+def repository() -> Path:
+    return Path(__file__).parent.parent
