@@ -6,6 +6,7 @@ Shared by the encrypted sums (he, fl) and the noisy ones (dp), which both need i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +26,14 @@ class ColumnSum(NamedTuple):
     """An exact sum in units of the grid, and the number of values in it."""
 
     units: int
+    rows: int
+
+
+class PartialSum(NamedTuple):
+    """A piece of a sum in units: a whole number, what is left to it, and the number of values."""
+
+    whole: int
+    rest: float
     rows: int
 
 
@@ -87,6 +96,10 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
             The column is not numeric, holds NaN or infinity, or its total exceeds the bound. Names party and column,
             never the value.
         """
+        return self.total([self.part(column, party=party, name=name)], party=party, name=name)
+
+    def part(self, column: pa.ChunkedArray, *, party: str, name: str) -> PartialSum:
+        """The sum of a piece of a column, not rounded yet; raises as `sum` does."""
         values = column.drop_null()
         if pa.types.is_boolean(values.type) or pa.types.is_integer(values.type):
             try:
@@ -94,7 +107,7 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
             except pa.ArrowInvalid:  # its message would quote the value
                 raise self._too_large(party, name) from None
             if self.resolution == 1.0:
-                return self._bounded(_sum_integers(values), len(values), party, name)
+                return PartialSum(_sum_integers(values.to_numpy()), 0.0, len(values))
             values = values.cast(pa.float64(), safe=False)
         elif not pa.types.is_floating(values.type):
             raise DataError(
@@ -107,17 +120,17 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
                 hint="ask its owner to remove it or make it null; nulls are left out of sums",
             )
         units = reals / self.resolution
-        if units.size and float(np.abs(units).max()) >= _LIMIT:
+        if units.size and not float(np.abs(units).max()) < _LIMIT:
             raise self._too_large(party, name)
         whole = np.rint(units)
-        rest = math.fsum((units - whole).tolist())
-        total = _sum_integers(pa.chunked_array([pa.array(whole.astype(np.int64))])) + round(rest)
-        return self._bounded(total, len(values), party, name)
+        return PartialSum(_sum_integers(whole.astype(np.int64)), math.fsum((units - whole).tolist()), len(values))
 
-    def _bounded(self, units: int, count: int, party: str, name: str) -> ColumnSum:
+    def total(self, parts: Sequence[PartialSum], *, party: str, name: str) -> ColumnSum:
+        """The parts together, rounded once to the grid; raises DataError beyond the bound."""
+        units = sum(part.whole for part in parts) + round(math.fsum(part.rest for part in parts))
         if abs(units) > self.max_units:
             raise self._too_large(party, name)
-        return ColumnSum(units, count)
+        return ColumnSum(units, sum(part.rows for part in parts))
 
     def _too_large(self, party: str, name: str) -> DataError:
         return DataError(
@@ -126,9 +139,8 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _sum_integers(values: pa.ChunkedArray) -> int:
+def _sum_integers(integers: npt.NDArray[np.int64]) -> int:
     """Sum of int64 values as a Python integer, without overflow: high and low halves apart."""
-    integers = values.to_numpy()
     high = integers >> _HALF
     low = integers & ((1 << _HALF) - 1)
     return (int(high.sum()) << _HALF) + int(low.sum())

@@ -15,7 +15,7 @@ from ..fixedpoint import ColumnSum, FixedPoint
 from ..handles import Table, Tables, as_tables, new_request, runner_of
 from ..operations import Operation, Outcome, Request, RoleInput, register
 from ..privacy import Debit, Disclosure, Exact, Learns, Need
-from ..protocol import Role
+from ..protocol import Role, checkpoint
 from ..results import Plan, Runner
 from . import schemes
 from .schemes import Approximate, Preset
@@ -23,6 +23,7 @@ from .sums import EncryptedSum, Scheme, V
 
 DEFAULT_BOUND = 2.0**40
 DEFAULT_ROWS = 1 << 24
+ROWS_A_STEP = 1 << 20  # about 0.1 s of summing between checkpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,12 +290,13 @@ def _role(given: RoleInput, parameters: SumParameters) -> Role[Outcome]:
         reals = _star(given, scheme)
         if reals.holds_key:
             return (yield from _totals(reals))
-        total, count = _column_sum(given, parameters)
+        total, count = yield from _column_sum(given, parameters)
         return (yield from _contribute(reals, [parameters.grid.from_units(total), float(count)][: scheme.length]))
     integers = _star(given, scheme)
     if integers.holds_key:
         return (yield from _totals(integers))
-    return (yield from _contribute(integers, [*_column_sum(given, parameters)][: scheme.length]))
+    own = yield from _column_sum(given, parameters)
+    return (yield from _contribute(integers, [*own][: scheme.length]))
 
 
 def _star(given: RoleInput, scheme: Scheme[V]) -> EncryptedSum[V]:
@@ -314,8 +316,12 @@ def _contribute(summation: EncryptedSum[V], vector: list[V]) -> Role[Outcome]:
     return Outcome()
 
 
-def _column_sum(given: RoleInput, parameters: SumParameters) -> ColumnSum:
-    return parameters.grid.sum(given.table.column(0), party=given.party, name=given.table.column_names[0])
+def _column_sum(given: RoleInput, parameters: SumParameters) -> Role[ColumnSum]:
+    column, name, parts = given.table.column(0), given.table.column_names[0], []
+    for start in range(0, len(column), ROWS_A_STEP):
+        yield from checkpoint("summing", start, len(column))
+        parts.append(parameters.grid.part(column.slice(start, ROWS_A_STEP), party=given.party, name=name))
+    return parameters.grid.total(parts, party=given.party, name=name)
 
 
 for _name in ("he.sum", "he.mean"):

@@ -48,7 +48,7 @@ class Books:
                 raise LedgerError(
                     f"{party}'s ledger folder {path.parent} cannot be made: {error.strerror}", hint="give another store"
                 ) from None
-            self._signer = audit.Signer.at(path.with_suffix(".key"), create=not path.exists())
+            self._signer = audit.Signer.at(path.with_suffix(".ed25519"), create=not path.exists())
         self._ledger = Ledger(party, path, self._signer)
 
     @property

@@ -138,7 +138,7 @@ class Ledger:
         if facts.get("public_key") != self._signer.public_key.hex():
             raise LedgerError(
                 f"{self.party}'s ledger {self.path} was signed with another key than the one beside it",
-                hint="restore the ledger and its .key file together",
+                hint="restore the ledger and its .ed25519 file together",
             )
         problem = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":

@@ -75,21 +75,24 @@ def opener(keys: list[bytes], *, kind: str, peer: str, session: bytes, entropy: 
     secret, order, mine = yield from _blind(keys, session, entropy)
     theirs = yield from ask(peer, Blinded(kind=kind, table=to_table(mine)), Blinded)
     _same_kind(kind, theirs.kind, peer)
-    doubled = yield from multiply_all(secret, checked(theirs.table, peer), "doubling")
+    received = yield from checked(theirs.table, peer)
+    doubled = yield from multiply_all(secret, received, "doubling")
     back = yield from ask(peer, Doubled(table=to_table(doubled)), Doubled)
-    return _compare(order, _answer_to(mine, back, peer), doubled)
+    returned = yield from _answer_to(mine, back, peer)
+    return _compare(order, returned, doubled)
 
 
 def responder(keys: list[bytes], *, kind: str, peer: str, session: bytes, entropy: Entropy) -> Role[Intersection]:
     """Party B: `keys` are distinct."""
     secret, order, mine = yield from _blind(keys, session, entropy)
     theirs = yield from hear(peer, Blinded)
-    received = checked(theirs.table, peer)
+    received = yield from checked(theirs.table, peer)
     back = yield from ask(peer, Blinded(kind=kind, table=to_table(mine)), Doubled)
     _same_kind(kind, theirs.kind, peer)
     doubled = yield from multiply_all(secret, received, "doubling")
     yield from tell(peer, Doubled(table=to_table(doubled)))
-    return _compare(order, _answer_to(mine, back, peer), doubled)
+    returned = yield from _answer_to(mine, back, peer)
+    return _compare(order, returned, doubled)
 
 
 def _blind(
@@ -110,10 +113,10 @@ def _same_kind(mine: str, theirs: str, peer: str) -> None:
         )
 
 
-def _answer_to(sent: list[bytes], back: Doubled, peer: str) -> list[bytes]:
+def _answer_to(sent: list[bytes], back: Doubled, peer: str) -> Role[list[bytes]]:
     if back.table.num_rows != len(sent):
         raise ProtocolViolation(f"{peer} returned {back.table.num_rows} points for {len(sent)}")
-    return checked(back.table, peer)
+    return (yield from checked(back.table, peer))
 
 
 def _compare(order: npt.NDArray[np.int64], mine: list[bytes], theirs: list[bytes]) -> Intersection:

@@ -67,8 +67,8 @@ def to_table(points: Sequence[bytes]) -> pa.Table:
 POINTS = pa.schema([pa.field("point", POINT, nullable=False)])
 
 
-def checked(table: pa.Table, sender: str) -> list[bytes]:
-    """The points of a received table.
+def checked(table: pa.Table, sender: str) -> Role[list[bytes]]:
+    """The points of a received table, with checkpoints.
 
     Raises
     ------
@@ -78,7 +78,9 @@ def checked(table: pa.Table, sender: str) -> list[bytes]:
     import rbcl
 
     points: list[bytes] = table.column("point").to_pylist()
-    for point in points:
+    for index, point in enumerate(points):
+        if index % (8 * BATCH) == 0:
+            yield from checkpoint("checking points", index, len(points))
         if point is None or point == IDENTITY or not rbcl.crypto_core_ristretto255_is_valid_point(point):
             raise ProtocolViolation(f"{sender} sent a point that is not a valid element of ristretto255")
     return points

@@ -1,0 +1,140 @@
+"""Every operation over every link against a computation in the clear."""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+import privsdk as ps
+from privsdk import dp, fl, he, psi
+from privsdk.operations import operation_names
+
+Tables = dict[str, dict[str, pa.Table]]
+SHOPS = ("EWR", "JFK", "lga_2")
+
+
+def test_join_counts_and_means(fed: ps.Federation, tables: Tables) -> None:
+    result = psi.join(fed["EWR"]["sales"], fed["bank"]["loans"], on="company").release()
+    left, right = tables["EWR"]["sales"], tables["bank"]["loans"]
+    with duckdb.connect() as sql:
+        sql.register("l", left)
+        sql.register("r", right)
+        keys = sql.execute("SELECT count(*) FROM (SELECT DISTINCT company FROM l JOIN r USING (company))").fetchone()
+        matched = "FROM {} WHERE company IN (SELECT company FROM l INTERSECT SELECT company FROM r)"
+        rows = sql.execute(
+            "SELECT rating, count(*), avg(sum) " + matched.format("r") + " GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        mean = sql.execute("SELECT count(amount), avg(amount) " + matched.format("l")).fetchone()
+    assert keys is not None
+    assert mean is not None
+    assert result.value.size == keys[0]
+    by_rating = result.value["bank"].mean("sum", by="rating").release().value
+    assert by_rating.to_pydict() == {
+        "rating": [r[0] for r in rows],
+        "count": [r[1] for r in rows],
+        "mean": pytest.approx([r[2] for r in rows]),
+    }
+    ours = result.value["EWR"].mean("amount").release().value
+    assert ours.to_pydict() == {"count": [mean[0]], "mean": pytest.approx([mean[1]])}
+    assert result.value["bank"].count().release().value["count"].to_pylist() == [sum(r[1] for r in rows)]
+    assert result.receipt.verify()
+
+
+def test_join_on_integers(fed: ps.Federation, tables: Tables) -> None:
+    joint = psi.join(fed["EWR"]["sales"], fed["bank"]["loans"], on=("number", "sum")).release().value
+    assert joint.size is None  # too few: numbers reach 500, sums start at 1000
+    assert joint["EWR"].count().release().value.num_rows == 0
+
+
+@pytest.mark.parametrize("column", ["number", "amount", "late"])
+def test_encrypted_sum_and_mean(fed: ps.Federation, tables: Tables, column: str) -> None:
+    values = [v for shop in SHOPS for v in tables[shop]["sales"][column].to_pylist() if v is not None]
+    total = he.sum(fed.tables("sales"), column).release().value
+    mean = he.mean(fed.tables("sales"), column).release().value
+    assert abs(float(total) - np.sum(values)) <= total.error + 1e-9
+    assert mean.count == len(values)
+    assert abs(float(mean) - np.mean(values)) <= mean.error + 1e-12
+
+
+def test_encrypted_sum_by_ckks(fed: ps.Federation, tables: Tables) -> None:
+    values = [v for shop in SHOPS for v in tables[shop]["sales"]["amount"].to_pylist() if v is not None]
+    total = he.sum(fed.tables("sales"), "amount", preset="ckks", bound=1e6).release().value
+    assert 0 < total.error < 10
+    assert abs(float(total) - np.sum(values)) <= total.error
+
+
+def test_noisy_count_and_sum(fed: ps.Federation, tables: Tables) -> None:
+    sales = tables["JFK"]["sales"]
+    # epsilon 1 and scale 1: noise beyond 40 has a probability below 1e-17
+    counts = dp.count(fed["JFK"]["sales"], by="region", keys=["Süd €", "north", "nowhere"], epsilon=1.0).release().value
+    truth = [pc.sum(pc.equal(sales["region"], key)).as_py() for key in ("Süd €", "north", "nowhere")]
+    assert counts["region"].to_pylist() == ["Süd €", "north", "nowhere"]
+    assert np.abs(np.subtract(counts["count"].to_pylist(), truth)).max() <= 40
+    noisy = dp.sum(fed["JFK"]["sales"], "amount", bounds=(0, 100), epsilon=1.0).release().value
+    clamped = np.clip([v for v in sales["amount"].to_pylist() if v is not None], 0, 100).sum()
+    assert abs(noisy["sum"][0].as_py() - clamped) <= 4000
+    assert noisy["low"][0].as_py() < noisy["sum"][0].as_py() < noisy["high"][0].as_py()
+
+
+def test_federated_model(fed: ps.Federation, tables: Tables) -> None:
+    model = fl.Logistic(features={"amount": (0, 100), "number": (-500, 500)})
+    fitted = fl.fit(model, fed.tables("sales"), label="late", rounds=10, learning_rate=2.0).release().value
+    losses = fitted.history["loss"].to_pylist()
+    assert losses == sorted(losses, reverse=True)
+    assert min(fitted.evaluation["auc"].to_pylist()) > 0.85
+    assert len(fitted.predict(tables["EWR"]["sales"])) == 900
+
+
+def test_model_is_the_same_over_both_links(cluster: object, tables: Tables) -> None:
+    model = fl.Logistic(features={"amount": (0, 100)})
+    weights = []
+    embedded = ps.embedded(tables, store=None, quiet=True)
+    for fed in (embedded, ps.connect(cluster.federation)):  # type: ignore[attr-defined]
+        with fed:
+            weights.append(
+                fl.fit(model, fed.tables("sales"), label="late", rounds=5, batch_size=64).release().value.weights
+            )
+    assert np.array_equal(*weights)
+
+
+def test_refusal_is_the_same_error_and_free(fed: ps.Federation) -> None:
+    before = fed.budgets()
+    plan = dp.count(fed["JFK"]["sales"], epsilon=1.5)  # the grant allows 1 a release
+    assert not plan.preview().allowed
+    with pytest.raises(ps.errors.PolicyRefused, match=r"max_epsilon=1\.5") as refusal:
+        plan.release()
+    assert refusal.value.party == "JFK"
+    assert fed.budgets() == before
+
+
+def test_bad_data_is_named_and_no_value_told(fed: ps.Federation) -> None:
+    with pytest.raises(ps.errors.DataError, match="number exceeds the declared bound") as raised:
+        he.sum(fed.tables("sales"), "number", bound=2, resolution=1).release()
+    assert raised.value.party in SHOPS
+    assert all(d.running == 0 for d in fed._describe().values())
+
+
+def test_repeated_release_is_charged_once(fed: ps.Federation) -> None:
+    plan = he.sum(fed.tables("sales"), "number")
+    first = plan.release()
+    charged = fed.budgets()
+    again = plan.release()
+    assert first.value == again.value
+    assert fed.budgets() == charged
+
+
+def test_preview_says_what_is_left(fed: ps.Federation) -> None:
+    plan = dp.sum(fed["EWR"]["sales"], "amount", bounds=(0, 100), epsilon=0.25)
+    preview = plan.preview()
+    (after,) = preview.remaining["EWR"]
+    (now,) = fed.budgets()["EWR"]
+    assert preview.allowed
+    assert 0 < now.epsilon_left - after.epsilon_left <= 0.25 + 1e-9
+    assert "95%" in repr(preview)
+
+
+def test_every_operation_is_here() -> None:
+    assert operation_names() == ("dp.count", "dp.sum", "fl.fit", "he.mean", "he.sum", "joint.aggregate", "psi.join")
