@@ -10,6 +10,7 @@ RUN    := $(BIN)/python
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("privsdk needs CPython 3.11 to 3.13; say which with PYTHON=python3.11" if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV): about a minute the first time."
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 

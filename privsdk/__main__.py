@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 
-from .errors import PrivsdkError
+from .errors import InvalidArgument, PrivsdkError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,6 +65,10 @@ def _run(chosen: argparse.Namespace) -> int:
 
             print("\n".join(FailPoint))
         case "demo":
+            if importlib.util.find_spec("rich") is None:
+                raise InvalidArgument(
+                    "the demo needs the workshop extra", hint="in a clone: pip install '.[workshop]', or make demo"
+                )
             from .demo import demo
 
             demo(chosen.store)

@@ -157,6 +157,8 @@ class Link(Protocol):
 
 R = TypeVar("R", bound=Message)
 
+MAX_CALL_BYTES = 16 << 20  # 100,000 public group keys of a hundred letters and some more
+
 _CALLS = msgspec.json.Decoder(Call)
 
 
@@ -165,6 +167,8 @@ def encode_call(call: Call) -> bytes:
 
 
 def decode_call(data: bytes) -> Call:
+    if len(data) > MAX_CALL_BYTES:
+        raise ProtocolViolation(f"a call of {len(data)} bytes; {MAX_CALL_BYTES} are allowed")
     try:
         call: Call = _CALLS.decode(data)
     except msgspec.DecodeError as error:

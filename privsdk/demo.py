@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from . import dp, embedded, fl, he, psi
-from .results import Plan, Result, learns_text, price_text
+from .displays import Displayed, Grid, grid_of
+from .federation import AuditReports, Budgets
+from .results import Plan, Result, learns_grid, price_text
 from .workshop import airlines, nyc_flights
 
 FEATURES: dict[str, tuple[float, float]] = {
@@ -28,55 +30,41 @@ FEATURES: dict[str, tuple[float, float]] = {
 
 def demo(store: Path | None) -> None:
     """Run the analysis; ledgers go to `store`, or to a temporary folder that is removed at the end."""
-    console = Console(soft_wrap=False, highlight=False)
+    console = Console(highlight=False)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
+        console.print("Three airports and the aircraft registry. No row leaves its owner.\n", style="bold")
         _analyse(console, store or Path(folder))
-    console.print(f"\nDone in {time.monotonic() - began:.1f} s.")
+    kept = f"The ledgers are in {store}." if store else "The ledgers were in a temporary folder (keep them: --store)."
+    console.print(f"\n{kept} Done in {time.monotonic() - began:.1f} s.")
 
 
 def _analyse(console: Console, store: Path) -> None:
-    console.print("Three airports and the aircraft registry. No row leaves its owner.\n", style="bold")
     parties = nyc_flights()
     for name, tables in parties.items():
         for table, data in tables.items():
             console.print(f"  {name:<9} holds {table}: {data.num_rows:,} rows, {data.num_columns} columns")
     console.print()
     fed = embedded(parties, store=store)
+    console.print()
     step = _Steps(console)
 
     join = psi.join(fed["EWR"]["flights"], fed["REGISTRY"]["planes"], on="tailnum")
-    joint = step("EWR joins its flights with the registry on tail number (psi.join)", join, str).value
-    step("the registry counts the matched aircraft by engine", joint["REGISTRY"].count(by="engine"), _grid)
-    step("EWR averages the delay of its matched flights", joint["EWR"].mean("dep_delay"), _grid)
+    joint = step("psi.join", "EWR joins its flights with the registry on tail number", join).value
+    step("count", "the registry counts the matched aircraft by engine", joint["REGISTRY"].count(by="engine"))
+    step("mean", "EWR averages the delay of its matched flights", joint["EWR"].mean("dep_delay"))
 
     flights = fed.tables("flights")
-    step(
-        "the mean departure delay over the three airports, encrypted (he.mean); the registry holds the key",
-        he.mean(flights, "dep_delay", key_holder="REGISTRY"),
-        lambda pooled: f"{pooled.value:.4f} minutes over {pooled.count:,} flights, error at most {pooled.error:.1g}",
-    )
-    step(
-        "a model of late departures trained over the three airports (fl.fit)",
-        fl.fit(
-            fl.Logistic(features=FEATURES), flights, label="late", rounds=30, learning_rate=2.0, key_holder="REGISTRY"
-        ),
-        repr,
-    )
+    mean = he.mean(flights, "dep_delay", key_holder="REGISTRY")
+    step("he.mean", "the mean departure delay of the three airports, under encryption", mean)
+    model = fl.Logistic(features=FEATURES)
+    fit = fl.fit(model, flights, label="late", rounds=30, learning_rate=2.0, key_holder="REGISTRY")
+    step("fl.fit", "the three airports train a model of late departures", fit)
     count = dp.count(fed["JFK"]["flights"], by="carrier", keys=sorted(airlines()), epsilon=0.5)
-    console.print(f"  before it: {dict(count.notes)['expected error']}")
-    step("JFK's flights by carrier with differential privacy (dp.count)", count, _grid)
+    step("dp.count", "JFK's flights by carrier, with differential privacy", count)
 
     console.rule("afterwards", align="left", characters="-")
-    budgets = Table("party", "dataset", "epsilon left", "exact disclosures left", "audit", box=None, pad_edge=False)
-    reports = fed.verify_audit()
-    for party, balances in fed.budgets().items():
-        report = reports[party]
-        audit = f"{report.rows} rows sound" if report.first_bad < 0 else f"BROKEN: {report.reason}"
-        for b in balances:
-            epsilon = f"{b.epsilon_left:.3g} of {b.budget.epsilon:g}"
-            budgets.add_row(party, b.dataset, epsilon, f"{b.exact_left} of {b.budget.exact}", audit)
-    console.print(budgets)
+    _print_ends(console, fed.budgets(), fed.verify_audit())
     fed.close()
 
 
@@ -87,29 +75,35 @@ class _Steps:
         self._console = console
         self._number = 0
 
-    def __call__(self, title: str, plan: Plan[Any], show: Callable[[Any], Any]) -> Result[Any]:
+    def __call__(self, verb: str, title: str, plan: Plan[Any]) -> Result[Any]:
         self._number += 1
         self._console.rule(f"{self._number}. {title}", align="left", characters="-")
         result = plan.release()
-        self._console.print(show(result.value))
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_row("learned", learns_text(result.learned))
-        table.add_row("spent", price_text(result.spent))
-        table.add_row(
-            "took", f"{result.seconds:.2f} s; receipts {'verified' if result.receipt.verify() else 'INVALID'}"
-        )
-        self._console.print(table)
+        value = result.value
+        if isinstance(value, pa.Table):
+            self._console.print(_table(grid_of(value)))
+        else:
+            self._console.print(Text(repr(value) if isinstance(value, Displayed) else str(value)))
+        about = Table(box=None, show_header=False, pad_edge=False)
+        for label, text in plan.notes:
+            about.add_row(label, text)
+        about.add_row("learned", _table(learns_grid(result.learned), header=False))
+        about.add_row("spent", price_text(result.spent))
+        about.add_row("took", f"{result.seconds:.2f} s ({verb}); {result.receipt.verdict()}")
+        self._console.print(about)
         self._console.print()
         return result
 
 
-def _grid(data: pa.Table) -> Table:
-    grid = Table(*data.column_names, box=None, pad_edge=False)
-    for row in data.to_pylist():
-        grid.add_row(
-            *(
-                "-" if v is None else f"{v:.4f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v)
-                for v in row.values()
-            )
-        )
-    return grid
+def _print_ends(console: Console, budgets: Budgets, reports: AuditReports) -> None:
+    for shown in (budgets, reports):
+        ((caption, grid),) = shown._card().grids
+        console.print(f"{shown._card().title}, {caption}")
+        console.print(_table(grid))
+
+
+def _table(grid: Grid, *, header: bool = True) -> Table:
+    table = Table(*grid.header, box=None, pad_edge=False, show_header=header)
+    for row in grid.rows:
+        table.add_row(*map(Text, row))
+    return table

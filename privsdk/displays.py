@@ -7,9 +7,13 @@ own, never rows.
 from __future__ import annotations
 
 import html
+import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,40 @@ class Displayed(ABC):
         return to_html(self._card())
 
 
+def at_most(bound: float) -> str:
+    """A bound in two digits, rounded up so that it stays one."""
+    text = f"{bound:.1e}"
+    if float(text) < bound:
+        exponent = math.floor(math.log10(bound))
+        text = f"{(math.floor(bound / 10.0 ** (exponent - 1)) + 1) * 10.0 ** (exponent - 1):.1e}"
+    return f"{float(text):.2g}"
+
+
+def grid_of(table: pa.Table, *, most: int = 25) -> Grid:
+    """An Arrow table's first rows as text; for results that are the caller's own."""
+    rows = [tuple(map(cell, row.values())) for row in table.slice(0, most).to_pylist()]
+    if table.num_rows > most:
+        rows.append((f"... {table.num_rows - most:,} more", *[""] * (table.num_columns - 1)))
+    return Grid(header=tuple(table.column_names), rows=rows)
+
+
+def cell(value: object) -> str:
+    """A value of a result as text: integers with thousands separators, reals in six digits."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+_NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]\d+)?|nan|-|")
+
+
+def _numeric(grid: Grid) -> list[bool]:
+    """Which columns hold numbers only, and are set flush right."""
+    return [bool(grid.rows) and all(_NUMBER.fullmatch(row[i]) for row in grid.rows) for i in range(len(grid.header))]
+
+
 def to_text(card: Card) -> str:
     width = max((len(label) for label, _ in card.facts), default=0)
     lines = [card.title]
@@ -54,8 +92,10 @@ def to_text(card: Card) -> str:
     for caption, grid in card.grids:
         lines.append(f"  {caption}")
         widths = [max(len(row[i]) for row in (grid.header, *grid.rows)) for i in range(len(grid.header))]
+        aligned = [">" if number else "<" for number in _numeric(grid)]
         for row in (grid.header, *grid.rows):
-            lines.append("    " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip())
+            cells = (f"{text:{side}{w}}" for text, side, w in zip(row, aligned, widths, strict=True))
+            lines.append("    " + "  ".join(cells).rstrip())
     return "\n".join(lines)
 
 
@@ -64,7 +104,10 @@ _BOX = (
     "border:1px solid var(--jp-border-color1,#8888);border-radius:6px;padding:10px 14px;margin:4px 0;"
     "display:inline-block;max-width:100%;overflow-x:auto;color:inherit;font-size:13px;line-height:1.5"
 )
-_CELL = "text-align:left;vertical-align:top;padding:1px 14px 1px 0;white-space:pre-line;background:none;color:inherit"
+_CELL = (
+    "text-align:left;vertical-align:top;padding:1px 14px 1px 0;white-space:pre-line;line-height:1.5;"
+    "background:none;color:inherit"
+)
 
 
 def to_html(card: Card) -> str:
@@ -79,12 +122,16 @@ def to_html(card: Card) -> str:
         ]
         out.append("</table>")
     for caption, grid in card.grids:
+        sides = [f"{_CELL};text-align:right" if number else _CELL for number in _numeric(grid)]
         out.append(f'<div style="margin-top:8px;opacity:.75;font-weight:500">{esc(caption)}</div>')
         out.append('<table style="border:none;margin:2px 0 0 0"><thead><tr>')
-        out += [f'<th scope="col" style="{_CELL};font-weight:600">{esc(cell)}</th>' for cell in grid.header]
+        out += [
+            f'<th scope="col" style="{side};font-weight:600">{esc(text)}</th>'
+            for side, text in zip(sides, grid.header, strict=True)
+        ]
         out.append("</tr></thead><tbody>")
         for row in grid.rows:
-            cells = "".join(f'<td style="{_CELL}">{esc(cell)}</td>' for cell in row)
+            cells = "".join(f'<td style="{side}">{esc(text)}</td>' for side, text in zip(sides, row, strict=True))
             out.append(f'<tr style="background:none">{cells}</tr>')
         out.append("</tbody></table>")
     out.append("</div>")

@@ -71,7 +71,8 @@ class PrivsdkError(Exception):
         self.phase = phase
 
     def __str__(self) -> str:
-        text = f"{self.party}: {self.message}" if self.party else self.message
+        named = not self.party or self.message.startswith(self.party)
+        text = self.message if named else f"{self.party}: {self.message}"
         if self.hint:
             text += f"\n  What to do: {self.hint}"
         facts = [self.code]

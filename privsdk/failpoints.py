@@ -1,13 +1,15 @@
 """Named places where a crash test may kill the process; in normal use each is one dictionary look-up.
 
-`PRIVSDK_FAILPOINT=name` makes the process end itself, as by `kill -9`, when it reaches that point.
-`python -m privsdk failpoints` lists them.
+`PRIVSDK_FAILPOINT=name` makes the process end itself, as by `kill -9`, when it reaches that point; `name:3` when it
+does so for the third time. `python -m privsdk failpoints` lists them.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections import Counter
 from enum import StrEnum
 
 
@@ -33,9 +35,25 @@ class FailPoint(StrEnum):
     ANSWER_AFTER = "wire.answer.after"
 
 
+_reached: Counter[FailPoint] = Counter()
+_lock = threading.Lock()
+
+
 def reach(point: FailPoint) -> None:
     """Mark that execution is at `point`; ends the process if a crash test asked for it."""
-    if os.environ.get("PRIVSDK_FAILPOINT") == point.value:
+    wanted = os.environ.get("PRIVSDK_FAILPOINT")
+    if wanted:
+        _end_at(point, wanted)
+
+
+def _end_at(point: FailPoint, wanted: str) -> None:
+    name, _, times = wanted.partition(":")
+    if name != point:
+        return
+    with _lock:
+        _reached[point] += 1
+        due = _reached[point] == int(times or 1)
+    if due:
         # SIGKILL cannot be caught or cleaned up after; Windows has none, and its exit without handlers comes closest.
         if hasattr(signal, "SIGKILL"):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from . import calls
-from .displays import Card, Grid
+from .displays import Card, Displayed, Grid
 from .errors import (
     Cancelled,
     PeerError,
@@ -23,6 +23,27 @@ from .errors import (
 from .handles import Handle, Party, Tables
 from .operations import Request
 from .privacy import Balance
+
+
+class Budgets(dict[str, tuple[Balance, ...]], Displayed):
+    """Balances by party."""
+
+    def _card(self) -> Card:
+        rows = [
+            (party, b.dataset, f"{b.epsilon_left:.3g} of {b.budget.epsilon:g}", f"{b.exact_left} of {b.budget.exact}")
+            for party, balances in self.items()
+            for b in balances
+        ]
+        header = ("party", "dataset", "epsilon left", "exact disclosures left")
+        return Card(title="budgets", grids=(("for the lifetime of each ledger", Grid(header=header, rows=rows)),))
+
+
+class AuditReports(dict[str, calls.AuditReport], Displayed):
+    """Outcomes of audit verifications by party."""
+
+    def _card(self) -> Card:
+        rows = [(party, f"{r.rows:,}", "sound" if r.first_bad < 0 else r.reason) for party, r in self.items()]
+        return Card(title="audit", grids=(("chains", Grid(header=("party", "rows", "verdict"), rows=rows)),))
 
 
 class Federation(Handle):
@@ -57,13 +78,13 @@ class Federation(Handle):
             raise UnknownName.among("table", name, known, where="at any party")
         return Tables(tuple(found))
 
-    def budgets(self) -> dict[str, tuple[Balance, ...]]:
+    def budgets(self) -> Budgets:
         """Each party's datasets: their caps and what is spent, as the party's ledger says."""
-        return {party: d.balances for party, d in self._describe().items()}
+        return Budgets({party: d.balances for party, d in self._describe().items()})
 
-    def verify_audit(self) -> dict[str, calls.AuditReport]:
+    def verify_audit(self) -> AuditReports:
         """Have every party check its audit chain from the first row to the head."""
-        return self._ask(self.parties, calls.VerifyAudit(), calls.AuditReport)
+        return AuditReports(self._ask(self.parties, calls.VerifyAudit(), calls.AuditReport))
 
     def close(self) -> None:
         """Close the link; embedded parties close their ledgers. Handles of this federation stop working."""
@@ -142,14 +163,15 @@ class Federation(Handle):
         return self._pool.submit(self._link.call, party, call, kind)
 
     def _card(self) -> Card:
-        described = self._describe()
+        described = self._ask(self.parties, calls.Describe(), calls.Description, quietly=True)
         rows = [
             (name, ", ".join(info.name for info in d.tables) or "(holds keys)", "\n".join(map(str, d.balances)) or "-")
             for name, d in described.items()
         ]
+        rows += [(name, "cannot be reached", "-") for name in self.parties if name not in described]
         facts = [("you are", f"{self.caller}, for {self.purpose}")]
         return Card(
-            title=f"federation of {len(described)} parties",
+            title=f"federation of {', '.join(self.parties)}",
             facts=facts,
             grids=(("parties", Grid(header=("party", "tables", "budget"), rows=rows)),),
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import msgspec
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from .errors import DataError, InvalidArgument
 
 _MANTISSA = 60  # bits between the declared bound and the finest default grid
-_LIMIT = float(1 << 62)  # units a single value may have, so that int64 holds it
+_DIGITS = 53  # bits of a float's mantissa
 _HALF = 31
 
 
@@ -30,10 +31,9 @@ class ColumnSum(NamedTuple):
 
 
 class PartialSum(NamedTuple):
-    """A piece of a sum in units: a whole number, what is left to it, and the number of values."""
+    """The exact sum of a piece of a column, and the number of values in it."""
 
-    whole: int
-    rest: float
+    value: Fraction
     rows: int
 
 
@@ -61,31 +61,40 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
                 f"a resolution of {self.resolution:g} cannot express a total within {self.bound:g}",
                 hint="make resolution smaller than bound",
             )
+        if math.isinf(self.bound / self.resolution):
+            raise InvalidArgument(
+                f"a resolution of {self.resolution:g} is too fine for totals within {self.bound:g}",
+                hint="make it coarser",
+            )
 
     @classmethod
     def choose(cls, *, bound: float, resolution: float | None, integers: bool) -> FixedPoint:
         """The given resolution; else 1 for integers, and for reals the power of two 60 bits below the bound."""
         if resolution is None:
-            resolution = 1.0 if integers else 2.0 ** (math.ceil(math.log2(bound)) - _MANTISSA) if bound > 0 else 1.0
+            usable = not integers and 0 < bound < math.inf  # any other bound is refused below
+            resolution = 2.0 ** (math.ceil(math.log2(bound)) - _MANTISSA) if usable else 1.0
         return cls(bound=float(bound), resolution=float(resolution))
 
     @property
     def max_units(self) -> int:
         """Largest absolute total in units."""
-        return math.ceil(self.bound / self.resolution)
+        return math.ceil(Fraction(self.bound) / self.unit)
+
+    @property
+    def unit(self) -> Fraction:
+        """The resolution as an exact number; one that is written as 0.01 means a hundredth."""
+        inverse = 1 / self.resolution
+        if inverse < math.inf and inverse == int(inverse) and 1 / inverse == self.resolution:
+            return Fraction(1, int(inverse))
+        return Fraction(self.resolution)
 
     def to_units(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Each value as the nearest integer number of units, half to even; values are finite and within the bound."""
         return np.rint(values / self.resolution).astype(np.int64)
 
     def from_units(self, units: int) -> float:
-        """A number of units as a value; a power-of-two resolution makes this a single correct rounding."""
-        if self.resolution >= 1 and self.resolution == int(self.resolution):
-            return float(units * int(self.resolution))
-        inverse = 1 / self.resolution
-        if inverse == int(inverse) and 1 / inverse == self.resolution:
-            return units / int(inverse)
-        return units * self.resolution
+        """The value of a number of units, correctly rounded to a float."""
+        return float(units * self.unit)
 
     def sum(self, column: pa.ChunkedArray, *, party: str, name: str) -> ColumnSum:
         """The exact sum of a numeric or boolean column, rounded once to the grid; nulls are left out.
@@ -102,14 +111,9 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
         """The sum of a piece of a column, not rounded yet; raises as `sum` does."""
         values = column.drop_null()
         if pa.types.is_boolean(values.type) or pa.types.is_integer(values.type):
-            try:
-                values = values.cast(pa.int64())
-            except pa.ArrowInvalid:  # its message would quote the value
-                raise self._too_large(party, name) from None
-            if self.resolution == 1.0:
-                return PartialSum(_sum_integers(values.to_numpy()), 0.0, len(values))
-            values = values.cast(pa.float64(), safe=False)
-        elif not pa.types.is_floating(values.type):
+            integers = values.cast(pa.uint64() if values.type == pa.uint64() else pa.int64()).to_numpy()
+            return PartialSum(Fraction(_sum_integers(integers)), len(values))
+        if not pa.types.is_floating(values.type):
             raise DataError(
                 f"{party}'s {name} is {values.type}, which cannot be summed", hint="use a numeric or boolean column"
             )
@@ -119,28 +123,31 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
                 f"{party}'s {name} holds a NaN or infinite value: nothing was encrypted or sent",
                 hint="ask its owner to remove it or make it null; nulls are left out of sums",
             )
-        units = reals / self.resolution
-        if units.size and not float(np.abs(units).max()) < _LIMIT:
-            raise self._too_large(party, name)
-        whole = np.rint(units)
-        return PartialSum(_sum_integers(whole.astype(np.int64)), math.fsum((units - whole).tolist()), len(values))
+        return PartialSum(_sum_reals(reals), len(values))
 
     def total(self, parts: Sequence[PartialSum], *, party: str, name: str) -> ColumnSum:
         """The parts together, rounded once to the grid; raises DataError beyond the bound."""
-        units = sum(part.whole for part in parts) + round(math.fsum(part.rest for part in parts))
+        units = round(sum((part.value for part in parts), start=Fraction()) / self.unit)
         if abs(units) > self.max_units:
-            raise self._too_large(party, name)
+            raise DataError(
+                f"{party}'s {name} exceeds the declared bound of {self.bound:g}: nothing was encrypted or sent",
+                hint="declare a larger bound",
+            )
         return ColumnSum(units, sum(part.rows for part in parts))
 
-    def _too_large(self, party: str, name: str) -> DataError:
-        return DataError(
-            f"{party}'s {name} exceeds the declared bound of {self.bound:g}: nothing was encrypted or sent",
-            hint="declare a larger bound",
-        )
+
+def _sum_reals(reals: npt.NDArray[np.float64]) -> Fraction:
+    """The exact sum of finite floats: their mantissas are integers, added apart for each exponent."""
+    mantissas, exponents = np.frexp(reals)
+    integers = np.ldexp(mantissas, _DIGITS).astype(np.int64)
+    return sum(
+        (_sum_integers(integers[exponents == e]) * Fraction(2) ** int(e - _DIGITS) for e in np.unique(exponents)),
+        start=Fraction(),
+    )
 
 
-def _sum_integers(integers: npt.NDArray[np.int64]) -> int:
-    """Sum of int64 values as a Python integer, without overflow: high and low halves apart."""
+def _sum_integers(integers: npt.NDArray[np.int64 | np.uint64]) -> int:
+    """Sum of 64-bit integers as a Python integer, without overflow: high and low halves apart."""
     high = integers >> _HALF
     low = integers & ((1 << _HALF) - 1)
     return (int(high.sum()) << _HALF) + int(low.sum())

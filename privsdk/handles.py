@@ -46,9 +46,15 @@ class Table(Handle):
         return self.columns[column]
 
     def _card(self) -> Card:
-        rows = [(c.name, c.type, ", ".join(c.permits) or "nothing") for c in self._info.columns]
+        permits = [", ".join(c.permits) or "nothing" for c in self._info.columns]
+        title = f"{self.party}/{self.name} (dataset {self._info.dataset})"
+        if len(set(permits)) == 1:
+            grid = Grid(header=("column", "type"), rows=[(c.name, c.type) for c in self._info.columns])
+            facts = [("permitted to you, every column", permits[0])]
+            return Card(title=title, facts=facts, grids=(("columns", grid),))
+        rows = [(c.name, c.type, allowed) for c, allowed in zip(self._info.columns, permits, strict=True)]
         grid = Grid(header=("column", "type", "permitted to you"), rows=rows)
-        return Card(title=f"{self.party}/{self.name} (dataset {self._info.dataset})", grids=(("columns", grid),))
+        return Card(title=title, grids=(("columns", grid),))
 
 
 class Tables(Handle):
@@ -74,7 +80,7 @@ class Tables(Handle):
             ("tables", ", ".join(f"{t.party}/{t.name}" for t in self._tables)),
             ("columns", ", ".join(common) or "none in common"),
         ]
-        return Card(title=f"{len(self._tables)} tables, one a party", facts=facts)
+        return Card(title=f"tables of {', '.join(t.party for t in self._tables)}", facts=facts)
 
 
 class Party(Handle):
@@ -103,7 +109,7 @@ class Party(Handle):
         facts = [
             ("tables", ", ".join(info.name for info in d.tables) or "none; it can hold keys for others"),
             ("operations", ", ".join(d.operations) or "none"),
-            ("min_parties", f"{d.policy.min_parties} contributors beside those who see a sum"),
+            ("joint results", f"at least {d.policy.min_parties} contributors, not counting one who sees the result"),
             ("ledger", d.ledger),
             *(("budget", str(balance)) for balance in d.balances),
         ]

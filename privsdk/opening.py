@@ -29,36 +29,28 @@ WORKSHOP_POLICY = Policy(
 WORKSHOP_BUDGET = Budget(epsilon=3.0, delta=1e-6, exact=200)
 
 
-class _PolicyCard(Displayed):
-    def __init__(self, policy: Policy, budget: Budget, store: str) -> None:
-        self._policy, self._budget, self._store = policy, budget, store
+class _WorkshopPolicy(Displayed):
+    """The workshop policy as it is printed when a federation is embedded."""
+
+    def __init__(self, parties: list[str], budget: str, store: str) -> None:
+        self._parties, self._budget, self._store = parties, budget, store
 
     def _card(self) -> Card:
-        facts = []
-        for grant in self._policy.grants:
-            table = "any table" if grant.table == ANY else grant.table
-            column = "any column" if grant.column == ANY else grant.column
-            uses = ", ".join(d.value for d in grant.permit)
-            facts.append(
-                (
-                    f"{table}, {column}",
-                    f"{uses}\nexact aggregates over at least {grant.min_count}; "
-                    f"DP releases up to epsilon {grant.max_epsilon:g}",
-                )
-            )
-        facts += [
-            ("never", "rows, minima and maxima, or anything else"),
-            ("joint results", f"at least {self._policy.min_parties} contributors beside anyone who sees them"),
+        (grant,) = WORKSHOP_POLICY.grants
+        facts = [
+            ("of", ", ".join(self._parties)),
+            ("any column", ", ".join(d.value for d in grant.permit)),
+            ("", f"exact aggregates over at least {grant.min_count} rows, keys or values"),
+            ("", f"DP releases up to epsilon {grant.max_epsilon:g}"),
             (
-                "budget",
-                f"epsilon {self._budget.epsilon:g} at delta {self._budget.delta:g} and "
-                f"{self._budget.exact} exact disclosures for each dataset",
+                "joint results",
+                f"at least {WORKSHOP_POLICY.min_parties} contributors, not counting one who sees the result",
             ),
-            ("ledger", self._store),
+            ("never", "rows, minima, maxima, or anything else"),
+            ("budget", self._budget),
+            ("ledgers", self._store),
         ]
-        return Card(
-            title="workshop policy of every embedded party (give policy= and budget= for your own)", facts=facts
-        )
+        return Card(title="workshop policy (give policy= and budget= for your own)", facts=facts)
 
 
 def embedded(
@@ -125,15 +117,11 @@ def embedded(
         gates.append(gate)
         network.add(name, gate)
     if not quiet:
-        where = (
-            "in memory only: budgets are forgotten at the end"
-            if folder is None
-            else f"{folder.resolve()}, kept between sessions"
-        )
-        if policy is None:
-            print(_PolicyCard(WORKSHOP_POLICY, _for(budget, "", WORKSHOP_BUDGET), where))
-        else:
-            print(f"ledgers: {where}")
+        place = "in memory only: budgets are forgotten at the end"
+        if folder is not None:
+            place = f"{folder.resolve()}; opening them again continues their budgets"
+        lenient = [name for name in given if _for(policy, name, WORKSHOP_POLICY) is WORKSHOP_POLICY]
+        print(_WorkshopPolicy(lenient, _budget_text(budget), place) if lenient else f"ledgers: {place}")
 
     def close() -> None:
         for gate in gates:
@@ -173,6 +161,13 @@ def connect(path: str | Path) -> Federation:
     )
     network = Network(identity, lambda: config.parties)
     return Federation(network, caller=identity.name(), purpose=analyst.purpose, close=lambda: None)
+
+
+def _budget_text(budget: Budget | Mapping[str, Budget] | None) -> str:
+    if isinstance(budget, Mapping):
+        return "as given for each party"
+    cap = budget or WORKSHOP_BUDGET
+    return f"epsilon {cap.epsilon:g} at delta {cap.delta:g} and {cap.exact} exact disclosures for each dataset"
 
 
 def _for(given: T | Mapping[str, T] | None, party: str, default: T) -> T:

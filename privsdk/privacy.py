@@ -5,6 +5,7 @@ Values only: deciding is `party.policy`, pricing is `party.accounting`, storing 
 
 from __future__ import annotations
 
+import json
 import math
 from enum import StrEnum
 
@@ -26,6 +27,7 @@ class Disclosure(StrEnum):
 
 
 ANY = "*"
+DEFAULT_MIN_COUNT = 10
 ROWS = "rows"  # stands for the table's rows themselves where no column is used, as in a count
 
 
@@ -60,7 +62,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     permit: tuple[Disclosure, ...]
     to: tuple[str, ...] = (ANY,)
     purpose: tuple[str, ...] = (ANY,)
-    min_count: int = 10
+    min_count: int = DEFAULT_MIN_COUNT
     max_epsilon: float = 0.0
 
     def __post_init__(self) -> None:
@@ -83,8 +85,29 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         parts = [f"table={self.table!r}", f"column={self.column!r}", f"permit=({permit},)"]
         parts += [f"to={self.to!r}"] if self.to != (ANY,) else []
         parts += [f"purpose={self.purpose!r}"] if self.purpose != (ANY,) else []
-        parts += [f"max_epsilon={self.max_epsilon:g}"] if self.max_epsilon else []
+        parts += [f"min_count={self.min_count}"] if self.min_count != DEFAULT_MIN_COUNT else []
+        parts += [f"max_epsilon={self.max_epsilon!r}"] if self.max_epsilon else []
         return f"ps.Grant({', '.join(parts)})"
+
+    @property
+    def toml(self) -> str:
+        """The grant as an element of `grants = [...]` in party.toml."""
+        fields = msgspec.to_builtins(self)
+        shown = {name: value for name, value in fields.items() if name in _ALWAYS or value != _DEFAULTS[name]}
+        # a TOML basic string is written as in JSON, but for surrogate pairs and DEL
+        text = ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in shown.items())
+        return "{ " + text.replace("\x7f", "\\u007f") + " }"
+
+
+def _toml(value: object) -> str:
+    """A string, number or list of strings: written as in JSON, but that TOML wants DEL escaped and no surrogates."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+_ALWAYS = ("table", "column", "permit")
+_DEFAULTS = {
+    field.name: msgspec.to_builtins(field.default) for field in msgspec.structs.fields(Grant) if not field.required
+}
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -203,6 +226,6 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return (
-            f"{self.dataset}: epsilon {self.epsilon_spent:.3g} of {self.budget.epsilon:g} spent at delta "
-            f"{self.budget.delta:g}, {self.exact_spent} of {self.budget.exact} exact disclosures used"
+            f"{self.dataset}: epsilon {self.epsilon_left:.3g} of {self.budget.epsilon:g} left at delta "
+            f"{self.budget.delta:g}, {self.exact_left} of {self.budget.exact} exact disclosures left"
         )

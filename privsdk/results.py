@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from .calls import Finished, Head, Quoted
-from .displays import Card, Displayed, Grid
+import pyarrow as pa
+
+from .calls import Finished, Quoted
+from .displays import Card, Displayed, Grid, grid_of
 from .errors import Cancelled, Refused
 from .operations import Request, operation_named
-from .privacy import Balance, Debit, DiscreteLaplace, Exact, Learns
+from .privacy import Balance, Debit, Learns
+from .receipts import Receipt
 
 T = TypeVar("T")
 
@@ -84,15 +87,11 @@ class Plan(Displayed, Generic[T]):
         return self.start().result(timeout_s=timeout_s)
 
     def _facts(self) -> list[tuple[str, str]]:
-        return [
-            ("parties", ", ".join(self.request.parties)),
-            *self.notes,
-            ("price", price_text(self.price)),
-            ("learns", learns_text(self.learns)),
-        ]
+        return [("parties", ", ".join(self.request.parties)), *self.notes, ("price", price_text(self.price))]
 
     def _card(self) -> Card:
-        return Card(title=f"plan: {self.request.operation}, nothing done yet", facts=self._facts())
+        title = f"plan of {self.request.operation}: nothing done yet"
+        return Card(title=title, facts=self._facts(), grids=(("will learn", learns_grid(self.learns)),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -119,33 +118,10 @@ class Preview(Displayed):
             for after in quote.after if isinstance(quote, Quoted) else ():
                 facts.append((f"{party} after", str(after)))
         verdict = "every party would allow it" if self.allowed else "it would be refused"
-        return Card(title=f"preview: {self.plan.request.operation}, {verdict}; nothing spent", facts=facts)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Receipt(Displayed):
-    """Each party's signed audit head after the run. It proves what a party claimed, not that the claim is true."""
-
-    run_id: str
-    heads: Mapping[str, Head]
-
-    def verify(self) -> bool:
-        """Whether every head carries a valid Ed25519 signature of the key it names."""
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-        try:
-            for head in self.heads.values():
-                key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(head.public_key))
-                key.verify(bytes.fromhex(head.signature), bytes.fromhex(head.hash))
-        except (InvalidSignature, ValueError):
-            return False
-        return True
-
-    def _card(self) -> Card:
-        rows = [(party, str(head.rows), head.hash[:16]) for party, head in self.heads.items()]
-        grid = Grid(header=("party", "audit rows", "head"), rows=rows)
-        return Card(title=f"receipt of run {self.run_id}", grids=(("signed audit heads", grid),))
+        grids = (("will learn", learns_grid(self.plan.learns)),)
+        return Card(
+            title=f"preview of {self.plan.request.operation}: {verdict}; nothing spent", facts=facts, grids=grids
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -172,14 +148,17 @@ class Result(Displayed, Generic[T]):
     seconds: float
 
     def _card(self) -> Card:
+        value, grids = _shown(self.value)
         facts = [
-            ("value", str(self.value)),
+            *value,
             *self.notes,
-            ("learned", learns_text(self.learned)),
             ("spent", price_text(self.spent)),
             ("took", f"{self.seconds:.2f} s, run {self.receipt.run_id}"),
+            ("receipt", self.receipt.verdict()),
         ]
-        return Card(title=f"result: {self.operation}", facts=facts)
+        return Card(
+            title=f"result of {self.operation}", facts=facts, grids=(*grids, ("learned", learns_grid(self.learned)))
+        )
 
 
 class Run(Displayed, Generic[T]):
@@ -271,7 +250,7 @@ class Run(Displayed, Generic[T]):
         else:
             state = "failed" if self._future.exception() else "done"
         facts = [("run", self.plan.request.run_id), ("parties", ", ".join(self.plan.request.parties))]
-        return Card(title=f"run: {self.plan.request.operation}, {state}", facts=facts)
+        return Card(title=f"run of {self.plan.request.operation}: {state}", facts=facts)
 
 
 def price_text(price: Mapping[str, tuple[Debit, ...]]) -> str:
@@ -280,13 +259,17 @@ def price_text(price: Mapping[str, tuple[Debit, ...]]) -> str:
     return "\n".join(lines) or "nothing"
 
 
-def learns_text(learns: tuple[Learns, ...]) -> str:
-    return "\n".join(f"{item.who}: {item.what}" for item in learns)
+def learns_grid(learns: tuple[Learns, ...]) -> Grid:
+    return Grid(header=("who", "what"), rows=[(item.who, item.what) for item in learns])
 
 
-def total_epsilon(debits: tuple[Debit, ...]) -> float:
-    return sum(d.charge.epsilon for d in debits if isinstance(d.charge, DiscreteLaplace))
-
-
-def total_exact(debits: tuple[Debit, ...]) -> int:
-    return sum(d.charge.uses for d in debits if isinstance(d.charge, Exact))
+def _shown(value: Any) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, Grid]]]:
+    """A value's facts and grids on its result's card."""
+    if isinstance(value, pa.Table):
+        withheld = (value.schema.metadata or {}).get(b"withheld_groups", b"0").decode()
+        facts = [("withheld", f"{withheld} groups below the minimum count")] if withheld != "0" else []
+        return facts, [("value", grid_of(value))]
+    if isinstance(value, Displayed):
+        card = value._card()
+        return [("value", card.title), *card.facts], card.grids
+    return [("value", str(value))], []

@@ -45,6 +45,7 @@ def serve(path: Path) -> None:
         budgets=config.budgets,
         datasets={name: table.dataset or name for name, table in config.tables.items()},
     )
+    _load_libraries()
     gate = Gate(
         config.name,
         store=Store(config.name, {name: folder / table.path for name, table in config.tables.items()}),
@@ -56,9 +57,6 @@ def serve(path: Path) -> None:
     stop = threading.Event()
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), lambda *_: stop.set())
-    # Libraries that take a second to import are loaded now, so that no run waits for them or cannot be stopped
-    # meanwhile.
-    threading.Thread(target=_warm_up, name="privsdk-warm-up", daemon=True).start()
     print(f"{config.name} listens on {config.listen.rpartition(':')[0]}:{server.port}", flush=True)
     while not stop.wait(0.5):
         pass
@@ -67,7 +65,8 @@ def serve(path: Path) -> None:
     server.shutdown()
 
 
-def _warm_up() -> None:
+def _load_libraries() -> None:
+    """Import what takes a second to import before serving, so that no run waits for it: an import cannot be stopped."""
     import dp_accounting.pld  # noqa: F401
     import duckdb  # noqa: F401
     import opendp.prelude  # noqa: F401

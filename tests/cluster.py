@@ -38,7 +38,7 @@ class Cluster:
         self.federation = folder / "federation.toml"
         self._names = list(tables)
         self._purpose = purpose
-        self._addresses: dict[str, str] = {}
+        self.addresses: dict[str, str] = {}
         self._processes: dict[str, subprocess.Popen[str]] = {}
         make_certificates(folder, [*tables, ANALYST])
         for name, held in tables.items():
@@ -59,10 +59,14 @@ class Cluster:
             (folder / f"{name}.toml").write_bytes(msgspec.toml.encode(config))
 
     def __enter__(self) -> Cluster:
-        for name in self._names:
-            self.start(name)
-        for name in self._names:
-            self.await_address(name)
+        try:
+            for name in self._names:
+                self.start(name)
+            for name in self._names:
+                self.await_address(name)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -87,7 +91,7 @@ class Cluster:
         assert stdout is not None
         line = stdout.readline()
         assert " listens on " in line, self.log(name)
-        self._addresses[name] = line.strip().rpartition(" ")[2]
+        self.addresses[name] = line.strip().rpartition(" ")[2]
         self._write_federation()
 
     def stop(self, name: str) -> int:
@@ -104,8 +108,14 @@ class Cluster:
         process.stdout.close()
         return code
 
-    def running(self, name: str) -> bool:
-        return self._processes[name].poll() is None
+    def kill(self, name: str) -> None:
+        """End a party's process as by kill -9."""
+        self._processes[name].kill()
+        self.stop(name)
+
+    def ended(self, name: str) -> int | None:
+        """The exit code of a party's process, None while it runs."""
+        return self._processes[name].poll()
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
@@ -123,4 +133,4 @@ class Cluster:
 
     def _federation(self, name: str) -> bytes:
         analyst = {"purpose": self._purpose, "authority": "ca.pem", "certificate": f"{name}.pem", "key": f"{name}.key"}
-        return msgspec.toml.encode({"parties": self._addresses, "analyst": analyst})
+        return msgspec.toml.encode({"parties": self.addresses, "analyst": analyst})

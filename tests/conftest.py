@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from claims import Cases
 from hypothesis import HealthCheck, settings
 
 SOAK = os.environ.get("PRIVSDK_SOAK") == "1"
@@ -28,21 +29,6 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     whole = whole and config.args == config.getini("testpaths")
     if whole and len(items) < FEWEST_TESTS:
         raise pytest.UsageError(f"only {len(items)} tests were collected; there are at least {FEWEST_TESTS}")
-
-
-class Cases:
-    """Counts the cases a test really tried, for the claims report."""
-
-    def __init__(self) -> None:
-        self.tried = 0
-        self.figure = ""
-
-    def __call__(self, number: int = 1) -> None:
-        self.tried += number
-
-    def say(self, figure: str) -> None:
-        """A measured figure to print beside the claim."""
-        self.figure = figure
 
 
 _REPORT: dict[str, list[tuple[int, bool, str]]] = {}

@@ -23,6 +23,7 @@ from .releases import add_noise, half_width
 
 MAX_KEYS = 100_000
 _FINEST = 20  # bits of a default grid below the clamping bound
+_WIDEST = 2**50  # units of noise scale: samples stay far within int64, and half_width within exact floats
 
 
 def count(
@@ -105,12 +106,15 @@ def _plan(
             f"the groups of {by!r} must be public: groups found in the data would themselves tell who is in it",
             hint=f'list them, for example keys=["a", "b"] for the values of {by!r} that are known to all',
         )
+    if keys is not None and not all(isinstance(key, str | int) for key in keys):
+        raise InvalidArgument("a group key is neither text nor an integer nor a boolean", hint="group by such a column")
     if keys is not None and by is None:
         raise InvalidArgument("keys are given without by", hint="name the group column: by=...")
     if column is not None and bounds is not None and resolution is None:
         integer = table.type_of(column).startswith(("int", "uint", "bool"))
         largest = max(abs(float(bound)) for bound in bounds)
-        resolution = 1.0 if integer or not largest else 2.0 ** (math.ceil(math.log2(largest)) - _FINEST)
+        finest = not integer and 0 < largest < math.inf  # other bounds are refused below
+        resolution = 2.0 ** (math.ceil(math.log2(largest)) - _FINEST) if finest else 1.0
     runner = runner_of(table)
     parameters = {
         "epsilon": float(epsilon),
@@ -164,6 +168,8 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
                 raise InvalidArgument(f"{len(self.keys)} keys", hint=f"give 1 to {MAX_KEYS} different keys")
             if len({type(key) for key in self.keys}) != 1:
                 raise InvalidArgument("keys of different types", hint="give all keys in the group column's type")
+            if any(isinstance(key, int) and not -(2**63) <= key < 2**63 for key in self.keys):
+                raise InvalidArgument("a key that no 64-bit integer column can hold", hint="leave it out")
         if (self.bounds is None) != (self.column is None):
             raise InvalidArgument("a sum needs a column and its bounds", hint="bounds=(low, high), publicly known")
         if self.bounds is not None:
@@ -177,6 +183,12 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
                     f"a resolution of {self.resolution:g} for bounds of ({low:g}, {high:g}) is too fine",
                     hint="2**32 steps are allowed in the larger bound",
                 )
+
+        if self.noise_scale > _WIDEST:
+            raise InvalidArgument(
+                f"epsilon {self.epsilon:g} asks for noise of {self.noise_scale:.3g} units",
+                hint=f"a release may have 2**{_WIDEST.bit_length() - 1}; give a larger epsilon or a coarser resolution",
+            )
 
     @property
     def sensitivity(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..calls import Finished
-from ..displays import Card, Displayed, Grid
+from ..displays import Card, Displayed, Grid, at_most, grid_of
 from ..errors import DataError, InvalidArgument
 from ..handles import Table, Tables, as_tables, new_request, runner_of
 from ..he import schemes
@@ -63,14 +63,10 @@ class Fitted(Displayed):
 
     def _card(self) -> Card:
         weights = [(n, f"{w:+.4f}") for n, w in zip((*self.model.features, "intercept"), self.weights, strict=True)]
-        rows = [
-            tuple("withheld" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values())
-            for row in self.evaluation.to_pylist()
-        ]
         return Card(
             title=str(self),
             grids=(
-                ("on each party's held-out rows", Grid(header=tuple(self.evaluation.column_names), rows=rows)),
+                ("on each party's held-out rows", grid_of(self.evaluation)),
                 ("weights", Grid(header=("feature, scaled to [-1, 1]", "weight"), rows=weights)),
             ),
         )
@@ -150,7 +146,7 @@ def fit(
     rounding = fedavg.quantisation_bound(1, 1)  # n parties have at least n rows
     notes = (
         ("keys", f"{holder} coordinates and holds the key; {request.parties[-2]} adds the ciphertexts"),
-        ("rounding", f"at most {rounding:.1e} in any averaged weight in each round"),
+        ("rounding", f"at most {at_most(rounding)} in any averaged weight in each round"),
     )
     return Plan(runner, request, finish, notes=notes)
 
@@ -228,7 +224,9 @@ def _learns(request: Request, parameters: FitParameters) -> tuple[Learns, ...]:
     return (
         Learns(who=", ".join((*contributors, aggregator)), what="the averaged model of each round"),
         Learns(who=holder, what=f"the averaged model of each round, {counts}"),
-        Learns(who=request.caller, what=f"the final model, {counts} each round, each party's evaluation"),
+        Learns(
+            who=request.caller, what=f"the final model, {counts} each round, each party's evaluation and held-out rows"
+        ),
         Learns(who="onlooker", what="the number of rounds and of features, roughly"),
         Learns(who=f"{aggregator} and {holder} together", what="every party's updates: the collusion threshold is 1"),
     )

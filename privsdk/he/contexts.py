@@ -46,6 +46,11 @@ class PublicContext:
         return hashlib.sha256(self._blob).hexdigest()
 
     @property
+    def parameters(self) -> tuple[int, ...]:
+        """SEAL's hash of scheme, ring dimension and moduli."""
+        return tuple(self._context.seal_context().data.key_context_data().parms_id())
+
+    @property
     def blob(self) -> bytes:
         return self._blob
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
@@ -174,16 +174,13 @@ def _combine(residues: Sequence[int]) -> int:
 
 
 def _add(keys: Sequence[PublicContext], summands: Sequence[Sequence[bytes]], chunks: int, loader: str) -> list[bytes]:
-    import tenseal
-
-    load = getattr(tenseal, loader)
     totals = []
     for i, column in enumerate(zip(*summands, strict=True)):
         context = keys[i // chunks].tenseal
         total = None
         for blob in column:
+            vector = _load(context, blob, loader)
             try:
-                vector = load(context, blob)
                 total = vector if total is None else total + vector
             except (ValueError, RuntimeError):
                 _malformed()
@@ -192,13 +189,29 @@ def _add(keys: Sequence[PublicContext], summands: Sequence[Sequence[bytes]], chu
 
 
 def _open(key: SecretContext, blob: bytes, loader: str) -> list[float]:
-    import tenseal
-
+    vector = _load(key.tenseal, check_blob(blob, "the aggregator"), loader)
     try:
-        values: list[float] = getattr(tenseal, loader)(key.tenseal, check_blob(blob, "the aggregator")).decrypt()
+        values: list[float] = vector.decrypt()
     except (ValueError, RuntimeError):
         _malformed()
     return values
+
+
+def _load(context: Any, blob: bytes, loader: str) -> Any:
+    """A received vector, refused unless it is one fresh-sized ciphertext: TenSEAL crashes on a vector without any."""
+    import tenseal
+
+    try:
+        vector = getattr(tenseal, loader)(context, blob)
+        parts = vector.ciphertext()
+        if len(parts) != 1 or parts[0].size() != 2 or vector.size() != _SLOTS[loader]:
+            _malformed()
+    except (ValueError, RuntimeError):
+        _malformed()
+    return vector
+
+
+_SLOTS = {"bfv_vector_from": DEGREE, "ckks_vector_from": DEGREE // 2}
 
 
 def _malformed() -> NoReturn:

@@ -104,6 +104,9 @@ class EncryptedSum(Generic[V]):
         else:
             received = yield from hear(self._key_holder, PublicKeys)
             self._keys = [PublicContext(blob) for blob in received.table.column("blob").to_pylist()]
+            own = self._scheme.keys()  # thrown away: they show which parameters are due
+            if [key.parameters for key in self._keys] != [key.public.parameters for key in own]:
+                raise ProtocolViolation(f"{self._key_holder} sent keys of other parameters")
 
     def contribute(self, vector: Sequence[V]) -> Role[None]:
         mine = self._scheme.encrypt(self._keys, vector)

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from ..calls import Finished
-from ..errors import InvalidArgument
+from ..displays import at_most
+from ..errors import DataError, InvalidArgument
 from ..fixedpoint import ColumnSum, FixedPoint
 from ..handles import Table, Tables, as_tables, new_request, runner_of
 from ..operations import Operation, Outcome, Request, RoleInput, register
@@ -38,18 +39,23 @@ class Pooled:
         Rows in it, where they were counted.
     error : float
         Bound on the difference from exact arithmetic: rounding to the grid, and CKKS noise where that preset was used.
+    count_error : float
+        Bound on the error of `count`: 0 but for the CKKS preset.
     """
 
     value: float
     count: int | None
     error: float
+    count_error: float = 0.0
 
     def __float__(self) -> float:
         return self.value
 
     def __str__(self) -> str:
-        over = f" over {self.count:,} rows" if self.count is not None else ""
-        return f"{self.value:.10g}{over} (error at most {self.error:.2g})"
+        over = "" if self.count is None else f" over {self.count:,} rows"
+        if self.count_error:
+            over = f" over about {self.count:,} rows (within {at_most(self.count_error)})"
+        return f"{self.value:.10g}{over} (error at most {at_most(self.error)})"
 
 
 def sum(
@@ -78,6 +84,8 @@ def sum(
         Exact integers by BFV, or approximate reals by CKKS with a stated error.
     key_holder : str, optional
         The party that decrypts; it contributes nothing. Default: the first party that holds none of the tables.
+
+    Each party takes part with at least its owner's minimum count of values.
 
     Learns
     ------
@@ -142,7 +150,7 @@ def _plan(
     scheme = _scheme(request, parameters)
 
     def finish(answers: Mapping[str, Finished]) -> Pooled:
-        return _pooled(answers[holder].value, statistic, parameters, scheme)
+        return _pooled(answers[holder].value, statistic, parameters, scheme, integers)
 
     notes = (
         ("keys", f"{holder} holds the key and contributes nothing; {request.parties[-2]} adds the ciphertexts"),
@@ -184,35 +192,42 @@ def _is_real(text: str) -> bool:
 def _arithmetic(parameters: SumParameters, scheme: schemes.Exact | Approximate) -> str:
     grid = parameters.grid
     if isinstance(scheme, Approximate):
-        return f"CKKS, error of a total at most {scheme.error_bound(0):.2g}"
+        return f"CKKS, error of a total at most {at_most(scheme.error_bound(0))}"
     return f"exact on a grid of {grid.resolution:.3g}, totals within {grid.bound:.3g}, {scheme.limbs} limbs of 30 bits"
 
 
 def _pooled(
-    value: dict[str, Any], statistic: str, parameters: SumParameters, scheme: schemes.Exact | Approximate
+    value: dict[str, Any],
+    statistic: str,
+    parameters: SumParameters,
+    scheme: schemes.Exact | Approximate,
+    integers: bool,
 ) -> Pooled:
     grid, parties = parameters.grid, scheme.parties
+    whole = integers and grid.resolution == 1.0
+    rounding = 0.0 if whole else parties * grid.resolution / 2  # each party rounds once to the grid
     if isinstance(scheme, Approximate):
         totals = [float(total) for total in value["totals"]]
-        error, count_error = scheme.error_bound(0), scheme.error_bound(1) if scheme.length > 1 else 0.0
+        error = rounding + scheme.error_bound(0)
+        count_error = scheme.error_bound(1) if scheme.length > 1 else 0.0
         total = totals[0]
     else:
         total = grid.from_units(int(value["totals"][0]))
         totals = [total, *(int(other) for other in value["totals"][1:])]
-        # one rounding to the grid a party (integers are on it already), one to float64 at the end (not up to 2^53)
-        whole = grid.resolution == 1.0
-        error = 0.0 if whole else parties * grid.resolution / 2
-        error += 0.0 if whole and abs(total) < 2.0**53 else abs(total) * 2.0**-53
+        # and the total is rounded to float64, which changes no integer up to 2^53
+        error = rounding + (0.0 if whole and abs(total) < 2.0**53 else abs(total) * 2.0**-53)
         count_error = 0.0
     if statistic == "sum":
         return Pooled(value=total, count=None, error=error)
     count = round(totals[1])
     if count < 1:
-        return Pooled(value=math.nan, count=max(0, count), error=math.inf if count_error else 0.0)
+        error = math.inf if count_error else 0.0
+        return Pooled(value=math.nan, count=max(0, count), error=error, count_error=count_error)
     mean_value = total / totals[1]
     least = max(totals[1] - count_error, 0.5)
     division = abs(mean_value) * 2.0**-53
-    return Pooled(value=mean_value, count=count, error=(error + abs(mean_value) * count_error) / least + division)
+    error = (error + abs(mean_value) * count_error) / least + division
+    return Pooled(value=mean_value, count=count, error=error, count_error=count_error)
 
 
 class SumParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -321,7 +336,13 @@ def _column_sum(given: RoleInput, parameters: SumParameters) -> Role[ColumnSum]:
     for start in range(0, len(column), ROWS_A_STEP):
         yield from checkpoint("summing", start, len(column))
         parts.append(parameters.grid.part(column.slice(start, ROWS_A_STEP), party=given.party, name=name))
-    return parameters.grid.total(parts, party=given.party, name=name)
+    total = parameters.grid.total(parts, party=given.party, name=name)
+    if total.rows < given.min_count:
+        raise DataError(
+            f"{given.party} has fewer values in {name} than its minimum count of {given.min_count}: nothing was sent",
+            hint="leave this party out",
+        )
+    return total
 
 
 for _name in ("he.sum", "he.mean"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -80,19 +81,15 @@ class Signer:
             if not create:
                 raise LedgerError(
                     f"the signing key {path} is missing, and the ledger beside it was signed with it",
-                    hint="restore the key file from a backup",
+                    hint="restore the key file from a backup; if the file beside it is no ledger, give another path",
                 )
-            signer = cls.fresh()
-            pem = signer._key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
             try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:  # another process of this party made it first
-                return cls.at(path, create=False)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(pem)
-            return signer
+                _write_key(path, cls.fresh()._key)
+            except OSError as error:
+                raise LedgerError(
+                    f"the signing key {path} cannot be made: {error.strerror}",
+                    hint="check that its folder is writable and the disk has space, or give another store",
+                ) from None
         try:
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except (ValueError, OSError):
@@ -100,3 +97,19 @@ class Signer:
         if not isinstance(key, Ed25519PrivateKey):
             raise LedgerError(f"{path} is not an Ed25519 private key", hint="restore the key file from a backup")
         return cls(key)
+
+
+def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
+    """Put the whole key on disk before it has its name, so that a crash leaves none or all of it."""
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:  # another process of this party made it first
+        pass
+    finally:
+        draft.unlink()

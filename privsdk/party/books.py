@@ -48,7 +48,17 @@ class Books:
                 raise LedgerError(
                     f"{party}'s ledger folder {path.parent} cannot be made: {error.strerror}", hint="give another store"
                 ) from None
-            self._signer = audit.Signer.at(path.with_suffix(".ed25519"), create=not path.exists())
+            key = path.with_suffix(".ed25519")
+            exists = path.exists() and path.stat().st_size > 0
+            if key.exists() and not exists:
+                raise LedgerError(
+                    f"{party}'s ledger {path} is missing or empty, and its signing key is there",
+                    hint="restore the ledger from a backup; removing the key too starts anew and forgets all charges",
+                )
+            try:
+                self._signer = audit.Signer.at(key, create=not exists)
+            except LedgerError as error:
+                raise error.at(party=party) from None
         self._ledger = Ledger(party, path, self._signer)
 
     @property
@@ -111,10 +121,8 @@ class Books:
         if known is None or known.caller != caller:
             raise UnknownName(f"{self._party} has no run {run_id} of {caller}", hint="prepare it first")
         if known.answer is None:
-            raise AnswerLost(
-                f"run {run_id} was charged and its answer is lost ({known.state})",
-                hint="call the verb again: a new charge",
-            )
+            lost = "was not charged" if known.state == "released" else "was charged and its answer is lost"
+            raise AnswerLost(f"run {run_id} {lost} ({known.state})", hint="call the verb again: a new charge")
         frames = iter(msgspec.msgpack.decode(known.answer, type=list[tuple[bytes, bytes]]))
         return calls.decode_reply(self._party, calls.Finished, lambda: Frame(*next(frames)))
 

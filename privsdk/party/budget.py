@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import BudgetExceeded
-from ..privacy import Balance, Budget, Charge
+from ..privacy import Balance, Budget, Charge, DiscreteLaplace
 from .accounting import composed_epsilon, exact_uses
 
 _SLACK = 1e-9  # relative, for sums of floating-point epsilons
@@ -32,7 +32,7 @@ def check(party: str, dataset: str, budget: Budget, existing: Sequence[Charge], 
             hint="ask its owner for more, or use fewer rounds",
         )
     grown = after.epsilon_spent - before.epsilon_spent
-    if after.epsilon_spent > budget.epsilon * (1 + _SLACK) and grown > 0:
+    if after.epsilon_spent > budget.epsilon * (1 + _SLACK) and any(isinstance(c, DiscreteLaplace) for c in new):
         raise BudgetExceeded(
             f"{party}/{dataset} has epsilon {before.epsilon_left:.3g} left of {budget.epsilon:g} at delta "
             f"{budget.delta:g}, this needs {grown:.3g} (short by {after.epsilon_spent - budget.epsilon:.3g})",

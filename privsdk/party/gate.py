@@ -20,6 +20,7 @@ from .. import calls
 from ..errors import (
     AnswerLost,
     Cancelled,
+    DataError,
     IdentityRefused,
     InternalError,
     InvalidArgument,
@@ -110,20 +111,20 @@ class Gate:
         return reply
 
     def _prepare(self, caller: str, request: Request) -> calls.Prepared:
-        # 1. identify
-        self._identify(caller, request)
-        if (repeated := self._repeated(request)) is not None:
-            return repeated
         try:
+            # 1. identify
+            self._identify(caller, request)
+            if (repeated := self._repeated(request)) is not None:
+                return repeated
             # 2. decide
             operation, parameters, min_count = self._decide(request)
-            self._sessions.admit()
-            # 3. reserve
-            self._books.reserve(caller, request, operation.price(request, parameters).get(self.name, ()))
+            with self._sessions.admission():
+                # 3. reserve
+                self._books.reserve(caller, request, operation.price(request, parameters).get(self.name, ()))
+                session = self._sessions.prepare(request, operation, parameters, min_count)
         except Refused as error:
             self._books.refused(caller, request, error.message)
             raise
-        session = self._sessions.prepare(request, operation, parameters, min_count)
         return calls.Prepared(nonce=session.nonce, digest=session.digest)
 
     def _start(self, caller: str, run_id: str, nonces: Mapping[str, str]) -> calls.Finished:
@@ -131,10 +132,12 @@ class Gate:
         if session is None:
             return self._receipted(self._books.stored_answer(caller, run_id))
         failure: PrivsdkError | None = InternalError("the role failed")
+        started = False
         try:
             session.begin(nonces)
             # 4. start: from here the charge stands
             self._books.start(run_id, session.id)
+            started = True
             # 5. read the columns that were decided on, and nothing else
             given, version = self._read(session)
             # 6. run
@@ -149,8 +152,10 @@ class Gate:
             raise failure.at(party=self.name, run_id=run_id, phase=session.phase) from None
         finally:
             try:
-                if failure is not None:
+                if failure is not None and started:
                     self._books.fail(run_id, failure.code)
+                elif failure is not None:
+                    self._books.release(run_id, f"not started ({failure.code})")
             finally:
                 session.end(failure)
                 self._sessions.ended(run_id)
@@ -204,6 +209,8 @@ class Gate:
         if operand is not None:
             version = self._store.version(operand.table)
             table = self._store.read(operand.table, operand.columns)
+            if self._store.version(operand.table) != version:
+                raise DataError(f"{self.name}/{operand.table} changed while it was read", hint="ask again")
             if operand.alignment:
                 joint = self._sessions.joint_rows(request, operand, version)
                 table, keys = table.take(joint.rows), joint.keys
@@ -233,7 +240,7 @@ class Gate:
             party=self.name,
             tables=tuple(self._table_info(caller, name) for name in self._store.names()),
             operations=operation_names() if ANY in self._policy.operations else self._policy.operations,
-            policy=self._policy,
+            policy=policy.concerning(self._policy, caller),
             balances=self._books.balances(),
             running=self._sessions.running,
             ledger=self._books.place,

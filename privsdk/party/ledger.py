@@ -10,11 +10,14 @@ Not an accountant: charges are stored as typed events and priced by whoever read
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -94,9 +97,14 @@ class Ledger:
         self._instance = secrets.token_hex(8)
         if path is not None:
             _refuse_network_mount(party, path)
+            _touch_private(party, path)
         with self._explained():
             self._db = sqlite3.connect(path or ":memory:", timeout=30, isolation_level=None, check_same_thread=False)
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=DELETE")
@@ -125,7 +133,8 @@ class Ledger:
                 self._check_owner()
             self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
 
     def _check_owner(self) -> None:
@@ -184,14 +193,16 @@ class Ledger:
 
         return self._write(change, event, FailPoint.START_BEFORE, FailPoint.START_INSIDE, FailPoint.START_AFTER)
 
-    def finish(self, run_id: str, *, answer: bytes | None, event: Mapping[str, Any]) -> None:
-        """Record the end of a started run: its answer, or None where it failed."""
+    def finish(self, run_id: str, *, answer: bytes | None, event: Mapping[str, Any]) -> bool:
+        """Record the end of a started run: its answer, or None where it failed. False where it was not started."""
 
-        def change() -> None:
-            self._move(run_id, "started", "failed" if answer is None else "finished", own=True)
-            self._db.execute("UPDATE run SET answer = ? WHERE run_id = ?", (answer, run_id))
+        def change() -> bool:
+            ended = self._move(run_id, "started", "failed" if answer is None else "finished", own=True)
+            if ended:
+                self._db.execute("UPDATE run SET answer = ? WHERE run_id = ?", (answer, run_id))
+            return ended
 
-        self._write(change, event, FailPoint.FINISH_BEFORE, FailPoint.FINISH_INSIDE, FailPoint.FINISH_AFTER)
+        return self._write(change, event, FailPoint.FINISH_BEFORE, FailPoint.FINISH_INSIDE, FailPoint.FINISH_AFTER)
 
     def note(self, event: Mapping[str, Any]) -> None:
         """An audit row that changes no charge, such as a refusal."""
@@ -275,6 +286,8 @@ class Ledger:
                 f"{self.party}'s ledger {self.path or 'in memory'} cannot be used: {error}",
                 hint="check that its folder exists and is writable, the disk has space, no other program holds it",
             ) from None
+        except sqlite3.ProgrammingError as error:
+            raise LedgerError(f"{self.party}'s ledger is closed ({error})", hint="open the federation again") from None
         except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
             raise LedgerError(f"{self.party}'s ledger {self.path} is unreadable: {error}", hint=_RESTORE) from None
 
@@ -285,16 +298,37 @@ _RESTORE = "restore the file from a backup; do not delete it, or what was spent 
 def read_audit(path: Path) -> tuple[bytes, list[Row]]:
     """Public key and audit rows of a ledger file, read-only, while its party runs or not."""
     try:
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
         try:
-            key = db.execute("SELECT value FROM meta WHERE key = 'public_key'").fetchone()
-            rows = db.execute("SELECT sequence, body, hash, signature FROM audit ORDER BY sequence").fetchall()
-        finally:
-            db.close()
-        return bytes.fromhex(key[0]), [Row(*row) for row in rows]
-    except (sqlite3.Error, TypeError, ValueError) as error:
+            return _read_audit(path, "ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        # Its party was killed within a commit and has not rolled it back since: roll back in a copy, the file stays.
+        with tempfile.TemporaryDirectory() as folder:
+            for file in (path.with_name(f"{path.name}-journal"), path):
+                shutil.copy(file, folder)
+            return _read_audit(Path(folder) / path.name, "rw")
+    except (sqlite3.Error, OSError, TypeError, ValueError) as error:
         raise LedgerError(
             f"{path} cannot be read as a ledger: {error}", hint="give the path of a .sqlite ledger"
+        ) from None
+
+
+def _read_audit(path: Path, mode: str) -> tuple[bytes, list[Row]]:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)) as db:
+        key = db.execute("SELECT value FROM meta WHERE key = 'public_key'").fetchone()
+        rows = db.execute("SELECT sequence, body, hash, signature FROM audit ORDER BY sequence").fetchall()
+    return bytes.fromhex(key[0]), [Row(*row) for row in rows]
+
+
+def _touch_private(party: str, path: Path) -> None:
+    """Make a new ledger readable by its owner alone: it holds answers."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise LedgerError(
+            f"{party}'s ledger {path} cannot be opened: {error.strerror}",
+            hint="check that its folder exists and is writable, or give another store",
         ) from None
 
 

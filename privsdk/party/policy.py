@@ -8,7 +8,13 @@ from ..errors import PolicyRefused
 from ..operations import Request
 from ..privacy import ANY, Disclosure, Grant, Need, Policy
 
-_COUNTED = (Disclosure.AGGREGATE, Disclosure.GROUP_KEY, Disclosure.JOIN_KEY, Disclosure.TRAINING_LABEL)
+_COUNTED = (
+    Disclosure.AGGREGATE,
+    Disclosure.GROUP_KEY,
+    Disclosure.JOIN_KEY,
+    Disclosure.TRAINING_LABEL,
+    Disclosure.HE_OPERAND,
+)
 
 
 def decide(
@@ -40,7 +46,9 @@ def decide(
             f"{request.purpose}{_cap(policy, request, need)}"
             for need in missing
         )
-        grants = "\n".join(f"    {smallest_grant(request, need)}" for need in missing)
+        wanted = [smallest_grant(request, need) for need in missing]
+        grants = "\n".join([*(f"    {grant}" for grant in wanted), "  or, in party.toml under [policy], grants ="])
+        grants += "".join(f"\n    {grant.toml}" for grant in wanted)
         raise PolicyRefused(f"{party} refuses: {rules}", hint=f"the smallest grant its owner could add:\n{grants}")
     counts = [
         min(grant.min_count for grant in _grants(policy, request, need))
@@ -59,6 +67,12 @@ def permits(policy: Policy, table: str, column: str, caller: str) -> tuple[Discl
         for disclosure in grant.permit
     }
     return tuple(d for d in Disclosure if d in allowed)
+
+
+def concerning(policy: Policy, caller: str) -> Policy:
+    """The policy without the grants to others."""
+    grants = tuple(grant for grant in policy.grants if _among(grant.to, caller))
+    return Policy(operations=policy.operations, grants=grants, min_parties=policy.min_parties)
 
 
 def smallest_grant(request: Request, need: Need) -> Grant:
@@ -108,7 +122,7 @@ def _without_cap(policy: Policy, request: Request, need: Need) -> list[Grant]:
 def _cap(policy: Policy, request: Request, need: Need) -> str:
     """Where only the epsilon is too large, say what would pass."""
     caps = [grant.max_epsilon for grant in _without_cap(policy, request, need)]
-    return f" with epsilon {need.epsilon:g} (up to {max(caps):g} a release is)" if caps else ""
+    return f" with epsilon {need.epsilon:g}; up to epsilon {max(caps):g} a release it is" if caps else ""
 
 
 def _covers(granted: str, wanted: str) -> bool:

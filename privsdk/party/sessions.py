@@ -11,7 +11,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ..calls import Hello
@@ -157,15 +158,24 @@ class Sessions:
         self._prepared: dict[str, Session] = {}
         self._running: dict[str, Session] = {}
         self._joints: dict[str, JointRows] = {}
+        self._entering = 0
 
     @property
     def running(self) -> int:
         return len(self._running)
 
-    def admit(self) -> None:
-        """Raise Busy where no more runs are taken; never waits."""
-        if len(self._prepared) + len(self._running) >= self.limits.runs:
-            raise Busy(f"{self._party} runs {self.limits.runs} sessions already", hint="try again in a while")
+    @contextmanager
+    def admission(self) -> Iterator[None]:
+        """Keep a place while a run is decided on and prepared; raises Busy where there is none and never waits."""
+        with self._lock:
+            if len(self._prepared) + len(self._running) + self._entering >= self.limits.runs:
+                raise Busy(f"{self._party} runs {self.limits.runs} sessions already", hint="try again in a while")
+            self._entering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._entering -= 1
 
     def prepare(self, request: Request, operation: Operation[Any], parameters: Any, min_count: int) -> Session:
         session = Session(self._party, request, operation, parameters, min_count, self.limits)

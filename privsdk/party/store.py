@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..errors import InvalidArgument, UnknownName
+from ..privacy import ROWS
 
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv"}
 
@@ -39,6 +40,11 @@ class Store:
         for name, schema in self._schemas.items():
             if len(set(schema.names)) != len(schema.names):
                 raise InvalidArgument(f"{party}/{name} has two columns of one name", hint="rename one of them")
+            if ROWS in schema.names:  # a grant to count the rows would permit that column's sum
+                raise InvalidArgument(
+                    f"{party}/{name} has a column {ROWS!r}, which in grants stands for the rows themselves",
+                    hint="rename the column",
+                )
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._schemas))
@@ -58,7 +64,10 @@ class Store:
     def version(self, name: str) -> str:
         """Changes whenever the table's rows may have changed."""
         if name in self._files:
-            status = self._files[name].stat()
+            try:
+                status = self._files[name].stat()
+            except OSError:
+                raise self._unreadable(self._files[name]) from None
             return f"{status.st_size}-{status.st_mtime_ns}"
         self.schema(name)
         return "memory"
@@ -88,12 +97,13 @@ class Store:
         query = f"SELECT {wanted} FROM {reader}(?){'' if limit is None else f' LIMIT {limit}'}"  # noqa: S608
         try:
             with duckdb.connect() as connection:
-                table: pa.Table = connection.execute(query, [str(path)]).to_arrow_table()
+                table: pa.Table = connection.sql(query, params=[str(path)]).to_arrow_table()
         except duckdb.Error:  # its message may quote a line of the file
-            raise InvalidArgument(
-                f"{self._party} cannot read {path.name}", hint="check that the file is intact"
-            ) from None
-        return table
+            raise self._unreadable(path) from None
+        return _plain(table)
+
+    def _unreadable(self, path: Path) -> InvalidArgument:
+        return InvalidArgument(f"{self._party} cannot read {path.name}", hint="check that the file is intact")
 
     def _arrow(self, name: str, source: Any) -> pa.Table:
         if isinstance(source, pa.Table):
@@ -103,7 +113,13 @@ class Store:
         if isinstance(source, pa.RecordBatch):
             return _plain(pa.Table.from_batches([source]))
         if hasattr(source, "__arrow_c_stream__"):
-            return _plain(pa.table(source))
+            try:
+                return _plain(pa.table(source))
+            except pa.ArrowException as error:  # its message may quote a value
+                raise InvalidArgument(
+                    f"{self._party}/{name}, a {type(source).__name__}, is no Arrow table ({type(error).__name__})",
+                    hint="give a table whose columns have one type each",
+                ) from None
         raise InvalidArgument(
             f"{self._party}/{name} is a {type(source).__name__}, which is not a table",
             hint="give an Arrow table, a pandas or polars frame, a DuckDB relation, or a path of Parquet or CSV",
@@ -111,5 +127,18 @@ class Store:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Without the metadata that frames bring along: it may hold index values."""
-    return table.replace_schema_metadata(None)
+    """In the types that operations know, without the metadata that frames bring along: it may hold index values."""
+    columns = [
+        pa.chunked_array([_plain_array(chunk) for chunk in column.chunks or [pa.nulls(0, column.type)]])
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def _plain_array(array: pa.Array) -> pa.Array:
+    """Views and dictionaries as the values they stand for: Arrow cannot take, group or sort them."""
+    if pa.types.is_dictionary(array.type):
+        return _plain_array(array.dictionary).take(array.indices)
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.large_string())
+    return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array

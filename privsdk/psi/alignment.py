@@ -146,7 +146,9 @@ def _learns(request: Request, parameters: AggregateParameters) -> tuple[Learns, 
     (party,) = request.parties
     of = f" of {parameters.column}" if parameters.column else ""
     by = f" by {parameters.by}, and the labels of those groups" if parameters.by else ""
-    what = f"the exact {parameters.statistic}{of}{by}, over groups of at least the owner's minimum count of joint keys"
+    rows = "" if parameters.statistic == "count" else " and the number of rows"
+    least = "over groups of at least the owner's minimum count of joint keys, and how many groups were withheld"
+    what = f"the exact {parameters.statistic}{rows}{of}{by}, {least}"
     return (
         Learns(who=request.caller, what=what),
         Learns(who=party, what="nothing"),
@@ -160,7 +162,7 @@ def _role(given: RoleInput, parameters: AggregateParameters) -> Role[Outcome]:
         raise InvalidArgument("joint.aggregate needs a joint table")
     frame = pa.table({"key": pa.array(given.keys)})
     if parameters.by is not None:
-        frame = frame.append_column("group", given.table.column(parameters.by))
+        frame = frame.append_column("group", _groups(given, parameters.by))
     if parameters.column is not None:
         values = _numeric(given, parameters)
         frame = frame.append_column("value", values).filter(pc.is_valid(values))
@@ -183,6 +185,15 @@ def _role(given: RoleInput, parameters: AggregateParameters) -> Role[Outcome]:
     return Outcome(table=pa.table(columns).replace_schema_metadata(metadata))
 
 
+def _groups(given: RoleInput, by: str) -> pa.ChunkedArray:
+    column = given.table.column(by)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_nested(column.type):
+        raise DataError(f"{given.party}'s {by} is {column.type}, which cannot group", hint="use a plain column")
+    return column
+
+
 def _numeric(given: RoleInput, parameters: AggregateParameters) -> pa.ChunkedArray:
     """The value column with NaN as null; booleans count as 0 and 1 in means and sums."""
     column = given.table.column(parameters.column)
@@ -201,7 +212,18 @@ def _numeric(given: RoleInput, parameters: AggregateParameters) -> pa.ChunkedArr
         raise DataError(
             f"{given.party}'s {parameters.column} holds an infinite value", hint="ask its owner to clean it"
         )
+    if pa.types.is_float16(column.type):
+        return column.cast(pa.float64())
+    if pa.types.is_integer(column.type) and parameters.statistic == "sum" and _magnitude(column) >= 2**63:
+        raise DataError(
+            f"{given.party}'s {parameters.column} has a sum beyond 64 bits", hint="ask its owner for a column of floats"
+        )
     return column
+
+
+def _magnitude(column: pa.ChunkedArray) -> float:
+    """Sum of absolute values: Arrow's sums of integers wrap around beyond 64 bits."""
+    return float(pc.sum(pc.abs(column.cast(pa.float64(), safe=False))).as_py() or 0)
 
 
 register(

@@ -87,8 +87,9 @@ def responder(keys: list[bytes], *, kind: str, peer: str, session: bytes, entrop
     secret, order, mine = yield from _blind(keys, session, entropy)
     theirs = yield from hear(peer, Blinded)
     received = yield from checked(theirs.table, peer)
-    back = yield from ask(peer, Blinded(kind=kind, table=to_table(mine)), Doubled)
-    _same_kind(kind, theirs.kind, peer)
+    yield from tell(peer, Blinded(kind=kind, table=to_table(mine)))
+    _same_kind(kind, theirs.kind, peer)  # after telling, so that the opener finds the same error
+    back = yield from hear(peer, Doubled)
     doubled = yield from multiply_all(secret, received, "doubling")
     yield from tell(peer, Doubled(table=to_table(doubled)))
     returned = yield from _answer_to(mine, back, peer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -16,6 +17,11 @@ from ..results import Plan
 from .alignment import Joint
 from .ddh import opener, responder
 from .keys import distinct_keys
+
+_KEY_TYPE = re.compile(
+    r"(dictionary<values=)?(?:(?P<integer>u?int\d+)|(?P<string>(large_)?string)|(large_|fixed_size_)?binary(\[\d+\])?)"
+    r"(?(1), indices=.*)"
+)
 
 
 def join(left: Table, right: Table, *, on: str | tuple[str, str]) -> Plan[Joint]:
@@ -80,9 +86,8 @@ def join(left: Table, right: Table, *, on: str | tuple[str, str]) -> Plan[Joint]
 
 def _kind_of(table: Table, column: str) -> str:
     text = table.type_of(column)
-    for kind, words in (("integer", ("int",)), ("string", ("string",)), ("binary", ("binary",))):
-        if any(word in text.partition("indices=")[0] for word in words):
-            return kind
+    if found := _KEY_TYPE.fullmatch(text):
+        return "integer" if found["integer"] else "string" if found["string"] else "binary"
     raise InvalidArgument(
         f"{table.party}/{table.name}.{column} is {text}, which cannot be a join key",
         hint="use a string, integer or binary column",

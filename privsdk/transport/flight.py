@@ -233,10 +233,13 @@ class Network:
 
 def _unreachable(party: str, error: BaseException) -> PeerGone:
     reason = str(error)
-    if "is not in peer certificate" in reason or "Peer name" in reason:
+    connecting = "failed to connect" in reason
+    if "Peer name" in reason:
         what, hint = "the server there is another party's", "check the address book"
-    elif "Socket closed" in reason or "handshake" in reason.lower() or "certificate" in reason.lower():
+    elif connecting and ("Socket closed" in reason or "andshake" in reason or "ertificate" in reason):
         what, hint = "it refused the connection", "check that your certificate is of the same federation"
+    elif not connecting and ("Socket closed" in reason or "reset" in reason):
+        what, hint = "it closed the connection in mid-call", "check that it still runs"
     elif "timed out" in reason.lower() or "Deadline" in reason:
         what, hint = "it did not answer in time", "check that it runs and is not overloaded"
     else:

@@ -1,0 +1,74 @@
+"""Print the README's table of who learns what, from the records that the operations themselves declare.
+
+Not a description of its own: every cell is what a plan shows before a run and what the audit records after it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+import privsdk as ps
+from privsdk import dp, fl, he, psi
+from privsdk.operations import operation_names
+
+HEADER = ("call", "the parties", "the caller", "an onlooker", "who must not collude")
+CONTRIBUTORS = ("A", "B", "C")
+
+
+def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
+    """One small plan for each operation, with the call as it is written in a notebook."""
+    a, b = fed["A"]["t"], fed["B"]["t"]
+    join = psi.join(a, b, on="key")
+    model = fl.Logistic(features={"x": (0, 100)})
+    return [
+        ("psi.join", join),
+        ("joint[A].count, .mean, .sum", join.release().value["A"].mean("x", by="group")),
+        ("he.sum", he.sum(fed.tables("t"), "x")),
+        ("he.mean", he.mean(fed.tables("t"), "x")),
+        ("fl.fit", fl.fit(model, fed.tables("t"), label="y")),
+        ("dp.count", dp.count(a, epsilon=0.5)),
+        ("dp.sum", dp.sum(a, "x", bounds=(0, 100), epsilon=0.5)),
+    ]
+
+
+def row(call: str, plan: ps.Plan[Any]) -> tuple[str, ...]:
+    """The plan's records, sorted into the table's columns."""
+    caller = plan.request.caller
+    parties, asking, onlooker, together = [], [], [], []
+    for item in plan.learns:
+        if item.who == caller:
+            asking.append(item.what)
+        elif item.who == "onlooker":
+            onlooker.append(item.what)
+        elif item.who.endswith(" together"):
+            together.append(f"{item.who}: {item.what}")
+        else:
+            parties.append(f"{item.who}: {item.what}")
+    return (f"`{call}`", *("<br>".join(cell) or "-" for cell in (parties, asking, onlooker, together)))
+
+
+def table() -> str:
+    """The table in Markdown."""
+    rows = 20
+    data = pa.table(
+        {
+            "key": list(range(rows)),
+            "x": [float(i) for i in range(rows)],
+            "y": [i % 2 == 0 for i in range(rows)],
+            "group": ["g"] * rows,
+        }
+    )
+    tables = {name: {"t": data} for name in CONTRIBUTORS} | {"K": {}}
+    with ps.embedded(tables, store=None, quiet=True) as fed:
+        found = plans(fed)
+        told = {plan.request.operation for _, plan in found}
+        if missing := sorted(set(operation_names()) - told):
+            raise SystemExit(f"no plan for {', '.join(missing)}: add one to scripts/learns_table.py")
+        lines = [HEADER, ("---",) * len(HEADER), *(row(call, plan) for call, plan in found)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+if __name__ == "__main__":
+    print(table())

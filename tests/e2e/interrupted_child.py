@@ -1,0 +1,36 @@
+"""Run by test_interrupt: connects, repeats one operation until it is interrupted, and says how that ended."""
+
+from __future__ import annotations
+
+import sys
+
+import privsdk as ps
+from privsdk import dp, fl, he, psi
+
+MODEL = fl.Logistic(features={"x": (-3, 3)})
+
+
+def main(federation: str, operation: str) -> None:
+    fed = ps.connect(federation)
+    sales = fed.tables("sales")
+    plans = {
+        "psi.join": lambda: psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key"),
+        "he.sum": lambda: he.sum(sales, "x"),
+        "he.mean": lambda: he.mean(sales, "x"),
+        "fl.fit": lambda: fl.fit(MODEL, sales, label="y", rounds=5000),
+        "dp.count": lambda: dp.count(fed["shop0"]["sales"], epsilon=0.01),
+        "dp.sum": lambda: dp.sum(fed["shop0"]["sales"], "x", bounds=(-3, 3), epsilon=0.01),
+    }
+    if operation == "joint.aggregate":
+        joint = psi.join(fed["shop0"]["sales"], fed["notary"]["few"], on="key").release().value
+        plans[operation] = lambda: joint["shop0"].mean("x")
+    print("ready", flush=True)
+    try:
+        while True:
+            plans[operation]().release()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

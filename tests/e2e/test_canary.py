@@ -1,0 +1,200 @@
+"""No row value of a party in anything that the notebook can hold, print, pickle or log, embedded or connected."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from claims import Cases
+from cluster import Cluster
+
+import privsdk as ps
+from privsdk import dp, fl, he, psi
+from privsdk.displays import Displayed
+
+CANARY = "kanarie-7391"
+NUMBER = 7391.25  # with digits that no result below has by chance
+ROWS = 60
+CLAIM = pytest.mark.claim("canary: no row value in reprs, HTML, pickles, tracebacks, logs or public attributes")
+
+
+def canary_table(seed: int) -> pa.Table:
+    """Every string and number of its own starts with a canary that is looked for everywhere."""
+    rng = np.random.default_rng(seed)
+    return pa.table(
+        {
+            "key": [f"{CANARY}-{n}" for n in rng.permutation(100)[:ROWS]],
+            "x": NUMBER + rng.integers(0, 50, ROWS) / 1024,
+            "y": rng.random(ROWS) < 0.5,
+            "group": ["public"] * ROWS,
+        }
+    )
+
+
+def spoiled(seed: int) -> pa.Table:
+    """With a NaN among the canaries, so that errors come up beside them."""
+    table = canary_table(seed)
+    values = table["x"].to_pylist()
+    values[7] = float("nan")
+    return table.set_column(1, "x", pa.array(values))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Where the parties of each link keep their ledgers and logs."""
+    return {link: tmp_path_factory.mktemp(link) for link in ("embedded", "flight")}
+
+
+@pytest.fixture(scope="module", params=["embedded", "flight"])
+def fed(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Iterator[ps.Federation]:
+    folder = folders[request.param]
+    tables = {f"shop{i}": {"sales": canary_table(i), "spoiled": spoiled(i)} for i in range(3)} | {"notary": {}}
+    if request.param == "embedded":
+        with ps.embedded(tables, store=folder, quiet=True) as opened:
+            yield opened
+    else:
+        with Cluster(folder, tables) as cluster, ps.connect(cluster.federation) as opened:
+            yield opened
+
+
+def questions(fed: ps.Federation) -> list[Callable[[], Any]]:
+    """Answers, refusals and failures of every operation."""
+    sales, bad = fed.tables("sales"), fed.tables("spoiled")
+    join = psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key").release()
+    side = join.value["shop0"]
+    model = fl.Logistic(features={"x": (0, 10_000)})
+    return [
+        lambda: join,
+        lambda: side.count(by="group").release(),
+        lambda: side.mean("key").release(),
+        lambda: he.mean(sales, "x").release(),
+        lambda: he.mean(sales, "x").preview(),
+        lambda: he.sum(bad, "x").release(),
+        lambda: he.sum(sales, "x", bound=10, resolution=1).release(),
+        lambda: he.sum(sales, "key").release(),
+        lambda: dp.count(fed["shop0"]["sales"], epsilon=0.1).release(),
+        lambda: dp.count(fed["shop0"]["sales"], by="key", keys=[1, 2], epsilon=0.1).release(),
+        lambda: dp.count(fed["shop0"]["sales"], epsilon=3).release(),
+        lambda: dp.sum(fed["shop0"]["spoiled"], "x", bounds=(0, 1), epsilon=0.1).release(),
+        lambda: fl.fit(model, sales, label="y", rounds=2).release(),
+        lambda: fl.fit(model, sales, label="x", rounds=2).release(),
+        lambda: fl.fit(model, sales, label="y", rounds=2, learning_rate=1e9).release(),
+        lambda: psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on=("key", "x")).release(),
+        lambda: psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on=("key", "group")).release(),
+        lambda: fed,
+        lambda: fed["shop0"],
+        lambda: fed["shop0"]["sales"],
+        lambda: fed.budgets(),
+        lambda: fed.verify_audit(),
+    ]
+
+
+def appearances(value: Any) -> Iterator[tuple[str, str]]:
+    """Every way in which a notebook may meet an object, by name."""
+    yield "repr", repr(value)
+    yield "str", str(value)
+    if isinstance(value, Displayed):
+        yield "html", value._repr_html_()
+    with contextlib.suppress(TypeError, AttributeError, pickle.PicklingError):
+        yield "pickle", pickle.dumps(value).decode("latin-1")
+
+
+def public_walk(root: Any) -> Iterator[Any]:
+    """Everything reachable over public attributes, items and elements."""
+    seen: set[int] = set()
+    todo = [root]
+    while todo:
+        value = todo.pop()
+        if id(value) in seen or isinstance(value, type | str | bytes | int | float) or callable(value):
+            if isinstance(value, str | bytes | float):
+                yield value
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, dict):
+            todo += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set):
+            todo += list(value)
+        elif type(value).__module__.startswith("privsdk") or isinstance(value, BaseException):
+            names = [name for name in dir(value) if not name.startswith("_")]
+            todo += [getattr(value, name) for name in names if not callable(getattr(value, name, None))]
+
+
+def leaks(text: str) -> bool:
+    return CANARY in text or str(int(NUMBER)) + "." in text
+
+
+def check(value: Any) -> int:
+    """Fail if a canary is met; returns how many things were looked at."""
+    looked = 0
+    for item in public_walk(value):
+        for kind, text in appearances(item):
+            assert not leaks(text), f"{type(item).__name__} shows a row value in its {kind}"
+            looked += 1
+    return looked
+
+
+@CLAIM
+def test_walk(
+    fed: ps.Federation, cases: Cases, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for ask in questions(fed):
+        try:
+            answer: Any = ask()
+        except ps.PrivsdkError as error:
+            answer = error
+            chain = traceback.TracebackException.from_exception(error, capture_locals=True)
+            assert not leaks("".join(chain.format()))
+        if isinstance(answer, ps.Result) and answer.operation in ("he.mean", "he.sum"):
+            answer = answer.learned, answer.spent, answer.receipt  # the mean itself is what was asked for
+        cases(check(answer))
+    printed = capfd.readouterr()
+    assert not leaks(caplog.text + printed.out + printed.err)
+
+
+@CLAIM
+def test_audit_and_party_logs_hold_no_values(fed: ps.Federation, folders: dict[str, Path], cases: Cases) -> None:
+    for ask in questions(fed):
+        with contextlib.suppress(ps.PrivsdkError):
+            ask()
+    files = [f for folder in folders.values() for f in folder.iterdir() if f.suffix in (".sqlite", ".log")]
+    for file in files:
+        content = file.read_bytes()
+        assert CANARY.encode() not in content, file.name
+        cases()
+
+
+@CLAIM
+def test_the_walk_finds_what_it_looks_for(cases: Cases) -> None:
+    """A handle made to leak, in each of the ways looked at, is caught."""
+
+    class Leaky(Displayed):
+        def __init__(self, rows: pa.Table, shown: str) -> None:
+            self.note = rows["key"][0].as_py() if shown == "attribute" else ""
+            self._shown = shown
+
+        def _card(self) -> Any:
+            from privsdk.displays import Card
+
+            return Card(title=f"{CANARY}-1" if self._shown == "card" else "fine")
+
+    Leaky.__module__ = "privsdk.leaky"
+    for shown in ("attribute", "card"):
+        with pytest.raises(AssertionError, match="row value"):
+            check(Leaky(canary_table(0), shown))
+        cases()
+
+
+def test_handles_are_not_pickled(fed: ps.Federation) -> None:
+    for handle in (fed, fed["shop0"], fed["shop0"]["sales"], fed.tables("sales")):
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            pickle.dumps(handle)

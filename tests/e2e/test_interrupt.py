@@ -1,0 +1,107 @@
+"""Stopping: an interrupt, or the death of the notebook or of a party, ends a run everywhere."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from claims import Cases
+from cluster import Cluster
+
+import privsdk as ps
+from privsdk import fl, psi
+from privsdk.operations import operation_names
+
+CHILD = Path(__file__).with_name("interrupted_child.py")
+PROMISED_S = 2.0
+GUARD_S = 15.0  # in the test suite a busy machine only has to end the run; `make claims` holds it to the promise
+
+
+@contextmanager
+def child(cluster: Cluster, operation: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, str(CHILD), str(cluster.federation), operation], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "ready"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def running(fed: ps.Federation) -> int:
+    return sum(d.running for d in fed._describe().values())
+
+
+def until(condition: Callable[[], bool], seconds: float) -> float:
+    """Seconds until the condition held; fails if it does not within `seconds`."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+@pytest.mark.claim("SIGINT during each operation over Flight ends it at all parties within 2 s")
+@pytest.mark.parametrize("operation", operation_names())
+def test_interrupt_ends_the_run_everywhere(
+    cluster: Cluster, operation: str, cases: Cases, pytestconfig: pytest.Config
+) -> None:
+    within = PROMISED_S if pytestconfig.option.claims else GUARD_S
+    with child(cluster, operation) as process, ps.connect(cluster.federation) as fed:
+        until(lambda: running(fed) > 0, 20)
+        process.send_signal(signal.SIGINT)
+        took = until(lambda: running(fed) == 0 and process.poll() is not None, within)
+        assert process.stdout is not None
+        assert process.stdout.read().strip() == "interrupted"
+        time.sleep(0.2)
+        assert running(fed) == 0
+    cases()
+    cases.say(f"{operation} {took:.2f} s")
+
+
+def test_death_of_the_notebook_ends_the_run(cluster: Cluster) -> None:
+    with child(cluster, "fl.fit") as process, ps.connect(cluster.federation) as fed:
+        until(lambda: running(fed) == 4, 20)
+        process.kill()
+        until(lambda: running(fed) == 0, GUARD_S)
+        assert all(report.first_bad < 0 for report in fed.verify_audit().values())
+
+
+def test_death_of_a_party_is_named(tmp_path: Path, small_tables: dict[str, dict[str, pa.Table]]) -> None:
+    with Cluster(tmp_path, small_tables, budget=ps.Budget(exact=10_000)) as cluster:
+        with ps.connect(cluster.federation) as fed:
+            model = fl.Logistic(features={"x": (-3, 3)})
+            run = fl.fit(model, fed.tables("sales"), label="y", rounds=5000).start()
+            until(lambda: running(fed) == 4, 20)
+            cluster.kill("shop1")
+            with pytest.raises(ps.errors.PeerError, match="shop1"):
+                run.result(timeout_s=10)
+            with pytest.raises(ps.errors.PeerGone, match="shop1: it cannot be reached"):
+                fed["shop1"]
+            cluster.start("shop1")
+            cluster.await_address("shop1")
+        with ps.connect(cluster.federation) as fed:
+            assert fed.budgets()["shop1"][0].exact_spent == 5001
+            assert psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key").release().value.size > 0
+
+
+def test_cancelling_from_another_thread(cluster: Cluster) -> None:
+    with ps.connect(cluster.federation) as fed:
+        run = psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key").start()
+        threading.Timer(0.5, run.cancel).start()
+        with pytest.raises(ps.errors.Cancelled):
+            run.result(timeout_s=5)
+        assert running(fed) == 0

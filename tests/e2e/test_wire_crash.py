@@ -1,0 +1,85 @@
+"""A party's server killed at its fail points, over the network: what a caller got is always in the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from claims import Cases
+from cluster import Cluster
+
+import privsdk as ps
+from privsdk import dp, handles, he
+from privsdk.failpoints import FailPoint
+from privsdk.party.accounting import composed_epsilon
+from privsdk.party.books import Books, verify_ledger
+from privsdk.privacy import DiscreteLaplace
+
+SIGKILL = -9
+WIRE = (FailPoint.SEND_BEFORE, FailPoint.SEND_AFTER, FailPoint.ANSWER_BEFORE, FailPoint.ANSWER_AFTER)
+QUICK = [(point, hit) for point in WIRE for hit in (1, 4)] + [(FailPoint.START_AFTER, 2), (FailPoint.FINISH_AFTER, 1)]
+LONG = [(point, hit) for point in FailPoint for hit in range(1, 9)]
+
+
+def ask_until_it_dies(cluster: Cluster) -> tuple[int, int]:
+    """Questions to a party until it is gone; how many encrypted sums and noisy counts were answered."""
+    sums, counts = 0, 0
+    with ps.connect(cluster.federation) as fed:
+        try:
+            sales = fed.tables("sales")
+        except ps.errors.PeerError:
+            return sums, counts
+        for _ in range(5):
+            for plan in (
+                he.sum(sales, "x"),
+                dp.count(sales_of(sales, "shop0"), epsilon=0.125),
+                dp.count(sales_of(sales, "shop0"), epsilon=100),  # refused
+                he.sum(sales, "x", bound=1e-3),  # fails, and is charged
+            ):
+                try:
+                    plan.release(timeout_s=30)
+                except ps.errors.PeerError:
+                    return sums, counts
+                except ps.PrivsdkError:
+                    continue
+                sums += plan.request.operation == "he.sum"
+                counts += plan.request.operation == "dp.count"
+                if cluster.ended("shop0") is not None:
+                    return sums, counts
+    return sums, counts
+
+
+def sales_of(tables: handles.Tables, party: str) -> handles.Table:
+    return next(table for table in tables if table.party == party)
+
+
+@pytest.mark.claim("crash: kill -9 of a server at its fail points over Flight never under-counts and never corrupts")
+def test_kill_at_fail_points(
+    tmp_path: Path, small_tables: dict[str, dict[str, pa.Table]], cases: Cases, soak: bool
+) -> None:
+    budget = ps.Budget(epsilon=1000, delta=1e-6, exact=10_000)
+    with Cluster(tmp_path, small_tables, budget=budget) as cluster:
+        sums, counts = 0, 0
+        cluster.stop("shop0")
+        for point, hit in LONG if soak else QUICK:
+            cluster.start("shop0", PRIVSDK_FAILPOINT=f"{point}:{hit}")
+            cluster.await_address("shop0")
+            answered = ask_until_it_dies(cluster)
+            sums, counts = sums + answered[0], counts + answered[1]
+            died = cluster.ended("shop0") == SIGKILL
+            cluster.stop("shop0")
+            verdict = verify_ledger(tmp_path / "shop0.sqlite")
+            assert verdict.first_bad == -1, (point, verdict)
+            books = Books("shop0", tmp_path / "shop0.sqlite", budgets={"*": budget}, datasets={"sales": "sales"})
+            (balance,) = books.balances()
+            books.close()
+            assert balance.exact_spent >= sums, point
+            charge = DiscreteLaplace(scale=8, sensitivity=1)
+            assert balance.epsilon_spent >= composed_epsilon([charge] * counts, budget.delta), point
+            cases(died)
+        cluster.start("shop0")
+        cluster.await_address("shop0")
+        with ps.connect(cluster.federation) as fed:
+            assert fed.budgets()["shop0"] == (balance,)
+    assert cases.tried >= (len(QUICK) - 2 if not soak else len(FailPoint))

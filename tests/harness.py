@@ -1,0 +1,71 @@
+"""Running one role by hand, and checks on transcripts: what an observer could compare, bytes that must not occur."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from privsdk.messages import Message
+from privsdk.protocol import Heard, Role
+from privsdk.testing import Sent
+
+
+def play(role: Role[Any], *arriving: Message) -> Any:
+    """Run one role to its end against peers that send these messages, one for each that it waits for."""
+    messages = iter(arriving)
+    heard: Heard | None = None
+    while True:
+        try:
+            step = next(role) if heard is None else role.send(heard)
+        except StopIteration as stop:
+            return stop.value
+        heard = {peer: next(messages) for peer in step.receive}
+
+
+def wire_bytes(sent: Sent) -> bytes:
+    """Everything of a message: its header, and its table with schema, metadata and buffers."""
+    if sent.table is None:
+        return sent.header
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, sent.table.schema) as writer:
+        writer.write_table(sent.table)
+    return sent.header + sink.getvalue().to_pybytes()
+
+
+def digest(transcript: Sequence[Sent]) -> str:
+    """SHA-256 over all messages in order: who to whom, header, and the values of the table."""
+    whole = hashlib.sha256()
+    for sent in transcript:
+        rows = None if sent.table is None else sent.table.to_pylist()
+        whole.update(f"{sent.sender}>{sent.receiver}:{sent.header!r}:{rows}\n".encode())
+    return whole.hexdigest()
+
+
+def assert_same_shape(one: Sequence[Sent], other: Sequence[Sent], *, slack: int = 0) -> None:
+    """An observer of who sends what kind of message, with which schema and of what length sees no difference.
+
+    `slack` is how many bytes two lengths may differ by, where a length is itself random.
+    """
+
+    def kinds(transcript: Sequence[Sent]) -> list[tuple[object, ...]]:
+        return [
+            (s.sender, s.receiver, s.tag, len(s.header), None if s.table is None else (len(s.table), s.table.schema))
+            for s in transcript
+        ]
+
+    assert kinds(one) == kinds(other)
+    assert all(abs(a.size - b.size) <= slack for a, b in zip(one, other, strict=True))
+
+
+def assert_absent(secrets: Collection[bytes], transcript: Sequence[Sent]) -> None:
+    """None of these byte strings, nor its hexadecimal form, occurs in any message."""
+    assert secrets
+    assert transcript
+    for sent in transcript:
+        data = wire_bytes(sent)
+        for secret in secrets:
+            assert secret not in data, f"{sent.tag} holds a secret"
+            assert secret.hex().encode() not in data, f"{sent.tag} holds a secret in hexadecimal"

@@ -1,0 +1,162 @@
+"""Encrypted sums through the whole protocol: exact ones equal Python's integers, CKKS ones stay within their bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from claims import Cases
+
+from privsdk.errors import InvalidArgument
+from privsdk.he.contexts import DEGREE, PRIMES
+from privsdk.he.schemes import MAX_PARTIES, Approximate, Exact, limbs_for
+from privsdk.he.sums import EncryptedSum, Scheme
+from privsdk.protocol import Role
+from privsdk.testing import together
+
+Rounds = list[list[Sequence[Any]]]  # for each round, every party's vector
+
+
+def add(scheme: Scheme[Any], rounds: Rounds) -> list[list[Any]]:
+    """The totals of every round, by the full protocol under one key."""
+    names = tuple(f"p{i}" for i in range(len(rounds[0])))
+
+    def holder() -> Role[list[list[Any]]]:
+        summation = EncryptedSum(scheme, me="k", contributors=names, key_holder="k")
+        yield from summation.set_up()
+        totals = []
+        for _ in rounds:
+            totals.append((yield from summation.collect()))
+        return totals
+
+    def contributor(index: int) -> Role[None]:
+        summation = EncryptedSum(scheme, me=names[index], contributors=names, key_holder="k")
+        yield from summation.set_up()
+        for vectors in rounds:
+            yield from summation.contribute(vectors[index])
+
+    roles = {name: contributor(index) for index, name in enumerate(names)}
+    totals: list[list[Any]] = together({**roles, "k": holder()})["k"]
+    return totals
+
+
+def worst_cases(parties: int, length: int, bound: Any, rng: np.random.Generator) -> Rounds:
+    signs = [(-1) ** np.arange(i, i + length) for i in range(parties)]
+    return [
+        [[bound] * length] * parties,
+        [[-bound] * length] * parties,
+        [[bound * int(sign) for sign in signs[i]] for i in range(parties)],
+        [[bound * (-1) ** i] * length for i in range(parties)],
+        [[bound if i == 0 else 0 for _ in range(length)] for i in range(parties)],
+        [[_within(bound, rng) for _ in range(length)] for _ in range(parties)],
+    ]
+
+
+def _within(bound: Any, rng: np.random.Generator) -> Any:
+    if isinstance(bound, float):
+        return bound * rng.uniform(-1, 1)
+    return int.from_bytes(rng.bytes(24), "little") % (2 * bound + 1) - bound
+
+
+def largest_bound(parties: int, limbs: int) -> int:
+    """The largest bound of a party that this many limbs can carry."""
+    return (math.prod(PRIMES[:limbs]) - 2) // (2 * parties)
+
+
+SHAPES = [(1, 1, 1), (1, 5000, 2), (2, 4096, 1), (2, 4097, 4), (3, 17, 3), (5, 5000, 1), (12, 2, 4), (12, 300, 2)]
+
+
+@pytest.mark.claim("he: exact sums are exact on worst-case inputs")
+@pytest.mark.parametrize(("parties", "length", "limbs"), SHAPES)
+def test_exact_sums_equal_pythons(parties: int, length: int, limbs: int, cases: Cases) -> None:
+    bound = largest_bound(parties, limbs)
+    scheme = Exact(parties=parties, length=length, max_units=bound)
+    assert scheme.limbs == limbs
+    rounds = worst_cases(parties, length, bound, np.random.default_rng([parties, length, limbs]))
+    for vectors, totals in zip(rounds, add(scheme, rounds), strict=True):
+        assert totals == [sum(entries) for entries in zip(*vectors, strict=True)]
+        cases(length)
+
+
+@pytest.mark.parametrize("parties", [1, 2, 12, MAX_PARTIES])
+def test_limbs_are_as_few_as_suffice(parties: int) -> None:
+    for limbs in range(1, len(PRIMES)):
+        bound = largest_bound(parties, limbs)
+        assert 2 * parties * bound + 1 < math.prod(PRIMES[:limbs])
+        assert limbs_for(parties, bound) == limbs
+        assert limbs_for(parties, bound + 1) == limbs + 1
+    with pytest.raises(InvalidArgument, match="needs more than 6 limbs"):
+        limbs_for(parties, largest_bound(parties, len(PRIMES)) + 1)
+
+
+def test_primes_are_what_packing_needs() -> None:
+    assert len(set(PRIMES)) == len(PRIMES)
+    for prime in PRIMES:
+        assert prime % (2 * DEGREE) == 1
+        assert prime.bit_length() == 30
+        assert all(prime % divisor for divisor in range(2, math.isqrt(prime) + 1))
+
+
+def reals(parties: int, length: int, rng: np.random.Generator) -> Rounds:
+    tiny = [[[value] * length] * parties for value in (1e-300, 5e-324, -2.5e-310)]
+    mixed = [[[1.0, 1e-300, -1.0, 5e-324, 0.0][j % 5] for j in range(length)]] * parties
+    return [*worst_cases(parties, length, 1.0, rng), *tiny, mixed]
+
+
+@pytest.mark.claim("he: CKKS sums stay within the stated bound")
+def test_ckks_sums_stay_within_the_bound(cases: Cases, soak: bool) -> None:
+    rng = np.random.default_rng(5)
+    largest = 0.0
+    for parties, length, scale in [(1, 16, 1.0), (2, 3, 2.0**40), (12, 16, 1e-290), (12, 16, 3.7e300)] * (
+        20 if soak else 2
+    ):
+        bounds = tuple(scale * factor for factor in rng.uniform(0.01, 1, length).tolist())
+        scheme = Approximate(parties=parties, length=length, bounds=bounds)
+        rounds = [
+            [[math.copysign(min(abs(v * b), b), v) for v, b in zip(vector, bounds, strict=True)] for vector in vectors]
+            for vectors in reals(parties, length, rng)
+        ]
+        for vectors, totals in zip(rounds, add(scheme, rounds), strict=True):
+            for entry, total in enumerate(totals):
+                error = abs(Fraction(total) - sum(Fraction(vector[entry]) for vector in vectors))
+                assert error <= scheme.error_bound(entry)
+                largest = max(largest, float(error / Fraction(scheme.error_bound(entry))))
+                cases()
+    cases.say(f"largest error {largest:.1%} of the bound")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "vector"),
+    [
+        (Exact(parties=2, length=2, max_units=10), [11, 0]),
+        (Exact(parties=2, length=2, max_units=10), [-11, 0]),
+        (Exact(parties=2, length=2, max_units=10), [1]),
+        (Approximate(parties=2, length=2, bounds=(1.0, 2.0)), [1.5, 0.0]),
+        (Approximate(parties=2, length=2, bounds=(1.0, 2.0)), [0.5]),
+    ],
+)
+def test_a_vector_outside_the_scheme_is_never_encrypted(scheme: Scheme[Any], vector: list[Any]) -> None:
+    secret = scheme.keys()
+    with pytest.raises(InvalidArgument):
+        scheme.encrypt([key.public for key in secret], vector)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Exact(parties=0, length=1, max_units=1),
+        lambda: Exact(parties=MAX_PARTIES + 1, length=1, max_units=1),
+        lambda: Exact(parties=1, length=0, max_units=1),
+        lambda: Exact(parties=1, length=1, max_units=1, limbs=2),
+        lambda: Approximate(parties=1, length=17, bounds=(1.0,) * 17),
+        lambda: Approximate(parties=1, length=2, bounds=(1.0,)),
+        lambda: Approximate(parties=1, length=1, bounds=(math.inf,)),
+    ],
+)
+def test_unusable_schemes_are_refused(make: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        make()

@@ -1,0 +1,148 @@
+"""An encrypted sum's transcript holds ciphertexts only, and the checks that say so find every planted leak."""
+
+from __future__ import annotations
+
+import statistics
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from claims import Cases
+from harness import assert_absent, assert_same_shape
+
+from privsdk.he.contexts import PublicContext
+from privsdk.he.schemes import Approximate, Exact
+from privsdk.he.sums import BLOBS, Encrypted, EncryptedSum, Scheme
+from privsdk.messages import Message
+from privsdk.protocol import Role, hear, tell
+from privsdk.testing import Sent, together
+
+PARTIES = ("north", "south", "east")
+EXACT = Exact(parties=3, length=2, max_units=2**60)
+CKKS = Approximate(parties=3, length=2, bounds=(2.0**60, 2.0**60))
+ONE = [[123_456_789_012_345, -1], [987_654_321_098_765, 2**60], [-555_555_555_555_555, 0]]
+OTHER = [[0, 0], [-(2**60), 7_777_777_777_777_777], [424_242_424_242_424, -(2**60)]]
+
+# SEAL compresses ciphertexts, which look random, so their lengths differ by chance: by up to 110 bytes in 10,000 drawn.
+SLACK = 256  # bytes for each ciphertext
+
+
+class Extra(Message, frozen=True, kw_only=True, tag="test.Extra"):
+    said: tuple[str, ...] = ()
+    table: pa.Table | None = None
+
+
+def fixed_bytes(values: Sequence[int]) -> bytes:
+    return b"".join(int(value).to_bytes(8, "little", signed=True) for value in values)
+
+
+LEAKS: dict[str, Callable[[list[int], list[PublicContext]], Message]] = {
+    "the vector as text": lambda vector, keys: Extra(said=tuple(map(str, vector))),
+    "the vector as a table": lambda vector, keys: Extra(table=pa.table({"v": vector})),
+    "the vector as reals": lambda vector, keys: Extra(table=pa.table({"v": [float(v) for v in vector]})),
+    "the vector in the place of ciphertexts": lambda vector, keys: Encrypted(
+        keys=tuple(key.fingerprint for key in keys),
+        table=pa.table({"blob": [fixed_bytes(vector)] * 3}, schema=BLOBS),
+    ),
+    "only as much as is not zero": lambda vector, keys: Extra(said=("x",) * sum(v != 0 for v in vector)),
+}
+
+
+def run(scheme: Scheme[Any], vectors: list[list[int]], leak: str | None = None) -> list[Sent]:
+    def party(me: str) -> Role[Any]:
+        summation: EncryptedSum[Any] = EncryptedSum(scheme, me=me, contributors=PARTIES, key_holder="k")
+        yield from summation.set_up()
+        if me == "k":
+            total = yield from summation.collect()
+            if leak:
+                yield from hear("north", type(LEAKS[leak]([0, 0], [])))
+            return total
+        vector = vectors[PARTIES.index(me)]
+        yield from summation.contribute(vector)
+        if leak and me == "north":
+            yield from tell("k", LEAKS[leak](vector, summation._keys))
+        return None
+
+    transcript: list[Sent] = []
+    totals = together({name: party(name) for name in (*PARTIES, "k")}, transcript)["k"]
+    tolerance = scheme.error_bound(0) if isinstance(scheme, Approximate) else 0
+    assert totals == pytest.approx([sum(entries) for entries in zip(*vectors, strict=True)], rel=0, abs=tolerance)
+    return transcript
+
+
+def traces(vectors: list[list[int]]) -> list[bytes]:
+    """Forms in which a value might be sent, of those whose bytes do not occur by chance."""
+    values = [v for vector in vectors for v in vector if 2**40 < abs(v) < 2**60]
+    return [
+        *(str(v).encode() for v in values),
+        *(v.to_bytes(8, order, signed=True) for v in values for order in ("little", "big")),
+        *(struct.pack("<d", v) for v in values),
+    ]
+
+
+def check_transcript(scheme: Scheme[Any], leak: str | None = None) -> list[Sent]:
+    first, second = run(scheme, ONE, leak), run(scheme, OTHER, leak)
+    assert_same_shape(first, second, slack=SLACK * scheme.ciphertexts)
+    assert_absent(traces(ONE), first)
+    assert_absent(traces(OTHER), second)
+    return first
+
+
+TRANSCRIPTS = pytest.mark.claim("transcripts: he sums send ciphertexts only")
+
+
+@TRANSCRIPTS
+@pytest.mark.parametrize("scheme", [EXACT, CKKS], ids=["exact", "ckks"])
+def test_transcripts_tell_nothing_of_the_values(scheme: Scheme[Any], cases: Cases) -> None:
+    transcript = check_transcript(scheme)
+    assert [(s.sender, s.receiver, s.tag) for s in transcript if s.sender != "k"] == [
+        ("north", "east", "he.sums.Encrypted"),
+        ("south", "east", "he.sums.Encrypted"),
+        ("east", "k", "he.sums.Encrypted"),
+    ]
+    assert {s.tag for s in transcript if s.sender == "k"} == {"he.sums.PublicKeys"}
+    cases()
+
+
+@TRANSCRIPTS
+@pytest.mark.parametrize("leak", LEAKS)
+def test_leaks_are_found(leak: str, cases: Cases) -> None:
+    with pytest.raises(AssertionError):
+        check_transcript(EXACT, leak)
+    cases()
+
+
+def assert_key_holder_gets_sums_only(transcript: list[Sent]) -> None:
+    """No ciphertext that another contributor made reaches who can open it."""
+    made = {
+        blob for s in transcript if s.receiver == "east" and s.sender != "k" for blob in s.table["blob"].to_pylist()
+    }
+    arrived = [blob for s in transcript if s.receiver == "k" for blob in s.table["blob"].to_pylist()]
+    assert len(arrived) == EXACT.ciphertexts
+    assert not made & set(arrived)
+
+
+@TRANSCRIPTS
+def test_the_key_holder_gets_sums_only(cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_key_holder_gets_sums_only(run(EXACT, ONE))
+    monkeypatch.setattr(Exact, "add", lambda self, keys, summands: list(summands[1]))  # an aggregator that forwards
+    with pytest.raises(AssertionError):
+        assert_key_holder_gets_sums_only(run(EXACT, [[0, 0], ONE[0], [0, 0]]))
+    cases(2)
+
+
+@TRANSCRIPTS
+def test_the_length_of_a_ciphertext_does_not_depend_on_its_content(cases: Cases) -> None:
+    lengths: dict[str, list[int]] = {}
+    key = EXACT.keys()
+    for name, vector in {"zeros": [0, 0], "large": [2**60, -(2**60)], "mixed": [1, 2**59]}.items():
+        drawn = [EXACT.encrypt([k.public for k in key], vector) for _ in range(60)]
+        lengths[name] = [len(blob) for blobs in drawn for blob in blobs]
+        cases(len(lengths[name]))
+    everything = [n for drawn in lengths.values() for n in drawn]
+    assert max(everything) - min(everything) <= SLACK
+    tolerance = 5 * statistics.stdev(everything) * (2 / len(lengths["zeros"])) ** 0.5
+    means = [statistics.mean(drawn) for drawn in lengths.values()]
+    assert max(means) - min(means) <= tolerance

@@ -1,0 +1,90 @@
+"""A federation at work, to be killed at a fail point; what it hands to its caller is first written down.
+
+Called as `crash_child.py STORE LOG ROUNDS [late]`; `late` puts a ledger in place that charges when it is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+import privsdk as ps
+from privsdk import dp, he, psi
+from privsdk.errors import PolicyRefused
+from privsdk.opening import WORKSHOP_POLICY
+from privsdk.party import books
+from privsdk.party.ledger import Entry, Ledger
+from privsdk.privacy import Budget, Debit, Disclosure, Grant, Policy
+from privsdk.results import Plan
+
+HOLDERS = ("north", "south", "east")
+KEEPER = "keeper"
+EAST = Policy(operations=("*",), grants=(Grant(table="t", column="x", permit=(Disclosure.HE_OPERAND,)),), min_parties=2)
+
+
+class Released(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer as its caller got it."""
+
+    run_id: str
+    operation: str
+    spent: dict[str, tuple[Debit, ...]]
+
+
+class LateLedger(Ledger):
+    """Wrong on purpose: means to write its charges when it is closed, which a killed process never does."""
+
+    def reserve(self, run_id: str, *, charges: Sequence[Entry], **rest: Any) -> None:
+        super().reserve(run_id, charges=(), **rest)
+
+
+def open_federation(store: Path) -> ps.Federation:
+    def table(first: int) -> pa.Table:
+        return pa.table({"id": [f"k{first + n}" for n in range(40)], "x": list(range(40)), "y": [1.5] * 40})
+
+    tables = {name: {"t": table(10 * n)} for n, name in enumerate(HOLDERS)}
+    policy = dict.fromkeys((*HOLDERS, KEEPER), WORKSHOP_POLICY) | {"east": EAST}
+    budget = Budget(epsilon=50, exact=1000)
+    return ps.embedded({**tables, KEEPER: {}}, store=store, policy=policy, budget=budget, quiet=True)
+
+
+def work(fed: ps.Federation, log: Path, holder: str) -> None:
+    """Every kind of call that touches the books: answered, refused, and refused by one party of several."""
+
+    def release(plan: Plan[Any]) -> Any:
+        result = plan.release()
+        released = Released(run_id=plan.request.run_id, operation=result.operation, spent=dict(result.spent))
+        with log.open("ab") as file:
+            file.write(msgspec.json.encode(released) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return result.value
+
+    def is_refused(plan: Plan[Any]) -> None:
+        try:
+            plan.release()
+        except PolicyRefused:
+            return
+        raise AssertionError("it should have been refused")
+
+    tables = fed.tables("t")
+    release(dp.count(fed[holder]["t"], epsilon=0.25))
+    is_refused(dp.count(fed["east"]["t"], epsilon=0.25))
+    is_refused(he.sum(tables, "y"))  # east refuses; the others have reserved and give it back
+    release(he.sum(tables, "x"))
+    joint = release(psi.join(fed["north"]["t"], fed["south"]["t"], on="id"))
+    release(joint["south"].count())
+
+
+if __name__ == "__main__":
+    store, log, rounds, *late = sys.argv[1:]
+    if late:
+        books.Ledger = LateLedger  # type: ignore[misc]
+    with open_federation(Path(store)) as federation:
+        for n in range(int(rounds)):
+            work(federation, Path(log), HOLDERS[n % 2])

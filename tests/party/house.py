@@ -1,0 +1,75 @@
+"""Two parties with their gates at hand, for tests of what a gate says to calls that a federation would not make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from privsdk import calls, psi
+from privsdk.federation import Federation
+from privsdk.handles import new_request
+from privsdk.opening import WORKSHOP_POLICY
+from privsdk.operations import Operand, Request
+from privsdk.party.books import Books
+from privsdk.party.gate import Gate
+from privsdk.party.sessions import Limits
+from privsdk.party.store import Store
+from privsdk.privacy import Budget
+from privsdk.psi.alignment import Joint
+from privsdk.transport.local import LocalNetwork
+
+
+class House:
+    """The parties north and south, each with a table t in a file and u in memory, and a federation over them."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        ids = pa.table({"id": [f"k{n}" for n in range(30)], "x": list(range(30))})
+        self.files = {name: folder / f"{name}.parquet" for name in ("north", "south")}
+        self.network = LocalNetwork("ann")
+        self.gates: dict[str, Gate] = {}
+        for name, file in self.files.items():
+            pq.write_table(ids, file)
+            books = Books(name, None, budgets={"*": Budget(exact=100)}, datasets={"t": "t", "u": "u"})
+            store = Store(name, {"t": file, "u": ids})
+            self.gates[name] = Gate(
+                name, store=store, policy=WORKSHOP_POLICY, books=books, dial=self.dialler(name), limits=limits
+            )
+            self.network.add(name, self.gates[name])
+        self.fed = Federation(self.network, caller="ann", purpose="study", close=lambda: None)
+
+    def dialler(self, name: str) -> Any:
+        return lambda peer, hello: self.network.dial(name, peer, hello)
+
+    def ask(self, call: calls.Call, *, caller: str = "ann", party: str = "south") -> Any:
+        return self.gates[party].handle(caller, call)
+
+    def spent(self, table: str = "t") -> int:
+        return next(b.exact_spent for b in self.fed.budgets()["south"] if b.dataset == table)
+
+    def join(self) -> Joint:
+        joint: Joint = psi.join(self.fed["north"]["t"], self.fed["south"]["t"], on="id").release().value
+        return joint
+
+    def request(self) -> Request:
+        """A join of both parties."""
+        operand = Operand(table="t", columns=("id",))
+        parties = ("north", "south")
+        return new_request(
+            self.fed,
+            "psi.join",
+            parties=parties,
+            operands=dict.fromkeys(parties, operand),
+            parameters={"protocol": "ddh"},
+        )
+
+    def close(self) -> None:
+        self.fed.close()
+        for gate in self.gates.values():
+            gate.close()
+
+
+def prepare(request: Request) -> calls.Prepare:
+    return calls.Prepare(request=request)

@@ -1,0 +1,70 @@
+"""Reservations for the ledger's tests; as a program, a process that makes them from several threads.
+
+Called as `ledger_child.py LEDGER LIMIT THREADS ATTEMPTS`; prints how many were granted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from privsdk.errors import BudgetExceeded
+from privsdk.operations import Request
+from privsdk.party.books import Books
+from privsdk.privacy import Budget, Debit, Exact
+
+LIMIT = 10
+DEBIT = Debit(table="people", charge=Exact(what="race"))
+
+
+def request(run_id: str) -> Request:
+    return Request(
+        run_id=run_id,
+        operation="race",
+        caller="ann",
+        purpose="test",
+        parties=("north",),
+        operands={},
+        parameters={},
+    )
+
+
+def open_books(ledger: Path, limit: int) -> Books:
+    return Books("north", ledger, budgets={"*": Budget(exact=limit)}, datasets={"people": "people"})
+
+
+def reserve(books: Books, run_id: str, times: int = 1) -> None:
+    books.reserve("ann", request(run_id), [DEBIT] * times)
+
+
+def spent(books: Books) -> int:
+    (balance,) = books.balances()
+    return balance.exact_spent
+
+
+def race(books: Books, name: str, threads: int, attempts: int) -> int:
+    """Reserve one exact disclosure at a time, `attempts` times in each of `threads`; how many were granted."""
+
+    def attempt_all(thread: int) -> int:
+        granted = 0
+        for attempt in range(attempts):
+            try:
+                reserve(books, f"{name}-{thread}-{attempt}")
+                granted += 1
+            except BudgetExceeded:
+                pass
+        return granted
+
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(attempt_all, range(threads)))
+
+
+if __name__ == "__main__":
+    ledger, limit, threads, attempts = sys.argv[1:]
+    books = open_books(Path(ledger), int(limit))
+    print("ready", flush=True)
+    sys.stdin.readline()  # all start together
+    print(race(books, f"process{os.getpid()}", int(threads), int(attempts)))
+    books.close()

@@ -1,0 +1,124 @@
+"""Kill -9 at every named fail point: what a caller got was charged before, and the ledgers open and verify."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+from claims import Cases
+from crash_child import HOLDERS, KEEPER, Released, open_federation
+
+from privsdk import he
+from privsdk.failpoints import FailPoint
+from privsdk.party.accounting import composed_epsilon, exact_uses
+from privsdk.party.books import verify_ledger
+from privsdk.party.ledger import read_audit
+from privsdk.privacy import Charge
+
+CHILD = Path(__file__).with_name("crash_child.py")
+KILLED = -9
+FOURTH = 4
+SECOND_ROUND = 9  # four runs start eight times in a round
+STARTS_AND_ENDS = [point for point in FailPoint if point.startswith(("ledger.start", "ledger.finish"))]
+FLIGHT_ONLY = {FailPoint.ANSWER_BEFORE, FailPoint.ANSWER_AFTER}  # reached by servers: see tests/e2e
+HERE = [point for point in FailPoint if point not in FLIGHT_ONLY]
+
+
+def run_child(folder: Path, failpoint: str, *, rounds: int = 2, late: bool = False) -> int:
+    """Exit code of a child over a store in `folder`."""
+    folder.mkdir()
+    command = [sys.executable, str(CHILD), str(folder / "store"), str(folder / "log"), str(rounds), *["late"] * late]
+    environment = {**os.environ, "PRIVSDK_FAILPOINT": failpoint}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode in (0, KILLED), done.stderr
+    return done.returncode
+
+
+def released(folder: Path) -> list[Released]:
+    log = folder / "log"
+    lines = log.read_bytes().splitlines() if log.exists() else []
+    return [msgspec.json.decode(line, type=Released) for line in lines]
+
+
+def states(path: Path) -> dict[str, str]:
+    """What became of each run, as the audit tells it."""
+    events = [msgspec.json.decode(row.body) for row in read_audit(path)[1]]
+    moves = [
+        (e.get("run") or e["request"]["run_id"], e["event"]) for e in events if e["event"] not in ("opened", "refused")
+    ]
+    return dict(moves)
+
+
+def check(folder: Path) -> int:
+    """Fail if a ledger is damaged or holds less than the caller got; how many answers the caller got."""
+    got = released(folder)
+    for party in (*HOLDERS, KEEPER):
+        path = folder / "store" / f"{party}.sqlite"
+        assert verify_ledger(path).first_bad == -1, party  # as the crash left it
+        due = Counter((r.run_id, d.table, d.charge) for r in got for d in r.spent.get(party, ()))
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)], party
+            rows = db.execute(
+                "SELECT run_id, dataset, body FROM charge JOIN run USING (run_id) WHERE state != 'released'"
+            )
+            charged = Counter((run, dataset, msgspec.json.decode(body, type=Charge)) for run, dataset, body in rows)
+            assert dict(db.execute("SELECT run_id, state FROM run")) == states(path), party
+        assert due <= charged, f"{party} charged less than the caller got"
+    with open_federation(folder / "store") as fed:
+        for party, balances in fed.budgets().items():
+            charges = [d.charge for r in got for d in r.spent.get(party, ())]
+            for balance in balances:
+                assert balance.exact_spent >= exact_uses(charges), party
+                assert balance.epsilon_spent >= composed_epsilon(charges, balance.budget.delta), party
+        assert he.sum(fed.tables("t"), "x").release().value.value == 3 * sum(range(40))
+        assert {report.first_bad for report in fed.verify_audit().values()} == {-1}
+    return len(got)
+
+
+def kill_and_check(folder: Path, point: FailPoint, hit: int) -> tuple[bool, int]:
+    died = run_child(folder, f"{point}:{hit}") == KILLED
+    return died, check(folder)
+
+
+@pytest.mark.claim("crash: kill -9 at every named fail point never under-counts and never corrupts")
+def test_kill_at_every_fail_point(tmp_path: Path, cases: Cases, soak: bool) -> None:
+    """At its fourth reach, when the caller has an answer already; long runs go through two rounds of work."""
+    jobs = [(point, FOURTH) for point in HERE] + [(point, SECOND_ROUND) for point in HERE if point in STARTS_AND_ENDS]
+    if soak:
+        jobs = [(point, hit) for point in HERE for hit in range(1, 25)]
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = pool.map(lambda job: kill_and_check(tmp_path / f"{job[0]}-{job[1]}", *job), jobs)
+        found = dict(zip(jobs, outcomes, strict=True))
+    fourth = {point: outcome for (point, hit), outcome in found.items() if hit == FOURTH}
+    assert {point for point, (died, _) in fourth.items() if died} == set(HERE)
+    assert all(answers for _, answers in fourth.values()), "some were killed before an answer was out"
+    got = [answers for died, answers in found.values() if died]
+    cases(len(got))
+    cases.say(f"{sum(got)} answers were out when their process was killed")
+
+
+@pytest.mark.parametrize("point", sorted(FLIGHT_ONLY))
+def test_points_that_only_a_server_reaches(tmp_path: Path, point: FailPoint) -> None:
+    assert run_child(tmp_path / "child", point, rounds=1) == 0
+    assert check(tmp_path / "child") == 4
+
+
+def test_the_check_fails_on_a_ledger_that_charges_late(tmp_path: Path) -> None:
+    assert run_child(tmp_path / "late", FailPoint.NOTE_BEFORE, late=True) == KILLED
+    assert len(released(tmp_path / "late")) == 1
+    with pytest.raises(AssertionError, match="north charged less than the caller got"):
+        check(tmp_path / "late")
+
+
+def test_the_command_lists_exactly_these_points() -> None:
+    command = [sys.executable, "-m", "privsdk", "failpoints"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert listed.stdout.split() == [point.value for point in FailPoint]

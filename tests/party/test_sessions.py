@@ -1,0 +1,180 @@
+"""Sessions of a party: limits, lifetimes, who may start or give back a run and who may open a stream in it."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+from house import House, prepare
+
+from privsdk import calls
+from privsdk.errors import (
+    AnswerLost,
+    Busy,
+    IdentityRefused,
+    InvalidArgument,
+    PeerGone,
+    PrivsdkError,
+    ProtocolViolation,
+    UnknownName,
+)
+from privsdk.messages import Frame
+from privsdk.operations import Operand, Request
+from privsdk.party.sessions import Limits, Session
+
+
+@pytest.mark.parametrize("limits", [Limits(runs=2)])
+def test_a_party_with_all_places_taken_is_busy_and_charges_nothing(house: House) -> None:
+    first, second, third = (house.request() for _ in range(3))
+    house.ask(prepare(first))
+    house.ask(prepare(second))
+    with pytest.raises(Busy, match="south runs 2 sessions already"):
+        house.ask(prepare(third))
+    assert house.spent() == 2
+    house.ask(calls.Release(run_id=first.run_id))
+    house.ask(prepare(third))
+    assert house.spent() == 2
+
+
+@pytest.mark.parametrize("limits", [Limits(runs=5)])
+def test_callers_who_come_at_once_do_not_pass_the_limit(house: House) -> None:
+    def attempt(_: int) -> bool:
+        try:
+            house.ask(prepare(house.request()))
+        except Busy:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(attempt, range(64))) == 5
+    assert house.spent() == 5
+
+
+@pytest.mark.parametrize("limits", [Limits(prepared_s=0.3)])
+def test_what_nobody_starts_in_time_is_given_back(house: House) -> None:
+    request = house.request()
+    nonce = house.ask(prepare(request)).nonce
+    assert house.spent() == 1
+    time.sleep(0.35)
+    assert house.spent() == 0
+    with pytest.raises(AnswerLost, match=r"was not charged \(released\)"):
+        house.ask(calls.Start(run_id=request.run_id, nonces={"north": "n", "south": nonce}))
+    with pytest.raises(AnswerLost, match="was released before"):
+        house.ask(prepare(request))
+    assert house.spent() == 0
+
+
+def test_only_its_caller_gives_a_reservation_back_or_starts_it(house: House) -> None:
+    request = house.request()
+    nonce = house.ask(prepare(request)).nonce
+    house.ask(calls.Release(run_id=request.run_id), caller="bob")
+    assert house.spent() == 1
+    with pytest.raises(UnknownName, match=r"south has no run .* of bob"):
+        house.ask(calls.Start(run_id=request.run_id, nonces={"north": "n", "south": nonce}), caller="bob")
+    house.ask(calls.Release(run_id=request.run_id))
+    assert house.spent() == 0
+
+
+@pytest.mark.parametrize(
+    "nonces", [{}, {"south": "mine"}, {"north": "n", "south": "other"}, {"north": "n", "east": "e"}]
+)
+def test_nonces_that_do_not_fit_start_nothing_and_cost_nothing(house: House, nonces: dict[str, str]) -> None:
+    request = house.request()
+    nonce = house.ask(prepare(request)).nonce
+    given = {party: nonce if value == "mine" else value for party, value in nonces.items()}
+    with pytest.raises(ProtocolViolation, match="the nonces are not those"):
+        house.ask(calls.Start(run_id=request.run_id, nonces=given))
+    assert house.spent() == 0
+
+
+@pytest.mark.parametrize("limits", [Limits(connect_s=0.05)])
+def test_a_peer_that_never_comes_is_gone_and_the_charge_stands(house: House) -> None:
+    request = house.request()
+    nonce = house.ask(prepare(request)).nonce
+    with pytest.raises(PeerGone, match=r"north did not connect within 0\.05 s"):
+        house.ask(calls.Start(run_id=request.run_id, nonces={"north": "n", "south": nonce}))
+    assert house.spent() == 1
+
+
+def test_a_run_id_belongs_to_one_request_and_never_runs_again(house: House) -> None:
+    request = house.request()
+    house.ask(prepare(request))
+    with pytest.raises(AnswerLost, match="was charged, reserved before"):
+        house.ask(prepare(request))
+    changed = msgspec.structs.replace(request, purpose="another")
+    with pytest.raises(InvalidArgument, match="was used for another request"):
+        house.ask(prepare(changed))
+    assert house.spent() == 1
+
+
+def test_a_caller_asks_in_its_own_name_only(house: House) -> None:
+    with pytest.raises(IdentityRefused, match="bob sent a request in the name of ann"):
+        house.ask(prepare(house.request()), caller="bob")
+    assert house.spent() == 0
+
+
+class DeadChannel:
+    """A channel on which nothing comes."""
+
+    closed = False
+
+    def send(self, frame: Frame) -> None: ...
+
+    def receive(self, timeout_s: float) -> Frame:
+        raise PeerGone("nothing comes")
+
+    def interrupt(self, error: PrivsdkError) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def session(party: str, limits: Limits) -> Session:
+    operands = {p: Operand(table="t", columns=("id",)) for p in ("north", "south", "east")}
+    request = Request(
+        run_id="r", operation="o", caller="ann", purpose="p", parties=tuple(operands), operands=operands, parameters={}
+    )
+    made = Session(party, request, None, None, 0, limits)  # type: ignore[arg-type]
+    made.begin({"north": made.nonce, "south": made.nonce, "east": made.nonce})
+    return made
+
+
+def no_dial(peer: str, hello: calls.Hello) -> DeadChannel:
+    raise AssertionError(f"{peer} is to dial")
+
+
+@pytest.mark.parametrize("peer", ["south", "east", "stranger"])
+def test_only_earlier_parties_of_the_run_open_streams(peer: str) -> None:
+    here = session("south", Limits())
+    with pytest.raises(ProtocolViolation, match=f"{peer} is not to open a stream to south"):
+        here.arrive(peer, calls.Hello(run_id="r", session=here.id), DeadChannel())
+
+
+def test_a_second_stream_of_one_peer_is_refused() -> None:
+    here = session("south", Limits())
+    hello = calls.Hello(run_id="r", session=here.id)
+    here.arrive("north", hello, DeadChannel())
+    with pytest.raises(ProtocolViolation, match="north opened a second stream"):
+        here.arrive("north", hello, DeadChannel())
+
+
+def test_a_stream_of_another_session_is_refused_and_closed() -> None:
+    here, channel = session("south", Limits()), DeadChannel()
+    here.arrive("north", calls.Hello(run_id="r", session="0" * 64), channel)
+    with pytest.raises(ProtocolViolation, match="north approved another request or session"):
+        here.conversation("north", no_dial)
+    here.end(None)
+    assert channel.closed
+
+
+def test_two_runs_of_one_request_have_different_sessions() -> None:
+    first, second = session("south", Limits()), session("south", Limits())
+    assert first.digest == second.digest
+    assert first.id != second.id
+
+
+def test_a_stream_for_a_run_that_is_not_there(house: House) -> None:
+    with pytest.raises(UnknownName, match="south has no run nothing that north could join"):
+        house.gates["south"].accept("north", calls.Hello(run_id="nothing", session=""), DeadChannel())

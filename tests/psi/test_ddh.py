@@ -1,0 +1,148 @@
+"""The join equals DuckDB's on distinct keys, and a peer's wrong points are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from claims import Cases
+from harness import play
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from joins import SESSION, Side, names, run
+
+from privsdk import psi
+from privsdk.errors import DataError, ProtocolViolation
+from privsdk.operations import Operand, Request, RoleInput, operation_named
+from privsdk.protocol import Role
+from privsdk.psi.ddh import Blinded, Doubled, Intersection, opener, responder
+from privsdk.psi.groups import hash_to_group, to_table
+from privsdk.psi.keys import DistinctKeys, distinct_keys
+from privsdk.testing import SeededEntropy, together
+
+# no folding, trimming or normalising: these are all different keys
+ALIKE = ["a", "A", " a", "a ", "a\0", "", "é", "e\u0301", "ß", "ss", "1", "01"]
+text = st.sampled_from(ALIKE) | st.text(st.characters(codec="utf-8"), max_size=6)
+KEYS: dict[str, tuple[st.SearchStrategy[Any], list[pa.DataType]]] = {
+    "string": (text, [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())]),
+    "wide integer": (st.integers(-(2**63), 2**63 - 1) | st.sampled_from([-(2**63), 2**63 - 1, 0]), [pa.int64()]),
+    "narrow integer": (st.integers(0, 127), [pa.int8(), pa.uint16(), pa.int32(), pa.uint64()]),
+    "binary": (st.binary(max_size=6), [pa.binary(), pa.large_binary()]),
+}
+
+
+@st.composite
+def two_columns(draw: st.DrawFn, kind: str) -> tuple[pa.Array, pa.Array]:
+    """Columns over a common pool of keys, with duplicates and nulls, of any two types of one family."""
+    keys, types = KEYS[kind]
+    pool = st.none() | st.sampled_from(draw(st.lists(keys, min_size=1, max_size=12)))
+    left, right = (pa.array(draw(st.lists(pool, max_size=15)), draw(st.sampled_from(types))) for _ in range(2))
+    return left, right
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
+def rows_by_key(keys: DistinctKeys, found: Intersection, column: pa.Array) -> list[tuple[Any, list[int]]]:
+    """For each joint key, in order, the key itself and the rows that hold it."""
+    rows, joint = keys.rows_of(found.positions)
+    assert (np.diff(joint) >= 0).all()
+    held = [rows[joint == j].tolist() for j in range(len(found.positions))]
+    return [(column[indices[0]].as_py(), indices) for indices in held]
+
+
+@pytest.mark.claim("psi.join equals DuckDB's join on distinct keys")
+@pytest.mark.parametrize("kind", KEYS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_join_equals_duckdb(kind: str, database: duckdb.DuckDBPyConnection, cases: Cases, data: st.DataObject) -> None:
+    columns = data.draw(two_columns(kind))
+    sides = [distinct_keys(column) for column in columns]
+    for name, column in zip("ab", columns, strict=True):
+        plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        database.register(name, pa.table({"k": plain, "row": pa.array(range(len(plain)), pa.int64())}))
+    shared = {k for (k,) in database.execute("SELECT DISTINCT a.k FROM a JOIN b USING (k)").fetchall()}
+
+    assert sorted(psi.intersect(*columns).to_pylist()) == sorted(shared)
+    *found, _ = run(*sides)
+    joint = [rows_by_key(*side) for side in zip(sides, found, columns, strict=True)]
+    assert [key for key, _ in joint[0]] == [key for key, _ in joint[1]]  # numbered equally at both sides
+    for mine, other, held in (("a", "b", joint[0]), ("b", "a", joint[1])):
+        query = f"SELECT k, list(row ORDER BY row) FROM {mine} SEMI JOIN {other} USING (k) GROUP BY k"  # noqa: S608
+        assert dict(held) == dict(database.execute(query).fetchall())
+        assert len(held) == len(shared)
+    for side, seen_by in zip(sides, reversed(found), strict=True):
+        assert seen_by.peer_size == len(set(side.values.to_pylist()) - {None})
+    cases()
+
+
+@pytest.mark.parametrize(("min_count", "told"), [(2, 2), (3, None)])
+def test_the_caller_is_told_the_size_from_the_minimum_count_up(min_count: int, told: int | None) -> None:
+    operation = operation_named("psi.join")
+    columns = {"a": pa.array(["x", "y", "z", "z", None]), "b": pa.array(["z", "y", "y", "w"])}
+    request = Request(
+        run_id="r",
+        operation="psi.join",
+        caller="analyst",
+        purpose="test",
+        parties=("a", "b"),
+        operands={party: Operand(table="t", columns=("k",)) for party in "ab"},
+        parameters={"protocol": "ddh"},
+    )
+    roles = {
+        party: operation.role(
+            RoleInput(
+                request=request,
+                party=party,
+                session=SESSION,
+                table=pa.table({"k": column}),
+                keys=None,
+                min_count=min_count,
+                entropy=SeededEntropy(party.encode()),
+            ),
+            operation.parse(request),
+        )
+        for party, column in columns.items()
+    }
+    outcomes = together(roles)
+    for party, rows in {"a": {1, 2, 3}, "b": {0, 1, 2}}.items():
+        assert outcomes[party].value == {"keys": told, "min_count": min_count}
+        assert set(outcomes[party].keep.rows.tolist()) == rows
+        assert outcomes[party].table is None
+
+
+def side(which: Side) -> Role[Intersection]:
+    return which(names(1, 2, 3).encoded, kind="string", peer="b", session=SESSION, entropy=SeededEntropy(b"a"))
+
+
+POINTS = [hash_to_group(b"test", bytes([n])) for n in range(3)]
+
+
+@pytest.mark.parametrize("which", [opener, responder])
+def test_keys_of_another_type_are_an_error_at_both(which: Side) -> None:
+    with pytest.raises(DataError, match="of type string here and integer at b"):
+        play(side(which), Blinded(kind="integer", table=to_table(POINTS)))
+
+
+@pytest.mark.parametrize("which", [opener, responder])
+@pytest.mark.parametrize(
+    ("blinded", "doubled", "reason"),
+    [
+        (POINTS, POINTS[:2], "returned 2 points for 3"),
+        (POINTS, POINTS * 2, "returned 6 points for 3"),
+        (POINTS, [POINTS[0]] * 3, "a key twice"),
+        ([POINTS[0]] * 3, POINTS, "a key twice"),
+        ([*POINTS[:2], bytes(32)], POINTS, "not a valid element"),
+        (POINTS, [*POINTS[:2], b"\x01" * 32], "not a valid element"),
+    ],
+)
+def test_a_peers_wrong_points_are_found(which: Side, blinded: list[bytes], doubled: list[bytes], reason: str) -> None:
+    with pytest.raises(ProtocolViolation, match=reason):
+        play(side(which), Blinded(kind="string", table=to_table(blinded)), Doubled(table=to_table(doubled)))

@@ -1,0 +1,194 @@
+"""Bad input from a notebook: what is wrong is said before it costs anything, with what exists and what can be used."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from people import everyone, federation, north, people, south
+
+import privsdk as ps
+from privsdk import dp, fl, he, psi
+from privsdk.errors import InvalidArgument, LedgerError, Refused, UnknownName, UsageError
+
+Verb = Callable[[ps.Federation], Any]
+MODEL = fl.Logistic(features={"age": (0, 100)})
+PARTIES = "known: east, keeper, north, south"
+COLUMNS = "known: age, amount, id, late"
+
+
+@pytest.fixture
+def fed() -> Iterator[ps.Federation]:
+    with federation() as opened:
+        yield opened
+
+
+@pytest.fixture
+def joint(fed: ps.Federation) -> psi.Joint:
+    joined: psi.Joint = psi.join(fed["north"]["people"], fed["south"]["people"], on="id").release().value
+    return joined
+
+
+# (what is done, words that its message and hint must hold)
+MISSPELT: dict[str, tuple[Verb, tuple[str, ...]]] = {
+    "psi party": (lambda f: psi.join(f["nroth"]["people"], south(f), on="id"), ("'nroth'", "'north'", PARTIES)),
+    "psi table": (
+        lambda f: psi.join(f["north"]["poeple"], south(f), on="id"),
+        ("at north", "'people'", "known: people"),
+    ),
+    "psi column": (lambda f: psi.join(north(f), south(f), on="idd"), ("'idd'", "in north/people", "'id'", COLUMNS)),
+    "psi second column": (
+        lambda f: psi.join(north(f), south(f), on=("id", "ID")),
+        ("in south/people", "'id'", COLUMNS),
+    ),
+    "he table": (lambda f: he.sum(f.tables("peopel"), "age"), ("'peopel'", "at any party", "'people'")),
+    "he.sum column": (lambda f: he.sum(everyone(f), "agee"), ("'agee'", "in north/people", "'age'", COLUMNS)),
+    "he.mean column": (lambda f: he.mean(everyone(f), "Amount"), ("'Amount'", "'amount'", COLUMNS)),
+    "he key holder": (lambda f: he.sum(everyone(f), "age", key_holder="keper"), ("'keper'", "'keeper'", PARTIES)),
+    "dp party": (lambda f: dp.count(f["sooth"]["people"], epsilon=1), ("'sooth'", "'south'", PARTIES)),
+    "dp.count group": (lambda f: dp.count(north(f), epsilon=1, by="lat", keys=[True]), ("'lat'", "'late'", COLUMNS)),
+    "dp.sum column": (lambda f: dp.sum(north(f), "amont", epsilon=1, bounds=(0, 9)), ("'amont'", "'amount'", COLUMNS)),
+    "fl feature": (
+        lambda f: fl.fit(fl.Logistic(features={"agee": (0, 9)}), everyone(f), label="late"),
+        ("'agee'", "'age'", COLUMNS),
+    ),
+    "fl label": (lambda f: fl.fit(MODEL, everyone(f), label="Late"), ("'Late'", "'late'", COLUMNS)),
+}
+
+
+@pytest.mark.parametrize("case", MISSPELT)
+def test_a_misspelt_name_lists_what_exists_and_the_nearest(fed: ps.Federation, case: str) -> None:
+    verb, words = MISSPELT[case]
+    with pytest.raises(UnknownName) as error:
+        verb(fed)
+    for word in words:
+        assert word in str(error.value)
+    assert "did you mean" in error.value.hint
+
+
+def test_a_misspelt_name_in_a_joint_table(joint: psi.Joint) -> None:
+    verbs: list[Callable[[], Any]] = [
+        lambda: joint["nort"],
+        lambda: joint["north"].count("agee"),
+        lambda: joint["north"].count(by="lat"),
+        lambda: joint["north"].mean("amonut", by="late"),
+    ]
+    for verb in verbs:
+        with pytest.raises(UnknownName, match=r"no (party|column) named") as error:
+            verb()
+        assert "did you mean" in error.value.hint
+
+
+UNFIT: dict[str, tuple[Verb, str]] = {
+    "psi of reals": (lambda f: psi.join(north(f), south(f), on="amount"), "use a string, integer or binary column"),
+    "psi of two types": (lambda f: psi.join(north(f), south(f), on=("id", "age")), "string with string"),
+    "psi of one party": (lambda f: psi.join(north(f), north(f), on="id"), "name two parties"),
+    "psi of a party": (lambda f: psi.join(f["north"], south(f), on="id"), 'fed["party"]["table"]'),
+    "he.sum of text": (lambda f: he.sum(everyone(f), "id"), "use a numeric or boolean column"),
+    "he.mean of text": (lambda f: he.mean(everyone(f), "id"), "use a numeric or boolean column"),
+    "he.sum of a name": (lambda f: he.sum("people", "age"), 'fed.tables("name")'),
+    "he.sum twice of one": (lambda f: he.sum([north(f), north(f)], "age"), "give one table a party"),
+    "he bound of 0": (lambda f: he.sum(everyone(f), "amount", bound=0), "positive, finite"),
+    "he bound of nan": (lambda f: he.sum(everyone(f), "amount", bound=float("nan")), "positive, finite"),
+    "he bound of inf": (lambda f: he.sum(everyone(f), "amount", bound=float("inf")), "positive, finite"),
+    "he resolution": (lambda f: he.sum(everyone(f), "amount", bound=1, resolution=2), "smaller than bound"),
+    "he preset": (lambda f: he.sum(everyone(f), "age", preset="quick"), "he.sum"),
+    "he max_rows": (lambda f: he.mean(everyone(f), "age", max_rows=0), "1 or more"),
+    "dp of tables": (lambda f: dp.count(everyone(f), epsilon=1), 'fed["party"]["table"]'),
+    "dp epsilon of 0": (lambda f: dp.count(north(f), epsilon=0), "above 0"),
+    "dp epsilon of -1": (lambda f: dp.count(north(f), epsilon=-1), "above 0"),
+    "dp epsilon of nan": (lambda f: dp.count(north(f), epsilon=float("nan")), "above 0"),
+    "dp epsilon of inf": (lambda f: dp.count(north(f), epsilon=float("inf")), "above 0"),
+    "dp secret groups": (lambda f: dp.count(north(f), epsilon=1, by="id"), 'keys=["a", "b"]'),
+    "dp keys without groups": (lambda f: dp.count(north(f), epsilon=1, keys=["a"]), "by=..."),
+    "dp no keys": (lambda f: dp.count(north(f), epsilon=1, by="id", keys=[]), "1 to"),
+    "dp a key twice": (lambda f: dp.count(north(f), epsilon=1, by="id", keys=["a", "a"]), "different keys"),
+    "dp mixed keys": (lambda f: dp.count(north(f), epsilon=1, by="id", keys=["a", 1]), "column's type"),
+    "dp bounds": (lambda f: dp.sum(north(f), "age", epsilon=1, bounds=(9, 0)), "the lower one first"),
+    "dp endless bounds": (lambda f: dp.sum(north(f), "age", epsilon=1, bounds=(0, float("inf"))), "finite bounds"),
+    "fl model": (lambda f: fl.fit(lambda x: x, everyone(f), label="late"), "never run code"),
+    "fl label a feature": (lambda f: fl.fit(MODEL, everyone(f), label="age"), "leave it out"),
+    "fl rounds": (lambda f: fl.fit(MODEL, everyone(f), label="late", rounds=0), "1 to"),
+    "fl held_out": (lambda f: fl.fit(MODEL, everyone(f), label="late", held_out=1), "between 0 and 1"),
+    "a key holder that contributes": (
+        lambda f: he.sum(everyone(f), "age", key_holder="north"),
+        "choose one that contributes nothing: keeper",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_an_argument_that_cannot_be_used_says_what_can(fed: ps.Federation, case: str) -> None:
+    verb, word = UNFIT[case]
+    with pytest.raises(UsageError) as error:
+        verb(fed)
+    assert word in str(error.value)
+
+
+def test_nobody_left_to_hold_the_key() -> None:
+    with (
+        ps.embedded(north=people(), south=people(), store=None, quiet=True) as fed,
+        pytest.raises(InvalidArgument, match="nobody is left to hold the key") as error,
+    ):
+        he.sum(fed.tables("table"), "age")
+    assert "notary={}" in error.value.hint
+
+
+def test_a_party_checks_the_shape_of_what_a_caller_sends(fed: ps.Federation) -> None:
+    """The same rules hold for a request that no verb has made."""
+    good = he.sum(everyone(fed), "age").request
+    replace = msgspec.structs.replace
+    operand = good.operands["north"]
+    forged = [
+        replace(good, parties=("north", "south", "east"), operands=good.operands),  # a contributor holds the key
+        replace(good, parties=("north", "south", "north")),
+        replace(good, operands={**good.operands, "keeper": operand}),
+        replace(good, operands={"north": operand}),
+        replace(good, operands={**good.operands, "north": replace(operand, columns=("id", "age"))}),
+        replace(good, operands={**good.operands, "north": replace(operand, columns=())}),
+        replace(good, operands={**good.operands, "stranger": operand}),
+        replace(good, parameters={**good.parameters, "extra": 1}),
+        replace(good, parameters={}),
+        replace(good, operation="he.product"),
+        replace(good, caller="somebody"),
+        replace(good, operands={**good.operands, "north": replace(operand, table="secrets")}),
+    ]
+    before = fed.budgets()
+    for request in forged:
+        with pytest.raises((UsageError, Refused)):
+            fed.execute(request, threading.Event())
+    assert fed.budgets() == before
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../up", "é", "n" * 64, "a/b", "a.b", "a\n"])
+def test_names_that_no_party_can_have(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="cannot be a party's name"):
+        ps.embedded({name: people()}, store=None, quiet=True)
+
+
+def test_arguments_of_embedded(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="a federation needs parties"):
+        ps.embedded(store=None)
+    with pytest.raises(InvalidArgument, match="north/table is a list, which is not a table"):
+        ps.embedded(north=[1, 2], store=None, quiet=True)
+    with pytest.raises(UnknownName, match="there is no file"):
+        ps.embedded(north=str(tmp_path / "none.csv"), store=None, quiet=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match=r"north's ledger folder .* cannot be made"):
+        ps.embedded(north=people(), store=tmp_path / "file" / "store", quiet=True)
+    with pytest.raises(InvalidArgument, match="min_count is 1"):
+        ps.Grant(table="*", column="*", permit=(ps.Disclosure.AGGREGATE,), min_count=1)
+    with pytest.raises(InvalidArgument, match="delta between 0 and 1"):
+        ps.Budget(delta=0)
+
+
+def test_tables_of_two_federations_are_not_mixed(fed: ps.Federation) -> None:
+    with (
+        ps.embedded(west=people(), store=None, quiet=True) as other,
+        pytest.raises(InvalidArgument, match="belong to different federations"),
+    ):
+        psi.join(north(fed), other["west"]["table"], on="id")
