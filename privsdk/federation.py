@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from . import calls
 from .displays import Card, Displayed, Grid
@@ -54,7 +54,6 @@ class Federation(Handle):
         self.purpose = purpose
         self._link = link
         self._close = close
-        self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="privsdk-call")
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -88,7 +87,6 @@ class Federation(Handle):
 
     def close(self) -> None:
         """Close the link; embedded parties close their ledgers. Handles of this federation stop working."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
         self._link.close()
         self._close()
 
@@ -160,7 +158,17 @@ class Federation(Handle):
         return {p: f.result() for p, f in asked.items() if not (quietly and isinstance(f.exception(), PrivsdkError))}
 
     def _submit(self, party: str, call: calls.Call, kind: type[calls.R]) -> Future[calls.R]:
-        return self._pool.submit(self._link.call, party, call, kind)
+        """Call in a thread of its own: a run's calls must all be under way at once, whatever else is running."""
+        future: Future[calls.R] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(self._link.call(party, call, kind))
+            except BaseException as error:  # raised where the future is read
+                future.set_exception(error)
+
+        threading.Thread(target=work, name=f"privsdk-call-{party}", daemon=True).start()
+        return future
 
     def _card(self) -> Card:
         described = self._ask(self.parties, calls.Describe(), calls.Description, quietly=True)

@@ -94,9 +94,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """The grant as an element of `grants = [...]` in party.toml."""
         fields = msgspec.to_builtins(self)
         shown = {name: value for name, value in fields.items() if name in _ALWAYS or value != _DEFAULTS[name]}
-        # a TOML basic string is written as in JSON, but for surrogate pairs and DEL
-        text = ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in shown.items())
-        return "{ " + text.replace("\x7f", "\\u007f") + " }"
+        return "{ " + ", ".join(f"{name} = {_toml(value)}" for name, value in shown.items()) + " }"
 
 
 def _toml(value: object) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-import sys
 import threading
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from .transport.flight import Network, Server
 
 def serve(path: Path) -> None:
     """Serve the party of this party.toml until SIGINT or SIGTERM; prints its address when it is ready."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     config = read_party(path)
     folder = path.parent
     reject_names((config.name,))
@@ -60,7 +61,7 @@ def serve(path: Path) -> None:
     print(f"{config.name} listens on {config.listen.rpartition(':')[0]}:{server.port}", flush=True)
     while not stop.wait(0.5):
         pass
-    print(f"{config.name} stops", file=sys.stderr)
+    logging.getLogger(__name__).info("%s stops", config.name)
     gate.close()
     server.shutdown()
 

@@ -117,6 +117,13 @@ class Cluster:
         """The exit code of a party's process, None while it runs."""
         return self._processes[name].poll()
 
+    def await_end(self, name: str, timeout_s: float) -> int | None:
+        """The exit code of a party's process once it has ended, None if it still runs."""
+        try:
+            return self._processes[name].wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 

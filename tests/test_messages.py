@@ -147,16 +147,19 @@ def test_malformed_input_is_a_protocol_violation(kind: str) -> None:
         receive(frames())
 
 
-def test_compressed_dictionaries_are_found_too() -> None:
+def test_a_compressed_dictionary_is_found_too() -> None:
     class Loose(Message, frozen=True, kw_only=True, tag="test.Note"):
         text: str
         numbers: tuple[int, ...]
         table: pa.Table
 
-    table = pa.table({"w": pa.array(["a", "b"]).dictionary_encode()})
+    table = pa.table({"w": pa.array(["a" * 99, "b"]).dictionary_encode()})
     assert receive(body_table(ipc(table)), Loose).table == table
+    plain, packed = (list(pa.ipc.MessageReader.open_stream(ipc(table, how))) for how in (None, "lz4"))
+    mixed = b"".join(m.serialize().to_pybytes() for m in (plain[0], packed[1], plain[2]))
+    assert pa.ipc.open_stream(mixed).read_all() == table
     with pytest.raises(ProtocolViolation, match="compressed"):
-        receive(body_table(ipc(table, "lz4")), Loose)
+        receive(body_table(mixed), Loose)
 
 
 def test_an_end_or_abort_where_a_message_was_due() -> None:

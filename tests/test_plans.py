@@ -15,7 +15,7 @@ from people import everyone, federation, north, people, south
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
-from privsdk.errors import AnswerLost, Cancelled, DataError, PolicyRefused, Refused
+from privsdk.errors import AnswerLost, Cancelled, DataError, PolicyRefused, PrivsdkError, Refused
 from privsdk.he.sums import EncryptedSum
 from privsdk.opening import WORKSHOP_POLICY
 from privsdk.party.ledger import read_audit
@@ -169,3 +169,11 @@ def test_a_run_can_be_awaited(fed: ps.Federation) -> None:
         return [(await run).value.num_rows for run in [plan.start() for plan in plans]]
 
     assert asyncio.run(both()) == [1, 1]
+
+
+def test_a_closed_federation_says_so(fed: ps.Federation) -> None:
+    plan = dp.count(north(fed), epsilon=0.1)
+    fed.close()
+    for use in (lambda: fed["north"], plan.preview, plan.release):
+        with pytest.raises(PrivsdkError):
+            use()

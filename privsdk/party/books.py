@@ -63,7 +63,8 @@ class Books:
 
     @property
     def place(self) -> str:
-        return str(self._ledger.path or "in memory only: budgets are forgotten when it closes")
+        """Where the books are kept, as callers are told."""
+        return "in memory only: budgets are forgotten when it closes" if self._ledger.path is None else "kept on disk"
 
     def dataset_of(self, table: str) -> str:
         return self._datasets[table]

@@ -123,6 +123,7 @@ class Gate:
                 self._books.reserve(caller, request, operation.price(request, parameters).get(self.name, ()))
                 session = self._sessions.prepare(request, operation, parameters, min_count)
         except Refused as error:
+            log.info("%s: %s of %s refused (%s)", self.name, request.operation, caller, error.code)
             self._books.refused(caller, request, error.message)
             raise
         return calls.Prepared(nonce=session.nonce, digest=session.digest)
@@ -138,6 +139,7 @@ class Gate:
             # 4. start: from here the charge stands
             self._books.start(run_id, session.id)
             started = True
+            log.info("%s: run %s, %s of %s, started", self.name, run_id, session.request.operation, caller)
             # 5. read the columns that were decided on, and nothing else
             given, version = self._read(session)
             # 6. run
@@ -157,6 +159,7 @@ class Gate:
                 elif failure is not None:
                     self._books.release(run_id, f"not started ({failure.code})")
             finally:
+                log.info("%s: run %s %s", self.name, run_id, failure.code if failure else "finished")
                 session.end(failure)
                 self._sessions.ended(run_id)
         # 8. answer

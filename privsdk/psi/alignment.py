@@ -148,7 +148,7 @@ def _learns(request: Request, parameters: AggregateParameters) -> tuple[Learns, 
     by = f" by {parameters.by}, and the labels of those groups" if parameters.by else ""
     rows = "" if parameters.statistic == "count" else " and the number of rows"
     least = "over groups of at least the owner's minimum count of joint keys, and how many groups were withheld"
-    what = f"the exact {parameters.statistic}{rows}{of}{by}, {least}"
+    what = f"the exact {parameters.statistic}{of}{rows}{by}, {least}"
     return (
         Learns(who=request.caller, what=what),
         Learns(who=party, what="nothing"),

@@ -104,66 +104,59 @@ def _pump(reader: Any, inbox: Inbox, peer: str) -> None:
         inbox.stop(PeerGone(f"the stream to {peer} broke"))
 
 
-def _write(writer: Any, frame: Frame, peer: str) -> None:
-    batch = pa.record_batch(
-        [pa.array([frame.header], pa.binary()), pa.array([frame.chunk], pa.large_binary())], schema=FRAMES
-    )
-    try:
-        writer.write_batch(batch)
-    except (pa.ArrowException, OSError, StopIteration):
-        raise PeerGone(f"the stream to {peer} is closed") from None
-
-
-class ServerChannel:
-    """The accepting end of a stream."""
+class Stream:
+    """What both ends of a stream share: frames out by the writer, frames in from the inbox."""
 
     def __init__(self, inbox: Inbox, writer: Any) -> None:
         self._inbox = inbox
         self._writer = writer
-        self._peer = inbox.peer
-        self.closed = threading.Event()
 
     def send(self, frame: Frame) -> None:
-        _write(self._writer, frame, self._peer)
+        """Write a frame; raises PeerGone where the stream is closed."""
+        row = [pa.array([frame.header], pa.binary()), pa.array([frame.chunk], pa.large_binary())]
+        try:
+            self._writer.write_batch(pa.record_batch(row, schema=FRAMES))
+        except (pa.ArrowException, OSError, StopIteration):
+            raise PeerGone(f"the stream to {self._inbox.peer} is closed") from None
 
     def receive(self, timeout_s: float) -> Frame:
+        """The next frame that came."""
         return self._inbox.get(timeout_s)
 
     def interrupt(self, error: PrivsdkError) -> None:
+        """Make `receive` raise this error."""
         self._inbox.interrupt(error)
+
+
+class ServerChannel(Stream):
+    """The accepting end; the call that serves it returns when it is closed."""
+
+    def __init__(self, inbox: Inbox, writer: Any) -> None:
+        super().__init__(inbox, writer)
+        self.closed = threading.Event()
 
     def close(self) -> None:
         self.closed.set()
 
 
-class ClientChannel:
-    """The dialling end of a stream. A thread pumps what comes and keeps the connection until the peer ends it."""
+class ClientChannel(Stream):
+    """The dialling end. A thread pumps what comes and keeps the connection until the peer ends it."""
 
     def __init__(self, client: Any, hello: Hello, peer: str) -> None:
-        self._peer = peer
-        self._inbox = Inbox(peer)
         descriptor = flight.FlightDescriptor.for_command(msgspec.json.encode(hello))
         try:
-            self._writer, self._reader = client.do_exchange(descriptor)
-            self._writer.begin(FRAMES)
+            writer, reader = client.do_exchange(descriptor)
+            writer.begin(FRAMES)
         except (pa.ArrowException, OSError) as error:
             client.close()
             raise _unreachable(peer, error) from None
+        super().__init__(Inbox(peer), writer)
 
         def pump() -> None:
-            _pump(self._reader, self._inbox, peer)
+            _pump(reader, self._inbox, peer)
             client.close()
 
         threading.Thread(target=pump, name=f"privsdk-stream-{peer}", daemon=True).start()
-
-    def send(self, frame: Frame) -> None:
-        _write(self._writer, frame, self._peer)
-
-    def receive(self, timeout_s: float) -> Frame:
-        return self._inbox.get(timeout_s)
-
-    def interrupt(self, error: PrivsdkError) -> None:
-        self._inbox.interrupt(error)
 
     def close(self) -> None:
         with suppress(pa.ArrowException, OSError):  # closed already, by us or by the peer

@@ -67,7 +67,8 @@ def test_kill_at_fail_points(
             cluster.await_address("shop0")
             answered = ask_until_it_dies(cluster)
             sums, counts = sums + answered[0], counts + answered[1]
-            died = cluster.ended("shop0") == SIGKILL
+            died = cluster.await_end("shop0", timeout_s=2) == SIGKILL
+            assert died or soak, (point, hit)  # a later hit of the long counts may not come
             cluster.stop("shop0")
             verdict = verify_ledger(tmp_path / "shop0.sqlite")
             assert verdict.first_bad == -1, (point, verdict)
@@ -82,4 +83,4 @@ def test_kill_at_fail_points(
         cluster.await_address("shop0")
         with ps.connect(cluster.federation) as fed:
             assert fed.budgets()["shop0"] == (balance,)
-    assert cases.tried >= (len(QUICK) - 2 if not soak else len(FailPoint))
+    assert cases.tried >= len(FailPoint if soak else QUICK)

@@ -80,20 +80,22 @@ def ring_of(prime: int) -> Any:
     )
 
 
-BAD_KEYS: dict[str, Callable[[list[bytes]], list[bytes | None]]] = {
-    "a secret key": lambda good: [serialised(ring_of(PRIMES[0]), save_secret_key=True), good[1]],
-    "no key at all": lambda good: [serialised(ring_of(PRIMES[0]), save_public_key=False), good[1]],
-    "garbage": lambda good: [b"garbage" * 99, good[1]],
-    "nothing": lambda good: [b"", good[1]],
-    "half a key": lambda good: [good[0][: len(good[0]) // 2], good[1]],
-    "a large key": lambda good: [good[0] + bytes(MAX_CONTEXT_BYTES), good[1]],
-    "too few": lambda good: good[:1],
-    "too many": lambda good: [*good, good[0]],
-    "none": lambda good: [],
-    "another modulus": lambda good: [good[0], SecretContext.exact(PRIMES[2]).public.blob],
-    "another order": lambda good: good[::-1],
-    "another scheme": lambda good: [good[0], SecretContext.approximate().public.blob],
-    "a smaller ring": lambda good: [good[0], weak().public.blob],
+NOT_PUBLIC, MALFORMED, OTHER = "not a public key alone", "is malformed", "sent keys of other parameters"
+
+BAD_KEYS: dict[str, tuple[Callable[[list[bytes]], list[bytes | None]], str]] = {
+    "a secret key": (lambda good: [serialised(ring_of(PRIMES[0]), save_secret_key=True), good[1]], NOT_PUBLIC),
+    "no key at all": (lambda good: [serialised(ring_of(PRIMES[0]), save_public_key=False), good[1]], NOT_PUBLIC),
+    "garbage": (lambda good: [b"garbage" * 99, good[1]], MALFORMED),
+    "nothing": (lambda good: [b"", good[1]], MALFORMED),
+    "half a key": (lambda good: [good[0][: len(good[0]) // 2], good[1]], MALFORMED),
+    "a large key": (lambda good: [good[0] + bytes(MAX_CONTEXT_BYTES), good[1]], "262144 are allowed"),
+    "too few": (lambda good: good[:1], OTHER),
+    "too many": (lambda good: [*good, good[0]], OTHER),
+    "none": (lambda good: [], OTHER),
+    "another modulus": (lambda good: [good[0], SecretContext.exact(PRIMES[2]).public.blob], OTHER),
+    "another order": (lambda good: good[::-1], OTHER),
+    "another scheme": (lambda good: [good[0], SecretContext.approximate().public.blob], OTHER),
+    "a smaller ring": (lambda good: [good[0], weak().public.blob], OTHER),
 }
 
 
@@ -109,8 +111,9 @@ def side(me: str, scheme: Any = SCHEME) -> Role[Any]:
 @pytest.mark.parametrize("bad", BAD_KEYS)
 def test_keys_that_do_not_fit_are_refused(bad: str) -> None:
     good = [key.public.blob for key in SCHEME.keys()]  # noqa: SIM118
-    with pytest.raises(ProtocolViolation):
-        play(side("north"), PublicKeys(table=blobs(BAD_KEYS[bad](good))))
+    make, reason = BAD_KEYS[bad]
+    with pytest.raises(ProtocolViolation, match=reason):
+        play(side("north"), PublicKeys(table=blobs(make(good))))
     play(side("north"), PublicKeys(table=blobs(list(good))))
 
 
@@ -123,30 +126,32 @@ def short_vector(keys: list[PublicContext]) -> bytes:
     return bytes(tenseal.bfv_vector(keys[0].tenseal, [1, 2, 3]).serialize())
 
 
-BAD_CIPHERTEXTS: dict[str, Callable[[list[PublicContext], list[bytes]], list[bytes | None]]] = {
-    "garbage": lambda keys, good: [b"garbage" * 99, good[1]],
-    "nothing": lambda keys, good: [b"", good[1]],
-    "null": lambda keys, good: [None, good[1]],
-    "half a ciphertext": lambda keys, good: [good[0][: len(good[0]) // 2], good[1]],
-    "a large ciphertext": lambda keys, good: [good[0] + bytes(MAX_CIPHERTEXT_BYTES), good[1]],
-    "a vector without ciphertext": lambda keys, good: [good[0].replace(b"\x12", b"\x32", 1), good[1]],  # once a crash
-    "a short vector": lambda keys, good: [short_vector(keys), good[1]],
-    "another scheme": lambda keys, good: [of_ckks(), good[1]],
-    "too few": lambda keys, good: good[:1],
-    "too many": lambda keys, good: [*good, good[0]],
-    "none": lambda keys, good: [],
+NONE, COUNT = "that is not a ciphertext of these parameters", "ciphertexts where 2 were due"
+
+BAD_CIPHERTEXTS: dict[str, tuple[Callable[[list[PublicContext], list[bytes]], list[bytes | None]], str]] = {
+    "garbage": (lambda keys, good: [b"garbage" * 99, good[1]], MALFORMED),
+    "nothing": (lambda keys, good: [b"", good[1]], NONE),
+    "null": (lambda keys, good: [None, good[1]], NONE),
+    "half a ciphertext": (lambda keys, good: [good[0][: len(good[0]) // 2], good[1]], MALFORMED),
+    "a large ciphertext": (lambda keys, good: [good[0] + bytes(MAX_CIPHERTEXT_BYTES), good[1]], NONE),
+    "an empty vector": (lambda keys, good: [good[0].replace(b"\x12", b"\x32", 1), good[1]], MALFORMED),  # once a crash
+    "a short vector": (lambda keys, good: [short_vector(keys), good[1]], MALFORMED),
+    "another scheme": (lambda keys, good: [of_ckks(), good[1]], MALFORMED),
+    "too few": (lambda keys, good: good[:1], COUNT),
+    "too many": (lambda keys, good: [*good, good[0]], COUNT),
+    "none": (lambda keys, good: [], COUNT),
 }
 
 
 def bad_message(bad: str, keys: list[PublicContext]) -> Encrypted:
     fingerprints = tuple(key.fingerprint for key in keys)
-    return Encrypted(keys=fingerprints, table=blobs(BAD_CIPHERTEXTS[bad](keys, SCHEME.encrypt(keys, [1, 2, 3]))))
+    return Encrypted(keys=fingerprints, table=blobs(BAD_CIPHERTEXTS[bad][0](keys, SCHEME.encrypt(keys, [1, 2, 3]))))
 
 
 @pytest.mark.parametrize("bad", BAD_CIPHERTEXTS)
 def test_an_aggregator_refuses_ciphertexts_that_do_not_fit(bad: str) -> None:
     keys = [key.public for key in SCHEME.keys()]  # noqa: SIM118
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolation, match=BAD_CIPHERTEXTS[bad][1]):
         play(side("south"), PublicKeys(table=blobs([key.blob for key in keys])), bad_message(bad, keys))
 
 
@@ -156,7 +161,7 @@ def test_a_key_holder_refuses_ciphertexts_that_do_not_fit(bad: str) -> None:
     sent = next(role).send["north"]
     keys = [PublicContext(blob) for blob in sent.table["blob"].to_pylist()]
     role.send({})
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolation, match=BAD_CIPHERTEXTS[bad][1]):
         role.send({"south": bad_message(bad, keys)})
 
 

@@ -93,7 +93,7 @@ def test_kill_at_every_fail_point(tmp_path: Path, cases: Cases, soak: bool) -> N
     """At its fourth reach, when the caller has an answer already; long runs go through two rounds of work."""
     jobs = [(point, FOURTH) for point in HERE] + [(point, SECOND_ROUND) for point in HERE if point in STARTS_AND_ENDS]
     if soak:
-        jobs = [(point, hit) for point in HERE for hit in range(1, 25)]
+        jobs = [(point, hit) for point in HERE for hit in range(1, 13)]
     with ThreadPoolExecutor(2) as pool:
         outcomes = pool.map(lambda job: kill_and_check(tmp_path / f"{job[0]}-{job[1]}", *job), jobs)
         found = dict(zip(jobs, outcomes, strict=True))

@@ -25,7 +25,7 @@ from privsdk.psi.keys import DistinctKeys, distinct_keys
 from privsdk.testing import SeededEntropy, together
 
 # no folding, trimming or normalising: these are all different keys
-ALIKE = ["a", "A", " a", "a ", "a\0", "", "é", "e\u0301", "ß", "ss", "1", "01"]
+ALIKE = ["a", "A", "a ", "a\0", "", " ", "é", "e\u0301", "ß", "ss", "1", "01"]
 text = st.sampled_from(ALIKE) | st.text(st.characters(codec="utf-8"), max_size=6)
 KEYS: dict[str, tuple[st.SearchStrategy[Any], list[pa.DataType]]] = {
     "string": (text, [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())]),
@@ -81,6 +81,11 @@ def test_join_equals_duckdb(kind: str, database: duckdb.DuckDBPyConnection, case
     for side, seen_by in zip(sides, reversed(found), strict=True):
         assert seen_by.peer_size == len(set(side.values.to_pylist()) - {None})
     cases()
+
+
+def test_keys_that_look_alike_are_different_keys() -> None:
+    assert set(psi.intersect(pa.array(ALIKE), pa.array(ALIKE)).to_pylist()) == set(ALIKE)
+    assert psi.intersect(pa.array(ALIKE[::2]), pa.array(ALIKE[1::2])).to_pylist() == []
 
 
 @pytest.mark.parametrize(("min_count", "told"), [(2, 2), (3, None)])
