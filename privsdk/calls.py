@@ -171,7 +171,7 @@ def decode_call(data: bytes) -> Call:
         raise ProtocolViolation(f"a call of {len(data)} bytes; {MAX_CALL_BYTES} are allowed")
     try:
         call: Call = _CALLS.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolViolation(f"not a call that this privsdk knows: {error}") from None
     return call
 

@@ -6,6 +6,7 @@ untrusted: size first, then header types, then the table's schema, then its buff
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -67,6 +68,26 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     body: msgspec.Raw
 
 
+_built: set[type] = set()
+_building = threading.Lock()
+
+
+def build(kind: type[msgspec.Struct]) -> None:
+    """Let msgspec look at a struct's types, once and in one thread.
+
+    It does so at a struct's first use, and two threads that first use one at the same time end the process (seen in
+    msgspec 0.22: a segmentation fault). Whatever is decoded in threads is built before.
+    """
+    if kind not in _built:
+        with _building:
+            msgspec.json.Decoder(kind, dec_hook=_no_table)
+            _built.add(kind)
+
+
+def _no_table(expected: type, value: object) -> Any:
+    raise ValueError("a table was expected")
+
+
 def tag_of(kind: type[Message]) -> str:
     return str(kind.__struct_config__.tag)
 
@@ -106,6 +127,7 @@ def decode(kind: type[M], binding: Binding, sequence: int, next_frame: Callable[
     PeerFailed, PeerGone
         The sender ended the session instead, with an error or without one.
     """
+    build(kind)
     first = next_frame()
     envelope = _open(first.header)
     if envelope.binding != binding:
@@ -131,7 +153,7 @@ def decode(kind: type[M], binding: Binding, sequence: int, next_frame: Callable[
     def put_back(expected: type, value: object) -> Any:
         if expected is pa.Table and value is True and table is not None:
             return table
-        raise ValueError("a table was expected")
+        return _no_table(expected, value)
 
     try:
         message: M | Abort | End = msgspec.json.decode(envelope.body, type=kind | Abort | End, dec_hook=put_back)
@@ -146,6 +168,10 @@ def decode(kind: type[M], binding: Binding, sequence: int, next_frame: Callable[
     if isinstance(message, End):
         raise PeerGone(f"{binding.sender} ended the session where a {tag} was due")
     return message
+
+
+for _kind in (Envelope, Abort, End):
+    build(_kind)
 
 
 def _open(header: bytes) -> Envelope:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .errors import InvalidArgument, UnknownName
+from .messages import build
 from .privacy import Debit, Learns, Need
 from .protocol import Entropy, Role
 
@@ -72,10 +73,13 @@ class Alignment:
         Indices into the party's table, grouped by key.
     keys : int64 array of shape (n,)
         For each of them the joint key, numbered as at the partner.
+    min_count : int
+        The larger of both owners' minimum counts.
     """
 
     rows: npt.NDArray[np.int64]
     keys: npt.NDArray[np.int64]
+    min_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +154,7 @@ _OPERATIONS: dict[str, Operation[Any]] = {}
 def register(operation: Operation[P]) -> Operation[P]:
     if operation.name in _OPERATIONS:
         raise ValueError(f"operation {operation.name!r} is registered twice")
+    build(operation.parameters)
     _OPERATIONS[operation.name] = operation
     return operation
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -176,3 +178,39 @@ def test_an_end_or_abort_where_a_message_was_due() -> None:
 def test_what_has_no_wire_form_is_our_own_error() -> None:
     with pytest.raises(TypeError, match="object, which has no wire form"):
         wire(Plain(value={"x": object()}))
+
+
+THREADS = """
+import sys, threading
+import msgspec, pyarrow as pa
+from privsdk.messages import Binding, Message, decode, encode
+
+sys.setswitchinterval(1e-6)
+binding = Binding(session="s", request="r", sender="a")
+
+def fresh(number):
+    class Inner(msgspec.Struct, frozen=True, kw_only=True):
+        names: tuple[str, ...]
+    class Kind(Message, frozen=True, kw_only=True, tag=f"kind{number}"):
+        values: dict[str, int]
+        inner: Inner
+        table: pa.Table | None = None
+    return Kind, Kind(values={"a": 1}, inner=Inner(names=("x",)))
+
+def first_use(start, kind, frames):
+    start.wait()
+    pending = iter(frames)
+    decode(kind, binding, 0, lambda: next(pending))
+
+for number in range(100):
+    kind, message = fresh(number)
+    start, frames = threading.Barrier(8), list(encode(message, binding, 0))
+    threads = [threading.Thread(target=first_use, args=(start, kind, frames)) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+"""
+
+
+def test_first_use_in_many_threads_at_once() -> None:
+    """Without `build`, msgspec ends the process here."""
+    assert subprocess.run([sys.executable, "-c", THREADS], check=False).returncode == 0

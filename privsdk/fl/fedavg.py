@@ -4,10 +4,13 @@ Paper: H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas, "Comm
 Networks from Decentralized Data", AISTATS 2017, algorithm 1, with C = 1 (all parties in every round). The average is
 taken over a sum provider (`he.sums.Summation`), in place of a server that sees each update.
 
-    coordinator (key holder)                     contributor k, with n_k rows
+    coordinator (key holder)                     contributor k, with n_k rows (of a batch, where there are batches)
     --- Model: round t, w_t ------------------->  w_k = local steps of gradient descent from w_t
     <== sum over k of (n_k (w_k - w_t), n_k, n_k loss_k(w_t)), by the sum provider
     w_{t+1} = w_t + sum of n_k (w_k - w_t) / sum of n_k
+
+A step's update is a mean over n_k rows, so for one local step the sum is that of all rows' gradients, whatever the
+parties' shares; weights other than the rows of the step would let a solver take the shares apart.
 
 Learns: everyone the model after each round; the coordinator and the caller also the number of training rows and their
 mean loss; with the encrypted sum no one sees a single party's update. A model that is seen tells something about the
@@ -73,6 +76,11 @@ def vector_length(size: int) -> int:
     return size + 2
 
 
+def rows_a_step(schedule: Schedule, rows: Rows) -> int:
+    """Rows in each local step of a party: its weight in the average."""
+    return min(schedule.batch_size, len(rows)) if schedule.batch_size else len(rows)
+
+
 def quantisation_bound(parties: int, total_rows: int) -> float:
     """Largest error that rounding to the grid puts into any averaged weight in one round."""
     return parties * GRID.resolution / 2 / total_rows
@@ -113,7 +121,7 @@ def contributor(
         start = yield from _hear_model(coordinator, t, training.x.shape[1])
         loss = mean_loss(start, training)
         end = yield from _train(start, training, schedule, rng)
-        yield from summation.contribute(_weighted(end - start, len(training), loss, party, t))
+        yield from summation.contribute(_weighted(end - start, rows_a_step(schedule, training), loss, party, t))
     final = yield from _hear_model(coordinator, schedule.rounds, training.x.shape[1])
     return evaluate(final, held_out)
 
@@ -121,9 +129,8 @@ def contributor(
 def _train(weights: Reals, rows: Rows, schedule: Schedule, rng: np.random.Generator) -> Role[Reals]:
     for step in range(schedule.local_steps):
         yield from checkpoint("local steps", step, schedule.local_steps)
-        batch = rows
-        if 0 < schedule.batch_size < len(rows):
-            batch = rows.take(rng.choice(len(rows), schedule.batch_size, replace=False))
+        size = rows_a_step(schedule, rows)
+        batch = rows if size == len(rows) else rows.take(rng.choice(len(rows), size, replace=False))
         weights = weights - schedule.learning_rate * mean_gradient(weights, batch)
     return weights
 

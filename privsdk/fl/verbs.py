@@ -36,7 +36,7 @@ class Fitted(Displayed):
     weights : float64 array of shape (features + 1,)
         For features scaled to [-1, 1]; the intercept last.
     history : Arrow table
-        round, training rows, and their mean loss in nats before the round's step.
+        round, rows in a step, and the mean loss of all training rows in nats before the round's step.
     evaluation : Arrow table
         For each party on its held-out rows: rows, accuracy, majority, log_loss, auc; null where a party withheld them.
     """
@@ -99,7 +99,7 @@ def fit(
     learning_rate : float
         Step size for features scaled to [-1, 1].
     batch_size : int, optional
-        Rows drawn for each local step; default all.
+        Rows drawn for each local step, at least the owners' minimum count; default all.
     held_out : float
         Share of each party's rows kept from training, on which it evaluates the final model.
     seed : int
@@ -241,6 +241,11 @@ def _role(given: RoleInput, parameters: FitParameters) -> Role[Outcome]:
             summation, size=parameters.model.size, schedule=parameters.schedule, contributors=contributors
         )
         return Outcome(value={"weights": trained.weights.tolist(), "rows": trained.rows, "loss": trained.loss})
+    if 0 < parameters.schedule.batch_size < given.min_count:
+        raise DataError(
+            f"{given.party} trains on batches of at least its minimum count of {given.min_count} rows",
+            hint="use a larger batch_size",
+        )
     rng = np.random.default_rng([parameters.seed, contributors.index(given.party)])
     training, held_out = _split(given, parameters, rng)
     scores = yield from fedavg.contributor(

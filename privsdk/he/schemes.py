@@ -1,7 +1,7 @@
 """Two ways to add vectors under encryption: exact integers (BFV) and approximate reals (CKKS).
 
 Exact: an integer total within +-B is carried as residues modulo k primes of 30 bits, a BFV ciphertext each (the Chinese
-remainder theorem), so the key holder learns the total and nothing finer. (Digits in a base would fit one modulus, but
+remainder theorem), so the plaintext that the key holder opens is the total and nothing finer. (Digits in a base would fit one modulus, but
 their separate sums show carries, which tell more than the total.) k is the fewest primes whose product exceeds 2 n B +
 1 for n parties: every party's value was checked against B, so no accepted input can wrap. Noise: a fresh ciphertext's
 coefficients have standard deviation sigma * sqrt(1 + 4 N / 3) = 237 (Gentry, Halevi, Smart 2012, appendix A, for

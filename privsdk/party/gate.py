@@ -208,7 +208,7 @@ class Gate:
     def _read(self, session: Session) -> tuple[RoleInput, str]:
         """The role's input, and the version of the table it was read from."""
         request, operand = session.request, session.request.operands.get(self.name)
-        table, keys, version = None, None, ""
+        table, keys, version, min_count = None, None, "", session.min_count
         if operand is not None:
             version = self._store.version(operand.table)
             table = self._store.read(operand.table, operand.columns)
@@ -217,13 +217,14 @@ class Gate:
             if operand.alignment:
                 joint = self._sessions.joint_rows(request, operand, version)
                 table, keys = table.take(joint.rows), joint.keys
+                min_count = max(min_count, joint.min_count)
         given = RoleInput(
             request=request,
             party=self.name,
             session=bytes.fromhex(session.id),
             table=table,
             keys=keys,
-            min_count=session.min_count,
+            min_count=min_count,
             entropy=self._entropy,
         )
         return given, version

@@ -1,7 +1,7 @@
 """Joint tables: what each side of a join can compute over its matched rows, under its own policy.
 
 The notebook holds the random id of an alignment; the rows stay at the party. The operation here, `joint.aggregate`, is
-one party's exact count, mean and sum, over groups of at least the owner's minimum count of distinct joint keys.
+one party's exact count, mean and sum, over groups of at least the owners' minimum count of distinct joint keys.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class JointSide(Handle):
     """One party's matched rows: exact counts, means and sums of its own columns.
 
     Nulls and NaN in the column are left out; a null group is a group of its own. Groups with fewer distinct joint keys
-    than the owner's minimum count are withheld; the result's schema metadata says how many were (`withheld_groups`).
+    than the larger of both owners' minimum counts are withheld, and the next smallest with them where the withheld ones
+    would otherwise follow from the total; the result's schema metadata says how many were (`withheld_groups`).
     """
 
     def __init__(self, runner: Runner, table: Table, alignment: str, join_run: str) -> None:
@@ -147,7 +148,7 @@ def _learns(request: Request, parameters: AggregateParameters) -> tuple[Learns, 
     of = f" of {parameters.column}" if parameters.column else ""
     by = f" by {parameters.by}, and the labels of those groups" if parameters.by else ""
     rows = "" if parameters.statistic == "count" else " and the number of rows"
-    least = "over groups of at least the owner's minimum count of joint keys, and how many groups were withheld"
+    least = "over groups of at least the owners' minimum count of joint keys, and how many groups were withheld"
     what = f"the exact {parameters.statistic}{of}{rows}{by}, {least}"
     return (
         Learns(who=request.caller, what=what),
@@ -171,8 +172,8 @@ def _role(given: RoleInput, parameters: AggregateParameters) -> Role[Outcome]:
     if parameters.statistic != "count":
         wanted.append(("value", parameters.statistic))
     result = groups.aggregate(wanted)
-    enough = pc.greater_equal(result["key_count_distinct"], given.min_count)
-    kept = result.filter(enough)
+    result = result.sort_by("key_count_distinct")
+    kept = result.slice(_withheld(frame, result, given.min_count))
     columns = {}
     if parameters.by is not None:
         kept = kept.sort_by("group")
@@ -183,6 +184,22 @@ def _role(given: RoleInput, parameters: AggregateParameters) -> Role[Outcome]:
     withheld = result.num_rows - kept.num_rows
     metadata = {"withheld_groups": str(withheld), "min_count": str(given.min_count)}
     return Outcome(table=pa.table(columns).replace_schema_metadata(metadata))
+
+
+def _withheld(frame: pa.Table, result: pa.Table, min_count: int) -> int:
+    """How many groups to withhold, the smallest first.
+
+    Those of fewer joint keys than the minimum count, and then as many more as it takes for all withheld ones together
+    to have that many: else the total less the groups shown would give them away.
+    """
+    sizes: list[int] = result["key_count_distinct"].to_pylist()
+    count = sum(size < min_count for size in sizes)
+    while 0 < count < len(sizes):
+        hidden = pc.is_in(frame["group"], value_set=result["group"].slice(0, count).combine_chunks())
+        if pc.count_distinct(frame["key"].filter(hidden)).as_py() >= min_count:
+            break
+        count += 1
+    return count
 
 
 def _groups(given: RoleInput, by: str) -> pa.ChunkedArray:

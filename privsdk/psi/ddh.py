@@ -11,9 +11,11 @@ each direction so that both learn the result.
     <-- Doubled: (H(x)^a)^b, in A's order ---------------
 
     Each compares its own set blinded twice with the peer's. Joint keys are numbered in the byte order of H(key)^ab,
-    which both sides know and which tells nothing about the keys.
+    which both sides know and which tells nothing about the keys. The first messages also carry each owner's minimum
+    count.
 
-Learns: A and B learn which of their own keys the other holds, and how many distinct keys the other has. An onlooker of
+Learns: A and B learn which of their own keys the other holds, how many distinct keys the other has, and its minimum
+count. An onlooker of
 the encrypted stream learns both numbers from its length. The caller learns the size of the intersection, where it is at
 least the owners' minimum count.
 
@@ -41,10 +43,14 @@ DOMAIN = b"privsdk psi.ddh v1 "
 
 
 class Blinded(Message, frozen=True, kw_only=True, tag="psi.ddh.Blinded"):
-    """A party's keys, hashed to the group and raised to its secret, sorted; `kind` is their declared type."""
+    """A party's keys, hashed to the group and raised to its secret, sorted.
+
+    `kind` is their declared type, `min_count` the size from which the owner lets the caller know the intersection's.
+    """
 
     SCHEMA = POINTS
     kind: str
+    min_count: int
     table: pa.Table
 
 
@@ -64,36 +70,38 @@ class Intersection(NamedTuple):
         Positions in the party's own list of distinct keys, ordered as at the peer.
     peer_size : int
         Number of the peer's distinct keys.
+    min_count : int
+        The larger of both owners' minimum counts, which holds for all that is computed over the intersection.
     """
 
     positions: npt.NDArray[np.int64]
     peer_size: int
+    min_count: int
 
 
-def opener(keys: list[bytes], *, kind: str, peer: str, session: bytes, entropy: Entropy) -> Role[Intersection]:
+def opener(
+    keys: list[bytes], *, kind: str, peer: str, session: bytes, entropy: Entropy, min_count: int = 0
+) -> Role[Intersection]:
     """Party A: `keys` are distinct."""
     secret, order, mine = yield from _blind(keys, session, entropy)
-    theirs = yield from ask(peer, Blinded(kind=kind, table=to_table(mine)), Blinded)
+    theirs = yield from ask(peer, Blinded(kind=kind, min_count=min_count, table=to_table(mine)), Blinded)
+    received = yield from _received(theirs, mine, peer)
     _same_kind(kind, theirs.kind, peer)
-    received = yield from checked(theirs.table, peer)
-    doubled = yield from multiply_all(secret, received, "doubling")
-    back = yield from ask(peer, Doubled(table=to_table(doubled)), Doubled)
-    returned = yield from _answer_to(mine, back, peer)
-    return _compare(order, returned, doubled)
+    positions = yield from _exchange(secret, order, received, peer)
+    return Intersection(positions, len(received), max(min_count, theirs.min_count))
 
 
-def responder(keys: list[bytes], *, kind: str, peer: str, session: bytes, entropy: Entropy) -> Role[Intersection]:
+def responder(
+    keys: list[bytes], *, kind: str, peer: str, session: bytes, entropy: Entropy, min_count: int = 0
+) -> Role[Intersection]:
     """Party B: `keys` are distinct."""
     secret, order, mine = yield from _blind(keys, session, entropy)
     theirs = yield from hear(peer, Blinded)
-    received = yield from checked(theirs.table, peer)
-    yield from tell(peer, Blinded(kind=kind, table=to_table(mine)))
+    received = yield from _received(theirs, mine, peer)
+    yield from tell(peer, Blinded(kind=kind, min_count=min_count, table=to_table(mine)))
     _same_kind(kind, theirs.kind, peer)  # after telling, so that the opener finds the same error
-    back = yield from hear(peer, Doubled)
-    doubled = yield from multiply_all(secret, received, "doubling")
-    yield from tell(peer, Doubled(table=to_table(doubled)))
-    returned = yield from _answer_to(mine, back, peer)
-    return _compare(order, returned, doubled)
+    positions = yield from _exchange(secret, order, received, peer)
+    return Intersection(positions, len(received), max(min_count, theirs.min_count))
 
 
 def _blind(
@@ -106,6 +114,14 @@ def _blind(
     return secret, np.array(order, dtype=np.int64), [blinded[i] for i in order]
 
 
+def _received(theirs: Blinded, mine: list[bytes], peer: str) -> Role[list[bytes]]:
+    """The peer's blinded points. One of our own among them is our own sent back, which would pass for a shared key."""
+    points = yield from checked(theirs.table, peer)
+    if len(set(points)) != len(points) or not set(points).isdisjoint(mine):
+        raise ProtocolViolation(f"{peer} sent a point twice, or one of ours back")
+    return points
+
+
 def _same_kind(mine: str, theirs: str, peer: str) -> None:
     if mine != theirs:
         raise DataError(
@@ -114,18 +130,20 @@ def _same_kind(mine: str, theirs: str, peer: str) -> None:
         )
 
 
-def _answer_to(sent: list[bytes], back: Doubled, peer: str) -> Role[list[bytes]]:
-    if back.table.num_rows != len(sent):
-        raise ProtocolViolation(f"{peer} returned {back.table.num_rows} points for {len(sent)}")
-    return (yield from checked(back.table, peer))
-
-
-def _compare(order: npt.NDArray[np.int64], mine: list[bytes], theirs: list[bytes]) -> Intersection:
-    peers = set(theirs)
-    if len(peers) != len(theirs) or len(set(mine)) != len(mine):
-        raise ProtocolViolation("the peer's set holds a key twice")
-    matched = sorted((point, index) for point, index in zip(mine, order.tolist(), strict=True) if point in peers)
-    return Intersection(np.array([index for _, index in matched], dtype=np.int64), len(theirs))
+def _exchange(
+    secret: bytes, order: npt.NDArray[np.int64], received: list[bytes], peer: str
+) -> Role[npt.NDArray[np.int64]]:
+    """Double the peer's points, get one's own back doubled, and compare: positions of the joint keys."""
+    doubled = yield from multiply_all(secret, received, "doubling")
+    back = yield from ask(peer, Doubled(table=to_table(doubled)), Doubled)
+    if back.table.num_rows != len(order):
+        raise ProtocolViolation(f"{peer} returned {back.table.num_rows} points for {len(order)}")
+    returned = yield from checked(back.table, peer)
+    if len(set(returned)) != len(returned):
+        raise ProtocolViolation(f"{peer} returned a point twice")
+    theirs = set(doubled)
+    matched = sorted((point, index) for point, index in zip(returned, order.tolist(), strict=True) if point in theirs)
+    return np.array([index for _, index in matched], dtype=np.int64)
 
 
 def intersect(left: pa.Array | pa.ChunkedArray, right: pa.Array | pa.ChunkedArray) -> pa.Array:

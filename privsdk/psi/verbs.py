@@ -124,8 +124,14 @@ def _price(request: Request, parameters: JoinParameters) -> dict[str, tuple[Debi
 def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
     left, right = request.parties
     return (
-        Learns(who=left, what=f"which of its own keys {right} has, and how many distinct keys {right} has"),
-        Learns(who=right, what=f"which of its own keys {left} has, and how many distinct keys {left} has"),
+        Learns(
+            who=left,
+            what=f"which of its own keys {right} has, how many distinct ones {right} has, and its minimum count",
+        ),
+        Learns(
+            who=right,
+            what=f"which of its own keys {left} has, how many distinct ones {left} has, and its minimum count",
+        ),
         Learns(who=request.caller, what="how many keys both have, if not fewer than the owners' minimum count"),
         Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
     )
@@ -135,12 +141,19 @@ def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
     keys = distinct_keys(given.table.column(0))
     left, right = given.request.parties
     role, peer = (opener, right) if given.party == left else (responder, left)
-    found = yield from role(keys.encoded, kind=keys.kind, peer=peer, session=given.session, entropy=given.entropy)
+    found = yield from role(
+        keys.encoded,
+        kind=keys.kind,
+        peer=peer,
+        session=given.session,
+        entropy=given.entropy,
+        min_count=given.min_count,
+    )
     rows, joint_keys = keys.rows_of(found.positions)
     size = len(found.positions)
     return Outcome(
-        value={"keys": size if size >= given.min_count else None, "min_count": given.min_count},
-        keep=Alignment(rows=rows, keys=joint_keys),
+        value={"keys": size if size >= found.min_count else None, "min_count": found.min_count},
+        keep=Alignment(rows=rows, keys=joint_keys, min_count=found.min_count),
     )
 
 

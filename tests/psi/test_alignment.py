@@ -82,12 +82,14 @@ def test_aggregates_equal_duckdb(
 
     value = {"count": "0", "mean": f"avg({column}::DOUBLE)", "sum": f"sum({column}::DOUBLE)"}[statistic]
     query = f"""
-        SELECT {by or "NULL"} AS label, count(*), {value} AS result, count(DISTINCT key) >= {min_count} AS enough
+        SELECT {by or "NULL"} AS label, count(*), {value} AS result, list(DISTINCT key)
         FROM joint WHERE {column} IS NOT NULL AND NOT isnan({column}::DOUBLE)
         {"GROUP BY label" if by else ""} ORDER BY label NULLS LAST
     """  # noqa: S608
     groups = duckdb.sql(query).fetchall()
-    expected = [group for group in groups if group[3]]
+    shown = set(result[by].to_pylist()) if by else {None} if result.num_rows else set()
+    expected = [group for group in groups if group[0] in shown]
+    check_withholding(groups, shown, min_count)
     if by:
         assert result[by].to_pylist() == [label for label, *_ in expected]
     assert result["count"].to_pylist() == [count for _, count, *_ in expected]
@@ -98,34 +100,54 @@ def test_aggregates_equal_duckdb(
     cases()
 
 
+def check_withholding(groups: list[Any], shown: set[Any], min_count: int) -> None:
+    """Small groups are hidden, what is hidden is no small group either, and nothing is hidden without need."""
+    keys = {label: set(found or ()) for label, _, _, found in groups}
+    hidden = sorted(keys.keys() - shown, key=lambda label: len(keys[label]))
+    assert all(len(keys[label]) >= min_count for label in shown)
+    together_hidden = set().union(*(keys[label] for label in hidden))
+    assert not shown or not hidden or len(together_hidden) >= min_count
+    if hidden and len(keys[hidden[-1]]) >= min_count:  # hidden to cover for the others: they needed it
+        assert 0 < len(set().union(*(keys[label] for label in hidden[:-1]))) < min_count
+
+
 def test_groups_are_judged_by_joint_keys_and_not_by_rows() -> None:
-    table = pa.table({"segment": ["one key"] * 9 + ["three keys"] * 3, "x": [1.0] * 10 + [None, math.nan]})
-    keys = [0] * 9 + [1, 2, 3]
+    segments = ["one key"] * 9 + ["two keys"] * 2 + ["three keys"] * 3
+    table = pa.table({"segment": segments, "x": [1.0] * 12 + [None, math.nan]})
+    keys = [0] * 9 + [1, 2, 3, 4, 5]
     assert aggregate(table, keys, "count", by="segment", min_count=3).to_pydict() == {
         "segment": ["three keys"],
         "count": [3],
     }
-    # nulls and NaN are left out first: one key is left in each group
-    nothing = aggregate(table, keys, "mean", "x", by="segment", min_count=2)
-    assert nothing.to_pydict() == {"segment": [], "count": [], "mean": []}
-    assert nothing.schema.metadata[b"withheld_groups"] == b"2"
-    assert aggregate(table, keys, "count", min_count=5).to_pydict() == {"count": []}
-    assert aggregate(table, keys, "count", min_count=4).to_pydict() == {"count": [12]}
+    # nulls and NaN are left out first: one key is left in "three keys"
+    means = aggregate(table, keys, "mean", "x", by="segment", min_count=2)
+    assert means.to_pydict() == {"segment": ["two keys"], "count": [2], "mean": [1.0]}
+    assert means.schema.metadata[b"withheld_groups"] == b"2"
+    assert aggregate(table, keys, "count", min_count=7).to_pydict() == {"count": []}
+    assert aggregate(table, keys, "count", min_count=6).to_pydict() == {"count": [14]}
+
+
+def test_a_lone_small_group_takes_another_with_it() -> None:
+    """Else the ungrouped total less the groups shown is the small group's own."""
+    table = pa.table({"segment": ["small"] + ["middle"] * 3 + ["large"] * 4})
+    shown = aggregate(table, list(range(8)), "count", by="segment", min_count=3)
+    assert shown.to_pydict() == {"segment": ["large"], "count": [4]}
+    assert shown.schema.metadata[b"withheld_groups"] == b"2"
 
 
 def test_dictionaries_group_by_their_values_and_small_types_widen() -> None:
     table = pa.table(
         {
-            "segment": pa.array(["x", "y", "x"]).dictionary_encode(),
-            "half": pa.array(np.array([60_000, 1, 60_000], np.float16)),
-            "byte": pa.array([127, 0, 127], pa.int8()),
+            "segment": pa.array(["x", "y", "x", "y"]).dictionary_encode(),
+            "half": pa.array(np.array([60_000, 1, 60_000, 1], np.float16)),
+            "byte": pa.array([127, 0, 127, 1], pa.int8()),
         }
     )
-    assert aggregate(table, [0, 1, 2], "sum", "half", "segment").to_pydict()["sum"] == [120_000.0]
-    assert aggregate(table, [0, 1, 2], "sum", "byte", "segment").to_pydict() == {
-        "segment": ["x"],
-        "count": [2],
-        "sum": [254],
+    assert aggregate(table, [0, 1, 2, 3], "sum", "half", "segment").to_pydict()["sum"] == [120_000.0, 2.0]
+    assert aggregate(table, [0, 1, 2, 3], "sum", "byte", "segment").to_pydict() == {
+        "segment": ["x", "y"],
+        "count": [2, 2],
+        "sum": [254, 1],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from joins import SESSION, Side, names, run
 from privsdk import psi
 from privsdk.errors import DataError, ProtocolViolation
 from privsdk.operations import Operand, Request, RoleInput, operation_named
-from privsdk.protocol import Role
+from privsdk.protocol import Role, ask, hear, tell
 from privsdk.psi.ddh import Blinded, Doubled, Intersection, opener, responder
 from privsdk.psi.groups import hash_to_group, to_table
 from privsdk.psi.keys import DistinctKeys, distinct_keys
@@ -133,7 +134,7 @@ POINTS = [hash_to_group(b"test", bytes([n])) for n in range(3)]
 @pytest.mark.parametrize("which", [opener, responder])
 def test_keys_of_another_type_are_an_error_at_both(which: Side) -> None:
     with pytest.raises(DataError, match="of type string here and integer at b"):
-        play(side(which), Blinded(kind="integer", table=to_table(POINTS)))
+        play(side(which), Blinded(kind="integer", min_count=0, table=to_table(POINTS)))
 
 
 @pytest.mark.parametrize("which", [opener, responder])
@@ -142,12 +143,33 @@ def test_keys_of_another_type_are_an_error_at_both(which: Side) -> None:
     [
         (POINTS, POINTS[:2], "returned 2 points for 3"),
         (POINTS, POINTS * 2, "returned 6 points for 3"),
-        (POINTS, [POINTS[0]] * 3, "a key twice"),
-        ([POINTS[0]] * 3, POINTS, "a key twice"),
+        (POINTS, [POINTS[0]] * 3, "a point twice"),
+        ([POINTS[0]] * 3, POINTS, "a point twice"),
         ([*POINTS[:2], bytes(32)], POINTS, "not a valid element"),
         (POINTS, [*POINTS[:2], b"\x01" * 32], "not a valid element"),
     ],
 )
 def test_a_peers_wrong_points_are_found(which: Side, blinded: list[bytes], doubled: list[bytes], reason: str) -> None:
+    sent = Blinded(kind="string", min_count=0, table=to_table(blinded)), Doubled(table=to_table(doubled))
     with pytest.raises(ProtocolViolation, match=reason):
-        play(side(which), Blinded(kind="string", table=to_table(blinded)), Doubled(table=to_table(doubled)))
+        play(side(which), *sent)
+
+
+def test_own_points_sent_back_are_no_shared_keys() -> None:
+    """A responder that holds none of the keys returns what it got."""
+    with pytest.raises(ProtocolViolation, match="one of ours back"):
+        together({"a": side(opener), "b": mirror_of("a")})
+
+
+def mirror_of(peer: str) -> Role[None]:
+    blinded = yield from hear(peer, Blinded)
+    doubled = yield from ask(peer, blinded, Doubled)
+    yield from tell(peer, doubled)
+
+
+def test_the_larger_minimum_count_holds_for_both() -> None:
+    left, right = names(*range(9)), names(*range(3, 20))
+    sides = (functools.partial(opener, min_count=2), functools.partial(responder, min_count=50))
+    first, second, _ = run(left, right, sides)
+    assert (first.min_count, second.min_count) == (50, 50)
+    assert len(first.positions) == len(second.positions) == 6

@@ -22,7 +22,7 @@ from privsdk.psi.groups import hash_to_group, to_table
 def test_transcript_with_fixed_entropy_is_a_known_answer() -> None:
     *_, transcript = run(names(1, 2, 3), names(3, 4))
     assert [s.tag for s in transcript] == ["psi.ddh.Blinded"] * 2 + ["psi.ddh.Doubled"] * 2
-    assert digest(transcript) == "ddaddd1f67be9dd27e28ab603680769df8377c796b00a457f00a3945ded57c62"
+    assert digest(transcript) == "1c465b3a009a6052131fa0c80554e138f9c704f778a3ec1a4756414f81d4fe2f"
 
 
 def traces_of(key: bytes) -> list[bytes]:
