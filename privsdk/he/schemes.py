@@ -1,12 +1,15 @@
 """Two ways to add vectors under encryption: exact integers (BFV) and approximate reals (CKKS).
 
 Exact: an integer total within +-B is carried as residues modulo k primes of 30 bits, a BFV ciphertext each (the Chinese
-remainder theorem), so the plaintext that the key holder opens is the total and nothing finer. (Digits in a base would fit one modulus, but
-their separate sums show carries, which tell more than the total.) k is the fewest primes whose product exceeds 2 n B +
-1 for n parties: every party's value was checked against B, so no accepted input can wrap. Noise: a fresh ciphertext's
-coefficients have standard deviation sigma * sqrt(1 + 4 N / 3) = 237 (Gentry, Halevi, Smart 2012, appendix A, for
-ternary secrets; N = 4096, sigma = 3.2), decryption is right while a coefficient stays under q / (2 t) = 2^23: for n =
-1000 parties that is 1,100 standard deviations.
+remainder theorem), so the plaintext that the key holder opens is the total and nothing finer. (Digits in a base would
+fit one modulus, but their separate sums show carries, which tell more than the total.) k is the fewest primes whose
+product exceeds 2 n B + 1 for n parties: every party's value was checked against B, so no accepted input can wrap.
+
+Noise: a fresh ciphertext's coefficients have standard deviation sigma * sqrt(1 + 4 N / 3) = 237 (Gentry, Halevi, Smart
+2012, appendix A, for ternary secrets; N = 4096, sigma = 3.2), decryption is right while a coefficient stays under
+q / (2 t) = 2^23: for n = 1000 parties that is 1,100 standard deviations. The noise is not flooded: that of a sum holds
+the rounding of each party's plaintext beside far larger random terms, a hint at how the total is split for which there
+is neither a known use nor a proof of harmlessness.
 
 Approximate: reals are divided by their bound and packed at scale 2^40. By CKKS17 (Cheon, Kim, Kim, Song, lemma 1, with
 h = 2 N / 3 for ternary secrets) a fresh ciphertext's error in any slot is at most 8 sqrt(2) sigma N + 6 sigma sqrt(N) +

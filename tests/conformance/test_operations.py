@@ -138,3 +138,9 @@ def test_preview_says_what_is_left(fed: ps.Federation) -> None:
 
 def test_every_operation_is_here() -> None:
     assert operation_names() == ("dp.count", "dp.sum", "fl.fit", "he.mean", "he.sum", "joint.aggregate", "psi.join")
+
+
+def test_batches_smaller_than_the_minimum_count_are_refused(fed: ps.Federation) -> None:
+    model = fl.Logistic(features={"amount": (0, 100)})
+    with pytest.raises(ps.errors.DataError, match="batches of at least its minimum count of 10"):
+        fl.fit(model, fed.tables("sales"), label="late", rounds=1, batch_size=5).release()

@@ -133,3 +133,14 @@ def test_totals_without_rows_are_refused() -> None:
 def test_a_party_without_rows_cannot_take_part() -> None:
     with pytest.raises(DataError, match="p0 has 0 complete training rows"):
         train(problem([0], 3), Schedule(rounds=1, local_steps=1, batch_size=0, learning_rate=1.0), clear)
+
+
+def test_batches_weigh_by_their_own_rows() -> None:
+    """Other weights, distinct for each party, would let a sum of few labels be taken apart into the shares."""
+    parties = problem([40, 13, 7], 3)
+    schedule = Schedule(rounds=1, local_steps=1, batch_size=10, learning_rate=1.0)
+    trained, _ = train(parties, schedule, clear)
+    assert trained.rows == [10 + 10 + 7]
+    # the first step from zero moves the intercept by the mean of (y - 1/2): a count of labels over the rows of the step
+    labels = trained.weights[-1] * 27 + 27 / 2
+    assert labels == pytest.approx(round(labels), abs=1e-6)
