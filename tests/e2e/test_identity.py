@@ -92,8 +92,15 @@ def test_a_stream_that_no_run_awaits(cluster: Cluster) -> None:
         )
         fed._link.call("shop0", calls.Prepare(request=request), calls.Prepared)
         for run_id in ("0000", request.run_id):
-            channel = network.dial("shop0", calls.Hello(run_id=run_id, session=""))
             with pytest.raises(PeerGone):
-                channel.receive(timeout_s=5)
-            channel.close()
+                listen(network, run_id)
     network.close()
+
+
+def listen(network: Network, run_id: str) -> None:
+    """Open a stream to shop0 and wait for what it says; it may close it before it is quite open."""
+    channel = network.dial("shop0", calls.Hello(run_id=run_id, session=""))
+    try:
+        channel.receive(timeout_s=5)
+    finally:
+        channel.close()
