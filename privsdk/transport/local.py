@@ -56,7 +56,10 @@ class LocalNetwork:
     def dial(self, caller: str, peer: str, hello: Hello) -> Channel:
         """Open a stream from one party to another."""
         there, here = Inbox(caller), Inbox(peer)
-        self._endpoint(peer).accept(caller, hello, LocalChannel(there, here, peer))
+        try:
+            self._endpoint(peer).accept(caller, hello, LocalChannel(there, here, peer))
+        except PrivsdkError:  # as over a network: the dialler sees a closed stream, the reason stays at the peer
+            raise PeerGone(f"{peer} does not take a stream for this run: it has ended there, or never began") from None
         return LocalChannel(here, there, caller)
 
     def close(self) -> None:
