@@ -15,6 +15,7 @@ from .party.gate import Gate
 from .party.sessions import reject_names
 from .party.store import Store
 from .protocol import Channel
+from .psi.groups import libsodium
 from .transport.certificates import Identity
 from .transport.flight import Network, Server
 
@@ -71,5 +72,6 @@ def _load_libraries() -> None:
     import dp_accounting.pld  # noqa: F401
     import duckdb  # noqa: F401
     import opendp.prelude  # noqa: F401
-    import rbcl  # noqa: F401
     import tenseal  # noqa: F401
+
+    libsodium()

@@ -6,7 +6,12 @@ Not a general group library: only what Diffie-Hellman intersection needs, with e
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,12 +23,24 @@ IDENTITY = bytes(32)
 BATCH = 2048  # about 0.1 s of scalar multiplications between checkpoints
 
 
-def random_scalar(entropy: Entropy) -> bytes:
-    """A uniform non-zero scalar: 64 random bytes reduced modulo the group order."""
+@cache
+def libsodium() -> Any:
+    """The module rbcl, with libsodium loaded.
+
+    At every import rbcl writes the library to a new temporary file, of 2.8 MB, and leaves it there. Once loaded it can
+    go (not on Windows, which keeps the files of loaded libraries).
+    """
     import rbcl
 
+    with suppress(OSError):
+        os.unlink(sys.modules["rbcl._sodium"].lib_path)
+    return rbcl
+
+
+def random_scalar(entropy: Entropy) -> bytes:
+    """A uniform non-zero scalar: 64 random bytes reduced modulo the group order."""
     while True:
-        scalar: bytes = rbcl.crypto_core_ristretto255_scalar_reduce(entropy.draw(64))
+        scalar: bytes = libsodium().crypto_core_ristretto255_scalar_reduce(entropy.draw(64))
         if scalar != bytes(32):
             return scalar
 
@@ -33,10 +50,8 @@ def hash_to_group(domain: bytes, data: bytes) -> bytes:
 
     With SHA-512 as a random oracle the map's output is indifferentiable from a random element (RFC 9380, section 10.1).
     """
-    import rbcl
-
     digest = hashlib.sha512(len(domain).to_bytes(2, "big") + domain + data).digest()
-    element: bytes = rbcl.crypto_core_ristretto255_from_hash(digest)
+    element: bytes = libsodium().crypto_core_ristretto255_from_hash(digest)
     return element
 
 
@@ -51,12 +66,12 @@ def hash_all(domain: bytes, keys: Sequence[bytes], phase: str) -> Role[list[byte
 
 def multiply_all(scalar: bytes, points: Sequence[bytes], phase: str) -> Role[list[bytes]]:
     """Every point times the scalar, with checkpoints."""
-    import rbcl
-
     products: list[bytes] = []
     for start in range(0, len(points), BATCH):
         yield from checkpoint(phase, start, len(points))
-        products += [rbcl.crypto_scalarmult_ristretto255(scalar, point) for point in points[start : start + BATCH]]
+        products += [
+            libsodium().crypto_scalarmult_ristretto255(scalar, point) for point in points[start : start + BATCH]
+        ]
     return products
 
 
@@ -75,12 +90,10 @@ def checked(table: pa.Table, sender: str) -> Role[list[bytes]]:
     ProtocolViolation
         One is null, not a canonical encoding of a group element (RFC 9496, section 4.3.1), or the identity.
     """
-    import rbcl
-
     points: list[bytes] = table.column("point").to_pylist()
     for index, point in enumerate(points):
         if index % (8 * BATCH) == 0:
             yield from checkpoint("checking points", index, len(points))
-        if point is None or point == IDENTITY or not rbcl.crypto_core_ristretto255_is_valid_point(point):
+        if point is None or point == IDENTITY or not libsodium().crypto_core_ristretto255_is_valid_point(point):
             raise ProtocolViolation(f"{sender} sent a point that is not a valid element of ristretto255")
     return points

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import rbcl
 from claims import Cases
 
 from privsdk.errors import ProtocolViolation
-from privsdk.psi.groups import IDENTITY, POINT, checked, hash_to_group, multiply_all, random_scalar, to_table
+from privsdk.psi.groups import IDENTITY, POINT, checked, hash_to_group, libsodium, multiply_all, random_scalar, to_table
 from privsdk.testing import SeededEntropy, together
 
 # RFC 9496, appendix A.1: the generator's multiples by 1, 2, ..., 15
@@ -98,14 +101,14 @@ def test_invalid_encodings_are_refused(cases: Cases) -> None:
 @pytest.mark.claim("psi: RFC 9496 known answers")
 def test_elements_derived_from_hashes(cases: Cases) -> None:
     for label, expected in DERIVED.items():
-        element = rbcl.crypto_core_ristretto255_from_hash(hashlib.sha512(label.encode()).digest())
+        element = libsodium().crypto_core_ristretto255_from_hash(hashlib.sha512(label.encode()).digest())
         assert element.hex() == expected
         cases()
 
 
 def test_keys_are_hashed_with_their_domain() -> None:
     digest = hashlib.sha512(b"\x00\x06" + b"domain" + b"key").digest()
-    assert hash_to_group(b"domain", b"key") == rbcl.crypto_core_ristretto255_from_hash(digest)
+    assert hash_to_group(b"domain", b"key") == libsodium().crypto_core_ristretto255_from_hash(digest)
     assert hash_to_group(b"domaink", b"ey") != hash_to_group(b"domain", b"key")
 
 
@@ -122,3 +125,10 @@ def test_scalars_are_reduced_and_never_zero() -> None:
 
     assert random_scalar(Zeros()) == (5).to_bytes(32, "little")
     assert 0 < int.from_bytes(random_scalar(SeededEntropy(b"seed")), "little") < order
+
+
+def test_loading_libsodium_leaves_no_file(tmp_path: Path) -> None:
+    code = "from privsdk import psi; import pyarrow as pa; print(psi.intersect(pa.array(['a', 'b']), pa.array(['b'])))"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    assert list(tmp_path.iterdir()) == []
