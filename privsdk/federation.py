@@ -7,6 +7,7 @@ relays protocol messages: parties talk to each other.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
@@ -23,6 +24,8 @@ from .errors import (
 from .handles import Handle, Party, Tables
 from .operations import Request
 from .privacy import Balance
+
+CANCEL_AGAIN_S = 0.5
 
 
 class Budgets(dict[str, tuple[Balance, ...]], Displayed):
@@ -113,13 +116,14 @@ class Federation(Handle):
         nonces = {party: reply.nonce for party, reply in prepared.items()}
         start = calls.Start(run_id=request.run_id, nonces=nonces)
         running = {party: self._submit(party, start, calls.Finished) for party in request.parties}
-        stopping = False
+        failed, told = False, 0.0
         pending = set(running.values())
         while pending:
             done, pending = wait(pending, timeout=0.05, return_when=FIRST_COMPLETED)
-            failed = any(future.exception() is not None for future in done)
-            if not stopping and pending and (failed or cancelled.is_set()):
-                stopping = True
+            failed = failed or any(future.exception() is not None for future in done)
+            # told again until it ends: a Cancel that overtakes the Start finds no run to stop
+            if pending and (failed or cancelled.is_set()) and time.monotonic() - told > CANCEL_AGAIN_S:
+                told = time.monotonic()
                 self._ask(request.parties, calls.Cancel(run_id=request.run_id), calls.Done, quietly=True)
         errors = [e for future in running.values() if (e := future.exception()) is not None]
         if errors:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from . import calls
 from .displays import Card, Displayed
-from .errors import InvalidArgument
+from .errors import InvalidArgument, UnknownName
 from .federation import Federation
 from .party.books import Books
 from .party.config import read_federation
@@ -97,6 +97,10 @@ def embedded(
     if not given:
         raise InvalidArgument("a federation needs parties", hint="ps.embedded(north=table, south=table)")
     reject_names(tuple(given))
+    for option in (policy, budget):
+        for name in option if isinstance(option, Mapping) else ():
+            if name not in given:  # a mistyped one would leave its party with the workshop's leniency
+                raise UnknownName.among("party", name, given, where="to give a policy or budget")
     folder = None if store is None else Path(store)
     network = LocalNetwork(caller)
     gates = []

@@ -136,6 +136,11 @@ class Operation(Generic[P]):
 
     def parse(self, request: Request) -> P:
         """The request's parameters as their type, everything checked that can be without data."""
+        if request.version != VERSION:
+            raise InvalidArgument(
+                f"{self.name}: a request of version {request.version}; this privsdk answers version {VERSION}",
+                hint="install the same privsdk version at every party",
+            )
         try:
             parameters = msgspec.convert(request.parameters, type=self.parameters)
         except msgspec.ValidationError as error:

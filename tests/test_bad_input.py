@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from people import everyone, federation, north, people, south
 
@@ -192,3 +193,18 @@ def test_tables_of_two_federations_are_not_mixed(fed: ps.Federation) -> None:
         pytest.raises(InvalidArgument, match="belong to different federations"),
     ):
         psi.join(north(fed), other["west"]["table"], on="id")
+
+
+def test_a_policy_or_budget_for_nobody_is_refused() -> None:
+    for option in ({"policy": {"nroth": ps.Policy()}}, {"budget": {"nroth": ps.Budget()}}):
+        with pytest.raises(ps.errors.UnknownName, match="did you mean 'north'"):
+            ps.embedded(north=pa.table({"x": [1]}), store=None, quiet=True, **option)  # type: ignore[arg-type]
+
+
+def test_a_request_of_another_version_is_refused() -> None:
+    with ps.embedded(north=pa.table({"x": [1.0] * 20}), store=None, quiet=True) as fed:
+        plan = dp.count(fed["north"]["table"], epsilon=0.5)
+        plan.request = msgspec.structs.replace(plan.request, version=99)
+        with pytest.raises(ps.errors.InvalidArgument, match="a request of version 99"):
+            plan.release()
+        assert fed.budgets()["north"][0].epsilon_spent == 0
