@@ -13,7 +13,6 @@ from ..errors import ProtocolViolation
 
 DEGREE: Final = 4096
 MODULUS_BITS: Final = (54, 55)
-DATA_BITS: Final = 54
 SIGMA: Final = 3.2  # SEAL's standard deviation of encryption noise
 MAX_CONTEXT_BYTES: Final = 256 << 10  # a public context of these parameters is 121 kB
 MAX_CIPHERTEXT_BYTES: Final = 80 << 10  # a ciphertext is 61 kB

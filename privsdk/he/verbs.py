@@ -11,7 +11,7 @@ import msgspec
 
 from ..calls import Finished
 from ..displays import at_most
-from ..errors import DataError, InvalidArgument
+from ..errors import DataError, InvalidArgument, UnknownName
 from ..fixedpoint import ColumnSum, FixedPoint
 from ..handles import Table, Tables, as_tables, new_request, runner_of
 from ..operations import Operation, Outcome, Request, RoleInput, register
@@ -175,8 +175,6 @@ def pick_key_holder(runner: Runner, contributors: tuple[str, ...], wanted: str |
             hint=f"choose one that contributes nothing: {', '.join(free) or 'none yet'}",
         )
     if wanted not in free:
-        from ..errors import UnknownName
-
         raise UnknownName.among("party", wanted, runner.parties)
     return wanted
 

@@ -102,7 +102,7 @@ class Ledger:
             self._db = sqlite3.connect(path or ":memory:", timeout=30, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare()
-            except BaseException:
+            except BaseException:  # whatever it was goes on; the file must not stay open
                 self._db.close()
                 raise
 
@@ -132,7 +132,7 @@ class Ledger:
             else:
                 self._check_owner()
             self._db.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # whatever it was goes on; nothing half-made is kept
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise

@@ -33,10 +33,7 @@ class Joint(Handle):
         self.size: int | None = None if None in sizes else sizes[0]
         self.min_count: int = max(answer.value["min_count"] for answer in answers.values())
         self.parties = request.parties
-        self._sides = {
-            party: JointSide(runner, tables[party], answer.alignment, request.run_id)
-            for party, answer in answers.items()
-        }
+        self._sides = {party: JointSide(runner, tables[party], answer.alignment) for party, answer in answers.items()}
 
     def __getitem__(self, party: str) -> JointSide:
         if party not in self._sides:
@@ -62,12 +59,11 @@ class JointSide(Handle):
     would otherwise follow from the total; the result's schema metadata says how many were (`withheld_groups`).
     """
 
-    def __init__(self, runner: Runner, table: Table, alignment: str, join_run: str) -> None:
+    def __init__(self, runner: Runner, table: Table, alignment: str) -> None:
         self.party = table.party
         self.table = table
         self._runner = runner
         self._alignment = alignment
-        self._join_run = join_run
 
     def count(self, column: str | None = None, *, by: str | None = None) -> Plan[pa.Table]:
         """Count matched rows, or those whose `column` is neither null nor NaN.
