@@ -5,11 +5,12 @@ they return, release it.
 """
 
 from . import dp, errors, fl, he, psi
+from .charges import Budget, Limit, Unit
 from .errors import PrivsdkError
 from .federation import Federation
 from .opening import connect, embedded
-from .privacy import Budget, Disclosure, Grant, Policy
-from .results import Plan, Preview, Result, Run
+from .privacy import Disclosure, Grant, Policy
+from .results import Plan, Result, Run
 
 __version__ = "0.1.0"
 
@@ -18,12 +19,13 @@ __all__ = [
     "Disclosure",
     "Federation",
     "Grant",
+    "Limit",
     "Plan",
     "Policy",
-    "Preview",
     "PrivsdkError",
     "Result",
     "Run",
+    "Unit",
     "connect",
     "dp",
     "embedded",

@@ -12,10 +12,11 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import pyarrow as pa
 
+from .charges import Balance
 from .errors import PrivsdkError, ProtocolViolation
 from .messages import Abort, Binding, Frame, Message, decode, encode
 from .operations import Request
-from .privacy import Balance, Policy
+from .privacy import Policy
 from .protocol import Channel
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from . import calls
+from .charges import Balance
 from .displays import Card, Displayed, Grid
 from .errors import (
     Cancelled,
@@ -23,7 +24,6 @@ from .errors import (
 )
 from .handles import Handle, Party, Tables
 from .operations import Request
-from .privacy import Balance
 
 CANCEL_AGAIN_S = 0.5
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import calls
+from .charges import Budget
 from .displays import Card, Displayed
 from .errors import InvalidArgument, UnknownName
 from .federation import Federation
@@ -15,15 +16,17 @@ from .party.config import read_federation
 from .party.gate import Gate
 from .party.sessions import reject_names
 from .party.store import Store
-from .privacy import ANY, Budget, Disclosure, Grant, Policy
+from .privacy import ANY, Disclosure, Grant, Policy
 from .transport.certificates import Identity
 from .transport.local import LocalNetwork
 
 T = TypeVar("T")
 
+# Everything that lets out no single row's value.
+_WORKSHOP = tuple(d for d in Disclosure if d not in (Disclosure.EXTREME, Disclosure.PAYLOAD))
 WORKSHOP_POLICY = Policy(
     operations=(ANY,),
-    grants=(Grant(table=ANY, column=ANY, permit=tuple(Disclosure), min_count=10, max_epsilon=1.0),),
+    grants=(Grant(table=ANY, columns={ANY: _WORKSHOP}, min_count=10, max_epsilon=1.0),),
     min_parties=2,
 )
 WORKSHOP_BUDGET = Budget(epsilon=3.0, delta=1e-6, exact=200)
@@ -39,14 +42,14 @@ class _WorkshopPolicy(Displayed):
         (grant,) = WORKSHOP_POLICY.grants
         facts = [
             ("of", ", ".join(self._parties)),
-            ("any column", ", ".join(d.value for d in grant.permit)),
+            ("any column", ", ".join(_WORKSHOP)),
             ("", f"exact aggregates over at least {grant.min_count} rows, keys or values"),
             ("", f"DP releases up to epsilon {grant.max_epsilon:g}"),
             (
                 "joint results",
                 f"at least {WORKSHOP_POLICY.min_parties} contributors, not counting one who sees the result",
             ),
-            ("never", "rows, minima, maxima, or anything else"),
+            ("never", "rows, single values, minima, maxima"),
             ("budget", self._budget),
             ("ledgers", self._store),
         ]

@@ -16,20 +16,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from .charges import Debit, Unit
 from .errors import InvalidArgument, UnknownName
 from .messages import build
-from .privacy import Debit, Learns, Need
+from .privacy import Learns, Need
 from .protocol import Entropy, Role
 
 VERSION = 1
 
 
 class Operand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a party brings: columns of one of its tables, or of the rows it matched in a join."""
+    """What a party brings: columns of one of its tables, or of the rows it matched in a join.
+
+    `unit` bounds how many rows of one id there are in it: the party hands its role no more than that.
+    """
 
     table: str
     columns: tuple[str, ...]
     alignment: str = ""
+    unit: Unit = Unit()
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

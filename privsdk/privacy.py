@@ -1,12 +1,14 @@
-"""The vocabulary of privacy decisions as values: disclosures, grants, policies, charges, budgets.
+"""What an owner lets out, as values: disclosures and their order, grants, policies, and what a run tells whom.
 
-Values only: deciding is `party.policy`, pricing is `party.accounting`, storing is `party.ledger`.
+Values only: deciding is `party.policy`. What is paid is in `charges`.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -15,16 +17,33 @@ from .errors import InvalidArgument
 
 
 class Disclosure(StrEnum):
-    """What a use of a column lets out. An owner permits a set of these for each column."""
+    """What a use of a column lets out. An owner permits a set of these for each column; a wider one implies the
+    narrower (`implied`)."""
 
     JOIN_KEY = "join key"  # set intersection: the partner learns which of its own keys are here too
+    PAYLOAD = "payload"  # the partner of a join learns the value, or whether it passes a filter, of each shared key
     GROUP_KEY = "group key"  # its distinct values label the groups of an aggregate
+    COMPARISON = "comparison"  # filters the rows of an aggregate: how many pass is told
+    EXTREME = "extreme"  # minimum or maximum over at least `min_count` keys or rows: one row's own value
     AGGREGATE = "aggregate"  # exact count, sum or mean over at least `min_count` keys or rows
     HE_OPERAND = "HE operand"  # enters an encrypted sum over at least `min_parties` contributors
     TRAINING_FEATURE = "training feature"  # input of a jointly trained model
     TRAINING_LABEL = "training label"  # target of a jointly trained model
     DP_RELEASE = "DP release"  # differentially private, up to `max_epsilon` a release
 
+    @property
+    def implied(self) -> frozenset[Disclosure]:
+        """This disclosure and every narrower one: whoever may see the wider could compute the narrower."""
+        return frozenset({self}).union(*(narrower.implied for narrower in _NARROWER.get(self, ())))
+
+
+# A count by group tells what a filter on that column would; an owner's own total, what a total over several does.
+# What the partner of a join learns (join key, payload) says nothing of what the caller may, and is on no such ladder.
+_NARROWER = {
+    Disclosure.GROUP_KEY: (Disclosure.COMPARISON,),
+    Disclosure.EXTREME: (Disclosure.AGGREGATE,),
+    Disclosure.AGGREGATE: (Disclosure.HE_OPERAND,),
+}
 
 ANY = "*"
 DEFAULT_MIN_COUNT = 10
@@ -32,40 +51,49 @@ ROWS = "rows"  # stands for the table's rows themselves where no column is used,
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
-    """One disclosure a request needs from one party: this column, in this way."""
+    """One disclosure a request needs from one party: this column, in this way, for that part of the result."""
 
     table: str
     column: str
     disclosure: Disclosure
     epsilon: float = 0.0
+    result: str = ""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An owner's permission to use a column in stated ways; whatever no grant allows is refused.
+    """An owner's permission to use columns in stated ways; whatever no grant allows is refused.
 
     Parameters
     ----------
-    table, column : str
-        What is granted; "*" stands for any, "rows" as a column for counting rows.
-    permit : tuple of Disclosure
-        The ways in which the column may be used.
+    table : str
+        Whose columns are granted; "*" stands for any.
+    columns : mapping of column to Disclosure, or to several
+        The ways in which each may be used; "*" stands for any column, "rows" for counting rows.
     to, purpose : tuple of str
         Callers and purposes it holds for; "*" stands for any.
     min_count : int
         Fewest distinct rows or joint keys behind any exact aggregate.
     max_epsilon : float
         Largest epsilon of a single DP release.
+
+    Examples
+    --------
+    >>> Grant(table="loans", columns={"segment": "group key", "amount": ("aggregate", "comparison")}, to=("carol",))
     """
 
     table: str
-    column: str
-    permit: tuple[Disclosure, ...]
+    columns: dict[str, Disclosure | tuple[Disclosure, ...]]
     to: tuple[str, ...] = (ANY,)
     purpose: tuple[str, ...] = (ANY,)
     min_count: int = DEFAULT_MIN_COUNT
     max_epsilon: float = 0.0
 
     def __post_init__(self) -> None:
+        permitted = {column: _disclosures(ways) for column, ways in self.columns.items()}
+        msgspec.structs.force_setattr(self, "columns", permitted)
+        for name in ("to", "purpose"):
+            if isinstance(getattr(self, name), str):
+                msgspec.structs.force_setattr(self, name, (getattr(self, name),))
         if self.min_count < 2:
             raise InvalidArgument(
                 f"min_count is {self.min_count}: an aggregate of one row is that row",
@@ -73,16 +101,23 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
         if not (0 <= self.max_epsilon < math.inf):
             raise InvalidArgument(f"max_epsilon is {self.max_epsilon}", hint="give a finite number, 0 or more")
-        if Disclosure.DP_RELEASE in self.permit and self.max_epsilon == 0:
-            raise InvalidArgument(
-                f"the grant on {self.table}.{self.column} permits DP releases of epsilon 0: none",
-                hint="set max_epsilon, for example max_epsilon=0.5",
-            )
+        for column, ways in permitted.items():
+            if Disclosure.DP_RELEASE in ways and self.max_epsilon == 0:
+                raise InvalidArgument(
+                    f"the grant on {self.table}.{column} permits DP releases of epsilon 0: none",
+                    hint="set max_epsilon, for example max_epsilon=0.5",
+                )
+
+    def permits(self, table: str, column: str) -> frozenset[Disclosure]:
+        """Every way in which this grant lets a column be used, the implied ones included."""
+        if self.table not in (ANY, table):
+            return frozenset()
+        ways = [way for name in {column, ANY} for way in _disclosures(self.columns.get(name, ()))]
+        return frozenset().union(*(way.implied for way in ways))
 
     def __str__(self) -> str:
         """The grant as the line of Python that makes it."""
-        permit = ", ".join(f"ps.Disclosure.{d.name}" for d in self.permit)
-        parts = [f"table={self.table!r}", f"column={self.column!r}", f"permit=({permit},)"]
+        parts = [f"table={self.table!r}", f"columns={_plain(self.columns)!r}"]
         parts += [f"to={self.to!r}"] if self.to != (ANY,) else []
         parts += [f"purpose={self.purpose!r}"] if self.purpose != (ANY,) else []
         parts += [f"min_count={self.min_count}"] if self.min_count != DEFAULT_MIN_COUNT else []
@@ -92,17 +127,49 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @property
     def toml(self) -> str:
         """The grant as an element of `grants = [...]` in party.toml."""
-        fields = msgspec.to_builtins(self)
+        fields = {**msgspec.to_builtins(self), "columns": _plain(self.columns)}
         shown = {name: value for name, value in fields.items() if name in _ALWAYS or value != _DEFAULTS[name]}
         return "{ " + ", ".join(f"{name} = {_toml(value)}" for name, value in shown.items()) + " }"
 
 
+def smallest_grants(needs: Sequence[Need], *, to: str, purpose: str) -> tuple[Grant, ...]:
+    """The grants that permit these disclosures and nothing else: one for each table and epsilon."""
+    wanted: dict[tuple[str, float], dict[str, tuple[Disclosure, ...]]] = {}
+    for need in needs:
+        columns = wanted.setdefault((need.table, need.epsilon), {})
+        columns[need.column] = tuple(dict.fromkeys((*columns.get(need.column, ()), need.disclosure)))
+    return tuple(
+        Grant(table=table, columns=dict(columns), to=(to,), purpose=(purpose,), max_epsilon=epsilon)
+        for (table, epsilon), columns in wanted.items()
+    )
+
+
+def _disclosures(ways: Disclosure | tuple[Disclosure, ...] | str) -> tuple[Disclosure, ...]:
+    """One way or several, given as members or as their text."""
+    try:
+        return tuple(Disclosure(way) for way in ((ways,) if isinstance(ways, str) else ways))
+    except ValueError as error:
+        wrong = str(error).split("'")[1] if "'" in str(error) else str(ways)
+        known = [d.value for d in Disclosure]
+        near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        raise InvalidArgument(f"{wrong!r} is no disclosure", hint=f"{meant}known: {', '.join(known)}") from None
+
+
+def _plain(columns: Mapping[str, Disclosure | tuple[Disclosure, ...]]) -> dict[str, str | tuple[str, ...]]:
+    """Columns with their disclosures as text, a single one without its tuple."""
+    texts = {column: tuple(d.value for d in _disclosures(ways)) for column, ways in columns.items()}
+    return {column: ways[0] if len(ways) == 1 else ways for column, ways in texts.items()}
+
+
 def _toml(value: object) -> str:
-    """A string, number or list of strings: written as in JSON, but that TOML wants DEL escaped and no surrogates."""
+    """A string, number, list or table: as in JSON, but that TOML wants DEL escaped and writes = for a key's colon."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-_ALWAYS = ("table", "column", "permit")
+_ALWAYS = ("table", "columns")
 _DEFAULTS = {
     field.name: msgspec.to_builtins(field.default) for field in msgspec.structs.fields(Grant) if not field.required
 }
@@ -130,100 +197,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise InvalidArgument(f"min_parties is {self.min_parties}", hint="use at least 1; 3 is the default")
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The cap of one dataset over all analysts and purposes, for the lifetime of its ledger.
-
-    Parameters
-    ----------
-    epsilon, delta : float
-        Cap on the composed differential-privacy loss: epsilon at this fixed delta, for adding or removing one row.
-    exact : int
-        How many exact disclosures (set intersections, encrypted sums, aggregates, model rounds) may be made.
-    """
-
-    epsilon: float = 1.0
-    delta: float = 1e-6
-    exact: int = 100
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.epsilon < math.inf and 0 < self.delta < 1 and self.exact >= 0):
-            raise InvalidArgument(
-                f"budget of epsilon {self.epsilon}, delta {self.delta}, {self.exact} exact disclosures",
-                hint="epsilon is finite and 0 or more, delta between 0 and 1, exact 0 or more",
-            )
-
-
-class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
-    """A charge of counted exact disclosures: `uses` of the dataset's allowance."""
-
-    what: str
-    uses: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.uses} exact ({self.what})"
-
-
-class DiscreteLaplace(msgspec.Struct, frozen=True, kw_only=True, tag="discrete-laplace"):
-    """A charge for one release of an integer vector with discrete Laplace noise.
-
-    Parameters
-    ----------
-    scale : float
-        Noise parameter b of P(z) proportional to exp(-|z| / b), in the release's integer units.
-    sensitivity : float
-        Largest L1 change of the vector when one row is added or removed, in the same units.
-    """
-
-    scale: float
-    sensitivity: float
-
-    def __post_init__(self) -> None:
-        if not (0 < self.scale < math.inf and 0 < self.sensitivity < math.inf):
-            raise InvalidArgument(f"discrete Laplace charge of scale {self.scale}, sensitivity {self.sensitivity}")
-
-    @property
-    def epsilon(self) -> float:
-        return self.sensitivity / self.scale
-
-    def __str__(self) -> str:
-        return f"epsilon {self.epsilon:.4g} (discrete Laplace)"
-
-
-Charge = Exact | DiscreteLaplace
-
-
-class Debit(msgspec.Struct, frozen=True, kw_only=True):
-    """A charge against the dataset behind one of a party's tables."""
-
-    table: str
-    charge: Charge
-
-
 class Learns(msgspec.Struct, frozen=True, kw_only=True):
     """What one party, the caller or an onlooker learns from a run beyond its own input."""
 
     who: str
     what: str
-
-
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset's budget and what was spent of it, as its owner's ledger says."""
-
-    dataset: str
-    budget: Budget
-    epsilon_spent: float
-    exact_spent: int
-
-    @property
-    def epsilon_left(self) -> float:
-        return max(0.0, self.budget.epsilon - self.epsilon_spent)
-
-    @property
-    def exact_left(self) -> int:
-        return max(0, self.budget.exact - self.exact_spent)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.dataset}: epsilon {self.epsilon_left:.3g} of {self.budget.epsilon:g} left at delta "
-            f"{self.budget.delta:g}, {self.exact_left} of {self.budget.exact} exact disclosures left"
-        )

@@ -13,10 +13,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import pyarrow as pa
 
 from .calls import Finished, Quoted
+from .charges import Balance, Debit
 from .displays import Card, Displayed, Grid, grid_of
 from .errors import Cancelled, Refused
 from .operations import Request, operation_named
-from .privacy import Balance, Debit, Learns
+from .privacy import Learns
 from .receipts import Receipt
 
 T = TypeVar("T")

@@ -14,9 +14,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from privsdk.charges import Budget
 from privsdk.opening import WORKSHOP_BUDGET, WORKSHOP_POLICY
 from privsdk.party.config import PartyConfig, ServedTable, Tls
-from privsdk.privacy import Budget, Policy
+from privsdk.privacy import Policy
 from privsdk.transport.certificates import make_certificates
 
 ANALYST = "analyst"

@@ -182,7 +182,7 @@ def test_arguments_of_embedded(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=r"north's ledger folder .* cannot be made"):
         ps.embedded(north=people(), store=tmp_path / "file" / "store", quiet=True)
     with pytest.raises(InvalidArgument, match="min_count is 1"):
-        ps.Grant(table="*", column="*", permit=(ps.Disclosure.AGGREGATE,), min_count=1)
+        ps.Grant(table="*", columns={"*": "aggregate"}, min_count=1)
     with pytest.raises(InvalidArgument, match="delta between 0 and 1"):
         ps.Budget(delta=0)
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..calls import Finished
+from ..charges import Debit, DiscreteLaplace
 from ..errors import DataError, InvalidArgument
 from ..fixedpoint import FixedPoint
 from ..handles import Table, new_request, runner_of
 from ..operations import Operation, Outcome, Request, RoleInput, register
-from ..privacy import ROWS, Debit, Disclosure, DiscreteLaplace, Learns, Need
+from ..privacy import ROWS, Disclosure, Learns, Need
 from ..protocol import Role, checkpoint
 from ..results import Plan
 from .releases import add_noise, half_width

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..calls import Finished
+from ..charges import Debit, Exact
 from ..displays import Card, Displayed, Grid, at_most, grid_of
 from ..errors import DataError, InvalidArgument
 from ..handles import Table, Tables, as_tables, new_request, runner_of
@@ -17,7 +18,7 @@ from ..he import schemes
 from ..he.sums import EncryptedSum
 from ..he.verbs import check_star, pick_key_holder, star_contributors
 from ..operations import Operation, Outcome, Request, RoleInput, register
-from ..privacy import Debit, Disclosure, Exact, Learns, Need
+from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role
 from ..results import Plan
 from . import fedavg

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from ..calls import Finished
+from ..charges import Debit, Exact
 from ..displays import at_most
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..fixedpoint import ColumnSum, FixedPoint
 from ..handles import Table, Tables, as_tables, new_request, runner_of
 from ..operations import Operation, Outcome, Request, RoleInput, register
-from ..privacy import Debit, Disclosure, Exact, Learns, Need
+from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role, checkpoint
 from ..results import Plan, Runner
 from . import schemes

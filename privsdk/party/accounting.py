@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from ..privacy import Charge, DiscreteLaplace, Exact
+from ..charges import Charge, DiscreteLaplace, Exact
 
 
 def composed_epsilon(charges: Sequence[Charge], delta: float) -> float:

@@ -13,10 +13,11 @@ from pathlib import Path
 import msgspec
 
 from .. import calls
+from ..charges import Balance, Budget, Charge, Debit
 from ..errors import AnswerLost, LedgerError, UnknownName
 from ..messages import Frame
 from ..operations import Request
-from ..privacy import ANY, Balance, Budget, Charge, Debit
+from ..privacy import ANY
 from . import audit, budget
 from .ledger import Entry, Ledger, RunRecord, read_audit
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..charges import Balance, Budget, Charge, DiscreteLaplace
 from ..errors import BudgetExceeded
-from ..privacy import Balance, Budget, Charge, DiscreteLaplace
 from .accounting import composed_epsilon, exact_uses
 
 _SLACK = 1e-9  # relative, for sums of floating-point epsilons

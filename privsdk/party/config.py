@@ -7,8 +7,9 @@ from typing import TypeVar
 
 import msgspec
 
+from ..charges import Budget
 from ..errors import InvalidArgument, PrivsdkError
-from ..privacy import Budget, Policy
+from ..privacy import Policy
 
 T = TypeVar("T")
 

@@ -25,9 +25,9 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import psutil
 
+from ..charges import Charge
 from ..errors import InvalidArgument, LedgerError, PrivsdkError
 from ..failpoints import FailPoint, reach
-from ..privacy import Charge
 from .audit import GENESIS, Row, Signer, chain_hash
 
 SCHEMA_VERSION = 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..errors import PolicyRefused
 from ..operations import Request
-from ..privacy import ANY, Disclosure, Grant, Need, Policy
+from ..privacy import ANY, Disclosure, Grant, Need, Policy, smallest_grants
 
 _COUNTED = (
     Disclosure.AGGREGATE,
@@ -46,7 +46,7 @@ def decide(
             f"{request.purpose}{_cap(policy, request, need)}"
             for need in missing
         )
-        wanted = [smallest_grant(request, need) for need in missing]
+        wanted = smallest_grants(missing, to=request.caller, purpose=request.purpose)
         grants = "\n".join([*(f"    {grant}" for grant in wanted), "  or, in party.toml under [policy], grants ="])
         grants += "".join(f"\n    {grant.toml}" for grant in wanted)
         raise PolicyRefused(f"{party} refuses: {rules}", hint=f"the smallest grant its owner could add:\n{grants}")
@@ -60,12 +60,7 @@ def decide(
 
 def permits(policy: Policy, table: str, column: str, caller: str) -> tuple[Disclosure, ...]:
     """The disclosures of a column that some grant allows this caller, for one purpose or another."""
-    allowed = {
-        disclosure
-        for grant in policy.grants
-        if _covers(grant.table, table) and _covers(grant.column, column) and _among(grant.to, caller)
-        for disclosure in grant.permit
-    }
+    allowed = frozenset().union(*(g.permits(table, column) for g in policy.grants if _among(g.to, caller)))
     return tuple(d for d in Disclosure if d in allowed)
 
 
@@ -73,17 +68,6 @@ def concerning(policy: Policy, caller: str) -> Policy:
     """The policy without the grants to others."""
     grants = tuple(grant for grant in policy.grants if _among(grant.to, caller))
     return Policy(operations=policy.operations, grants=grants, min_parties=policy.min_parties)
-
-
-def smallest_grant(request: Request, need: Need) -> Grant:
-    return Grant(
-        table=need.table,
-        column=need.column,
-        permit=(need.disclosure,),
-        to=(request.caller,),
-        purpose=(request.purpose,),
-        max_epsilon=need.epsilon,
-    )
 
 
 def _check_parties(policy: Policy, party: str, contributors: Sequence[str], recipients: Sequence[str]) -> None:
@@ -111,9 +95,7 @@ def _without_cap(policy: Policy, request: Request, need: Need) -> list[Grant]:
     return [
         grant
         for grant in policy.grants
-        if _covers(grant.table, need.table)
-        and _covers(grant.column, need.column)
-        and need.disclosure in grant.permit
+        if need.disclosure in grant.permits(need.table, need.column)
         and _among(grant.to, request.caller)
         and _among(grant.purpose, request.purpose)
     ]
@@ -123,10 +105,6 @@ def _cap(policy: Policy, request: Request, need: Need) -> str:
     """Where only the epsilon is too large, say what would pass."""
     caps = [grant.max_epsilon for grant in _without_cap(policy, request, need)]
     return f" with epsilon {need.epsilon:g}; up to epsilon {max(caps):g} a release it is" if caps else ""
-
-
-def _covers(granted: str, wanted: str) -> bool:
-    return granted in (ANY, wanted)
 
 
 def _among(granted: Sequence[str], name: str) -> bool:

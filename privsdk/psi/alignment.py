@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..calls import Finished
+from ..charges import Debit, Exact
 from ..displays import Card, Grid
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..handles import Handle, Table, new_request
 from ..operations import Operand, Operation, Outcome, Request, RoleInput, register
-from ..privacy import ROWS, Debit, Disclosure, Exact, Learns, Need
+from ..privacy import ROWS, Disclosure, Learns, Need
 from ..protocol import Role, checkpoint
 from ..results import Plan, Runner
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import msgspec
 
 from ..calls import Finished
+from ..charges import Debit, Exact
 from ..errors import InvalidArgument
 from ..handles import Table, new_request, runner_of
 from ..operations import Alignment, Operation, Outcome, Request, RoleInput, register
-from ..privacy import Debit, Disclosure, Exact, Learns, Need
+from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role
 from ..results import Plan
 from .alignment import Joint

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releasing import PARAMETERS, release, request_for
 
+from privsdk.charges import DiscreteLaplace
 from privsdk.dp import verbs
 from privsdk.errors import DataError
 from privsdk.operations import operation_named
-from privsdk.privacy import Disclosure, DiscreteLaplace
+from privsdk.privacy import Disclosure
 from privsdk.testing import Sent
 
 

@@ -11,10 +11,10 @@ from cluster import Cluster
 
 import privsdk as ps
 from privsdk import dp, handles, he
+from privsdk.charges import DiscreteLaplace
 from privsdk.failpoints import FailPoint
 from privsdk.party.accounting import composed_epsilon
 from privsdk.party.books import Books, verify_ledger
-from privsdk.privacy import DiscreteLaplace
 
 SIGKILL = -9
 WIRE = (FailPoint.SEND_BEFORE, FailPoint.SEND_AFTER, FailPoint.ANSWER_BEFORE, FailPoint.ANSWER_AFTER)

@@ -16,16 +16,17 @@ import pyarrow as pa
 
 import privsdk as ps
 from privsdk import dp, he, psi
+from privsdk.charges import Budget, Debit
 from privsdk.errors import PolicyRefused
 from privsdk.opening import WORKSHOP_POLICY
 from privsdk.party import books
 from privsdk.party.ledger import Entry, Ledger
-from privsdk.privacy import Budget, Debit, Disclosure, Grant, Policy
+from privsdk.privacy import Disclosure, Grant, Policy
 from privsdk.results import Plan
 
 HOLDERS = ("north", "south", "east")
 KEEPER = "keeper"
-EAST = Policy(operations=("*",), grants=(Grant(table="t", column="x", permit=(Disclosure.HE_OPERAND,)),), min_parties=2)
+EAST = Policy(operations=("*",), grants=(Grant(table="t", columns={"x": Disclosure.HE_OPERAND}),), min_parties=2)
 
 
 class Released(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from privsdk import calls, psi
+from privsdk.charges import Budget
 from privsdk.federation import Federation
 from privsdk.handles import new_request
 from privsdk.opening import WORKSHOP_POLICY
@@ -17,7 +18,6 @@ from privsdk.party.books import Books
 from privsdk.party.gate import Gate
 from privsdk.party.sessions import Limits
 from privsdk.party.store import Store
-from privsdk.privacy import Budget
 from privsdk.psi.alignment import Joint
 from privsdk.transport.local import LocalNetwork
 

@@ -10,10 +10,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from privsdk.charges import Budget, Debit, Exact
 from privsdk.errors import BudgetExceeded
 from privsdk.operations import Request
 from privsdk.party.books import Books
-from privsdk.privacy import Budget, Debit, Exact
 
 LIMIT = 10
 DEBIT = Debit(table="people", charge=Exact(what="race"))

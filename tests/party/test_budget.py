@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import privsdk as ps
+from privsdk.charges import Budget, Charge, DiscreteLaplace, Exact
 from privsdk.errors import BudgetExceeded
 from privsdk.party.accounting import composed_epsilon, exact_uses
 from privsdk.party.budget import balance, check
-from privsdk.privacy import Budget, Charge, DiscreteLaplace, Exact
 
 DELTA = 1e-6
 

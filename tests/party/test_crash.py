@@ -17,11 +17,11 @@ from claims import Cases
 from crash_child import HOLDERS, KEEPER, Released, open_federation
 
 from privsdk import he
+from privsdk.charges import Charge
 from privsdk.failpoints import FailPoint
 from privsdk.party.accounting import composed_epsilon, exact_uses
 from privsdk.party.books import verify_ledger
 from privsdk.party.ledger import read_audit
-from privsdk.privacy import Charge
 
 CHILD = Path(__file__).with_name("crash_child.py")
 KILLED = -9
