@@ -9,6 +9,7 @@ from .charges import Budget, Limit, Unit
 from .errors import PrivsdkError
 from .federation import Federation
 from .opening import connect, embedded
+from .owner import Owner
 from .privacy import Disclosure, Grant, Policy
 from .results import Plan, Result, Run
 
@@ -20,6 +21,7 @@ __all__ = [
     "Federation",
     "Grant",
     "Limit",
+    "Owner",
     "Plan",
     "Policy",
     "PrivsdkError",

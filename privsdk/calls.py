@@ -16,18 +16,20 @@ from .charges import Balance
 from .errors import PrivsdkError, ProtocolViolation
 from .messages import Abort, Binding, Frame, Message, decode, encode
 from .operations import Request
-from .privacy import Policy
+from .privacy import Derivation, Policy
 from .protocol import Channel
 
 
 class Describe(msgspec.Struct, frozen=True, kw_only=True, tag="describe"):
-    """Who are you, what tables do you have, what do you allow, what is left?"""
+    """Who are you, what tables do you have, what do you allow, what is left for this purpose?"""
+
+    purpose: str = ""
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True, tag="quote"):
-    """Would you allow this request now? Reserves and charges nothing."""
+    """Would you allow these requests, one after the other? Reserves and charges nothing."""
 
-    request: Request
+    requests: tuple[Request, ...]
 
 
 class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
@@ -94,11 +96,19 @@ class Description(Message, frozen=True, kw_only=True, tag="description"):
     head: Head
 
 
-class Quoted(Message, frozen=True, kw_only=True, tag="quoted"):
-    """The balances of the datasets a request touches, now and after it."""
+class DatasetQuote(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset's balance before and after the requests, and how often all of them could be made from now."""
 
-    now: tuple[Balance, ...]
-    after: tuple[Balance, ...]
+    now: Balance
+    after: Balance
+    queries_left: int
+
+
+class Quoted(Message, frozen=True, kw_only=True, tag="quoted"):
+    """What a party says of requests that it would allow: the datasets they touch, and how its policy allows them."""
+
+    datasets: tuple[DatasetQuote, ...]
+    derivations: tuple[Derivation, ...] = ()
 
 
 class Prepared(Message, frozen=True, kw_only=True, tag="prepared"):

@@ -266,3 +266,12 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         if (self.epsilon_lifetime, self.exact_lifetime) != (self.epsilon_spent, self.exact_spent):
             lines.append(f"lifetime: epsilon {self.epsilon_lifetime:.3g}, {self.exact_lifetime} exact disclosures")
         return "\n".join(lines)
+
+
+def attacker_certainty(epsilon: float) -> float:
+    """The most that someone who gave a unit's presence a chance of 50% can believe in it after losses of epsilon.
+
+    Bayes' rule with a likelihood ratio of at most exp(epsilon): Wasserman, Zhou, JASA 2010, section 2; with a delta,
+    but for a chance of about delta.
+    """
+    return 1 / (1 + math.exp(-epsilon))

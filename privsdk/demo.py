@@ -15,7 +15,8 @@ from rich.text import Text
 from . import dp, embedded, fl, he, psi
 from .displays import Displayed, Grid, grid_of
 from .federation import AuditReports, Budgets
-from .results import Plan, Result, learns_grid, price_text
+from .previews import learns_grid, price_text
+from .results import Plan, Result
 from .workshop import airlines, nyc_flights
 
 FEATURES: dict[str, tuple[float, float]] = {

@@ -105,7 +105,7 @@ _BOX = (
     "display:inline-block;max-width:100%;overflow-x:auto;color:inherit;font-size:13px;line-height:1.5"
 )
 _CELL = (
-    "text-align:left;vertical-align:top;padding:1px 14px 1px 0;white-space:pre-line;line-height:1.5;"
+    "text-align:left;vertical-align:top;padding:1px 14px 1px 0;white-space:pre-wrap;line-height:1.5;"
     "background:none;color:inherit"
 )
 

@@ -9,7 +9,8 @@ PrivsdkError
 ├── Refused               a data owner said no; nothing was charged
 │   ├── IdentityRefused     the caller is not who the request says
 │   ├── PolicyRefused       no grant allows it; the message holds the smallest grant that would
-│   └── BudgetExceeded      the dataset's budget does not cover it
+│   ├── BudgetExceeded      the dataset's budget, or a limit below it, does not cover it
+│   └── DatasetFrozen       its owner lets nothing be charged for now
 ├── PeerError             another party's fault, or the network's
 │   ├── PeerGone            it stopped answering, or its stream closed without an End
 │   ├── PeerFailed          it ended the session with an error of its own
@@ -151,6 +152,10 @@ class PolicyRefused(Refused):
 
 class BudgetExceeded(Refused):
     code = "refused.budget"
+
+
+class DatasetFrozen(Refused):
+    code = "refused.frozen"
 
 
 class PeerError(PrivsdkError):

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
 
 from . import calls
 from .charges import Balance
 from .displays import Card, Displayed, Grid
 from .errors import (
     Cancelled,
+    InvalidArgument,
     PeerError,
     PrivsdkError,
     ProtocolViolation,
@@ -24,11 +26,13 @@ from .errors import (
 )
 from .handles import Handle, Party, Tables
 from .operations import Request
+from .previews import Preview
+from .results import Plan
 
 CANCEL_AGAIN_S = 0.5
 
 
-class Budgets(dict[str, tuple[Balance, ...]], Displayed):
+class Budgets(Displayed, dict[str, tuple[Balance, ...]]):
     """Balances by party."""
 
     def _card(self) -> Card:
@@ -41,7 +45,7 @@ class Budgets(dict[str, tuple[Balance, ...]], Displayed):
         return Card(title="budgets", grids=(("for the lifetime of each ledger", Grid(header=header, rows=rows)),))
 
 
-class AuditReports(dict[str, calls.AuditReport], Displayed):
+class AuditReports(Displayed, dict[str, calls.AuditReport]):
     """Outcomes of audit verifications by party."""
 
     def _card(self) -> Card:
@@ -66,7 +70,7 @@ class Federation(Handle):
     def __getitem__(self, party: str) -> Party:
         if party not in self.parties:
             raise UnknownName.among("party", party, self.parties, where="in this federation")
-        return Party(self, self._link.call(party, calls.Describe(), calls.Description))
+        return Party(self, self._link.call(party, calls.Describe(purpose=self.purpose), calls.Description))
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self.parties)
@@ -83,6 +87,12 @@ class Federation(Handle):
     def budgets(self) -> Budgets:
         """Each party's datasets: their caps and what is spent, as the party's ledger says."""
         return Budgets({party: d.balances for party, d in self._describe().items()})
+
+    def preview(self, plans: Sequence[Plan[Any]]) -> Preview:
+        """Price several plans together, as if they were released one after the other; spends nothing."""
+        if not plans or any(not isinstance(plan, Plan) for plan in plans):
+            raise InvalidArgument("plans were expected", hint="fed.preview([dp.count(...), dp.mean(...)])")
+        return Preview(plans, self.quote([plan.request for plan in plans]))
 
     def verify_audit(self) -> AuditReports:
         """Have every party check its audit chain from the first row to the head."""
@@ -101,9 +111,12 @@ class Federation(Handle):
 
     # What plans need: see results.Runner
 
-    def quote(self, request: Request) -> dict[str, calls.Quoted | Refused]:
+    def quote(self, requests: Sequence[Request]) -> dict[str, calls.Quoted | Refused]:
         quotes: dict[str, calls.Quoted | Refused] = {}
-        asked = {p: self._submit(p, calls.Quote(request=request), calls.Quoted) for p in request.parties}
+        asked = {}
+        for party in dict.fromkeys(party for request in requests for party in request.parties):
+            theirs = tuple(request for request in requests if party in request.parties)
+            asked[party] = self._submit(party, calls.Quote(requests=theirs), calls.Quoted)
         for party, future in asked.items():
             try:
                 quotes[party] = future.result()
@@ -151,7 +164,7 @@ class Federation(Handle):
         return replies
 
     def _describe(self) -> dict[str, calls.Description]:
-        return self._ask(self.parties, calls.Describe(), calls.Description)
+        return self._ask(self.parties, calls.Describe(purpose=self.purpose), calls.Description)
 
     def _ask(
         self, parties: Iterable[str], call: calls.Call, kind: type[calls.R], *, quietly: bool = False
@@ -175,7 +188,7 @@ class Federation(Handle):
         return future
 
     def _card(self) -> Card:
-        described = self._ask(self.parties, calls.Describe(), calls.Description, quietly=True)
+        described = self._ask(self.parties, calls.Describe(purpose=self.purpose), calls.Description, quietly=True)
         rows = [
             (name, ", ".join(info.name for info in d.tables) or "(holds keys)", "\n".join(map(str, d.balances)) or "-")
             for name, d in described.items()

@@ -112,8 +112,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Every way in which this grant lets a column be used, the implied ones included."""
         if self.table not in (ANY, table):
             return frozenset()
-        ways = [way for name in {column, ANY} for way in _disclosures(self.columns.get(name, ()))]
-        return frozenset().union(*(way.implied for way in ways))
+        return frozenset().union(*(way.implied for way in self.named(column)))
+
+    def named(self, column: str) -> tuple[Disclosure, ...]:
+        """The disclosures of a column that the grant names, by the column's name or by "*"."""
+        return tuple(way for name in dict.fromkeys((column, ANY)) for way in _disclosures(self.columns.get(name, ())))
 
     def __str__(self) -> str:
         """The grant as the line of Python that makes it."""
@@ -195,6 +198,39 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if self.min_parties < 1:
             raise InvalidArgument(f"min_parties is {self.min_parties}", hint="use at least 1; 3 is the default")
+
+
+class Derivation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a policy came to its answer, from the columns upwards; prints as a tree.
+
+    Attributes
+    ----------
+    what : str
+        The request, a part of its result, or the use of a column.
+    allowed : bool
+        Whether everything under it is, and the rule here allows it.
+    rule : str
+        What decided here; "" where only what is under it did.
+    under : tuple of Derivation
+    """
+
+    what: str
+    allowed: bool
+    rule: str = ""
+    under: tuple[Derivation, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        rule = f": {self.rule}" if self.rule else ""
+        lines = [f"{'allowed' if self.allowed else 'REFUSED'}  {self.what}{rule}"]
+        for i, part in enumerate(self.under):
+            last = i == len(self.under) - 1
+            first, *rest = part._lines()
+            lines.append(("└─ " if last else "├─ ") + first)
+            lines += [("   " if last else "│  ") + line for line in rest]
+        return lines
 
 
 class Learns(msgspec.Struct, frozen=True, kw_only=True):

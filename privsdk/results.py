@@ -13,10 +13,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import pyarrow as pa
 
 from .calls import Finished, Quoted
-from .charges import Balance, Debit
+from .charges import Debit
 from .displays import Card, Displayed, Grid, grid_of
 from .errors import Cancelled, Refused
 from .operations import Request, operation_named
+from .previews import Grants, Outlook, Preview, learns_grid, price_text, suggest_grants
 from .privacy import Learns
 from .receipts import Receipt
 
@@ -35,8 +36,8 @@ class Runner(Protocol):
     @property
     def parties(self) -> tuple[str, ...]: ...
 
-    def quote(self, request: Request) -> dict[str, Quoted | Refused]:
-        """Ask every party of the request whether it would allow it; reserves nothing."""
+    def quote(self, requests: Sequence[Request]) -> dict[str, Quoted | Refused]:
+        """Ask every party of the requests whether it would allow them all; reserves nothing."""
 
     def execute(self, request: Request, cancelled: threading.Event) -> dict[str, Finished]:
         """Run the request to its end, or until `cancelled` is set; returns each party's answer."""
@@ -55,7 +56,9 @@ class Plan(Displayed, Generic[T]):
     learns : tuple of Learns
         What each party, the caller and an onlooker will learn.
     notes : tuple of (label, text)
-        The verb's own remarks, such as the expected error.
+        The verb's own remarks.
+    outlook : Outlook or None
+        What can be said of a noisy answer beforehand.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Plan(Displayed, Generic[T]):
         finish: Callable[[Mapping[str, Finished]], T],
         *,
         notes: tuple[tuple[str, str], ...] = (),
+        outlook: Outlook | None = None,
     ) -> None:
         operation = operation_named(request.operation)
         parameters = operation.parse(request)
@@ -72,12 +76,24 @@ class Plan(Displayed, Generic[T]):
         self.price: Mapping[str, tuple[Debit, ...]] = operation.price(request, parameters)
         self.learns = operation.learns(request, parameters)
         self.notes = notes
+        self.outlook = outlook
         self._runner = runner
         self._finish = finish
 
-    def preview(self) -> Preview:
-        """Ask the parties what they would say and what would be left; spends nothing."""
-        return Preview(plan=self, quotes=self._runner.quote(self.request))
+    def preview(self, *, mock: pa.Table | None = None) -> Preview:
+        """Ask the parties what they would say, and what would be left; spends nothing.
+
+        Parameters
+        ----------
+        mock : Arrow table, optional
+            Public or invented rows with the columns of the question, for dp releases: gives the expected error of the
+            smallest group and simulated outcomes. Never a party's own data.
+        """
+        return Preview([self], self._runner.quote([self.request]), mock=mock)
+
+    def suggest_grants(self) -> Grants:
+        """By party, the smallest grants that its owner would have to make for this plan."""
+        return suggest_grants(self.request)
 
     def start(self) -> Run[T]:
         """Start in the background; see `Run`."""
@@ -93,36 +109,6 @@ class Plan(Displayed, Generic[T]):
     def _card(self) -> Card:
         title = f"plan of {self.request.operation}: nothing done yet"
         return Card(title=title, facts=self._facts(), grids=(("will learn", learns_grid(self.learns)),))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Preview(Displayed):
-    """A plan with the parties' word on it: who would refuse and why, and each budget before and after."""
-
-    plan: Plan[Any]
-    quotes: Mapping[str, Quoted | Refused]
-
-    @property
-    def allowed(self) -> bool:
-        return not any(isinstance(quote, Refused) for quote in self.quotes.values())
-
-    @property
-    def remaining(self) -> dict[str, tuple[Balance, ...]]:
-        """What each party's datasets would have left after the release."""
-        return {party: quote.after for party, quote in self.quotes.items() if isinstance(quote, Quoted)}
-
-    def _card(self) -> Card:
-        facts = self.plan._facts()
-        for party, quote in self.quotes.items():
-            if isinstance(quote, Refused):
-                facts.append((f"{party} refuses", f"{quote.message}\n{quote.hint}"))
-            for after in quote.after if isinstance(quote, Quoted) else ():
-                facts.append((f"{party} after", str(after)))
-        verdict = "every party would allow it" if self.allowed else "it would be refused"
-        grids = (("will learn", learns_grid(self.plan.learns)),)
-        return Card(
-            title=f"preview of {self.plan.request.operation}: {verdict}; nothing spent", facts=facts, grids=grids
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -252,16 +238,6 @@ class Run(Displayed, Generic[T]):
             state = "failed" if self._future.exception() else "done"
         facts = [("run", self.plan.request.run_id), ("parties", ", ".join(self.plan.request.parties))]
         return Card(title=f"run of {self.plan.request.operation}: {state}", facts=facts)
-
-
-def price_text(price: Mapping[str, tuple[Debit, ...]]) -> str:
-    """A price in one line for each party; parties that pay nothing are left out."""
-    lines = [f"{party}/{d.table}: {d.charge}" for party, debits in price.items() for d in debits]
-    return "\n".join(lines) or "nothing"
-
-
-def learns_grid(learns: tuple[Learns, ...]) -> Grid:
-    return Grid(header=("who", "what"), rows=[(item.who, item.what) for item in learns])
 
 
 def _shown(value: Any) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, Grid]]]:

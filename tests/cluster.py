@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -21,6 +22,11 @@ from privsdk.privacy import Policy
 from privsdk.transport.certificates import make_certificates
 
 ANALYST = "analyst"
+
+
+def _stated(value: Any) -> Any:
+    """Without what is None: TOML has no word for it."""
+    return {k: _stated(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
 class Cluster:
@@ -57,7 +63,7 @@ class Cluster:
                 policy=policy,
                 budgets={"*": budget},
             )
-            (folder / f"{name}.toml").write_bytes(msgspec.toml.encode(config))
+            (folder / f"{name}.toml").write_bytes(msgspec.toml.encode(_stated(msgspec.to_builtins(config))))
 
     def __enter__(self) -> Cluster:
         try:

@@ -30,8 +30,8 @@ def test_import_is_light(cases: Cases) -> None:
 def test_public_names() -> None:
     assert sorted(privsdk.__all__) == privsdk.__all__
     assert privsdk.__all__ == [
-        "Budget", "Disclosure", "Federation", "Grant", "Limit", "Plan", "Policy", "PrivsdkError", "Result", "Run", "Unit",
-        "connect", "dp", "embedded", "errors", "fl", "he", "psi",
+        "Budget", "Disclosure", "Federation", "Grant", "Limit", "Owner", "Plan", "Policy", "PrivsdkError", "Result",
+        "Run", "Unit", "connect", "dp", "embedded", "errors", "fl", "he", "psi",
     ]  # fmt: skip
     assert all(hasattr(privsdk, name) for name in privsdk.__all__)
     assert (sorted(privsdk.psi.__all__), sorted(privsdk.he.__all__)) == (

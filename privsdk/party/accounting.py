@@ -1,39 +1,152 @@
-"""What a list of charges amounts to: composed epsilon at a fixed delta, by dp-accounting's privacy loss distributions.
+"""What charges amount to: composed epsilon at a fixed delta, by dp-accounting, warm so that a further charge is cheap.
 
-Each discrete Laplace release is priced as the worst mechanism of the same pure epsilon, which for a count it is. (The
-continuous Laplace event would under-count: it puts less mass on the full loss.) Where plain addition of epsilons is
-smaller than the accountant's figure, it is taken; both are upper bounds. dp_accounting takes over a second to import,
-so it is imported late.
+Privacy loss distributions (PLD) where they apply. A discrete Laplace release is priced as the worst mechanism of its
+pure epsilon, which for a count it is. (The continuous Laplace event would under-count: it puts less mass on the full
+loss.) Where plain addition of pure epsilons is smaller than the accountant's figure, it is taken; both are bounds.
+
+zCDP charges have no PLD: they are composed by Renyi divergences (RDP). An account with both kinds takes the smaller of
+two bounds: each kind at half of delta and the epsilons added, or all by RDP with a pure epsilon as epsilon^2 / 2-zCDP
+(Bun, Steinke, TCC 2016, proposition 1.4).
+
+dp_accounting takes over a second to import, so it is imported late.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import Any
 
-from ..charges import Charge, DiscreteLaplace, Exact
+from ..charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
 
+SLACK = 1e-9  # relative, for sums of floating-point epsilons
 
-def composed_epsilon(charges: Sequence[Charge], delta: float) -> float:
-    """Epsilon at this delta of all differentially private charges together; exact ones have none."""
-    counts = Counter(charge.epsilon for charge in charges if isinstance(charge, DiscreteLaplace))
-    return _composed(tuple(sorted(counts.items())), delta)
-
-
-def exact_uses(charges: Sequence[Charge]) -> int:
-    return sum(charge.uses for charge in charges if isinstance(charge, Exact))
+Tally = Mapping[Charge, int]
+"""Charges, each with how often it occurs."""
 
 
-@lru_cache(maxsize=256)
-def _composed(counts: tuple[tuple[float, int], ...], delta: float) -> float:
-    added = sum(epsilon * count for epsilon, count in counts)
-    if len(counts) == 0 or (len(counts) == 1 and counts[0][1] == 1):
-        return added
+class Account:
+    """Some charges together. Immutable; `plus` composes only what is new."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally: Counter[Charge] = Counter({charge: n for charge, n in tally.items() if n})
+        self._epsilons: dict[float, float] = {}
+
+    def plus(self, more: Tally) -> Account:
+        grown = Account(self.tally + Counter(more))
+        if "_losses" in self.__dict__:  # warm: keep what is composed already
+            grown.__dict__["_losses"] = _convolve([self._losses, *_losses(more)])
+        return grown
+
+    @cached_property
+    def exact(self) -> int:
+        """Counted exact disclosures."""
+        return sum(charge.uses * n for charge, n in self.tally.items() if isinstance(charge, Exact))
+
+    def epsilon(self, delta: float) -> float:
+        """Composed epsilon at this delta; exact disclosures have none."""
+        if delta not in self._epsilons:
+            self._epsilons[delta] = min(self._added, self._composed(delta))
+        return self._epsilons[delta]
+
+    def within(self, epsilon: float, delta: float) -> bool:
+        """Whether the composed epsilon is at most this; cheaper than computing it."""
+        epsilon *= 1 + SLACK
+        if self._added <= epsilon:
+            return True
+        if self._sole or self._concentrated or delta in self._epsilons:
+            return self.epsilon(delta) <= epsilon
+        return float(self._losses.get_delta_for_epsilon(epsilon)) <= delta
+
+    @cached_property
+    def private(self) -> Counter[Charge]:
+        """The charges that have an epsilon."""
+        return Counter({charge: n for charge, n in self.tally.items() if not isinstance(charge, Exact)})
+
+    @property
+    def _concentrated(self) -> bool:
+        return any(isinstance(charge, ZeroConcentrated) for charge in self.private)
+
+    @property
+    def _sole(self) -> bool:
+        """At most one release with a pure epsilon, which then needs no accountant."""
+        return not self.private or (self.private.total() == 1 and self._added < float("inf"))
+
+    @cached_property
+    def _added(self) -> float:
+        pure = [(c.epsilon, n) for c, n in self.private.items() if isinstance(c, DiscreteLaplace)]
+        if len(pure) < len(self.private):
+            return float("inf")
+        return sum(epsilon * n for epsilon, n in sorted(pure))
+
+    def _composed(self, delta: float) -> float:
+        if self._sole:
+            return self._added
+        if not self._concentrated:
+            return float(self._losses.get_epsilon_for_delta(delta))
+        apart = _renyi({c: n for c, n in self.private.items() if isinstance(c, ZeroConcentrated)}, delta / 2)
+        if any(not isinstance(c, ZeroConcentrated) for c in self.private):
+            apart += float(self._losses.get_epsilon_for_delta(delta / 2))
+        return min(apart, _renyi(self.private, delta))
+
+    @cached_property
+    def _losses(self) -> Any:
+        """The privacy loss distribution of all charges that have one."""
+        return _convolve(_losses(self.private))
+
+
+def _losses(tally: Tally) -> list[Any]:
+    """One distribution for equal events, in an order of their own: an account opened anew composes as it did before."""
+    events: Counter[float | Gaussian] = Counter()
+    for charge, n in tally.items():
+        if isinstance(charge, DiscreteLaplace):
+            events[charge.epsilon] += n
+        elif isinstance(charge, Gaussian):
+            events[charge] += n
+    return [_distribution(event, n) for event, n in sorted(events.items(), key=repr)]
+
+
+def _convolve(losses: list[Any]) -> Any:
+    """All of them composed, in pairs of neighbours, so that the large ones meet last and seldom."""
+    from dp_accounting.pld import privacy_loss_distribution
+
+    if not losses:
+        return privacy_loss_distribution.identity()
+    while len(losses) > 1:
+        pairs = zip(losses[::2], losses[1::2], strict=False)
+        losses = [first.compose(second) for first, second in pairs] + losses[len(losses) // 2 * 2 :]
+    return losses[0]
+
+
+@lru_cache(maxsize=32)  # a large one has some megabytes
+def _distribution(event: float | Gaussian, times: int) -> Any:
+    """Of so many equal events: a pure epsilon, or Gaussian noise."""
+    from dp_accounting.pld import privacy_loss_distribution as pld
+
+    if isinstance(event, Gaussian):
+        one = pld.from_gaussian_mechanism(event.noise_multiplier, sampling_prob=event.sampling_rate)
+        times *= event.steps
+    else:
+        one = pld.from_discrete_laplace_mechanism(event, 1)
+    return one.self_compose(times) if times > 1 else one
+
+
+def _renyi(tally: Tally, delta: float) -> float:
     from dp_accounting import dp_event
-    from dp_accounting.pld import PLDAccountant
+    from dp_accounting.rdp import RdpAccountant
 
-    accountant = PLDAccountant()
-    for epsilon, count in counts:
-        accountant.compose(dp_event.DiscreteLaplaceDpEvent(epsilon, 1), count)
-    return min(added, float(accountant.get_epsilon(delta)))
+    accountant = RdpAccountant()
+    for charge, n in tally.items():
+        match charge:
+            case ZeroConcentrated(rho=rho):
+                accountant.compose(dp_event.ZCDpEvent(rho), n)
+            case DiscreteLaplace():
+                accountant.compose(dp_event.ZCDpEvent(charge.epsilon**2 / 2), n)
+            case Gaussian():
+                noise = dp_event.GaussianDpEvent(charge.noise_multiplier)
+                sampled = dp_event.PoissonSampledDpEvent(charge.sampling_rate, noise)
+                accountant.compose(noise if charge.sampling_rate == 1 else sampled, n * charge.steps)
+            case Exact():
+                pass
+    return float(accountant.get_epsilon(delta))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,8 +42,12 @@ def chain_hash(previous: bytes, sequence: int, body: bytes) -> bytes:
     return hashlib.sha256(previous + sequence.to_bytes(8, "big") + body).digest()
 
 
-def verify(rows: Iterable[Row], public_key: bytes) -> Verdict:
-    """Check a chain from its first row; stops at the first row that is not what was signed."""
+def verify(rows: Sequence[Row], public_key: bytes, *, every_signature: bool = True) -> Verdict:
+    """Check a chain from its first row; stops at the first row that is not what was signed.
+
+    The last signature covers all rows before it, so that it is enough to find a change (`every_signature=False`, some
+    thirty times faster); the others tell where.
+    """
     key = Ed25519PublicKey.from_public_bytes(public_key)
     previous, count = GENESIS, 0
     for row in rows:
@@ -53,7 +57,8 @@ def verify(rows: Iterable[Row], public_key: bytes) -> Verdict:
         if chain_hash(previous, row.sequence, row.body) != row.hash:
             return Verdict(count, due, f"row {due} or the link to the row before it was changed")
         try:
-            key.verify(row.signature, row.hash)
+            if every_signature or due == len(rows):
+                key.verify(row.signature, row.hash)
         except InvalidSignature:
             return Verdict(count, due, f"row {due} is not signed by this party's key")
         previous, count = row.hash, due

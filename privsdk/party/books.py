@@ -1,25 +1,30 @@
-"""A party's books: which dataset each table draws on, what was charged, what was answered, and the chain that proves
-it.
+"""A party's books: which dataset each table draws on, what its budget covers, what was charged and answered, and the
+chain that proves it.
 
-Keeps the ledger, the budgets and the signing key together, so that a charge, its check and its audit row are one step.
+Keeps the ledger, the accounts and the signing key together, so that a charge, its check and its audit row are one step.
 Whether a request may run at all is the gate's decision.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from .. import calls
-from ..charges import Balance, Budget, Charge, Debit
+from ..charges import Balance, Budget, Charge, Debit, Unit
 from ..errors import AnswerLost, LedgerError, UnknownName
 from ..messages import Frame
 from ..operations import Request
 from ..privacy import ANY
-from . import audit, budget
-from .ledger import Entry, Ledger, RunRecord, read_audit
+from . import audit
+from .budget import Asking
+from .ledger import Entry, Ledger, RunRecord, Snapshot, read_ledger
+from .positions import Positions
+from .reconcile import answer_hash, reconcile
+from .standing import SetBudget
 
 
 class Books:
@@ -30,7 +35,8 @@ class Books:
     party : str
     path : path or None
     budgets : mapping of dataset to Budget
-        "*" stands for any other; a dataset without a budget has none to spend.
+        As configured; "*" stands for any other; a dataset without one has nothing to spend. A budget that differs from
+        what was configured before is put in force and recorded; else what the owner set in the ledger since holds.
     datasets : mapping of table to dataset
     """
 
@@ -38,7 +44,6 @@ class Books:
         self, party: str, path: Path | None, *, budgets: Mapping[str, Budget], datasets: Mapping[str, str]
     ) -> None:
         self._party = party
-        self._budgets = dict(budgets)
         self._datasets = dict(datasets)
         if path is None:
             self._signer = audit.Signer.fresh()
@@ -61,6 +66,14 @@ class Books:
             except LedgerError as error:
                 raise error.at(party=party) from None
         self._ledger = Ledger(party, path, self._signer)
+        self._positions = Positions(self._ledger)
+        try:
+            self._refuse_changed()
+            for dataset in dict.fromkeys(self._datasets.values()):
+                self._configure(dataset, budgets.get(dataset) or budgets.get(ANY) or Budget(epsilon=0, exact=0))
+        except BaseException:  # whatever it was goes on; the file must not stay open
+            self._ledger.close()
+            raise
 
     @property
     def place(self) -> str:
@@ -69,6 +82,10 @@ class Books:
 
     def dataset_of(self, table: str) -> str:
         return self._datasets[table]
+
+    def unit_of(self, table: str) -> Unit:
+        """Whose privacy the budget behind a table counts."""
+        return self._positions.standing(self._datasets[table]).budget.unit
 
     def close(self) -> None:
         self._ledger.close()
@@ -84,13 +101,26 @@ class Books:
 
     def reserve(self, caller: str, request: Request, debits: Sequence[Debit]) -> None:
         """Reserve the debits, or raise BudgetExceeded and change nothing."""
+        entries = [Entry(self._datasets[d.table], d.charge) for d in debits]
+
+        def check() -> None:
+            for dataset, charges in self._by_dataset(debits).items():
+                self._positions.of(dataset, Asking(caller, request.purpose)).check(charges)
+
         self._ledger.reserve(
             request.run_id,
             digest=request.digest(),
             caller=caller,
-            charges=[Entry(self._datasets[d.table], d.charge) for d in debits],
-            check=self._check,
-            event={"event": "reserved", "caller": caller, "request": request, "charges": debits},
+            purpose=request.purpose,
+            charges=entries,
+            check=check,
+            event={
+                "event": "reserved",
+                "caller": caller,
+                "request": request,
+                "entries": entries,
+                "tables": sorted({d.table for d in debits}),
+            },
         )
 
     def release(self, run_id: str, why: str) -> None:
@@ -105,8 +135,9 @@ class Books:
     def finish(self, run_id: str, answer: calls.Finished, learned: Sequence[str]) -> None:
         """Keep the answer, so that the same request gets it again without a second charge."""
         frames = [tuple(frame) for frame in calls.encode_reply(self._party, answer)]
-        event = {"event": "finished", "run": run_id, "learns": learned}
-        self._ledger.finish(run_id, answer=msgspec.msgpack.encode(frames), event=event)
+        stored = msgspec.msgpack.encode(frames)
+        event = {"event": "finished", "run": run_id, "learns": learned, "answer": answer_hash(stored)}
+        self._ledger.finish(run_id, answer=stored, event=event)
 
     def fail(self, run_id: str, code: str) -> None:
         self._ledger.finish(run_id, answer=None, event={"event": "failed", "run": run_id, "code": code})
@@ -130,20 +161,25 @@ class Books:
 
     # What the books say
 
-    def quote(self, debits: Sequence[Debit]) -> calls.Quoted:
-        """Balances of the datasets the debits touch, now and after; raises BudgetExceeded as `reserve` would."""
-        now, after = [], []
-        for dataset in dict.fromkeys(self._datasets[d.table] for d in debits):
-            existing = self._ledger.charges(dataset)
-            new = [d.charge for d in debits if self._datasets[d.table] == dataset]
-            self._check(dataset, existing, new)
-            now.append(budget.balance(dataset, self._budget(dataset), existing))
-            after.append(budget.balance(dataset, self._budget(dataset), [*existing, *new]))
-        return calls.Quoted(now=tuple(now), after=tuple(after))
+    def quote(self, asking: Asking, requests: Sequence[Sequence[Debit]]) -> calls.Quoted:
+        """What the datasets that these requests touch would have left; raises as `reserve` would for all of them."""
+        quotes = []
+        prices = [self._by_dataset(debits) for debits in requests]
+        for dataset in dict.fromkeys(dataset for price in prices for dataset in price):
+            each = [price.get(dataset, Counter()) for price in prices]
+            position, together = self._positions.of(dataset, asking), sum(each, start=Counter[Charge]())
+            position.check(together)
+            quotes.append(
+                calls.DatasetQuote(
+                    now=position.balance(),
+                    after=position.balance(together),
+                    queries_left=position.queries_left(together),
+                )
+            )
+        return calls.Quoted(datasets=tuple(quotes))
 
-    def balances(self) -> tuple[Balance, ...]:
-        datasets = sorted(set(self._datasets.values()))
-        return tuple(budget.balance(d, self._budget(d), self._ledger.charges(d)) for d in datasets)
+    def balances(self, asking: Asking) -> tuple[Balance, ...]:
+        return tuple(self._positions.of(dataset, asking).balance() for dataset in sorted(set(self._datasets.values())))
 
     def head(self) -> calls.Head:
         last = self._ledger.head()
@@ -155,17 +191,43 @@ class Books:
         )
 
     def verify(self) -> calls.AuditReport:
-        rows, bad, reason = audit.verify(self._ledger.audit(), self._signer.public_key)
-        return calls.AuditReport(rows=rows, first_bad=bad, reason=reason, head=self.head())
+        verdict = _verify(self._ledger.snapshot(), self._signer.public_key)
+        return calls.AuditReport(
+            rows=verdict.rows, first_bad=verdict.first_bad, reason=verdict.reason, head=self.head()
+        )
 
-    def _budget(self, dataset: str) -> Budget:
-        return self._budgets.get(dataset) or self._budgets.get(ANY) or Budget(epsilon=0, exact=0)
+    def _by_dataset(self, debits: Sequence[Debit]) -> dict[str, Counter[Charge]]:
+        charges: dict[str, Counter[Charge]] = {}
+        for debit in debits:
+            charges.setdefault(self._datasets[debit.table], Counter())[debit.charge] += 1
+        return charges
 
-    def _check(self, dataset: str, existing: Sequence[Charge], new: Sequence[Charge]) -> None:
-        budget.check(self._party, dataset, self._budget(dataset), existing, new)
+    def _configure(self, dataset: str, budget: Budget) -> None:
+        """Put a configured budget in force where it is new or another one than was configured before."""
+        standing = self._ledger.standing(dataset)
+        if standing is None or standing.configured != budget:
+            reason = "configured" if standing is None else "the configuration changed"
+            self._ledger.act(SetBudget(dataset=dataset, budget=budget, reason=reason, configured=True))
+
+    def _refuse_changed(self) -> None:
+        """Refuse a ledger whose tables or chain were changed by hand since it was last open."""
+        verdict = _verify(self._ledger.snapshot(), self._signer.public_key, every_signature=False)
+        if verdict.first_bad >= 0 or verdict.reason:
+            raise LedgerError(
+                f"{self._party}'s ledger {self._ledger.path} was changed by hand: {verdict.reason}",
+                hint="restore the file from a backup; `python -m privsdk audit verify` shows what differs",
+            )
 
 
 def verify_ledger(path: Path) -> audit.Verdict:
-    """Check the audit chain in a ledger file without its party."""
-    public_key, rows = read_audit(path)
-    return audit.verify(rows, public_key)
+    """Check the audit chain in a ledger file, and the tables against it, without its party."""
+    snapshot = read_ledger(path)
+    return _verify(snapshot, snapshot.public_key)
+
+
+def _verify(snapshot: Snapshot, public_key: bytes, *, every_signature: bool = True) -> audit.Verdict:
+    verdict = audit.verify(snapshot.rows, public_key, every_signature=every_signature)
+    if verdict.first_bad >= 0:
+        return verdict
+    difference = reconcile(snapshot.tables, snapshot.rows)
+    return verdict._replace(first_bad=0, reason=difference) if difference else verdict

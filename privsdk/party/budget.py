@@ -1,40 +1,240 @@
-"""Whether a dataset's budget covers a request, and what is left of it."""
+"""Whether a dataset's cap and the limits below it cover a request, how many such requests they would, and what is left.
+
+All figures come from the accounts' composition: a remainder is never divided by a price.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable
+from decimal import ROUND_FLOOR, Context
+from typing import NamedTuple
 
-from ..charges import Balance, Budget, Charge, DiscreteLaplace
-from ..errors import BudgetExceeded
-from .accounting import composed_epsilon, exact_uses
+from ..charges import Balance, Charge, DiscreteLaplace, Exact, Gaussian, Limit, LimitBalance, ZeroConcentrated
+from ..errors import BudgetExceeded, DatasetFrozen
+from .accounting import Account
+from .standing import Standing
 
-_SLACK = 1e-9  # relative, for sums of floating-point epsilons
-
-
-def balance(dataset: str, budget: Budget, charges: Sequence[Charge]) -> Balance:
-    return Balance(
-        dataset=dataset,
-        budget=budget,
-        epsilon_spent=composed_epsilon(charges, budget.delta),
-        exact_spent=exact_uses(charges),
-    )
+MOST_QUERIES = 10_000  # a forecast goes no further
+_STEPS = 12  # of a bisection: the largest request that would pass, to three digits
 
 
-def check(party: str, dataset: str, budget: Budget, existing: Sequence[Charge], new: Sequence[Charge]) -> None:
-    """Raise BudgetExceeded unless the cap covers the existing charges and the new ones together."""
-    before = balance(dataset, budget, existing)
-    after = balance(dataset, budget, [*existing, *new])
-    uses = exact_uses(new)
-    if after.exact_spent > budget.exact and uses:
-        raise BudgetExceeded(
-            f"{party}/{dataset} has {before.exact_left} of {budget.exact} exact disclosures left, this needs {uses} "
-            f"(short by {after.exact_spent - budget.exact})",
-            hint="ask its owner for more, or use fewer rounds",
+class Asking(NamedTuple):
+    """In whose name and for which purpose is asked; "" where it is not known."""
+
+    analyst: str
+    purpose: str
+
+
+class Scope(NamedTuple):
+    """Which of a dataset's charges count: those of an analyst, a purpose, the last days ("" and 0 for all), and of the
+    time before a reset too where `lifetime` is set."""
+
+    analyst: str = ""
+    purpose: str = ""
+    days: float = 0.0
+    lifetime: bool = False
+
+
+class Cap(NamedTuple):
+    """A bound on what an account may amount to."""
+
+    name: str
+    epsilon: float | None
+    exact: int | None
+    account: Account
+
+    def epsilon_after(self, more: Account, delta: float) -> float:
+        return self.account.plus(more.tally).epsilon(delta)
+
+    def covers(self, more: Account, delta: float, times: int = 1) -> bool:
+        """Whether these charges, made so many times, still fit; a kind that they do not hold is not looked at."""
+        uses = more.exact * times
+        if self.exact is not None and uses and self.account.exact + uses > self.exact:
+            return False
+        if self.epsilon is None or not more.private:
+            return True
+        grown = self.account.plus(Counter({charge: n * times for charge, n in more.private.items()}))
+        return grown.within(self.epsilon, delta)
+
+
+class Position:
+    """One dataset as one caller meets it: its standing, and every cap with the account that counts against it.
+
+    Parameters
+    ----------
+    party, dataset : str
+    standing : Standing
+    asking : Asking
+    account : function of Scope
+        The charges that count, composed.
+    reserved : int
+        Runs that have reserved and not ended.
+    """
+
+    def __init__(
+        self,
+        party: str,
+        dataset: str,
+        standing: Standing,
+        asking: Asking,
+        account: Callable[[Scope], Account],
+        reserved: int,
+    ) -> None:
+        self._name = f"{party}/{dataset}"
+        self._dataset = dataset
+        self._standing = standing
+        self._reserved = reserved
+        budget = standing.budget
+        self._delta = budget.delta
+        self._cap = Cap("", budget.epsilon, budget.exact, account(Scope()))
+        limits = [limit for limit in budget.limits if _concerns(limit, asking)]
+        self._limits = [(limit, self._under(limit, account(_scope(limit, asking)))) for limit in limits]
+        self._lifetime = account(Scope(lifetime=True)) if standing.since else self._cap.account
+
+    def check(self, charges: Counter[Charge]) -> None:
+        """Raise DatasetFrozen or BudgetExceeded unless every cap covers these charges beside the existing ones."""
+        more = Account(charges)
+        if self._standing.frozen and charges:
+            raise DatasetFrozen(
+                f"{self._name} is frozen by its owner: {self._standing.frozen}", hint="ask the owner; nothing was spent"
+            )
+        if not self._small_enough(more):
+            each, asked = self._standing.budget.max_epsilon or 0.0, more.epsilon(self._delta)
+            raise BudgetExceeded(
+                f"{self._name} allows epsilon {each:g} in one request, this needs {asked:.3g} "
+                f"(short by {asked - each:.3g})",
+                hint=self._advice(more),
+            )
+        for cap in self._caps:
+            if not cap.covers(more, self._delta):
+                self._refuse(cap, more)
+
+    def covers(self, charges: Counter[Charge]) -> bool:
+        """Whether `check` would pass."""
+        more = Account(charges)
+        if self._standing.frozen and charges:
+            return False
+        return self._small_enough(more) and all(cap.covers(more, self._delta) for cap in self._caps)
+
+    def _small_enough(self, more: Account) -> bool:
+        each = self._standing.budget.max_epsilon
+        return each is None or not more.private or more.within(each, self._delta)
+
+    def queries_left(self, charges: Counter[Charge]) -> int:
+        """How many requests of exactly this price, one after the other, every cap would cover."""
+        if not charges or not self.covers(charges):
+            return 0
+        more, most = Account(charges), MOST_QUERIES
+        for cap in self._caps:
+            if cap.exact is not None and more.exact:
+                most = min(most, (cap.exact - cap.account.exact) // more.exact)
+        for cap in self._caps:
+            if cap.epsilon is not None and more.private:
+                most = self._most(cap, more, most)
+        return most
+
+    def balance(self, charges: Counter[Charge] | None = None) -> Balance:
+        """What is spent and left, these charges included."""
+        more = Counter(charges or {})
+        cap, lifetime = self._cap.account.plus(more), self._lifetime.plus(more)
+        return Balance(
+            dataset=self._dataset,
+            budget=self._standing.budget,
+            epsilon_spent=cap.epsilon(self._delta),
+            exact_spent=cap.exact,
+            epsilon_lifetime=lifetime.epsilon(self._delta),
+            exact_lifetime=lifetime.exact,
+            reserved=self._reserved,
+            frozen=self._standing.frozen,
+            limits=tuple(
+                LimitBalance(limit=limit, epsilon_spent=account.epsilon(self._delta), exact_spent=account.exact)
+                for limit, account in ((limit, c.account.plus(more)) for limit, c in self._limits)
+            ),
         )
-    grown = after.epsilon_spent - before.epsilon_spent
-    if after.epsilon_spent > budget.epsilon * (1 + _SLACK) and any(isinstance(c, DiscreteLaplace) for c in new):
+
+    @property
+    def _caps(self) -> list[Cap]:
+        return [self._cap, *(cap for _, cap in self._limits)]
+
+    def _under(self, limit: Limit, account: Account) -> Cap:
+        return Cap(f" under its limit for {limit}", limit.epsilon, limit.exact, account)
+
+    def _most(self, cap: Cap, more: Account, most: int) -> int:
+        """The largest number of times that fits, up to `most`; once is known to. A guess, then gallop and bisect."""
+        before, once = cap.account.epsilon(self._delta), cap.epsilon_after(more, self._delta)
+        guess = ((cap.epsilon or 0.0) - before) / (once - before) if once > before else most
+        fits, fails, step = 1, most + 1, 1
+        trial = int(min(guess, most))
+        while fits + 1 < fails:
+            trial = min(max(trial, fits + 1), fails - 1)
+            if cap.covers(more, self._delta, trial):
+                fits = trial
+            else:
+                fails = trial
+            away = fits + step if fails > most else fails - step
+            trial = away if fails > most or fits == 1 else (fits + fails) // 2
+            step *= 2
+        return fits
+
+    def _refuse(self, cap: Cap, more: Account) -> None:
+        uses = cap.account.exact + more.exact
+        if cap.exact is not None and more.exact and uses > cap.exact:
+            raise BudgetExceeded(
+                f"{self._name} has {max(0, cap.exact - cap.account.exact)} of {cap.exact} exact disclosures left"
+                f"{cap.name}, this needs {more.exact} (short by {uses - cap.exact})",
+                hint=self._advice(more),
+            )
+        limit, before = cap.epsilon or 0.0, cap.account.epsilon(self._delta)
+        grown = cap.epsilon_after(more, self._delta)
         raise BudgetExceeded(
-            f"{party}/{dataset} has epsilon {before.epsilon_left:.3g} left of {budget.epsilon:g} at delta "
-            f"{budget.delta:g}, this needs {grown:.3g} (short by {after.epsilon_spent - budget.epsilon:.3g})",
-            hint="lower epsilon or ask the owner",
+            f"{self._name} has epsilon {max(0.0, limit - before):.3g} left of {limit:g} at delta {self._delta:g}"
+            f"{cap.name}, this needs {grown - before:.3g} (short by {grown - limit:.3g})",
+            hint=self._advice(more),
         )
+
+    def _advice(self, more: Account) -> str:
+        """The largest request of this kind that would pass now."""
+        if not more.private:
+            left = [c.exact - c.account.exact for c in self._caps if c.exact is not None]
+            fitting = max(0, min(left, default=0))
+            largest = f"{fitting} exact disclosures, such as fewer rounds" if fitting else "none"
+            return f"the largest request that would pass now: {largest}; or ask its owner for more"
+        low, high = 0.0, 1.0
+        for _ in range(_STEPS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.covers(_scaled(more.tally, middle)) else (low, middle)
+        epsilon = _round_down(more.epsilon(self._delta) * low)
+        passing = f"epsilon {epsilon:g}" if epsilon > 0 else "none"
+        return f"the largest request that would pass now: {passing}; or ask its owner for more"
+
+
+def _concerns(limit: Limit, asking: Asking) -> bool:
+    pairs = ((limit.analyst, asking.analyst), (limit.purpose, asking.purpose))
+    return all(not wanted or (name and wanted in ("*", name)) for wanted, name in pairs)
+
+
+def _scope(limit: Limit, asking: Asking) -> Scope:
+    analyst = asking.analyst if limit.analyst else ""
+    return Scope(analyst, asking.purpose if limit.purpose else "", limit.days)
+
+
+def _scaled(tally: Counter[Charge], share: float) -> Counter[Charge]:
+    """The same request at a smaller epsilon: more noise, the exact disclosures unchanged."""
+    scaled: Counter[Charge] = Counter()
+    for charge, n in tally.items():
+        match charge:
+            case DiscreteLaplace(scale=scale, sensitivity=sensitivity):
+                scaled[DiscreteLaplace(scale=scale / share, sensitivity=sensitivity)] += n
+            case Gaussian(noise_multiplier=noise, sampling_rate=rate, steps=steps):
+                scaled[Gaussian(noise_multiplier=noise / share, sampling_rate=rate, steps=steps)] += n
+            case ZeroConcentrated(rho=rho):
+                scaled[ZeroConcentrated(rho=rho * share**2)] += n
+            case Exact():
+                scaled[charge] += n
+    return scaled
+
+
+def _round_down(epsilon: float) -> float:
+    """To three digits."""
+    return float(Context(prec=3, rounding=ROUND_FLOOR).create_decimal_from_float(epsilon))

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from .. import calls
+from ..charges import Debit
 from ..errors import (
     AnswerLost,
     Cancelled,
@@ -30,14 +31,25 @@ from ..errors import (
 )
 from ..messages import Message
 from ..operations import Operation, Outcome, Request, RoleInput, operation_named, operation_names
-from ..privacy import ANY, Policy
+from ..privacy import ANY, Derivation, Policy
 from ..protocol import Channel, Entropy, SystemEntropy, drive
 from . import policy
 from .books import Books
+from .budget import Asking
 from .sessions import Dial, Limits, Session, Sessions
 from .store import Store
 
 log = logging.getLogger("privsdk.party")
+
+
+class _Decided(NamedTuple):
+    """A request that the policy allows, with all that follows from it before any data is read."""
+
+    operation: Operation[Any]
+    parameters: Any
+    price: tuple[Debit, ...]
+    min_count: int
+    derivation: Derivation
 
 
 class Gate:
@@ -89,12 +101,10 @@ class Gate:
 
     def _reply(self, caller: str, call: calls.Call) -> Message:
         match call:
-            case calls.Describe():
-                reply: Message = self._describe(caller)
-            case calls.Quote(request=request):
-                self._identify(caller, request)
-                operation, parameters, _ = self._decide(request)
-                reply = self._books.quote(operation.price(request, parameters).get(self.name, ()))
+            case calls.Describe(purpose=purpose):
+                reply: Message = self._describe(caller, purpose)
+            case calls.Quote(requests=requests):
+                reply = self._quote(caller, requests)
             case calls.Prepare(request=request):
                 reply = self._prepare(caller, request)
             case calls.Start(run_id=run_id, nonces=nonces):
@@ -110,6 +120,20 @@ class Gate:
                 reply = self._books.verify()
         return reply
 
+    def _quote(self, caller: str, requests: Sequence[Request]) -> calls.Quoted:
+        prices, derivations = [], []
+        for request in requests:
+            self._identify(caller, request)
+            decided = self._decide(request)
+            prices.append(decided.price)
+            derivations.append(decided.derivation)
+        if len({request.purpose for request in requests}) != 1:
+            raise InvalidArgument(
+                "requests for no or several purposes in one quote", hint="ask for one purpose at a time"
+            )
+        quoted = self._books.quote(Asking(caller, requests[0].purpose), prices)
+        return msgspec.structs.replace(quoted, derivations=tuple(derivations))
+
     def _prepare(self, caller: str, request: Request) -> calls.Prepared:
         try:
             # 1. identify
@@ -117,11 +141,11 @@ class Gate:
             if (repeated := self._repeated(request)) is not None:
                 return repeated
             # 2. decide
-            operation, parameters, min_count = self._decide(request)
+            decided = self._decide(request)
             with self._sessions.admission():
                 # 3. reserve
-                self._books.reserve(caller, request, operation.price(request, parameters).get(self.name, ()))
-                session = self._sessions.prepare(request, operation, parameters, min_count)
+                self._books.reserve(caller, request, decided.price)
+                session = self._sessions.prepare(request, decided.operation, decided.parameters, decided.min_count)
         except Refused as error:
             log.info("%s: %s of %s refused (%s)", self.name, request.operation, caller, error.code)
             self._books.refused(caller, request, error.message)
@@ -187,13 +211,13 @@ class Gate:
             )
         return calls.Prepared(nonce="", digest=known.digest)
 
-    def _decide(self, request: Request) -> tuple[Operation[Any], Any, int]:
+    def _decide(self, request: Request) -> _Decided:
         operation = operation_named(request.operation)
         parameters = operation.parse(request)
         operand = request.operands.get(self.name)
         if operand is not None:
             self._store.check(operand.table, operand.columns)
-        min_count = policy.decide(
+        decision = policy.decide(
             self._policy,
             request,
             operation.needs(request, parameters).get(self.name, ()),
@@ -203,7 +227,8 @@ class Gate:
         )
         if operand is not None and operand.alignment:
             self._sessions.joint_rows(request, operand, self._store.version(operand.table))
-        return operation, parameters, min_count
+        price = operation.price(request, parameters).get(self.name, ())
+        return _Decided(operation, parameters, price, decision.min_count, decision.derivation)
 
     def _read(self, session: Session) -> tuple[RoleInput, str]:
         """The role's input, and the version of the table it was read from."""
@@ -239,13 +264,13 @@ class Gate:
     def _receipted(self, answer: calls.Finished) -> calls.Finished:
         return msgspec.structs.replace(answer, receipt=self._books.head())
 
-    def _describe(self, caller: str) -> calls.Description:
+    def _describe(self, caller: str, purpose: str) -> calls.Description:
         return calls.Description(
             party=self.name,
             tables=tuple(self._table_info(caller, name) for name in self._store.names()),
             operations=operation_names() if ANY in self._policy.operations else self._policy.operations,
             policy=policy.concerning(self._policy, caller),
-            balances=self._books.balances(),
+            balances=self._books.balances(Asking(caller, purpose)),
             running=self._sessions.running,
             ledger=self._books.place,
             head=self._books.head(),

@@ -1,66 +1,55 @@
-"""The ledger: charges and audit rows of one party in one SQLite file, written together or not at all.
+"""The ledger: charges, standings and audit rows of one party in one SQLite file, written together or not at all.
 
 Rollback journal, `synchronous=EXTRA`, every write in a `BEGIN IMMEDIATE` transaction: threads and processes take turns,
 and what was committed survives a crash. A run's state goes reserved -> started -> finished or failed, or reserved ->
 released. All but released runs count as spent, whoever crashed; only the process that reserved may release, and only
 what never started.
 
+Time never runs backwards in it: a row's time is the clock's or the last row's, whichever is later.
+
 Not an accountant: charges are stored as typed events and priced by whoever reads them.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import sqlite3
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-import psutil
 
-from ..charges import Charge
+from ..charges import Charge, Exact
 from ..errors import InvalidArgument, LedgerError, PrivsdkError
 from ..failpoints import FailPoint, reach
+from . import schema
 from .audit import GENESIS, Row, Signer, chain_hash
+from .budget import Scope
+from .disk import refuse_network_mount, touch_private
+from .reconcile import Tables, answer_hash
+from .standing import Action, Standing, after
 
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x50524956  # "PRIV"
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE run (run_id TEXT PRIMARY KEY, digest TEXT NOT NULL, caller TEXT NOT NULL, state TEXT NOT NULL,
-                  instance TEXT NOT NULL, answer BLOB) STRICT;
-CREATE TABLE charge (id INTEGER PRIMARY KEY, run_id TEXT NOT NULL REFERENCES run, dataset TEXT NOT NULL,
-                     at TEXT NOT NULL, body TEXT NOT NULL) STRICT;
-CREATE INDEX charge_dataset ON charge (dataset);
-CREATE TABLE audit (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, hash BLOB NOT NULL, signature BLOB NOT NULL)
-STRICT;
-"""
-_NETWORK = (
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb",
-    "smb3",
-    "smbfs",
-    "afs",
-    "afpfs",
-    "ncpfs",
-    "9p",
-    "fuse.sshfs",
-    "webdav",
-    "fuse.glusterfs",
-)
 _CHARGE = msgspec.json.Decoder(Charge)
-
+_STANDING = msgspec.json.Decoder(Standing)
+_CLOCK_SLACK = timedelta(seconds=1)  # clocks are set back by less when they are disciplined
 
 T = TypeVar("T")
+
+
+class _Stamp(msgspec.Struct, frozen=True):
+    """The time in an audit row's body."""
+
+    at: str
+
+
+_STAMP = msgspec.json.Decoder(_Stamp)
 
 
 class RunRecord(NamedTuple):
@@ -70,14 +59,11 @@ class RunRecord(NamedTuple):
     answer: bytes | None
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """A charge to be written: the dataset it is debited to and the event."""
 
     dataset: str
     charge: Charge
-
-
-Check = Callable[[str, Sequence[Charge], Sequence[Charge]], None]
 
 
 class Ledger:
@@ -93,11 +79,11 @@ class Ledger:
         self.party = party
         self.path = path
         self._signer = signer
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a check within a write reads
         self._instance = secrets.token_hex(8)
         if path is not None:
-            _refuse_network_mount(party, path)
-            _touch_private(party, path)
+            refuse_network_mount(party, path)
+            touch_private(party, path)
         with self._explained():
             self._db = sqlite3.connect(path or ":memory:", timeout=30, isolation_level=None, check_same_thread=False)
             try:
@@ -115,22 +101,24 @@ class Ledger:
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         try:
             if version == 0 and tables == 0:
-                for statement in _SCHEMA.split(";"):
-                    self._db.execute(statement)
+                schema.create(self._db)
                 facts = {"party": self.party, "public_key": self._signer.public_key.hex()}
                 self._db.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
-                self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 self._append({"event": "opened"})
-            elif version > SCHEMA_VERSION:
+            elif version > schema.VERSION:
                 raise LedgerError(
-                    f"{self.party}'s ledger {self.path} has version {version}; this privsdk knows {SCHEMA_VERSION}",
+                    f"{self.party}'s ledger {self.path} has version {version}; this privsdk knows {schema.VERSION}",
                     hint="upgrade privsdk at this party",
                 )
-            elif version < SCHEMA_VERSION:
+            elif version < 1:
                 raise LedgerError(f"{self.path} is not a privsdk ledger", hint=f"give {self.party} another store path")
             else:
                 self._check_owner()
+                if version < schema.VERSION and self.path is not None:
+                    copy = schema.back_up(self.path, version)
+                    schema.migrate(self._db, version)
+                    event = {"event": "migrated", "from": version, "to": schema.VERSION, "copy": copy.name}
+                    self._append(event)
             self._db.execute("COMMIT")
         except BaseException:  # whatever it was goes on; nothing half-made is kept
             if self._db.in_transaction:
@@ -160,18 +148,25 @@ class Ledger:
     # Writes: each is one transaction that changes the run and appends the audit row.
 
     def reserve(
-        self, run_id: str, *, digest: str, caller: str, charges: Sequence[Entry], check: Check, event: Mapping[str, Any]
+        self,
+        run_id: str,
+        *,
+        digest: str,
+        caller: str,
+        purpose: str,
+        charges: Sequence[Entry],
+        check: Callable[[], None],
+        event: Mapping[str, Any],
     ) -> None:
-        """Reserve charges if `check(dataset, existing, new)` raises for none of the datasets."""
+        """Reserve charges unless `check`, which may read the ledger as it is now, raises."""
 
         def change() -> None:
-            for dataset in dict.fromkeys(entry.dataset for entry in charges):
-                new = [entry.charge for entry in charges if entry.dataset == dataset]
-                check(dataset, self._charges(dataset), new)
+            check()
             self._db.execute(
-                "INSERT INTO run VALUES (?, ?, ?, 'reserved', ?, NULL)", (run_id, digest, caller, self._instance)
+                "INSERT INTO run VALUES (?, ?, ?, 'reserved', ?, NULL, ?)",
+                (run_id, digest, caller, self._instance, purpose),
             )
-            at = _now()
+            at = self._now().isoformat(timespec="microseconds")
             rows = [(run_id, e.dataset, at, msgspec.json.encode(e.charge).decode()) for e in charges]
             self._db.executemany("INSERT INTO charge (run_id, dataset, at, body) VALUES (?, ?, ?, ?)", rows)
 
@@ -208,23 +203,85 @@ class Ledger:
         """An audit row that changes no charge, such as a refusal."""
         self._write(lambda: None, event, FailPoint.NOTE_BEFORE, FailPoint.NOTE_INSIDE, FailPoint.NOTE_AFTER)
 
+    def act(self, action: Action) -> Standing:
+        """Carry out an owner's action on a dataset; returns the standing it leads to."""
+
+        def change() -> Standing:
+            (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM charge").fetchone()
+            private = any(not isinstance(charge, Exact) for charge in self.tally(action.dataset, Scope()))
+            standing = after(self.standing(action.dataset), action, last_charge=last, private=private)
+            body = msgspec.json.encode(standing).decode()
+            self._db.execute("INSERT OR REPLACE INTO standing VALUES (?, ?)", (action.dataset, body))
+            event.update(since=standing.since)
+            return standing
+
+        event: dict[str, Any] = {"event": "owner", "action": action}
+        return self._write(change, event, FailPoint.OWNER_BEFORE, FailPoint.OWNER_INSIDE, FailPoint.OWNER_AFTER)
+
     # Reads
 
     def run(self, run_id: str) -> RunRecord | None:
         row = self._read("SELECT digest, caller, state, answer FROM run WHERE run_id = ?", (run_id,))
         return RunRecord(*row[0]) if row else None
 
-    def charges(self, dataset: str) -> list[Charge]:
-        """All charges of a dataset that count as spent."""
-        with self._lock, self._explained():
-            return self._charges(dataset)
+    def tally(self, dataset: str, scope: Scope) -> Counter[Charge]:
+        """The dataset's charges that count as spent within a scope, equal ones together."""
+        wheres: list[tuple[str, Any]] = [("dataset = ?", dataset)]
+        standing = None if scope.lifetime else self.standing(dataset)
+        if standing is not None and standing.since:
+            wheres.append(("id > ?", standing.since))
+        if scope.analyst:
+            wheres.append(("caller = ?", scope.analyst))
+        if scope.purpose:
+            wheres.append(("purpose = ?", scope.purpose))
+        if scope.days:
+            with self._lock, self._explained():
+                start = self._now() - timedelta(days=scope.days)
+            wheres.append(("at > ?", start.isoformat(timespec="microseconds")))
+        # only fixed texts are put together; every value is bound
+        query = (
+            "SELECT body, count(*) FROM charge JOIN run USING (run_id) "  # noqa: S608
+            f"WHERE {' AND '.join(text for text, _ in wheres)} AND state != 'released' GROUP BY body ORDER BY min(id)"
+        )
+        rows = self._read(query, tuple(value for _, value in wheres))
+        return Counter({_CHARGE.decode(body): count for body, count in rows})
+
+    def reserved(self, dataset: str) -> int:
+        """Runs that have reserved charges of a dataset and not ended."""
+        query = (
+            "SELECT count(DISTINCT run_id) FROM charge JOIN run USING (run_id) "
+            "WHERE dataset = ? AND state IN ('reserved', 'started')"
+        )
+        return int(self._read(query, (dataset,))[0][0])
+
+    def spenders(self, dataset: str) -> list[tuple[str, str, int, datetime, datetime]]:
+        """Analyst, purpose, runs and times of the first and last charge since the last reset, for each pair."""
+        standing = self.standing(dataset)
+        rows = self._read(
+            "SELECT caller, purpose, count(DISTINCT run_id), min(at), max(at) FROM charge JOIN run USING (run_id) "
+            "WHERE dataset = ? AND id > ? AND state != 'released' GROUP BY caller, purpose ORDER BY min(id)",
+            (dataset, standing.since if standing else 0),
+        )
+        parse = datetime.fromisoformat
+        return [(caller, purpose, runs, parse(first), parse(last)) for caller, purpose, runs, first, last in rows]
+
+    def standing(self, dataset: str) -> Standing | None:
+        """The dataset's standing; None where it never had a budget."""
+        rows = self._read("SELECT body FROM standing WHERE dataset = ?", (dataset,))
+        return _STANDING.decode(rows[0][0]) if rows else None
+
+    def datasets(self) -> list[str]:
+        """Every dataset that ever had a budget."""
+        return [name for (name,) in self._read("SELECT dataset FROM standing ORDER BY dataset")]
 
     def head(self) -> Row:
         """The last audit row."""
         return Row(*self._read("SELECT * FROM audit ORDER BY sequence DESC LIMIT 1")[0])
 
-    def audit(self) -> list[Row]:
-        return [Row(*row) for row in self._read("SELECT sequence, body, hash, signature FROM audit ORDER BY sequence")]
+    def snapshot(self) -> Snapshot:
+        """The audit chain and the tables at this moment."""
+        with self._lock, self._explained():
+            return _snapshot(self._db)
 
     # Inside
 
@@ -250,7 +307,11 @@ class Ledger:
     def _append(self, event: Mapping[str, Any]) -> None:
         last = self._db.execute("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
         sequence, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
-        body = msgspec.json.encode({"at": _now(), **event}, order="sorted")
+        at, clock = self._now(), _clock()
+        facts = {"at": at.isoformat(timespec="microseconds"), **event}
+        if at - clock > _CLOCK_SLACK:
+            facts["clock_set_back_to"] = clock.isoformat(timespec="microseconds")
+        body = msgspec.json.encode(facts, order="sorted")
         digest = chain_hash(previous, sequence, body)
         self._db.execute("INSERT INTO audit VALUES (?, ?, ?, ?)", (sequence, body, digest, self._signer.sign(digest)))
 
@@ -261,12 +322,10 @@ class Ledger:
         )
         return changed.rowcount == 1
 
-    def _charges(self, dataset: str) -> list[Charge]:
-        rows = self._db.execute(
-            "SELECT body FROM charge JOIN run USING (run_id) WHERE dataset = ? AND state != 'released' ORDER BY id",
-            (dataset,),
-        )
-        return [_CHARGE.decode(body) for (body,) in rows]
+    def _now(self) -> datetime:
+        """The clock's time, or that of the last audit row where the clock was set back since."""
+        last = self._db.execute("SELECT body FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
+        return max(_clock(), datetime.fromisoformat(_STAMP.decode(last[0]).at)) if last else _clock()
 
     def _read(self, query: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock, self._explained():
@@ -295,11 +354,20 @@ class Ledger:
 _RESTORE = "restore the file from a backup; do not delete it, or what was spent is forgotten"
 
 
-def read_audit(path: Path) -> tuple[bytes, list[Row]]:
-    """Public key and audit rows of a ledger file, read-only, while its party runs or not."""
+class Snapshot(NamedTuple):
+    """A whole ledger at one moment."""
+
+    party: str
+    public_key: bytes
+    rows: list[Row]
+    tables: Tables
+
+
+def read_ledger(path: Path) -> Snapshot:
+    """A ledger file, read-only, while its party runs or not."""
     try:
         try:
-            return _read_audit(path, "ro")
+            return _read_ledger(path, "ro")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise
@@ -307,48 +375,41 @@ def read_audit(path: Path) -> tuple[bytes, list[Row]]:
         with tempfile.TemporaryDirectory() as folder:
             for file in (path.with_name(f"{path.name}-journal"), path):
                 shutil.copy(file, folder)
-            return _read_audit(Path(folder) / path.name, "rw")
-    except (sqlite3.Error, OSError, TypeError, ValueError) as error:
+            return _read_ledger(Path(folder) / path.name, "rw")
+    except (sqlite3.Error, OSError, KeyError, ValueError) as error:
         raise LedgerError(
             f"{path} cannot be read as a ledger: {error}", hint="give the path of a .sqlite ledger"
         ) from None
 
 
-def _read_audit(path: Path, mode: str) -> tuple[bytes, list[Row]]:
+def _read_ledger(path: Path, mode: str) -> Snapshot:
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)) as db:
-        key = db.execute("SELECT value FROM meta WHERE key = 'public_key'").fetchone()
-        rows = db.execute("SELECT sequence, body, hash, signature FROM audit ORDER BY sequence").fetchall()
-    return bytes.fromhex(key[0]), [Row(*row) for row in rows]
+        return _snapshot(db)
 
 
-def _touch_private(party: str, path: Path) -> None:
-    """Make a new ledger readable by its owner alone: it holds answers."""
+def _snapshot(db: sqlite3.Connection) -> Snapshot:
+    """All of it in one transaction, so that the tables and the chain are of the same moment."""
+    db.execute("BEGIN")
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-    except OSError as error:
-        raise LedgerError(
-            f"{party}'s ledger {path} cannot be opened: {error.strerror}",
-            hint="check that its folder exists and is writable, or give another store",
-        ) from None
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        facts = dict(db.execute("SELECT key, value FROM meta").fetchall())
+        rows = db.execute("SELECT sequence, body, hash, signature FROM audit ORDER BY sequence").fetchall()
+        purpose = "purpose" if version > 1 else "NULL"  # version 1 had it in the audit alone
+        runs = db.execute(f"SELECT run_id, caller, {purpose}, state, answer FROM run").fetchall()  # noqa: S608
+        charges = db.execute("SELECT run_id, dataset, body FROM charge").fetchall()
+        standings = db.execute("SELECT dataset, body FROM standing").fetchall() if version > 1 else []
+    finally:
+        db.execute("ROLLBACK")
+    charged: dict[str, Counter[tuple[str, Charge]]] = {}
+    for run_id, dataset, body in charges:
+        charged.setdefault(run_id, Counter())[dataset, _CHARGE.decode(body)] += 1
+    tables = Tables(
+        runs={run_id: (caller, purpose, state, answer_hash(answer)) for run_id, caller, purpose, state, answer in runs},
+        charges=charged,
+        standings={dataset: _STANDING.decode(body) for dataset, body in standings},
+    )
+    return Snapshot(facts["party"], bytes.fromhex(facts["public_key"]), [Row(*row) for row in rows], tables)
 
 
-def _refuse_network_mount(party: str, path: Path) -> None:
-    """SQLite's locks cannot be relied on over a network file system."""
-    folder = path.resolve().parent
-    mounts = [
-        (Path(p.mountpoint), p.fstype.lower(), p.opts)
-        for p in psutil.disk_partitions(all=True)
-        if folder.is_relative_to(p.mountpoint)
-    ]
-    if not mounts:
-        return
-    mount, kind, options = max(mounts, key=lambda m: len(m[0].parts))
-    if kind in _NETWORK or "remote" in options.split(","):
-        raise LedgerError(
-            f"{party}'s ledger {path} would be on a network mount ({kind} at {mount}), where locks cannot be relied on",
-            hint="keep the ledger on a local disk: store=..., or `ledger` in party.toml",
-        )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def _clock() -> datetime:
+    return datetime.now(UTC)

@@ -1,20 +1,32 @@
-"""Deciding a request against an owner's policy: default deny, and refusals that say which grant is missing."""
+"""Deciding a request against an owner's policy: default deny, derived from the columns upwards, and refusals that say
+which grant is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..errors import PolicyRefused
 from ..operations import Request
-from ..privacy import ANY, Disclosure, Grant, Need, Policy, smallest_grants
+from ..privacy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
 
 _COUNTED = (
+    Disclosure.EXTREME,
     Disclosure.AGGREGATE,
+    Disclosure.COMPARISON,
     Disclosure.GROUP_KEY,
     Disclosure.JOIN_KEY,
+    Disclosure.PAYLOAD,
     Disclosure.TRAINING_LABEL,
     Disclosure.HE_OPERAND,
 )
+
+
+class Decision(NamedTuple):
+    """An allowed request: the minimum count its exact aggregates must keep, and how the policy came to allow it."""
+
+    min_count: int
+    derivation: Derivation
 
 
 def decide(
@@ -25,8 +37,8 @@ def decide(
     party: str,
     contributors: Sequence[str] = (),
     recipients: Sequence[str] = (),
-) -> int:
-    """The minimum count that exact aggregates of this request must keep.
+) -> Decision:
+    """Whether the policy allows a request.
 
     Raises
     ------
@@ -39,6 +51,7 @@ def decide(
             hint=f"its owner can add it: operations = {[*policy.operations, request.operation]}",
         )
     _check_parties(policy, party, contributors, recipients)
+    derivation = derive(policy, request, needs, party=party)
     missing = [need for need in needs if not _grants(policy, request, need)]
     if missing:
         rules = "; ".join(
@@ -49,13 +62,30 @@ def decide(
         wanted = smallest_grants(missing, to=request.caller, purpose=request.purpose)
         grants = "\n".join([*(f"    {grant}" for grant in wanted), "  or, in party.toml under [policy], grants ="])
         grants += "".join(f"\n    {grant.toml}" for grant in wanted)
-        raise PolicyRefused(f"{party} refuses: {rules}", hint=f"the smallest grant its owner could add:\n{grants}")
+        tree = "\n".join(f"    {line}" for line in str(derivation).split("\n"))
+        raise PolicyRefused(
+            f"{party} refuses: {rules}",
+            hint=f"the smallest grant its owner could add:\n{grants}\n  how it was derived:\n{tree}",
+        )
     counts = [
         min(grant.min_count for grant in _grants(policy, request, need))
         for need in needs
         if need.disclosure in _COUNTED
     ]
-    return max(counts, default=0)
+    return Decision(max(counts, default=0), derivation)
+
+
+def derive(policy: Policy, request: Request, needs: Sequence[Need], *, party: str) -> Derivation:
+    """From each column's use to the parts of the result and to the request."""
+    parts: list[Derivation] = []
+    for result in dict.fromkeys(need.result for need in needs):
+        leaves = tuple(_leaf(policy, request, need) for need in needs if need.result == result)
+        if not result:
+            parts += leaves
+        else:
+            parts.append(Derivation(what=result, allowed=all(leaf.allowed for leaf in leaves), under=leaves))
+    what = f"{request.operation} at {party}, asked by {request.caller} for {request.purpose}"
+    return Derivation(what=what, allowed=all(part.allowed for part in parts), under=tuple(parts))
 
 
 def permits(policy: Policy, table: str, column: str, caller: str) -> tuple[Disclosure, ...]:
@@ -68,6 +98,29 @@ def concerning(policy: Policy, caller: str) -> Policy:
     """The policy without the grants to others."""
     grants = tuple(grant for grant in policy.grants if _among(grant.to, caller))
     return Policy(operations=policy.operations, grants=grants, min_parties=policy.min_parties)
+
+
+def _leaf(policy: Policy, request: Request, need: Need) -> Derivation:
+    what = f"{need.table}.{need.column} as {need.disclosure.value}"
+    grants = _grants(policy, request, need)
+    if not grants:
+        held = permits(policy, need.table, need.column, request.caller)
+        rule = f"granted to {request.caller} as {', '.join(held)}" if held else f"not granted to {request.caller}"
+        return Derivation(what=what, allowed=False, rule=rule + _cap(policy, request, need))
+    if need.disclosure is Disclosure.DP_RELEASE:
+        rule = f"granted, up to epsilon {max(g.max_epsilon for g in grants):g} a release"
+    else:
+        wider = _granted_as(grants[0], need)
+        implied = "" if wider is need.disclosure else f" as {wider.value}, which implies it"
+        counted = need.disclosure in _COUNTED
+        rule = f"granted{implied}" + (f", at least {min(g.min_count for g in grants)} rows or keys" if counted else "")
+    return Derivation(what=what, allowed=True, rule=rule)
+
+
+def _granted_as(grant: Grant, need: Need) -> Disclosure:
+    """The disclosure that a grant names: the needed one, or a wider."""
+    named = grant.named(need.column)
+    return need.disclosure if need.disclosure in named else next(way for way in named if need.disclosure in way.implied)
 
 
 def _check_parties(policy: Policy, party: str, contributors: Sequence[str], recipients: Sequence[str]) -> None:

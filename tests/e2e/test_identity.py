@@ -46,7 +46,7 @@ def test_certificate_of_another_member(cluster: Cluster) -> None:
     network = Network(identity(cluster.folder, "shop1"), lambda: cluster.addresses)
     with ps.connect(cluster.federation) as fed:
         request = he.sum(fed.tables("sales"), "x").request
-        for call in (calls.Prepare(request=request), calls.Quote(request=request)):
+        for call in (calls.Prepare(request=request), calls.Quote(requests=(request,))):
             with pytest.raises(IdentityRefused, match="shop1 sent a request in the name of analyst"):
                 network.call("shop0", call, calls.Prepared)
         assert fed.budgets()["shop0"][0].exact_spent == 0

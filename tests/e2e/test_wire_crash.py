@@ -13,8 +13,9 @@ import privsdk as ps
 from privsdk import dp, handles, he
 from privsdk.charges import DiscreteLaplace
 from privsdk.failpoints import FailPoint
-from privsdk.party.accounting import composed_epsilon
+from privsdk.party.accounting import Account
 from privsdk.party.books import Books, verify_ledger
+from privsdk.party.budget import Asking
 
 SIGKILL = -9
 WIRE = (FailPoint.SEND_BEFORE, FailPoint.SEND_AFTER, FailPoint.ANSWER_BEFORE, FailPoint.ANSWER_AFTER)
@@ -73,11 +74,11 @@ def test_kill_at_fail_points(
             verdict = verify_ledger(tmp_path / "shop0.sqlite")
             assert verdict.first_bad == -1, (point, verdict)
             books = Books("shop0", tmp_path / "shop0.sqlite", budgets={"*": budget}, datasets={"sales": "sales"})
-            (balance,) = books.balances()
+            (balance,) = books.balances(Asking("", ""))
             books.close()
             assert balance.exact_spent >= sums, point
             charge = DiscreteLaplace(scale=8, sensitivity=1)
-            assert balance.epsilon_spent >= composed_epsilon([charge] * counts, budget.delta), point
+            assert balance.epsilon_spent >= Account({charge: counts}).epsilon(budget.delta), point
             cases(died)
         cluster.start("shop0")
         cluster.await_address("shop0")

@@ -17,7 +17,7 @@ import pyarrow as pa
 import privsdk as ps
 from privsdk import dp, he, psi
 from privsdk.charges import Budget, Debit
-from privsdk.errors import PolicyRefused
+from privsdk.errors import Refused
 from privsdk.opening import WORKSHOP_POLICY
 from privsdk.party import books
 from privsdk.party.ledger import Entry, Ledger
@@ -54,7 +54,7 @@ def open_federation(store: Path) -> ps.Federation:
     return ps.embedded({**tables, KEEPER: {}}, store=store, policy=policy, budget=budget, quiet=True)
 
 
-def work(fed: ps.Federation, log: Path, holder: str) -> None:
+def work(fed: ps.Federation, store: Path, log: Path, holder: str) -> None:
     """Every kind of call that touches the books: answered, refused, and refused by one party of several."""
 
     def release(plan: Plan[Any]) -> Any:
@@ -69,7 +69,7 @@ def work(fed: ps.Federation, log: Path, holder: str) -> None:
     def is_refused(plan: Plan[Any]) -> None:
         try:
             plan.release()
-        except PolicyRefused:
+        except Refused:
             return
         raise AssertionError("it should have been refused")
 
@@ -80,6 +80,10 @@ def work(fed: ps.Federation, log: Path, holder: str) -> None:
     release(he.sum(tables, "x"))
     joint = release(psi.join(fed["north"]["t"], fed["south"]["t"], on="id"))
     release(joint["south"].count())
+    with ps.Owner(store / f"{holder}.sqlite") as owner:
+        owner.freeze("t", reason="a question")
+        is_refused(dp.count(fed[holder]["t"], epsilon=0.25))
+        owner.unfreeze("t", reason="answered")
 
 
 if __name__ == "__main__":
@@ -88,4 +92,4 @@ if __name__ == "__main__":
         books.Ledger = LateLedger  # type: ignore[misc]
     with open_federation(Path(store)) as federation:
         for n in range(int(rounds)):
-            work(federation, Path(log), HOLDERS[n % 2])
+            work(federation, Path(store), Path(log), HOLDERS[n % 2])

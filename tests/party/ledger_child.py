@@ -14,6 +14,7 @@ from privsdk.charges import Budget, Debit, Exact
 from privsdk.errors import BudgetExceeded
 from privsdk.operations import Request
 from privsdk.party.books import Books
+from privsdk.party.budget import Asking
 
 LIMIT = 10
 DEBIT = Debit(table="people", charge=Exact(what="race"))
@@ -40,7 +41,7 @@ def reserve(books: Books, run_id: str, times: int = 1) -> None:
 
 
 def spent(books: Books) -> int:
-    (balance,) = books.balances()
+    (balance,) = books.balances(Asking("", ""))
     return balance.exact_spent
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 
-ROWS = 60  # of the ledger after real use
+ROWS = 61  # of the ledger after real use
 COLUMNS = ("body", "hash", "signature")
 
 

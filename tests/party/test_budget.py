@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 
 import pyarrow as pa
 import pytest
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 import privsdk as ps
 from privsdk.charges import Budget, Charge, DiscreteLaplace, Exact
 from privsdk.errors import BudgetExceeded
-from privsdk.party.accounting import composed_epsilon, exact_uses
-from privsdk.party.budget import balance, check
+from privsdk.party.accounting import Account
+from privsdk.party.budget import Asking, Position
+from privsdk.party.standing import Standing
 
 DELTA = 1e-6
 
@@ -31,6 +33,19 @@ def directly(epsilons: list[float], delta: float) -> float:
     for epsilon in epsilons:
         accountant.compose(DiscreteLaplaceDpEvent(epsilon, 1))
     return float(accountant.get_epsilon(delta))
+
+
+def composed_epsilon(charges: list[Charge], delta: float) -> float:
+    return Account(Counter(charges)).epsilon(delta)
+
+
+def position(budget: Budget, existing: list[Charge], *, name: tuple[str, str] = ("north", "people")) -> Position:
+    standing, account = Standing(budget=budget, configured=budget), Account(Counter(existing))
+    return Position(*name, standing, Asking("ann", "study"), lambda scope: account, 0)
+
+
+def check(party: str, dataset: str, budget: Budget, existing: list[Charge], new: list[Charge]) -> None:
+    position(budget, existing, name=(party, dataset)).check(Counter(new))
 
 
 def covered(budget: Budget, existing: list[Charge], new: list[Charge]) -> bool:
@@ -91,14 +106,14 @@ def test_one_release_is_priced_at_its_epsilon_and_order_does_not_matter() -> Non
 
 def test_a_larger_delta_leaves_more() -> None:
     charges: list[Charge] = [release(0.1)] * 50
-    left = [balance("people", Budget(epsilon=5, delta=delta), charges).epsilon_left for delta in (1e-9, 1e-6, 1e-3)]
+    left = [position(Budget(epsilon=5, delta=delta), charges).balance().epsilon_left for delta in (1e-9, 1e-6, 1e-3)]
     assert left == sorted(left)
     assert left[0] < left[-1]
 
 
 def test_the_exact_allowance_is_counted_in_uses() -> None:
     budget, used = Budget(exact=10), [Exact(what="psi.join"), Exact(what="model rounds", uses=6)]
-    assert exact_uses([*used, release(0.1)]) == 7
+    assert Account(Counter([*used, release(0.1)])).exact == 7
     assert covered(budget, used, [Exact(what="he.sum", uses=3)])
     with pytest.raises(BudgetExceeded, match=r"has 3 of 10 exact disclosures left, this needs 5 \(short by 2\)"):
         check("north", "people", budget, used, [Exact(what="a", uses=4), Exact(what="b")])
@@ -116,7 +131,7 @@ def test_a_refusal_prints_what_was_asked_what_is_left_and_the_difference() -> No
     assert left == pytest.approx(0.3)
     assert needs == pytest.approx(0.5, abs=1e-3)
     assert short == pytest.approx(needs - left, abs=2e-3)
-    assert "lower epsilon or ask the owner" in refused.value.hint
+    assert "the largest request that would pass now: epsilon 0.299" in refused.value.hint
 
 
 def test_the_cap_can_be_spent_to_its_end_and_no_further() -> None:

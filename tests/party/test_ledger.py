@@ -16,6 +16,7 @@ from privsdk.calls import Finished
 from privsdk.errors import AnswerLost, BudgetExceeded, InvalidArgument
 from privsdk.failpoints import FailPoint
 from privsdk.party.books import Books
+from privsdk.party.standing import Freeze
 
 CHILD = Path(__file__).with_name("ledger_child.py")
 
@@ -126,6 +127,7 @@ def test_a_write_that_is_cut_off_leaves_nothing(
         FailPoint.START_INSIDE: lambda: books.start("reserved", "s"),
         FailPoint.FINISH_INSIDE: lambda: books.finish("started", Finished(value={}), []),
         FailPoint.NOTE_INSIDE: lambda: books.refused("ann", request("new"), "because"),
+        FailPoint.OWNER_INSIDE: lambda: books._ledger.act(Freeze(dataset="people", reason="a question")),
     }
     for run_id in ("reserved", "started"):
         reserve(books, run_id)

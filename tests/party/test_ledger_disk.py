@@ -69,7 +69,7 @@ def test_a_commit_that_was_cut_off_is_rolled_back_when_reading_and_when_opening(
         shutil.copytree(kept.parent, crashed)
         db.execute("ROLLBACK")
     assert (crashed / "north.sqlite-journal").stat().st_size > 0
-    assert verify_ledger(crashed / "north.sqlite")._asdict() == {"rows": 101, "first_bad": -1, "reason": ""}
+    assert verify_ledger(crashed / "north.sqlite")._asdict() == {"rows": 102, "first_bad": -1, "reason": ""}
     assert (crashed / "north.sqlite-journal").exists()  # reading changed nothing
     with closing(open_books(crashed / "north.sqlite", 1000)) as books:
         assert spent(books) == 100

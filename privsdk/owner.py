@@ -1,0 +1,145 @@
+"""What a data owner does with a ledger: look, limit, freeze, reset, verify. Not for analysts: it needs the signing key.
+
+Works on the ledger file while its party serves it or not; a running party sees each action at its next request. Every
+action is a signed row of the audit chain, with the owner's reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from .charges import Balance, Budget
+from .displays import Card, Displayed, Grid
+from .errors import UnknownName
+from .party.audit import Signer
+from .party.budget import Asking, Scope
+from .party.ledger import Ledger, read_ledger
+from .party.positions import Positions
+from .party.standing import Action, Freeze, Reset, SetBudget, Unfreeze
+
+
+class Owner(Displayed):
+    """A party's ledger in its owner's hands.
+
+    Parameters
+    ----------
+    ledger : path
+        The ledger file; its signing key lies beside it. Embedded parties keep theirs in the store folder, one named
+        after each; a served party's is named in its party.toml.
+
+    Raises
+    ------
+    LedgerError
+        The file or its key cannot be read, or was changed by hand.
+
+    Examples
+    --------
+    >>> with ps.Owner(".privsdk/JFK.sqlite") as owner:
+    ...     owner.freeze("flights", reason="a complaint is looked into")
+    """
+
+    def __init__(self, ledger: str | Path) -> None:
+        path = Path(ledger)
+        self.party = read_ledger(path).party
+        self._ledger = Ledger(self.party, path, Signer.at(path.with_suffix(".ed25519"), create=False))
+        self._positions = Positions(self._ledger)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Every dataset that ever had a budget here."""
+        return tuple(self._ledger.datasets())
+
+    def balance(self, dataset: str) -> Balance:
+        """What is spent and left of a dataset's cap, and in its lifetime."""
+        return self._positions.of(self._known(dataset), Asking("", "")).balance()
+
+    def spending(self) -> pa.Table:
+        """Who spent what since the last reset.
+
+        Returns
+        -------
+        Arrow table
+            dataset, analyst, purpose; `runs` charged; `epsilon`, those runs composed at the budget's delta; `exact`
+            disclosures; `first` and `last` charge in UTC. Analysts' epsilons do not add up to the dataset's: they
+            compose.
+        """
+        rows = []
+        for dataset in self.datasets:
+            delta = self._positions.standing(dataset).budget.delta
+            for analyst, purpose, runs, first, last in self._ledger.spenders(dataset):
+                account = self._positions.account(dataset, Scope(analyst, purpose))
+                names = {"dataset": dataset, "analyst": analyst, "purpose": purpose, "runs": runs}
+                spent = {"epsilon": account.epsilon(delta), "exact": account.exact}
+                rows.append({**names, **spent, "first": first, "last": last})
+        return pa.Table.from_pylist(rows, schema=_SPENDING)
+
+    def set(self, dataset: str, budget: Budget, *, reason: str) -> Balance:
+        """Put another budget in force; it holds until it is set again or the party's configuration changes.
+
+        Raises
+        ------
+        InvalidArgument
+            It counts another privacy unit than the losses already charged: reset first.
+        """
+        return self._act(SetBudget(dataset=dataset, budget=budget, reason=reason))
+
+    def freeze(self, dataset: str, *, reason: str) -> Balance:
+        """Refuse whatever would be charged, until unfrozen; runs that have begun go on."""
+        return self._act(Freeze(dataset=dataset, reason=reason))
+
+    def unfreeze(self, dataset: str, *, reason: str) -> Balance:
+        """Allow charges again."""
+        return self._act(Unfreeze(dataset=dataset, reason=reason))
+
+    def reset(self, dataset: str, *, reason: str) -> Balance:
+        """Let the cap and its limits begin anew. What was ever spent stays in the ledger and in every balance.
+
+        What analysts learned before is not unlearned: reset for new data under the same name, and say so in the reason.
+        """
+        return self._act(Reset(dataset=dataset, reason=reason))
+
+    def close(self) -> None:
+        self._ledger.close()
+
+    def __enter__(self) -> Owner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _act(self, action: Action) -> Balance:
+        self._known(action.dataset)
+        self._ledger.act(action)
+        return self.balance(action.dataset)
+
+    def _known(self, dataset: str) -> str:
+        if dataset not in self.datasets:
+            raise UnknownName.among("dataset", dataset, self.datasets, where=f"in {self.party}'s ledger")
+        return dataset
+
+    def _card(self) -> Card:
+        facts = [("budget", str(self.balance(dataset))) for dataset in self.datasets]
+        spent = [tuple(str(v) for v in row.values()) for row in self.spending().drop_columns(["first"]).to_pylist()]
+        header = ("dataset", "analyst", "purpose", "runs", "epsilon", "exact", "last")
+        shown = [(*row[:4], f"{float(row[4]):.3g}", row[5], row[6][:16]) for row in spent]
+        grids = [("spent", Grid(header=header, rows=shown))] if shown else []
+        return Card(title=f"the ledger of {self.party}", facts=facts, grids=grids)
+
+
+_SPENDING = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("analyst", pa.string()),
+        ("purpose", pa.string()),
+        ("runs", pa.int64()),
+        ("epsilon", pa.float64()),
+        ("exact", pa.int64()),
+        ("first", pa.timestamp("us", tz="UTC")),
+        ("last", pa.timestamp("us", tz="UTC")),
+    ]
+)

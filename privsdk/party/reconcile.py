@@ -1,0 +1,105 @@
+"""The tables that budgets are computed from, against the audit chain that the party has signed: both must say the same.
+
+A changed, removed or added row of the tables is named with the chain's row that says otherwise. Rows of the chain
+itself are checked in `audit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..charges import Charge
+from .audit import Row
+from .standing import Action, Standing, after
+
+_MOVES = {"released": "released", "started": "started", "finished": "finished", "failed": "failed"}
+
+
+class Tables(NamedTuple):
+    """What the ledger's tables say.
+
+    Attributes
+    ----------
+    runs : mapping of run id to (caller, purpose or None where version 1 held none, state, SHA-256 of the stored answer)
+    charges : mapping of run id to its (dataset, charge) with their numbers of occurrence
+    standings : mapping of dataset to Standing
+    """
+
+    runs: dict[str, tuple[str, str | None, str, str]]
+    charges: dict[str, Counter[tuple[str, Charge]]]
+    standings: dict[str, Standing]
+
+
+class _Said(NamedTuple):
+    """What the chain says of a run, and in which row it said it last."""
+
+    caller: str
+    purpose: str
+    state: str
+    answer: str | None  # None where the row is of a version that did not say
+    charges: Counter[tuple[str | None, Charge]]
+    row: int
+
+
+def reconcile(tables: Tables, chain: Iterable[Row]) -> str:
+    """The first difference in words; "" where there is none."""
+    said, standings = _read(chain)
+    for run_id, run in said.items():
+        if difference := _difference(run_id, run, tables):
+            return difference
+    for run_id in (*tables.runs, *tables.charges):
+        if run_id not in said:
+            return f"run {run_id} is among the runs or charges and not in the chain"
+    for dataset in {*tables.standings, *standings}:
+        if tables.standings.get(dataset) != standings.get(dataset):
+            return f"the budget of dataset {dataset} is not the one that the chain's rows lead to"
+    return ""
+
+
+def _difference(run_id: str, run: _Said, tables: Tables) -> str:
+    held, charged = tables.runs.get(run_id), tables.charges.get(run_id, Counter())
+    if held is None:
+        return f"run {run_id} is in row {run.row} of the chain and not among the runs"
+    for name, ours, theirs in zip(("caller", "purpose", "state"), held, run, strict=False):
+        if ours not in (theirs, None):
+            return f"run {run_id} has the {name} {ours!r}; row {run.row} of the chain says {theirs!r}"
+    if run.answer is not None and held[3] != run.answer:
+        return f"the stored answer of run {run_id} is not the one of row {run.row} of the chain"
+    if any(dataset is None for dataset, _ in run.charges):  # a row of version 1: it told the table, not the dataset
+        same = Counter(charge for _, charge in charged.elements()) == Counter(c for _, c in run.charges.elements())
+    else:
+        same = charged == run.charges
+    return "" if same else f"the charges of run {run_id} are not those of the chain"
+
+
+def answer_hash(answer: bytes | None) -> str:
+    return "" if answer is None else hashlib.sha256(answer).hexdigest()
+
+
+def _read(chain: Iterable[Row]) -> tuple[dict[str, _Said], dict[str, Standing]]:
+    said: dict[str, _Said] = {}
+    standings: dict[str, Standing] = {}
+    for row in chain:
+        event: dict[str, Any] = msgspec.json.decode(row.body)
+        kind = event["event"]
+        if kind == "reserved":
+            request = event["request"]
+            debits = event["entries"] if "entries" in event else event["charges"]
+            charges = Counter((d.get("dataset"), msgspec.convert(d["charge"], type=Charge)) for d in debits)
+            said[request["run_id"]] = _Said(
+                request["caller"], request["purpose"], "reserved", "", charges, row.sequence
+            )
+        elif kind in _MOVES and event["run"] in said:
+            answer = event.get("answer") if kind == "finished" else ""
+            said[event["run"]] = said[event["run"]]._replace(state=_MOVES[kind], answer=answer, row=row.sequence)
+        elif kind == "owner":
+            action = msgspec.convert(event["action"], type=Action)
+            before = standings.get(action.dataset)
+            # that the unit stays under charges was checked when the row was written
+            standings[action.dataset] = after(before, action, last_charge=event["since"], private=False)
+    return said, standings
