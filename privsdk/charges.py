@@ -13,6 +13,8 @@ import msgspec
 from .errors import InvalidArgument
 from .privacy import ANY
 
+MOST_QUERIES = 1000  # a forecast of queries left goes no further
+
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose privacy a dataset's epsilon is about: one row's, or all rows' of one id.

@@ -13,6 +13,7 @@ dp_accounting takes over a second to import, so it is imported late.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
@@ -20,24 +21,75 @@ from typing import Any
 
 from ..charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
 
+_REMEMBERED = 8  # further charges of an account that were asked about lately
 SLACK = 1e-9  # relative, for sums of floating-point epsilons
 
 Tally = Mapping[Charge, int]
 """Charges, each with how often it occurs."""
+_Price = frozenset[tuple[Charge, int]]
 
 
 class Account:
-    """Some charges together. Immutable; `plus` composes only what is new."""
+    """Some charges together. Immutable; `plus` composes only what is new, and remembers what it composed."""
 
     def __init__(self, tally: Tally) -> None:
         self.tally: Counter[Charge] = Counter({charge: n for charge, n in tally.items() if n})
         self._epsilons: dict[float, float] = {}
+        self._grown: dict[tuple[_Price, int], Account] = {}
+        self._times: dict[tuple[_Price, float, float, int], int] = {}
 
-    def plus(self, more: Tally) -> Account:
-        grown = Account(self.tally + Counter(more))
-        if "_losses" in self.__dict__:  # warm: keep what is composed already
-            grown.__dict__["_losses"] = _convolve([self._losses, *_losses(more)])
+    def plus(self, more: Tally, times: int = 1) -> Account:
+        """This account after further charges, made so many times."""
+        if not more:
+            return self
+        price = frozenset(more.items())
+        grown = self._grown.get((price, times))
+        if grown is None:
+            added = Counter({charge: n * times for charge, n in more.items()})
+            grown = Account(self.tally + added)
+            if "_losses" in self.__dict__:  # warm: keep what is composed already
+                grown.__dict__["_losses"] = _convolve([self._losses, *_losses(added)])
+            if len(self._grown) >= _REMEMBERED:
+                trials = [key for key in self._grown if key[1] > 1]  # the next request may well be the same once more
+                del self._grown[(trials or list(self._grown))[0]]
+            self._grown[price, times] = grown
+        if times == 1:  # one of the times that more would fit has been used
+            used = {at: n - 1 for at, n in self._times.items() if at[0] == price and 0 < n < at[3]}
+            grown._times = used | grown._times
         return grown
+
+    def times(self, more: Tally, epsilon: float, delta: float, most: int) -> int:
+        """The largest number of times, up to `most`, that these charges could be added and stay within epsilon.
+
+        By trial composition: the trials come from inverse interpolation of what the earlier ones gave, so that few are
+        needed, and the result from the trials alone.
+        """
+        key = (frozenset(more.items()), epsilon, delta, most)
+        if key not in self._times:
+            self._times[key] = self._search(more, epsilon, delta, most)
+        return self._times[key]
+
+    def _search(self, more: Tally, epsilon: float, delta: float, most: int) -> int:
+        fits, fails = 0, most + 1
+        tried = [(0, self._excess(epsilon, delta))]
+        trial = 1
+        while fits + 1 < fails:
+            trial = min(max(trial, fits + 1), fails - 1)
+            account = self.plus(more, trial)
+            if account.within(epsilon, delta):
+                fits = trial
+            else:
+                fails = trial
+            tried = [*tried, (trial, account._excess(epsilon, delta))][-3:]
+            trial = _root(tried, fallback=most if fails > most else (fits + fails) // 2)
+        return fits
+
+    def _excess(self, epsilon: float, delta: float) -> float:
+        """How far beyond epsilon at delta, in a measure that grows evenly with further charges; for a search only."""
+        if self._sole or self._concentrated:
+            return self.epsilon(delta) - epsilon
+        composed = float(self._losses.get_delta_for_epsilon(epsilon))
+        return math.log(max(composed, 1e-300) / delta)
 
     @cached_property
     def exact(self) -> int:
@@ -85,15 +137,29 @@ class Account:
             return self._added
         if not self._concentrated:
             return float(self._losses.get_epsilon_for_delta(delta))
-        apart = _renyi({c: n for c, n in self.private.items() if isinstance(c, ZeroConcentrated)}, delta / 2)
+        apart = renyi_epsilon({c: n for c, n in self.private.items() if isinstance(c, ZeroConcentrated)}, delta / 2)
         if any(not isinstance(c, ZeroConcentrated) for c in self.private):
             apart += float(self._losses.get_epsilon_for_delta(delta / 2))
-        return min(apart, _renyi(self.private, delta))
+        return min(apart, renyi_epsilon(self.private, delta))
 
     @cached_property
     def _losses(self) -> Any:
         """The privacy loss distribution of all charges that have one."""
         return _convolve(_losses(self.private))
+
+
+def _root(tried: list[tuple[int, float]], fallback: int) -> int:
+    """Where the excess is 0, by a polynomial through the trials, in the inverse so that it needs no solving."""
+    root = 0.0
+    for k, (times, excess) in enumerate(tried):
+        term = float(times)
+        for j, (_, other) in enumerate(tried):
+            if j != k:
+                if other == excess:
+                    return fallback
+                term *= other / (other - excess)
+        root += term
+    return int(root) if math.isfinite(root) and 0 <= root < 1e9 else fallback
 
 
 def _losses(tally: Tally) -> list[Any]:
@@ -132,7 +198,8 @@ def _distribution(event: float | Gaussian, times: int) -> Any:
     return one.self_compose(times) if times > 1 else one
 
 
-def _renyi(tally: Tally, delta: float) -> float:
+def renyi_epsilon(tally: Tally, delta: float) -> float:
+    """Epsilon at this delta of all these charges, composed by Renyi divergences alone."""
     from dp_accounting import dp_event
     from dp_accounting.rdp import RdpAccountant
 

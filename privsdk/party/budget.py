@@ -10,12 +10,21 @@ from collections.abc import Callable
 from decimal import ROUND_FLOOR, Context
 from typing import NamedTuple
 
-from ..charges import Balance, Charge, DiscreteLaplace, Exact, Gaussian, Limit, LimitBalance, ZeroConcentrated
+from ..charges import (
+    MOST_QUERIES,
+    Balance,
+    Charge,
+    DiscreteLaplace,
+    Exact,
+    Gaussian,
+    Limit,
+    LimitBalance,
+    ZeroConcentrated,
+)
 from ..errors import BudgetExceeded, DatasetFrozen
 from .accounting import Account
 from .standing import Standing
 
-MOST_QUERIES = 10_000  # a forecast goes no further
 _STEPS = 12  # of a bisection: the largest request that would pass, to three digits
 
 
@@ -47,15 +56,11 @@ class Cap(NamedTuple):
     def epsilon_after(self, more: Account, delta: float) -> float:
         return self.account.plus(more.tally).epsilon(delta)
 
-    def covers(self, more: Account, delta: float, times: int = 1) -> bool:
-        """Whether these charges, made so many times, still fit; a kind that they do not hold is not looked at."""
-        uses = more.exact * times
-        if self.exact is not None and uses and self.account.exact + uses > self.exact:
+    def covers(self, more: Account, delta: float) -> bool:
+        """Whether these charges still fit; a kind that they do not hold is not looked at."""
+        if self.exact is not None and more.exact and self.account.exact + more.exact > self.exact:
             return False
-        if self.epsilon is None or not more.private:
-            return True
-        grown = self.account.plus(Counter({charge: n * times for charge, n in more.private.items()}))
-        return grown.within(self.epsilon, delta)
+        return self.epsilon is None or not more.private or self.account.plus(more.tally).within(self.epsilon, delta)
 
 
 class Position:
@@ -129,9 +134,10 @@ class Position:
         for cap in self._caps:
             if cap.exact is not None and more.exact:
                 most = min(most, (cap.exact - cap.account.exact) // more.exact)
-        for cap in self._caps:
-            if cap.epsilon is not None and more.private:
-                most = self._most(cap, more, most)
+        bounded = [(cap.epsilon, cap) for cap in self._caps if cap.epsilon is not None and more.private]
+        for epsilon, cap in sorted(bounded, key=lambda pair: pair[0]):  # the tightest first: it leaves least to try
+            if most:
+                most = cap.account.times(more.tally, epsilon, self._delta, most)
         return most
 
     def balance(self, charges: Counter[Charge] | None = None) -> Balance:
@@ -159,23 +165,6 @@ class Position:
 
     def _under(self, limit: Limit, account: Account) -> Cap:
         return Cap(f" under its limit for {limit}", limit.epsilon, limit.exact, account)
-
-    def _most(self, cap: Cap, more: Account, most: int) -> int:
-        """The largest number of times that fits, up to `most`; once is known to. A guess, then gallop and bisect."""
-        before, once = cap.account.epsilon(self._delta), cap.epsilon_after(more, self._delta)
-        guess = ((cap.epsilon or 0.0) - before) / (once - before) if once > before else most
-        fits, fails, step = 1, most + 1, 1
-        trial = int(min(guess, most))
-        while fits + 1 < fails:
-            trial = min(max(trial, fits + 1), fails - 1)
-            if cap.covers(more, self._delta, trial):
-                fits = trial
-            else:
-                fails = trial
-            away = fits + step if fails > most else fails - step
-            trial = away if fails > most or fits == 1 else (fits + fails) // 2
-            step *= 2
-        return fits
 
     def _refuse(self, cap: Cap, more: Account) -> None:
         uses = cap.account.exact + more.exact

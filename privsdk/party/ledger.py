@@ -31,7 +31,6 @@ from ..errors import InvalidArgument, LedgerError, PrivsdkError
 from ..failpoints import FailPoint, reach
 from . import schema
 from .audit import GENESIS, Row, Signer, chain_hash
-from .budget import Scope
 from .disk import refuse_network_mount, touch_private
 from .reconcile import Tables, answer_hash
 from .standing import Action, Standing, after
@@ -208,8 +207,10 @@ class Ledger:
 
         def change() -> Standing:
             (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM charge").fetchone()
-            private = any(not isinstance(charge, Exact) for charge in self.tally(action.dataset, Scope()))
-            standing = after(self.standing(action.dataset), action, last_charge=last, private=private)
+            before = self.standing(action.dataset)
+            spent = self.spent(action.dataset, since=before.since if before else 0)
+            private = any(not isinstance(charge, Exact) for tally in spent.values() for charge in tally)
+            standing = after(before, action, last_charge=last, private=private)
             body = msgspec.json.encode(standing).decode()
             self._db.execute("INSERT OR REPLACE INTO standing VALUES (?, ?)", (action.dataset, body))
             event.update(since=standing.since)
@@ -224,33 +225,31 @@ class Ledger:
         row = self._read("SELECT digest, caller, state, answer FROM run WHERE run_id = ?", (run_id,))
         return RunRecord(*row[0]) if row else None
 
-    def tally(self, dataset: str, scope: Scope) -> Counter[Charge]:
-        """The dataset's charges that count as spent within a scope, equal ones together."""
-        wheres: list[tuple[str, Any]] = [("dataset = ?", dataset)]
-        standing = None if scope.lifetime else self.standing(dataset)
-        if standing is not None and standing.since:
-            wheres.append(("id > ?", standing.since))
-        if scope.analyst:
-            wheres.append(("caller = ?", scope.analyst))
-        if scope.purpose:
-            wheres.append(("purpose = ?", scope.purpose))
-        if scope.days:
+    def spent(self, dataset: str, *, since: int = 0, days: float = 0.0) -> dict[tuple[str, str], Counter[Charge]]:
+        """The dataset's charges that count as spent, equal ones together, by analyst and purpose.
+
+        Only those after the charge numbered `since`, and of the last `days` unless that is 0.
+        """
+        start = ""
+        if days:
             with self._lock, self._explained():
-                start = self._now() - timedelta(days=scope.days)
-            wheres.append(("at > ?", start.isoformat(timespec="microseconds")))
-        # only fixed texts are put together; every value is bound
-        query = (
-            "SELECT body, count(*) FROM charge JOIN run USING (run_id) "  # noqa: S608
-            f"WHERE {' AND '.join(text for text, _ in wheres)} AND state != 'released' GROUP BY body ORDER BY min(id)"
+                start = (self._now() - timedelta(days=days)).isoformat(timespec="microseconds")
+        rows = self._read(
+            "SELECT caller, purpose, body, count(*) FROM charge JOIN run USING (run_id) "
+            "WHERE dataset = ? AND id > ? AND at > ? AND state != 'released' "
+            "GROUP BY body, caller, purpose ORDER BY min(id)",
+            (dataset, since, start),
         )
-        rows = self._read(query, tuple(value for _, value in wheres))
-        return Counter({_CHARGE.decode(body): count for body, count in rows})
+        found: dict[tuple[str, str], Counter[Charge]] = {}
+        for caller, purpose, body, count in rows:
+            found.setdefault((caller, purpose), Counter())[_CHARGE.decode(body)] += count
+        return found
 
     def reserved(self, dataset: str) -> int:
         """Runs that have reserved charges of a dataset and not ended."""
         query = (
-            "SELECT count(DISTINCT run_id) FROM charge JOIN run USING (run_id) "
-            "WHERE dataset = ? AND state IN ('reserved', 'started')"
+            "SELECT count(*) FROM run WHERE state IN ('reserved', 'started') "
+            "AND EXISTS (SELECT 1 FROM charge WHERE charge.run_id = run.run_id AND dataset = ?)"
         )
         return int(self._read(query, (dataset,))[0][0])
 

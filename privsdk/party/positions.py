@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 
 from ..charges import Charge
 from ..errors import LedgerError
@@ -23,12 +24,21 @@ class Positions:
 
     def of(self, dataset: str, asking: Asking) -> Position:
         """The dataset's position now; within a check of the ledger, at the moment of the reservation."""
+        standing, reserved = self.standing(dataset), self._ledger.reserved(dataset)
+        spent = self._ledger.spent(dataset, since=standing.since)
 
         def account(scope: Scope) -> Account:
-            return self.account(dataset, scope)
+            if scope.lifetime:
+                return self._account(dataset, scope, self._ledger.spent(dataset))
+            if scope.days:
+                return self._account(dataset, scope, self._ledger.spent(dataset, since=standing.since, days=scope.days))
+            return self._account(dataset, scope, spent)
 
-        reserved = self._ledger.reserved(dataset)
-        return Position(self._ledger.party, dataset, self.standing(dataset), asking, account, reserved)
+        return Position(self._ledger.party, dataset, standing, asking, account, reserved)
+
+    def account(self, dataset: str, scope: Scope) -> Account:
+        """The charges of an analyst, a purpose or both since the last reset."""
+        return self._account(dataset, scope, self._ledger.spent(dataset, since=self.standing(dataset).since))
 
     def standing(self, dataset: str) -> Standing:
         standing = self._ledger.standing(dataset)
@@ -37,16 +47,21 @@ class Positions:
             raise LedgerError(f"{self._ledger.party}'s ledger has no budget for {dataset!r}", hint=f"known: {known}")
         return standing
 
-    def account(self, dataset: str, scope: Scope) -> Account:
-        """The charges that count, composed; what was composed before is not composed again."""
-        tally: Counter[Charge] = self._ledger.tally(dataset, scope)
+    def _account(self, dataset: str, scope: Scope, spent: Mapping[tuple[str, str], Counter[Charge]]) -> Account:
+        """The charges within a scope, composed; what was composed before is not composed again."""
+        tally = Counter[Charge]()
+        for (analyst, purpose), charges in spent.items():
+            if scope.analyst in ("", analyst) and scope.purpose in ("", purpose):
+                tally += charges
         with self._lock:
             known = self._warm.get((dataset, scope))
-        if known is None or known.tally - tally:  # new, or charges have left it: released, out of the window, reset
+            same = next((account for account in self._warm.values() if account.tally == tally), None)
+        if same is not None:  # as before, or as in another scope: one analyst's charges are often all there are
+            account = same
+        elif known is None or known.tally - tally:  # new, or charges left it: released, out of the window, reset
             account = Account(tally)
         else:
-            more = tally - known.tally
-            account = known.plus(more) if more else known
+            account = known.plus(tally - known.tally)
         with self._lock:
             self._warm[dataset, scope] = account
         return account

@@ -23,14 +23,16 @@ CREATE INDEX charge_dataset ON charge (dataset);
 CREATE TABLE audit (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, hash BLOB NOT NULL, signature BLOB NOT NULL)
 STRICT;
 """
-STANDINGS = """
+VERSION_2 = """
 CREATE TABLE standing (dataset TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE INDEX charge_run ON charge (run_id);
+CREATE INDEX run_open ON run (run_id) WHERE state IN ('reserved', 'started');
 """
 
 
 def create(db: sqlite3.Connection) -> None:
     """Make the tables of the present version, within the caller's transaction."""
-    _run(db, TABLES + STANDINGS)
+    _run(db, TABLES + VERSION_2)
     db.execute(f"PRAGMA application_id={APPLICATION_ID}")
     db.execute(f"PRAGMA user_version={VERSION}")
 
@@ -48,7 +50,7 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
                    WHERE json_extract(text, '$.event') = 'reserved') AS reserved
                WHERE reserved.id = run.run_id"""
         )
-        _run(db, STANDINGS)
+        _run(db, VERSION_2)
     db.execute(f"PRAGMA user_version={VERSION}")
 
 

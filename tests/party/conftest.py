@@ -34,7 +34,7 @@ def house(tmp_path: Path, limits: Limits) -> Iterator[House]:
 
 @pytest.fixture(scope="session")
 def used(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Receipt]:
-    """A ledger after real use: the opening, the budget, 15 releases of three rows each, 14 refusals; the last receipt."""
+    """A ledger after real use: the opening, the budget, 15 releases of 3 rows each, 14 refusals; the last receipt."""
     folder = tmp_path_factory.mktemp("audited")
     with ps.embedded(north=pa.table({"x": list(range(50))}), store=folder, quiet=True) as fed:
         table = fed["north"]["table"]

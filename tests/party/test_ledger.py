@@ -148,9 +148,9 @@ def test_a_write_that_is_cut_off_leaves_nothing(
     assert books.head().rows == before[0].rows + 1
 
 
-@pytest.mark.claim("ledger: 16 threads and 4 processes reserving at once never overspend")
+@pytest.mark.claim("ledger: 64 threads and 4 processes reserving at once never overspend")
 def test_processes_with_threads_never_overspend(path: Path, cases: Cases, soak: bool) -> None:
-    limit, processes, threads, attempts = 300, 4, 4, 30 if not soak else 300
+    limit, processes, threads, attempts = 300, 4, 16, 10 if not soak else 100
     command = [sys.executable, str(CHILD), *map(str, (path, limit, threads, attempts))]
     with ExitStack() as stack:
         books = stack.enter_context(closing(open_books(path, limit)))
@@ -170,9 +170,9 @@ def test_processes_with_threads_never_overspend(path: Path, cases: Cases, soak: 
     cases(processes * threads * attempts)
 
 
-@pytest.mark.claim("ledger: 16 threads and 4 processes reserving at once never overspend")
+@pytest.mark.claim("ledger: 64 threads and 4 processes reserving at once never overspend")
 def test_threads_of_one_process_never_overspend(path: Path, cases: Cases, soak: bool) -> None:
-    limit, threads, attempts = 200, 16, 20 if not soak else 200
+    limit, threads, attempts = 200, 64, 8 if not soak else 80
     with closing(open_books(path, limit)) as books:
         assert race(books, "one", threads, attempts) == spent(books) == limit
         assert books.verify().first_bad == -1
