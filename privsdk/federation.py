@@ -24,6 +24,7 @@ from .errors import (
 )
 from .handles import Handle, Party, Tables
 from .operations import Request
+from .witness import Witness
 
 CANCEL_AGAIN_S = 0.5
 
@@ -52,11 +53,20 @@ class AuditReports(dict[str, calls.AuditReport], Displayed):
 class Federation(Handle):
     """An open federation: index it with a party's name; `tables(name)` gives that table of every party that has one."""
 
-    def __init__(self, link: calls.Link, *, caller: str, purpose: str, close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        link: calls.Link,
+        *,
+        caller: str,
+        purpose: str,
+        close: Callable[[], None],
+        witness: Witness | None = None,
+    ) -> None:
         self.caller = caller
         self.purpose = purpose
         self._link = link
         self._close = close
+        self._witness = witness or Witness()
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -66,7 +76,9 @@ class Federation(Handle):
     def __getitem__(self, party: str) -> Party:
         if party not in self.parties:
             raise UnknownName.among("party", party, self.parties, where="in this federation")
-        return Party(self, self._link.call(party, calls.Describe(), calls.Description))
+        described = self._link.call(party, calls.Describe(), calls.Description)
+        self._witness.recognise(party, described.head)
+        return Party(self, described)
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self.parties)
@@ -88,6 +100,16 @@ class Federation(Handle):
         """Have every party check its audit chain from the first row to the head."""
         return AuditReports(self._ask(self.parties, calls.VerifyAudit(), calls.AuditReport))
 
+    def forget_head(self, party: str) -> None:
+        """Forget the last audit head seen of a party, and take whatever it shows next as the first.
+
+        A party that lost its ledger and key, or made them anew, is refused with `LedgerChanged`: the budgets spent
+        before are forgotten there. Call this only when its owner has told you why.
+        """
+        if party not in self.parties:
+            raise UnknownName.among("party", party, self.parties, where="in this federation")
+        self._witness.forget(party)
+
     def close(self) -> None:
         """Close the link; embedded parties close their ledgers. Handles of this federation stop working."""
         self._link.close()
@@ -103,7 +125,10 @@ class Federation(Handle):
 
     def quote(self, request: Request) -> dict[str, calls.Quoted | Refused]:
         quotes: dict[str, calls.Quoted | Refused] = {}
-        asked = {p: self._submit(p, calls.Quote(request=request), calls.Quoted) for p in request.parties}
+        asked = {
+            p: self._submit(p, calls.Quote(request=request, seen=self._witness.seen(p)), calls.Quoted)
+            for p in request.parties
+        }
         for party, future in asked.items():
             try:
                 quotes[party] = future.result()
@@ -114,7 +139,8 @@ class Federation(Handle):
     def execute(self, request: Request, cancelled: threading.Event) -> dict[str, calls.Finished]:
         prepared = self._prepare(request)
         nonces = {party: reply.nonce for party, reply in prepared.items()}
-        start = calls.Start(run_id=request.run_id, nonces=nonces)
+        heads = {party: reply.head for party, reply in prepared.items()}
+        start = calls.Start(run_id=request.run_id, nonces=nonces, heads=heads)
         running = {party: self._submit(party, start, calls.Finished) for party in request.parties}
         failed, told = False, 0.0
         pending = set(running.values())
@@ -130,11 +156,14 @@ class Federation(Handle):
             if cancelled.is_set() and all(isinstance(e, Cancelled | PeerError) for e in errors):
                 raise Cancelled("the run was cancelled", hint="what was charged stays charged", run_id=request.run_id)
             raise _root_cause(errors)
-        return {party: future.result() for party, future in running.items()}
+        answers = {party: future.result() for party, future in running.items()}
+        self._witness.remember({party: a.receipt for party, a in answers.items() if a.receipt is not None})
+        return answers
 
     def _prepare(self, request: Request) -> dict[str, calls.Prepared]:
         """Have every party decide and reserve; if one does not, the others get their reservations back."""
-        asked = {p: self._submit(p, calls.Prepare(request=request), calls.Prepared) for p in request.parties}
+        seen = {p: self._witness.seen(p) for p in request.parties}
+        asked = {p: self._submit(p, calls.Prepare(request=request, seen=seen[p]), calls.Prepared) for p in seen}
         wait(asked.values())
         errors = [e for future in asked.values() if (e := future.exception()) is not None]
         replies = {party: future.result() for party, future in asked.items() if future.exception() is None}
@@ -145,13 +174,20 @@ class Federation(Handle):
                 for party, reply in replies.items()
                 if reply.digest != digest
             ]
+        try:
+            self._witness.remember({party: reply.head for party, reply in replies.items()}, shown=seen)
+        except PrivsdkError as error:
+            errors.append(error)
         if errors:
             self._ask(tuple(replies), calls.Release(run_id=request.run_id), calls.Done, quietly=True)
             raise _root_cause(errors)
         return replies
 
     def _describe(self) -> dict[str, calls.Description]:
-        return self._ask(self.parties, calls.Describe(), calls.Description)
+        described = self._ask(self.parties, calls.Describe(), calls.Description)
+        for party, description in described.items():
+            self._witness.recognise(party, description.head)
+        return described
 
     def _ask(
         self, parties: Iterable[str], call: calls.Call, kind: type[calls.R], *, quietly: bool = False

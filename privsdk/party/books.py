@@ -8,6 +8,7 @@ Whether a request may run at all is the gate's decision.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -18,8 +19,9 @@ from ..errors import AnswerLost, LedgerError, UnknownName
 from ..messages import Frame
 from ..operations import Request
 from ..privacy import ANY
-from . import audit, budget
-from .ledger import Entry, Ledger, RunRecord, read_audit
+from . import audit, budget, refusals
+from .ledger import Entry, Ledger, RunRecord, read_audit, read_party
+from .lineage import Lineage
 
 
 class Books:
@@ -61,11 +63,13 @@ class Books:
             except LedgerError as error:
                 raise error.at(party=party) from None
         self._ledger = Ledger(party, path, self._signer)
+        self.lineage = Lineage(party, self._ledger, self._signer)
 
     @property
     def place(self) -> str:
         """Where the books are kept, as callers are told."""
-        return "in memory only: budgets are forgotten when it closes" if self._ledger.path is None else "kept on disk"
+        where = "in memory only: budgets are forgotten when it closes" if self._ledger.path is None else "kept on disk"
+        return f"{where}; put back from an older copy, its owner has to say so" if self.lineage.losses() else where
 
     def dataset_of(self, table: str) -> str:
         return self._datasets[table]
@@ -80,26 +84,40 @@ class Books:
         return self._ledger.run(run_id)
 
     def refused(self, caller: str, request: Request, why: str) -> None:
-        self._ledger.note({"event": "refused", "caller": caller, "request": request, "why": why})
+        told = refusals.summary(request, self._party)
+        self._ledger.note(
+            {"event": "refused", "caller": caller, "request": told, "why": refusals.cut(why, refusals.WHY)}
+        )
 
     def reserve(self, caller: str, request: Request, debits: Sequence[Debit]) -> None:
         """Reserve the debits, or raise BudgetExceeded and change nothing."""
+        told = refusals.summary(request, self._party) if refusals.is_large(request) else request
         self._ledger.reserve(
             request.run_id,
             digest=request.digest(),
             caller=caller,
             charges=[Entry(self._datasets[d.table], d.charge) for d in debits],
             check=self._check,
-            event={"event": "reserved", "caller": caller, "request": request, "charges": debits},
+            event={"event": "reserved", "caller": caller, "request": told, "charges": debits},
         )
 
     def release(self, run_id: str, why: str) -> None:
         """Give back a reservation of this process that was never started."""
         self._ledger.release(run_id, event={"event": "released", "run": run_id, "why": why})
 
-    def start(self, run_id: str, session: str) -> None:
-        """From here the charge stands."""
-        if not self._ledger.start(run_id, event={"event": "started", "run": run_id, "session": session}):
+    def start(
+        self,
+        run_id: str,
+        session: str,
+        *,
+        heads: Mapping[str, calls.Head] | None = None,
+        request: Request | None = None,
+    ) -> None:
+        """From here the charge stands. Keeps the peers' heads, and the request whole if its reservation did not."""
+        event: dict[str, object] = {"event": "started", "run": run_id, "session": session, "heads": heads or {}}
+        if request is not None and refusals.is_large(request):
+            event["request"] = request
+        if not self._ledger.start(run_id, event=event):
             raise AnswerLost(f"run {run_id} is no longer reserved here", hint="call the verb again for a new run")
 
     def finish(self, run_id: str, answer: calls.Finished, learned: Sequence[str]) -> None:
@@ -146,13 +164,7 @@ class Books:
         return tuple(budget.balance(d, self._budget(d), self._ledger.charges(d)) for d in datasets)
 
     def head(self) -> calls.Head:
-        last = self._ledger.head()
-        return calls.Head(
-            rows=last.sequence,
-            hash=last.hash.hex(),
-            signature=last.signature.hex(),
-            public_key=self._signer.public_key.hex(),
-        )
+        return self.lineage.head()
 
     def verify(self) -> calls.AuditReport:
         rows, bad, reason = audit.verify(self._ledger.audit(), self._signer.public_key)
@@ -165,7 +177,21 @@ class Books:
         budget.check(self._party, dataset, self._budget(dataset), existing, new)
 
 
-def verify_ledger(path: Path) -> audit.Verdict:
-    """Check the audit chain in a ledger file without its party."""
-    public_key, rows = read_audit(path)
-    return audit.verify(rows, public_key)
+def verify_ledger(path: Path, public_key: bytes | None = None) -> audit.Verdict:
+    """Check the audit chain in a ledger file without its party, by this key if it is given and by the file's if not."""
+    named, rows = read_audit(path)
+    return audit.verify(rows, public_key or named)
+
+
+def acknowledge_loss(path: Path, reason: str) -> tuple[calls.Head, ...]:
+    """Acknowledge, as its owner, the losses that a ledger file was found to have, while its party runs or not.
+
+    Raises
+    ------
+    InvalidArgument
+        There is none, or no reason.
+    LedgerError
+        There is no ledger, or no signing key beside it.
+    """
+    with closing(Books(read_party(path), path, budgets={}, datasets={})) as books:
+        return books.lineage.acknowledge(reason)

@@ -42,6 +42,7 @@ CREATE INDEX charge_dataset ON charge (dataset);
 CREATE TABLE audit (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, hash BLOB NOT NULL, signature BLOB NOT NULL)
 STRICT;
 """
+KEY_BYTES = 32  # of an Ed25519 public key
 _NETWORK = (
     "nfs",
     "nfs4",
@@ -223,6 +224,17 @@ class Ledger:
         """The last audit row."""
         return Row(*self._read("SELECT * FROM audit ORDER BY sequence DESC LIMIT 1")[0])
 
+    def row(self, sequence: int) -> Row | None:
+        """The audit row of this number, if there is one."""
+        found = self._read("SELECT sequence, body, hash, signature FROM audit WHERE sequence = ?", (sequence,))
+        return Row(*found[0]) if found else None
+
+    def bodies(self, events: Sequence[str], after: int, until: int) -> list[bytes]:
+        """Bodies of these events in the rows after one and up to another; a request may hold the same words inside."""
+        found = " OR ".join(["instr(body, ?)"] * len(events))
+        query = f"SELECT body FROM audit WHERE sequence > ? AND sequence <= ? AND ({found}) ORDER BY sequence"  # noqa: S608
+        return [body for (body,) in self._read(query, (after, until, *(f'"event":"{e}"'.encode() for e in events)))]
+
     def audit(self) -> list[Row]:
         return [Row(*row) for row in self._read("SELECT sequence, body, hash, signature FROM audit ORDER BY sequence")]
 
@@ -297,6 +309,16 @@ _RESTORE = "restore the file from a backup; do not delete it, or what was spent 
 
 def read_audit(path: Path) -> tuple[bytes, list[Row]]:
     """Public key and audit rows of a ledger file, read-only, while its party runs or not."""
+    facts, rows = _read_whole(path)
+    return bytes.fromhex(facts["public_key"]), rows
+
+
+def read_party(path: Path) -> str:
+    """Whose ledger a file is."""
+    return _read_whole(path)[0]["party"]
+
+
+def _read_whole(path: Path) -> tuple[dict[str, str], list[Row]]:
     try:
         try:
             return _read_audit(path, "ro")
@@ -314,11 +336,13 @@ def read_audit(path: Path) -> tuple[bytes, list[Row]]:
         ) from None
 
 
-def _read_audit(path: Path, mode: str) -> tuple[bytes, list[Row]]:
+def _read_audit(path: Path, mode: str) -> tuple[dict[str, str], list[Row]]:
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)) as db:
-        key = db.execute("SELECT value FROM meta WHERE key = 'public_key'").fetchone()
+        facts = dict(db.execute("SELECT key, value FROM meta").fetchall())
         rows = db.execute("SELECT sequence, body, hash, signature FROM audit ORDER BY sequence").fetchall()
-    return bytes.fromhex(key[0]), [Row(*row) for row in rows]
+    if len(bytes.fromhex(facts.get("public_key", ""))) != KEY_BYTES or "party" not in facts:
+        raise ValueError("it names no party or no signing key")
+    return facts, [Row(*row) for row in rows]
 
 
 def _touch_private(party: str, path: Path) -> None:
