@@ -46,8 +46,14 @@ class AuditReports(dict[str, calls.AuditReport], Displayed):
     """Outcomes of audit verifications by party."""
 
     def _card(self) -> Card:
-        rows = [(party, f"{r.rows:,}", "sound" if r.first_bad < 0 else r.reason) for party, r in self.items()]
-        return Card(title="audit", grids=(("chains", Grid(header=("party", "rows", "verdict"), rows=rows)),))
+        rows = [
+            (party, f"{r.rows:,}", "sound" if r.first_bad < 0 else r.reason, str(r.head.branch or "none"))
+            for party, r in self.items()
+        ]
+        return Card(
+            title="audit",
+            grids=(("chains", Grid(header=("party", "rows", "verdict", "losses acknowledged"), rows=rows)),),
+        )
 
 
 class Federation(Handle):
