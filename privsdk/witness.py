@@ -145,7 +145,7 @@ class Witness:
             except OSError as error:
                 raise InvalidArgument(
                     f"the heads seen before cannot be kept in {self._path}: {error.strerror}",
-                    hint="make its folder writable, or keep a copy of the federation.toml in one that is",
+                    hint="make its folder writable, or open the federation from one that is",
                 ) from None
 
     def _read(self, path: Path) -> dict[str, Head]:

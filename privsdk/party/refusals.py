@@ -10,14 +10,14 @@ from typing import Any
 
 from ..operations import Request
 
-TEXT = 200  # letters of a name or purpose
-NAMES = 20  # parties, columns
+TEXT = 100  # letters of a name or purpose; in JSON one may take six bytes
+NAMES = 10  # parties, columns
 WHY = 1000  # letters of a refusal's reason
 KEPT_BYTES = 8192  # of a request that is kept whole when it is reserved
 
 
 def summary(request: Request, party: str) -> dict[str, Any]:
-    """Who wanted what of this party, in at most a few kilobytes, with the request's digest and size."""
+    """Who wanted what of this party, in at most 16 KiB, with the request's digest and size."""
     operand = request.operands.get(party)
     told: dict[str, Any] = {
         "run_id": cut(request.run_id),

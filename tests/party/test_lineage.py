@@ -149,6 +149,25 @@ def test_a_second_restore_is_found_again_and_lost_heads_pass(tmp_path: Path, cas
         assert "losses acknowledged" in fed.verify_audit()._repr_html_()
 
 
+@CLAIM
+def test_a_longer_lost_chain_than_was_acknowledged_is_found(tmp_path: Path, cases: Cases) -> None:
+    session(tmp_path, 1)
+    backup(tmp_path)
+    session(tmp_path, 2, caller="some")
+    session(tmp_path, 2, caller="more")
+    restore(tmp_path)
+    refused(tmp_path, "some")
+    acknowledge_loss(tmp_path / "north.sqlite", "two counts")
+    session(tmp_path, 1, caller="some")
+    assert "16 that its key signed" in refused(tmp_path, "more").message
+    refused(tmp_path, "some")
+    acknowledge_loss(tmp_path / "north.sqlite", "four counts")
+    session(tmp_path, 1, caller="more")
+    session(tmp_path, 1, caller="some")
+    assert [len(event["heads"]) for event in events(tmp_path) if event["event"] == "acknowledged"] == [1, 1]
+    cases(2)
+
+
 def test_a_lineage_without_branches_would_miss_the_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong on purpose: every head is of branch 0, so those after the acknowledgement look like the lost ones."""
     whole = Lineage.head
@@ -205,6 +224,19 @@ def test_a_file_exchanged_under_a_running_party_is_found(tmp_path: Path) -> None
         kept = (tmp_path / "north.sqlite").read_bytes()
         ask(fed, 2)
         (tmp_path / "north.sqlite").write_bytes(kept)
+        with pytest.raises(LedgerBehind):
+            ask(fed)
+
+
+def test_what_a_running_party_knows_goes_with_the_file_it_was_in(tmp_path: Path) -> None:
+    shorter(tmp_path)
+    with opened(tmp_path) as fed:
+        with pytest.raises(LedgerBehind):
+            ask(fed)
+        acknowledge_loss(tmp_path / "north.sqlite", "the disk was replaced")
+        assert fed.verify_audit()["north"].head.branch == 1
+        (tmp_path / "north.sqlite").write_bytes((tmp_path / "backup").read_bytes())
+        assert fed.verify_audit()["north"].head.branch == 0
         with pytest.raises(LedgerBehind):
             ask(fed)
 
