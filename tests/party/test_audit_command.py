@@ -93,6 +93,7 @@ def test_a_key_that_is_given_is_the_one_that_rows_are_checked_by(
     ledger: Path, db: sqlite3.Connection, used: tuple[Path, Receipt], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also where the file names the right key and its rows are signed by another."""
+    assert verify_ledger(ledger, Signer.fresh().public_key).first_bad == 1
     previous, forger = bytes(32), Signer.fresh()
     for sequence, body in db.execute("SELECT sequence, body FROM audit ORDER BY sequence").fetchall():
         previous = chain_hash(previous, sequence, body)
