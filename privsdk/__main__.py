@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from . import auditing
 from .errors import InvalidArgument, PrivsdkError
 
 
@@ -21,10 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     certificates.add_argument("folder", type=Path)
     certificates.add_argument("names", nargs="+", help="parties and analysts")
 
-    audit = commands.add_parser("audit", help="check a party's audit chain")
-    audit_commands = audit.add_subparsers(dest="audit_command", required=True)
-    verify = audit_commands.add_parser("verify", help="check every row of a ledger file, its party running or not")
-    verify.add_argument("ledger", type=Path)
+    auditing.add_commands(commands.add_parser("audit", help="check, export or set right a party's audit chain"))
 
     demo = commands.add_parser("demo", help="a joint analysis of real flights by four parties in this process")
     demo.add_argument("--store", type=Path, help="keep the parties' ledgers in this folder")
@@ -53,13 +51,7 @@ def _run(chosen: argparse.Namespace) -> int:
             for file in make_certificates(chosen.folder, chosen.names):
                 print(file)
         case "audit":
-            from .party.books import verify_ledger
-
-            verdict = verify_ledger(chosen.ledger)
-            if verdict.first_bad >= 0:
-                print(f"{chosen.ledger}: {verdict.reason}; the {verdict.rows} rows before it are sound")
-                return 1
-            print(f"{chosen.ledger}: {verdict.rows} rows, chain and signatures sound")
+            return auditing.run(chosen)
         case "failpoints":
             from .failpoints import FailPoint
 

@@ -7,17 +7,47 @@ do not know each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 import pyarrow as pa
 
+from .chain import head_statement, signed
 from .charges import Balance
 from .errors import PrivsdkError, ProtocolViolation
 from .messages import Abort, Binding, Frame, Message, decode, encode
 from .operations import Request
 from .privacy import Derivation, Policy
 from .protocol import Channel
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a party's audit chain, signed: its number of rows and the hash over all of them.
+
+    `branch` counts the losses that the party's owner has acknowledged: an older ledger file that goes on after one
+    begins a new branch, and of two heads the later one has the larger branch, then more rows.
+    """
+
+    rows: Count
+    hash: str
+    signature: str
+    public_key: str
+    branch: Count = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Of two heads of one party, the later one's is larger."""
+        return self.branch, self.rows
+
+    def is_signed(self) -> bool:
+        """Whether the key that it names signed this hash for this number of rows and this branch."""
+        try:
+            statement = head_statement(self.rows, self.branch, bytes.fromhex(self.hash))
+            return signed(bytes.fromhex(self.public_key), bytes.fromhex(self.signature), statement)
+        except ValueError:  # no hexadecimal
+            return False
 
 
 class Describe(msgspec.Struct, frozen=True, kw_only=True, tag="describe"):
@@ -30,19 +60,29 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, tag="quote"):
     """Would you allow these requests, one after the other? Reserves and charges nothing."""
 
     requests: tuple[Request, ...]
+    seen: Head | None = None
 
 
 class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
-    """Decide on this request and reserve its price."""
+    """Decide on this request and reserve its price.
+
+    `seen` is the last head of this party that the caller saw; a party whose chain lacks it refuses.
+    """
 
     request: Request
+    seen: Head | None = None
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
-    """Run what was prepared; every party's nonce makes the session's id. Answers when the run has ended."""
+    """Run what was prepared; every party's nonce makes the session's id. Answers when the run has ended.
+
+    Each party writes the others' heads into its own chain, so that the chains of those who work together hold each
+    other.
+    """
 
     run_id: str
     nonces: dict[str, str]
+    heads: dict[str, Head]
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, tag="release"):
@@ -76,15 +116,6 @@ class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of a party's audit chain, signed: its number of rows and the hash over all of them."""
-
-    rows: int
-    hash: str
-    signature: str
-    public_key: str
-
-
 class Description(Message, frozen=True, kw_only=True, tag="description"):
     party: str
     tables: tuple[TableInfo, ...]
@@ -114,6 +145,7 @@ class Quoted(Message, frozen=True, kw_only=True, tag="quoted"):
 class Prepared(Message, frozen=True, kw_only=True, tag="prepared"):
     nonce: str
     digest: str
+    head: Head
 
 
 class Finished(Message, frozen=True, kw_only=True, tag="finished"):

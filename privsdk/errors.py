@@ -10,13 +10,15 @@ PrivsdkError
 │   ├── IdentityRefused     the caller is not who the request says
 │   ├── PolicyRefused       no grant allows it; the message holds the smallest grant that would
 │   ├── BudgetExceeded      the dataset's budget, or a limit below it, does not cover it
-│   └── DatasetFrozen       its owner lets nothing be charged for now
+│   ├── DatasetFrozen       its owner lets nothing be charged for now
+│   └── LedgerBehind        its ledger is older than a head its key signed; its owner has to say what happened
 ├── PeerError             another party's fault, or the network's
 │   ├── PeerGone            it stopped answering, or its stream closed without an End
 │   ├── PeerFailed          it ended the session with an error of its own
 │   ├── ProtocolViolation   it sent something the protocol does not allow
 │   └── Busy                it runs as many sessions as its owner allows
 ├── LedgerError           a party's ledger cannot be used; the message says whose and what to do
+│   └── LedgerChanged       a party's ledger is not the one you saw before; you found it, not the party
 ├── AnswerLost            the request was charged, its answer did not survive
 ├── Cancelled             the run was stopped on request
 └── InternalError         a defect in privsdk; details stay in the party's own log
@@ -158,6 +160,10 @@ class DatasetFrozen(Refused):
     code = "refused.frozen"
 
 
+class LedgerBehind(Refused):
+    code = "refused.behind"
+
+
 class PeerError(PrivsdkError):
     code = "peer"
 
@@ -180,6 +186,10 @@ class Busy(PeerError):
 
 class LedgerError(PrivsdkError):
     code = "ledger"
+
+
+class LedgerChanged(LedgerError):
+    code = "ledger.changed"
 
 
 class AnswerLost(PrivsdkError):

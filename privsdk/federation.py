@@ -28,6 +28,7 @@ from .handles import Handle, Party, Tables
 from .operations import Request
 from .previews import Preview
 from .results import Plan
+from .witness import Witness
 
 CANCEL_AGAIN_S = 0.5
 
@@ -49,18 +50,33 @@ class AuditReports(Displayed, dict[str, calls.AuditReport]):
     """Outcomes of audit verifications by party."""
 
     def _card(self) -> Card:
-        rows = [(party, f"{r.rows:,}", "sound" if r.first_bad < 0 else r.reason) for party, r in self.items()]
-        return Card(title="audit", grids=(("chains", Grid(header=("party", "rows", "verdict"), rows=rows)),))
+        rows = [
+            (party, f"{r.rows:,}", "sound" if r.first_bad < 0 else r.reason, str(r.head.branch or "none"))
+            for party, r in self.items()
+        ]
+        return Card(
+            title="audit",
+            grids=(("chains", Grid(header=("party", "rows", "verdict", "losses acknowledged"), rows=rows)),),
+        )
 
 
 class Federation(Handle):
     """An open federation: index it with a party's name; `tables(name)` gives that table of every party that has one."""
 
-    def __init__(self, link: calls.Link, *, caller: str, purpose: str, close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        link: calls.Link,
+        *,
+        caller: str,
+        purpose: str,
+        close: Callable[[], None],
+        witness: Witness | None = None,
+    ) -> None:
         self.caller = caller
         self.purpose = purpose
         self._link = link
         self._close = close
+        self._witness = witness or Witness()
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -70,7 +86,9 @@ class Federation(Handle):
     def __getitem__(self, party: str) -> Party:
         if party not in self.parties:
             raise UnknownName.among("party", party, self.parties, where="in this federation")
-        return Party(self, self._link.call(party, calls.Describe(purpose=self.purpose), calls.Description))
+        described = self._link.call(party, calls.Describe(purpose=self.purpose), calls.Description)
+        self._witness.recognise(party, described.head)
+        return Party(self, described)
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self.parties)
@@ -98,6 +116,16 @@ class Federation(Handle):
         """Have every party check its audit chain from the first row to the head."""
         return AuditReports(self._ask(self.parties, calls.VerifyAudit(), calls.AuditReport))
 
+    def forget_head(self, party: str) -> None:
+        """Forget the last audit head seen of a party, and take whatever it shows next as the first.
+
+        A party that lost its ledger and key, or made them anew, is refused with `LedgerChanged`: the budgets spent
+        before are forgotten there. Call this only when its owner has told you why.
+        """
+        if party not in self.parties:
+            raise UnknownName.among("party", party, self.parties, where="in this federation")
+        self._witness.forget(party)
+
     def close(self) -> None:
         """Close the link; embedded parties close their ledgers. Handles of this federation stop working."""
         self._link.close()
@@ -116,7 +144,8 @@ class Federation(Handle):
         asked = {}
         for party in dict.fromkeys(party for request in requests for party in request.parties):
             theirs = tuple(request for request in requests if party in request.parties)
-            asked[party] = self._submit(party, calls.Quote(requests=theirs), calls.Quoted)
+            call = calls.Quote(requests=theirs, seen=self._witness.seen(party))
+            asked[party] = self._submit(party, call, calls.Quoted)
         for party, future in asked.items():
             try:
                 quotes[party] = future.result()
@@ -127,7 +156,8 @@ class Federation(Handle):
     def execute(self, request: Request, cancelled: threading.Event) -> dict[str, calls.Finished]:
         prepared = self._prepare(request)
         nonces = {party: reply.nonce for party, reply in prepared.items()}
-        start = calls.Start(run_id=request.run_id, nonces=nonces)
+        heads = {party: reply.head for party, reply in prepared.items()}
+        start = calls.Start(run_id=request.run_id, nonces=nonces, heads=heads)
         running = {party: self._submit(party, start, calls.Finished) for party in request.parties}
         failed, told = False, 0.0
         pending = set(running.values())
@@ -143,11 +173,14 @@ class Federation(Handle):
             if cancelled.is_set() and all(isinstance(e, Cancelled | PeerError) for e in errors):
                 raise Cancelled("the run was cancelled", hint="what was charged stays charged", run_id=request.run_id)
             raise _root_cause(errors)
-        return {party: future.result() for party, future in running.items()}
+        answers = {party: future.result() for party, future in running.items()}
+        self._witness.remember({party: a.receipt for party, a in answers.items() if a.receipt is not None})
+        return answers
 
     def _prepare(self, request: Request) -> dict[str, calls.Prepared]:
         """Have every party decide and reserve; if one does not, the others get their reservations back."""
-        asked = {p: self._submit(p, calls.Prepare(request=request), calls.Prepared) for p in request.parties}
+        seen = {p: self._witness.seen(p) for p in request.parties}
+        asked = {p: self._submit(p, calls.Prepare(request=request, seen=seen[p]), calls.Prepared) for p in seen}
         wait(asked.values())
         errors = [e for future in asked.values() if (e := future.exception()) is not None]
         replies = {party: future.result() for party, future in asked.items() if future.exception() is None}
@@ -158,13 +191,20 @@ class Federation(Handle):
                 for party, reply in replies.items()
                 if reply.digest != digest
             ]
+        try:
+            self._witness.remember({party: reply.head for party, reply in replies.items()}, shown=seen)
+        except PrivsdkError as error:
+            errors.append(error)
         if errors:
             self._ask(tuple(replies), calls.Release(run_id=request.run_id), calls.Done, quietly=True)
             raise _root_cause(errors)
         return replies
 
     def _describe(self) -> dict[str, calls.Description]:
-        return self._ask(self.parties, calls.Describe(purpose=self.purpose), calls.Description)
+        described = self._ask(self.parties, calls.Describe(purpose=self.purpose), calls.Description)
+        for party, description in described.items():
+            self._witness.recognise(party, description.head)
+        return described
 
     def _ask(
         self, parties: Iterable[str], call: calls.Call, kind: type[calls.R], *, quietly: bool = False

@@ -19,6 +19,7 @@ from .party.store import Store
 from .privacy import ANY, Disclosure, Grant, Policy
 from .transport.certificates import Identity
 from .transport.local import LocalNetwork
+from .witness import Witness
 
 T = TypeVar("T")
 
@@ -81,8 +82,8 @@ def embedded(
     table : str
         Name of tables that are given without one.
     store : path or None
-        Folder of the parties' ledgers and signing keys. Budgets last: opening it again continues them. None keeps them
-        in memory.
+        Folder of the parties' ledgers and signing keys, and of the audit heads that the caller saw. Budgets last:
+        opening it again continues them. None keeps them in memory.
     policy, budget : optional
         One for all parties, or one for each by name. Default: a workshop policy, which is printed. A budget holds for
         each dataset.
@@ -134,11 +135,15 @@ def embedded(
         for gate in gates:
             gate.close()
 
-    return Federation(network, caller=caller, purpose=purpose, close=close)
+    witness = Witness() if folder is None else Witness.of(caller, folder)
+    return Federation(network, caller=caller, purpose=purpose, close=close, witness=witness)
 
 
 def connect(path: str | Path) -> Federation:
     """Open a federation of parties on their own machines, from a federation.toml.
+
+    The last audit head seen of each party is kept beside that file, in `federation.NAME.heads.json`: a party whose
+    ledger was put back from an older copy is found by it. Keep that file.
 
     The file names every party's address, and the certificate in whose name you ask::
 
@@ -167,7 +172,9 @@ def connect(path: str | Path) -> Federation:
         authority=folder / analyst.authority, certificate=folder / analyst.certificate, key=folder / analyst.key
     )
     network = Network(identity, lambda: config.parties)
-    return Federation(network, caller=identity.name(), purpose=analyst.purpose, close=lambda: None)
+    caller = identity.name()
+    witness = Witness.of(caller, folder, f"{file.stem}.")
+    return Federation(network, caller=caller, purpose=analyst.purpose, close=lambda: None, witness=witness)
 
 
 def _budget_text(budget: Budget | Mapping[str, Budget] | None) -> str:

@@ -11,13 +11,18 @@ from types import TracebackType
 
 import pyarrow as pa
 
+from .calls import Head
+from .chain import Verdict
 from .charges import Balance, Budget
 from .displays import Card, Displayed, Grid
 from .errors import UnknownName
-from .party.audit import Signer
+from .exports import audit_table
+from .party.books import verify_ledger
 from .party.budget import Asking, Scope
 from .party.ledger import Ledger, read_ledger
+from .party.lineage import Lineage
 from .party.positions import Positions
+from .party.signing import Signer
 from .party.standing import Action, Freeze, Reset, SetBudget, Unfreeze
 
 
@@ -44,8 +49,11 @@ class Owner(Displayed):
     def __init__(self, ledger: str | Path) -> None:
         path = Path(ledger)
         self.party = read_ledger(path).party
-        self._ledger = Ledger(self.party, path, Signer.at(path.with_suffix(".ed25519"), create=False))
+        signer = Signer.at(path.with_suffix(".ed25519"), create=False)
+        self._path = path
+        self._ledger = Ledger(self.party, path, signer)
         self._positions = Positions(self._ledger)
+        self._lineage = Lineage(self.party, self._ledger, signer)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -100,6 +108,27 @@ class Owner(Displayed):
         What analysts learned before is not unlearned: reset for new data under the same name, and say so in the reason.
         """
         return self._act(Reset(dataset=dataset, reason=reason))
+
+    def acknowledge(self, *, reason: str) -> tuple[Head, ...]:
+        """Accept that rows of this ledger were lost, as callers' heads have shown; requests then pass again.
+
+        What the lost rows charged is in no balance: set a smaller budget for it. Returns the heads that prove the loss.
+
+        Raises
+        ------
+        InvalidArgument
+            No loss was found, or no reason is given.
+        """
+        return self._lineage.acknowledge(reason)
+
+    def verify(self) -> Verdict:
+        """Check the audit chain, every signature in it, and the tables against it; `first_bad` is -1 where all hold."""
+        return verify_ledger(self._path)
+
+    def log(self) -> pa.Table:
+        """The audit chain as an Arrow table, one row for each event; see `exports.audit_table`."""
+        held = read_ledger(self._path)
+        return audit_table(held.rows, held.public_key)
 
     def close(self) -> None:
         self._ledger.close()

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from .calls import Head
+from .chain import verify
 from .displays import Card, Displayed, Grid
+from .errors import UnknownName
+from .exports import rows_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -18,16 +23,24 @@ class Receipt(Displayed):
 
     def verify(self) -> bool:
         """Whether every head carries a valid Ed25519 signature of the key it names."""
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        return all(head.is_signed() for head in self.heads.values())
 
-        try:
-            for head in self.heads.values():
-                key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(head.public_key))
-                key.verify(bytes.fromhex(head.signature), bytes.fromhex(head.hash))
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+    def lies_in(self, party: str, audit: pa.Table) -> bool:
+        """Whether a party's exported audit is sound up to the head that this receipt holds of it, and holds that head.
+
+        Parameters
+        ----------
+        party : str
+            Whose audit it is. It is checked by the key in the receipt, not by one in the export.
+        audit : table
+            What `python -m privsdk audit export` wrote, as `exports.read_audit_file` reads it.
+        """
+        if party not in self.heads:
+            raise UnknownName.among("party", party, self.heads, where="in this receipt")
+        head = self.heads[party]
+        rows = rows_of(audit)[: head.rows]
+        sound = verify(rows, bytes.fromhex(head.public_key)).first_bad < 0
+        return head.is_signed() and sound and len(rows) == head.rows and rows[-1].hash.hex() == head.hash
 
     def verdict(self) -> str:
         """The heads in one line, and whether their signatures hold."""

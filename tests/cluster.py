@@ -24,11 +24,6 @@ from privsdk.transport.certificates import make_certificates
 ANALYST = "analyst"
 
 
-def _stated(value: Any) -> Any:
-    """Without what is None: TOML has no word for it."""
-    return {k: _stated(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
-
-
 class Cluster:
     """Server processes for `tables`, by party and table name; a context manager that ends them."""
 
@@ -63,7 +58,7 @@ class Cluster:
                 policy=policy,
                 budgets={"*": budget},
             )
-            (folder / f"{name}.toml").write_bytes(msgspec.toml.encode(_stated(msgspec.to_builtins(config))))
+            (folder / f"{name}.toml").write_bytes(msgspec.toml.encode(_without_nulls(msgspec.to_builtins(config))))
 
     def __enter__(self) -> Cluster:
         try:
@@ -148,3 +143,10 @@ class Cluster:
     def _federation(self, name: str) -> bytes:
         analyst = {"purpose": self._purpose, "authority": "ca.pem", "certificate": f"{name}.pem", "key": f"{name}.key"}
         return msgspec.toml.encode({"parties": self.addresses, "analyst": analyst})
+
+
+def _without_nulls(value: Any) -> Any:
+    """TOML has none: what is not set is left out."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list | tuple) else value

@@ -13,17 +13,19 @@ from pathlib import Path
 
 import msgspec
 
-from .. import calls
+from .. import calls, chain
 from ..charges import Balance, Budget, Charge, Debit, Unit
 from ..errors import AnswerLost, LedgerError, UnknownName
 from ..messages import Frame
 from ..operations import Request
 from ..privacy import ANY
-from . import audit
+from . import refusals
 from .budget import Asking
 from .ledger import Entry, Ledger, RunRecord, Snapshot, read_ledger
+from .lineage import Lineage
 from .positions import Positions
 from .reconcile import answer_hash, reconcile
+from .signing import Signer
 from .standing import SetBudget
 
 
@@ -46,7 +48,7 @@ class Books:
         self._party = party
         self._datasets = dict(datasets)
         if path is None:
-            self._signer = audit.Signer.fresh()
+            self._signer = Signer.fresh()
         else:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,10 +64,11 @@ class Books:
                     hint="restore the ledger from a backup; removing the key too starts anew and forgets all charges",
                 )
             try:
-                self._signer = audit.Signer.at(key, create=not exists)
+                self._signer = Signer.at(key, create=not exists)
             except LedgerError as error:
                 raise error.at(party=party) from None
         self._ledger = Ledger(party, path, self._signer)
+        self.lineage = Lineage(party, self._ledger, self._signer)
         self._positions = Positions(self._ledger)
         try:
             self._refuse_changed()
@@ -78,7 +81,8 @@ class Books:
     @property
     def place(self) -> str:
         """Where the books are kept, as callers are told."""
-        return "in memory only: budgets are forgotten when it closes" if self._ledger.path is None else "kept on disk"
+        where = "in memory only: budgets are forgotten when it closes" if self._ledger.path is None else "kept on disk"
+        return f"{where}; put back from an older copy, its owner has to say so" if self.lineage.losses() else where
 
     def dataset_of(self, table: str) -> str:
         return self._datasets[table]
@@ -97,7 +101,10 @@ class Books:
         return self._ledger.run(run_id)
 
     def refused(self, caller: str, request: Request, why: str) -> None:
-        self._ledger.note({"event": "refused", "caller": caller, "request": request, "why": why})
+        told = refusals.summary(request, self._party)
+        self._ledger.note(
+            {"event": "refused", "caller": caller, "request": told, "why": refusals.cut(why, refusals.WHY)}
+        )
 
     def reserve(self, caller: str, request: Request, debits: Sequence[Debit]) -> None:
         """Reserve the debits, or raise BudgetExceeded and change nothing."""
@@ -107,6 +114,7 @@ class Books:
             for dataset, charges in self._by_dataset(debits).items():
                 self._positions.of(dataset, Asking(caller, request.purpose)).check(charges)
 
+        told = refusals.summary(request, self._party) if refusals.is_large(request) else request
         self._ledger.reserve(
             request.run_id,
             digest=request.digest(),
@@ -117,7 +125,7 @@ class Books:
             event={
                 "event": "reserved",
                 "caller": caller,
-                "request": request,
+                "request": told,
                 "entries": entries,
                 "tables": sorted({d.table for d in debits}),
             },
@@ -127,9 +135,19 @@ class Books:
         """Give back a reservation of this process that was never started."""
         self._ledger.release(run_id, event={"event": "released", "run": run_id, "why": why})
 
-    def start(self, run_id: str, session: str) -> None:
-        """From here the charge stands."""
-        if not self._ledger.start(run_id, event={"event": "started", "run": run_id, "session": session}):
+    def start(
+        self,
+        run_id: str,
+        session: str,
+        *,
+        heads: Mapping[str, calls.Head] | None = None,
+        request: Request | None = None,
+    ) -> None:
+        """From here the charge stands. Keeps the peers' heads, and the request whole if its reservation did not."""
+        event: dict[str, object] = {"event": "started", "run": run_id, "session": session, "heads": heads or {}}
+        if request is not None and refusals.is_large(request):
+            event["request"] = request
+        if not self._ledger.start(run_id, event=event):
             raise AnswerLost(f"run {run_id} is no longer reserved here", hint="call the verb again for a new run")
 
     def finish(self, run_id: str, answer: calls.Finished, learned: Sequence[str]) -> None:
@@ -182,13 +200,7 @@ class Books:
         return tuple(self._positions.of(dataset, asking).balance() for dataset in sorted(set(self._datasets.values())))
 
     def head(self) -> calls.Head:
-        last = self._ledger.head()
-        return calls.Head(
-            rows=last.sequence,
-            hash=last.hash.hex(),
-            signature=last.signature.hex(),
-            public_key=self._signer.public_key.hex(),
-        )
+        return self.lineage.head()
 
     def verify(self) -> calls.AuditReport:
         verdict = _verify(self._ledger.snapshot(), self._signer.public_key)
@@ -219,14 +231,17 @@ class Books:
             )
 
 
-def verify_ledger(path: Path) -> audit.Verdict:
-    """Check the audit chain in a ledger file, and the tables against it, without its party."""
+def verify_ledger(path: Path, public_key: bytes | None = None) -> chain.Verdict:
+    """Check the audit chain in a ledger file, and its tables against the chain, without its party.
+
+    By this key if it is given, and by the file's if not.
+    """
     snapshot = read_ledger(path)
-    return _verify(snapshot, snapshot.public_key)
+    return _verify(snapshot, public_key or snapshot.public_key)
 
 
-def _verify(snapshot: Snapshot, public_key: bytes, *, every_signature: bool = True) -> audit.Verdict:
-    verdict = audit.verify(snapshot.rows, public_key, every_signature=every_signature)
+def _verify(snapshot: Snapshot, public_key: bytes, *, every_signature: bool = True) -> chain.Verdict:
+    verdict = chain.verify(snapshot.rows, public_key, every_signature=every_signature)
     if verdict.first_bad >= 0:
         return verdict
     difference = reconcile(snapshot.tables, snapshot.rows)

@@ -2,15 +2,16 @@
 
     identify -> decide -> reserve -> start -> read -> run -> record -> answer
 
-A refusal costs nothing. From `start` on the charge stands, whatever happens. Knows no protocol: operations say what
-they need, and roles are generators it drives.
+A party whose ledger is behind a head that a caller shows goes no further until its owner says why. A refusal costs
+nothing. From `start` on the charge stands, whatever happens. Knows no protocol: operations say what they need, and
+roles are generators it drives.
 """
 
 from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ from ..protocol import Channel, Entropy, SystemEntropy, drive
 from . import policy
 from .books import Books
 from .budget import Asking
+from .lineage import anchors
 from .sessions import Dial, Limits, Session, Sessions
 from .store import Store
 
@@ -103,12 +105,14 @@ class Gate:
         match call:
             case calls.Describe(purpose=purpose):
                 reply: Message = self._describe(caller, purpose)
-            case calls.Quote(requests=requests):
+            case calls.Quote(requests=requests, seen=seen):
+                self._books.lineage.meet(caller, seen)
                 reply = self._quote(caller, requests)
-            case calls.Prepare(request=request):
+            case calls.Prepare(request=request, seen=seen):
+                self._books.lineage.meet(caller, seen)
                 reply = self._prepare(caller, request)
-            case calls.Start(run_id=run_id, nonces=nonces):
-                reply = self._start(caller, run_id, nonces)
+            case calls.Start():
+                reply = self._start(caller, call)
             case calls.Release(run_id=run_id):
                 if self._sessions.drop_prepared(run_id, caller):
                     self._books.release(run_id, "the caller gave it back")
@@ -150,18 +154,20 @@ class Gate:
             log.info("%s: %s of %s refused (%s)", self.name, request.operation, caller, error.code)
             self._books.refused(caller, request, error.message)
             raise
-        return calls.Prepared(nonce=session.nonce, digest=session.digest)
+        return calls.Prepared(nonce=session.nonce, digest=session.digest, head=self._books.head())
 
-    def _start(self, caller: str, run_id: str, nonces: Mapping[str, str]) -> calls.Finished:
+    def _start(self, caller: str, call: calls.Start) -> calls.Finished:
+        run_id = call.run_id
         session = self._sessions.begin(run_id, caller)
         if session is None:
             return self._receipted(self._books.stored_answer(caller, run_id))
         failure: PrivsdkError | None = InternalError("the role failed")
         started = False
         try:
-            session.begin(nonces)
+            session.begin(call.nonces)
+            peers = anchors(self.name, session.request.parties, call.heads)
             # 4. start: from here the charge stands
-            self._books.start(run_id, session.id)
+            self._books.start(run_id, session.id, heads=peers, request=session.request)
             started = True
             log.info("%s: run %s, %s of %s, started", self.name, run_id, session.request.operation, caller)
             # 5. read the columns that were decided on, and nothing else
@@ -209,7 +215,7 @@ class Gate:
             raise AnswerLost(
                 f"run {request.run_id} was {charged}{known.state} before", hint="call the verb again for a new run"
             )
-        return calls.Prepared(nonce="", digest=known.digest)
+        return calls.Prepared(nonce="", digest=known.digest, head=self._books.head())
 
     def _decide(self, request: Request) -> _Decided:
         operation = operation_named(request.operation)

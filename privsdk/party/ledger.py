@@ -26,15 +26,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from ..chain import GENESIS, Row, chain_hash
 from ..charges import Charge, Exact
 from ..errors import InvalidArgument, LedgerError, PrivsdkError
 from ..failpoints import FailPoint, reach
 from . import schema
-from .audit import GENESIS, Row, Signer, chain_hash
 from .disk import refuse_network_mount, touch_private
 from .reconcile import Tables, answer_hash
+from .signing import Signer
 from .standing import Action, Standing, after
 
+KEY_BYTES = 32  # of an Ed25519 public key
 _CHARGE = msgspec.json.Decoder(Charge)
 _STANDING = msgspec.json.Decoder(Standing)
 _CLOCK_SLACK = timedelta(seconds=1)  # clocks are set back by less when they are disciplined
@@ -282,6 +284,17 @@ class Ledger:
         with self._lock, self._explained():
             return _snapshot(self._db)
 
+    def row(self, sequence: int) -> Row | None:
+        """The audit row of this number, if there is one."""
+        found = self._read("SELECT sequence, body, hash, signature FROM audit WHERE sequence = ?", (sequence,))
+        return Row(*found[0]) if found else None
+
+    def bodies(self, events: Sequence[str], after: int, until: int) -> list[bytes]:
+        """Bodies of these events in the rows after one and up to another; a request may hold the same words inside."""
+        found = " OR ".join(["instr(body, ?)"] * len(events))
+        query = f"SELECT body FROM audit WHERE sequence > ? AND sequence <= ? AND ({found}) ORDER BY sequence"  # noqa: S608
+        return [body for (body,) in self._read(query, (after, until, *(f'"event":"{e}"'.encode() for e in events)))]
+
     # Inside
 
     def _write(
@@ -392,6 +405,8 @@ def _snapshot(db: sqlite3.Connection) -> Snapshot:
     try:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         facts = dict(db.execute("SELECT key, value FROM meta").fetchall())
+        if len(bytes.fromhex(facts.get("public_key", ""))) != KEY_BYTES or "party" not in facts:
+            raise ValueError("it names no party or no signing key")
         rows = db.execute("SELECT sequence, body, hash, signature FROM audit ORDER BY sequence").fetchall()
         purpose = "purpose" if version > 1 else "NULL"  # version 1 had it in the audit alone
         runs = db.execute(f"SELECT run_id, caller, {purpose}, state, answer FROM run").fetchall()  # noqa: S608

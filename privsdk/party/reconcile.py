@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..chain import Row
 from ..charges import Charge
-from .audit import Row
 from .standing import Action, Standing, after
 
 _MOVES = {"released": "released", "started": "started", "finished": "finished", "failed": "failed"}

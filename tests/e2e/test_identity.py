@@ -59,7 +59,7 @@ def test_another_callers_run_cannot_be_started_or_cancelled(cluster: Cluster) ->
     with ps.connect(cluster.federation) as fed:
         request = he.sum(fed.tables("sales"), "x").request
         prepared = fed._link.call("shop0", calls.Prepare(request=request), calls.Prepared)
-        start = calls.Start(run_id=request.run_id, nonces={"shop0": prepared.nonce})
+        start = calls.Start(run_id=request.run_id, nonces={"shop0": prepared.nonce}, heads={"shop0": prepared.head})
         with pytest.raises(ps.errors.UnknownName):
             network.call("shop0", start, calls.Finished)
         network.call("shop0", calls.Release(run_id=request.run_id), calls.Done)

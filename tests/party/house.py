@@ -65,6 +65,11 @@ class House:
             parameters={"protocol": "ddh"},
         )
 
+    def start(self, request: Request, nonces: dict[str, str]) -> calls.Start:
+        """A start with every party's true head."""
+        heads = {party: self.gates[party]._books.head() for party in request.parties}
+        return calls.Start(run_id=request.run_id, nonces=nonces, heads=heads)
+
     def close(self) -> None:
         self.fed.close()
         for gate in self.gates.values():

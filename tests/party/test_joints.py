@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from house import House, prepare
 
-from privsdk import calls
 from privsdk.errors import InvalidArgument, StaleJoin
 from privsdk.operations import Request
 from privsdk.party.sessions import Limits
@@ -56,7 +55,7 @@ def test_a_joint_table_ends_when_its_table_changes(house: House) -> None:
     os.utime(house.files["south"], ns=(touched, touched))
     assert "south/t has changed since the join" in refusal(house, use(house, joint, run_id="later"))
     with pytest.raises(StaleJoin):  # prepared before the change, read after it
-        house.ask(calls.Start(run_id=started.run_id, nonces={"south": nonce}))
+        house.ask(house.start(started, {"south": nonce}))
     assert house.spent() == 2  # the join and the started run
 
 

@@ -60,7 +60,7 @@ def test_what_nobody_starts_in_time_is_given_back(house: House) -> None:
     time.sleep(0.35)
     assert house.spent() == 0
     with pytest.raises(AnswerLost, match=r"was not charged \(released\)"):
-        house.ask(calls.Start(run_id=request.run_id, nonces={"north": "n", "south": nonce}))
+        house.ask(house.start(request, {"north": "n", "south": nonce}))
     with pytest.raises(AnswerLost, match="was released before"):
         house.ask(prepare(request))
     assert house.spent() == 0
@@ -72,7 +72,7 @@ def test_only_its_caller_gives_a_reservation_back_or_starts_it(house: House) -> 
     house.ask(calls.Release(run_id=request.run_id), caller="bob")
     assert house.spent() == 1
     with pytest.raises(UnknownName, match=r"south has no run .* of bob"):
-        house.ask(calls.Start(run_id=request.run_id, nonces={"north": "n", "south": nonce}), caller="bob")
+        house.ask(house.start(request, {"north": "n", "south": nonce}), caller="bob")
     house.ask(calls.Release(run_id=request.run_id))
     assert house.spent() == 0
 
@@ -85,7 +85,7 @@ def test_nonces_that_do_not_fit_start_nothing_and_cost_nothing(house: House, non
     nonce = house.ask(prepare(request)).nonce
     given = {party: nonce if value == "mine" else value for party, value in nonces.items()}
     with pytest.raises(ProtocolViolation, match="the nonces are not those"):
-        house.ask(calls.Start(run_id=request.run_id, nonces=given))
+        house.ask(house.start(request, given))
     assert house.spent() == 0
 
 
@@ -94,7 +94,7 @@ def test_a_peer_that_never_comes_is_gone_and_the_charge_stands(house: House) -> 
     request = house.request()
     nonce = house.ask(prepare(request)).nonce
     with pytest.raises(PeerGone, match=r"north did not connect within 0\.05 s"):
-        house.ask(calls.Start(run_id=request.run_id, nonces={"north": "n", "south": nonce}))
+        house.ask(house.start(request, {"north": "n", "south": nonce}))
     assert house.spent() == 1
 
 

@@ -1,68 +1,15 @@
-"""The audit chain: each row's hash covers its body and the row before, and is signed by the party's Ed25519 key.
-
-Not a log of data: bodies hold requests, decisions, charges and outcomes, never row values. A changed, removed or
-inserted row breaks the chain at the first such row; a shortened chain is found by heads that others hold (receipts).
-"""
+"""A party's signing key, beside the audit chain that it signs (`chain`). Only the books and the ledger use it."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ..errors import LedgerError
-
-GENESIS = bytes(32)
-
-
-class Row(NamedTuple):
-    sequence: int
-    body: bytes
-    hash: bytes
-    signature: bytes
-
-
-class Verdict(NamedTuple):
-    """Rows checked, and the sequence number of the first that fails (-1: none) with the reason."""
-
-    rows: int
-    first_bad: int
-    reason: str
-
-
-def chain_hash(previous: bytes, sequence: int, body: bytes) -> bytes:
-    """SHA-256(previous hash || sequence number, 8 bytes big-endian || body)."""
-    return hashlib.sha256(previous + sequence.to_bytes(8, "big") + body).digest()
-
-
-def verify(rows: Sequence[Row], public_key: bytes, *, every_signature: bool = True) -> Verdict:
-    """Check a chain from its first row; stops at the first row that is not what was signed.
-
-    The last signature covers all rows before it, so that it is enough to find a change (`every_signature=False`, some
-    thirty times faster); the others tell where.
-    """
-    key = Ed25519PublicKey.from_public_bytes(public_key)
-    previous, count = GENESIS, 0
-    for row in rows:
-        due = count + 1
-        if row.sequence != due:
-            return Verdict(count, due, f"row {due} is missing; row {row.sequence} follows row {count}")
-        if chain_hash(previous, row.sequence, row.body) != row.hash:
-            return Verdict(count, due, f"row {due} or the link to the row before it was changed")
-        try:
-            if every_signature or due == len(rows):
-                key.verify(row.signature, row.hash)
-        except InvalidSignature:
-            return Verdict(count, due, f"row {due} is not signed by this party's key")
-        previous, count = row.hash, due
-    return Verdict(count, -1, "")
 
 
 class Signer:
