@@ -6,10 +6,11 @@ PrivsdkError
 │   ├── InvalidArgument     a value, type or combination that cannot be used
 │   ├── DataError           a party's data does not fit the operation (never quotes a value)
 │   └── StaleJoin           an alignment that is gone, expired or belongs to another caller or table
-├── Refused               a data owner said no; nothing was charged
+├── Refused               a data owner said no; nothing was charged, but by DifferencingRefused
 │   ├── IdentityRefused     the caller is not who the request says
 │   ├── PolicyRefused       no grant allows it; the message holds the smallest grant that would
-│   └── BudgetExceeded      the dataset's budget does not cover it
+│   ├── BudgetExceeded      the dataset's budget does not cover it
+│   └── DifferencingRefused the answer and an earlier one together would tell about a few rows; charged
 ├── PeerError             another party's fault, or the network's
 │   ├── PeerGone            it stopped answering, or its stream closed without an End
 │   ├── PeerFailed          it ended the session with an error of its own
@@ -151,6 +152,10 @@ class PolicyRefused(Refused):
 
 class BudgetExceeded(Refused):
     code = "refused.budget"
+
+
+class DifferencingRefused(Refused):
+    code = "refused.differencing"
 
 
 class PeerError(PrivsdkError):

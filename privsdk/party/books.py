@@ -7,18 +7,19 @@ Whether a request may run at all is the gate's decision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from .. import calls
-from ..charges import Balance, Budget, Charge, Debit
+from ..charges import Balance, Budget, Charge, Debit, Unit
 from ..errors import AnswerLost, LedgerError, UnknownName
 from ..messages import Frame
-from ..operations import Request
+from ..operations import Figures, Request
 from ..privacy import ANY
 from . import audit, budget
+from .disclosed import Tables
 from .ledger import Entry, Ledger, RunRecord, read_audit
 
 
@@ -70,6 +71,10 @@ class Books:
     def dataset_of(self, table: str) -> str:
         return self._datasets[table]
 
+    def unit_of(self, table: str) -> Unit:
+        """Whose privacy the table's dataset counts."""
+        return self._budget(self._datasets[table]).unit
+
     def close(self) -> None:
         self._ledger.close()
 
@@ -104,9 +109,8 @@ class Books:
 
     def finish(self, run_id: str, answer: calls.Finished, learned: Sequence[str]) -> None:
         """Keep the answer, so that the same request gets it again without a second charge."""
-        frames = [tuple(frame) for frame in calls.encode_reply(self._party, answer)]
         event = {"event": "finished", "run": run_id, "learns": learned}
-        self._ledger.finish(run_id, answer=msgspec.msgpack.encode(frames), event=event)
+        self._ledger.finish(run_id, answer=self._packed(answer), event=event)
 
     def fail(self, run_id: str, code: str) -> None:
         self._ledger.finish(run_id, answer=None, event={"event": "failed", "run": run_id, "code": code})
@@ -125,7 +129,38 @@ class Books:
         if known.answer is None:
             lost = "was not charged" if known.state == "released" else "was charged and its answer is lost"
             raise AnswerLost(f"run {run_id} {lost} ({known.state})", hint="call the verb again: a new charge")
-        frames = iter(msgspec.msgpack.decode(known.answer, type=list[tuple[bytes, bytes]]))
+        return self._unpacked(known.answer)
+
+    # Exact answers, before and after
+
+    def settle(self, run_id: str, question: str, compare: Callable[[Tables], list[Figures]]) -> list[Figures]:
+        """Compare what a run would let out with what was let out before, and keep it and its question, in one step."""
+
+        def change(tables: Tables) -> list[Figures]:
+            figures = compare(tables)
+            if question:
+                tables.ask(question, run_id)
+            return figures
+
+        return self._ledger.disclose(change, {"event": "disclosed", "run": run_id})
+
+    def answer_again(self, caller: str, request: Request, question: str) -> bool:
+        """Give this run the answer that another gave to the same question, uncharged; False where none has."""
+
+        def change(tables: Tables) -> bool:
+            found = tables.answer(question)
+            if found is not None:
+                again = self._packed(msgspec.structs.replace(self._unpacked(found), stored=True))
+                tables.answered(request.run_id, digest=request.digest(), caller=caller, answer=again)
+            return found is not None
+
+        return self._ledger.disclose(change, {"event": "answered from store", "caller": caller, "request": request})
+
+    def _packed(self, answer: calls.Finished) -> bytes:
+        return msgspec.msgpack.encode([tuple(frame) for frame in calls.encode_reply(self._party, answer)])
+
+    def _unpacked(self, packed: bytes) -> calls.Finished:
+        frames = iter(msgspec.msgpack.decode(packed, type=list[tuple[bytes, bytes]]))
         return calls.decode_reply(self._party, calls.Finished, lambda: Frame(*next(frames)))
 
     # What the books say

@@ -29,11 +29,12 @@ from ..errors import (
     UnknownName,
 )
 from ..messages import Message
-from ..operations import Operation, Outcome, Request, RoleInput, operation_named, operation_names
+from ..operations import Operation, Outcome, Request, RoleInput, Settle, as_computed, operation_named, operation_names
 from ..privacy import ANY, Policy
 from ..protocol import Channel, Entropy, SystemEntropy, drive
 from . import policy
 from .books import Books
+from .guard import Guard
 from .sessions import Dial, Limits, Session, Sessions
 from .store import Store
 
@@ -61,6 +62,7 @@ class Gate:
         self._dial = dial
         self._entropy = entropy or SystemEntropy()
         self._sessions = Sessions(name, limits or Limits())
+        self._guard = Guard(name, store, books)
 
     def handle(self, caller: str, call: calls.Call) -> Message:
         """Answer a call of `caller`, as the link identified it."""
@@ -118,6 +120,8 @@ class Gate:
                 return repeated
             # 2. decide
             operation, parameters, min_count = self._decide(request)
+            if self._guard.answered(caller, request, operation, min_count):
+                return calls.Prepared(nonce="", digest=request.digest())
             with self._sessions.admission():
                 # 3. reserve
                 self._books.reserve(caller, request, operation.price(request, parameters).get(self.name, ()))
@@ -193,6 +197,7 @@ class Gate:
         operand = request.operands.get(self.name)
         if operand is not None:
             self._store.check(operand.table, operand.columns)
+            operation.fits(request, parameters, self.name, self._store.schema(operand.table))
         min_count = policy.decide(
             self._policy,
             request,
@@ -208,16 +213,21 @@ class Gate:
     def _read(self, session: Session) -> tuple[RoleInput, str]:
         """The role's input, and the version of the table it was read from."""
         request, operand = session.request, session.request.operands.get(self.name)
-        table, keys, version, min_count = None, None, "", session.min_count
+        table, keys, joint, version, min_count = None, None, None, "", session.min_count
+        settle: Settle = as_computed
         if operand is not None:
             version = self._store.version(operand.table)
             table = self._store.read(operand.table, operand.columns)
             if self._store.version(operand.table) != version:
                 raise DataError(f"{self.name}/{operand.table} changed while it was read", hint="ask again")
+            if session.operation.remembered:
+                keys = self._guard.units(operand.table)
             if operand.alignment:
                 joint = self._sessions.joint_rows(request, operand, version)
                 table, keys = table.take(joint.rows), joint.keys
                 min_count = max(min_count, joint.min_count)
+            if session.operation.remembered:
+                settle = self._guard.settler(request, operand, version, joint, session.min_count)
         given = RoleInput(
             request=request,
             party=self.name,
@@ -226,6 +236,8 @@ class Gate:
             keys=keys,
             min_count=min_count,
             entropy=self._entropy,
+            joint=b"" if joint is None else joint.session,
+            settle=settle,
         )
         return given, version
 

@@ -28,6 +28,7 @@ import psutil
 from ..charges import Charge
 from ..errors import InvalidArgument, LedgerError, PrivsdkError
 from ..failpoints import FailPoint, reach
+from . import disclosed
 from .audit import GENESIS, Row, Signer, chain_hash
 
 SCHEMA_VERSION = 1
@@ -131,6 +132,8 @@ class Ledger:
                 raise LedgerError(f"{self.path} is not a privsdk ledger", hint=f"give {self.party} another store path")
             else:
                 self._check_owner()
+            for statement in disclosed.SCHEMA.split(";"):  # only what is not there: they are newer than version 1
+                self._db.execute(statement)
             self._db.execute("COMMIT")
         except BaseException:  # whatever it was goes on; nothing half-made is kept
             if self._db.in_transaction:
@@ -207,6 +210,13 @@ class Ledger:
     def note(self, event: Mapping[str, Any]) -> None:
         """An audit row that changes no charge, such as a refusal."""
         self._write(lambda: None, event, FailPoint.NOTE_BEFORE, FailPoint.NOTE_INSIDE, FailPoint.NOTE_AFTER)
+
+    def disclose(self, change: Callable[[disclosed.Tables], T], event: Mapping[str, Any]) -> T:
+        """Change the tables of what was disclosed, in one transaction with the audit row; False changes nothing."""
+        tables = disclosed.Tables(self._db)
+        return self._write(
+            lambda: change(tables), event, FailPoint.NOTE_BEFORE, FailPoint.NOTE_INSIDE, FailPoint.NOTE_AFTER
+        )
 
     # Reads
 

@@ -9,8 +9,11 @@ from ..operations import Request
 from ..privacy import ANY, Disclosure, Grant, Need, Policy, smallest_grants
 
 _COUNTED = (
+    Disclosure.EXTREME,
     Disclosure.AGGREGATE,
     Disclosure.GROUP_KEY,
+    Disclosure.COMPARISON,
+    Disclosure.PAYLOAD,
     Disclosure.JOIN_KEY,
     Disclosure.TRAINING_LABEL,
     Disclosure.HE_OPERAND,
