@@ -90,6 +90,8 @@ def _coded(
     """For each row the number of its group, in the order of the labels, null last; and the labels."""
     if labels is None:
         return np.zeros(len(rows), dtype=np.int64), pa.nulls(1)
+    if pa.types.is_dictionary(labels.type):
+        labels = labels.cast(labels.type.value_type)
     encoded = labels.take(pa.array(rows)).combine_chunks().dictionary_encode(null_encoding="encode")
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), dtype=np.int64)

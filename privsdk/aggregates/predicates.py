@@ -164,7 +164,7 @@ def _plain(name: Name, value: Any) -> Value:
 
 
 def _kind(value: Value) -> type:
-    return float if isinstance(value, int | float) else type(value)
+    return type(value) if isinstance(value, bool | str) else float
 
 
 def _literal(value: Value) -> str:

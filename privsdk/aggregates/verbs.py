@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from ..charges import Debit, Exact
@@ -237,6 +238,8 @@ def _role(given: RoleInput, parameters: AggregateParameters) -> Role[Outcome]:
         yield from labels.partner(given, parameters.by_of(given.party), where, owner=parameters.party)
         return Outcome()
     keep, min_count = passing(given.table, where), given.min_count
+    if given.keys is not None and not given.table.columns:  # Arrow does not know how many rows of no column are taken
+        keep = np.ones(len(given.keys), dtype=np.bool_)
     by = parameters.by_of(given.party)
     label = None if by is None else given.table.column(by)
     for partner in (party for party in given.request.parties if party != given.party):

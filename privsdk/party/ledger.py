@@ -214,9 +214,8 @@ class Ledger:
     def disclose(self, change: Callable[[disclosed.Tables], T], event: Mapping[str, Any]) -> T:
         """Change the tables of what was disclosed, in one transaction with the audit row; False changes nothing."""
         tables = disclosed.Tables(self._db)
-        return self._write(
-            lambda: change(tables), event, FailPoint.NOTE_BEFORE, FailPoint.NOTE_INSIDE, FailPoint.NOTE_AFTER
-        )
+        points = (FailPoint.DISCLOSE_BEFORE, FailPoint.DISCLOSE_INSIDE, FailPoint.DISCLOSE_AFTER)
+        return self._write(lambda: change(tables), event, *points)
 
     # Reads
 

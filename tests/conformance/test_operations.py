@@ -137,7 +137,7 @@ def test_preview_says_what_is_left(fed: ps.Federation) -> None:
 
 
 def test_every_operation_is_here() -> None:
-    assert operation_names() == ("dp.count", "dp.sum", "fl.fit", "he.mean", "he.sum", "joint.aggregate", "psi.join")
+    assert operation_names() == ("aggregate", "dp.count", "dp.sum", "fl.fit", "he.mean", "he.sum", "psi.join")
 
 
 def test_batches_smaller_than_the_minimum_count_are_refused(fed: ps.Federation) -> None:

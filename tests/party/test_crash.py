@@ -51,10 +51,9 @@ def released(folder: Path) -> list[Released]:
 def states(path: Path) -> dict[str, str]:
     """What became of each run, as the audit tells it."""
     events = [msgspec.json.decode(row.body) for row in read_audit(path)[1]]
-    moves = [
-        (e.get("run") or e["request"]["run_id"], e["event"]) for e in events if e["event"] not in ("opened", "refused")
-    ]
-    return dict(moves)
+    aside = ("opened", "refused", "disclosed")
+    moves = [(e.get("run") or e["request"]["run_id"], e["event"]) for e in events if e["event"] not in aside]
+    return dict(moves) | {run: "finished" for run, event in moves if event == "answered from store"}
 
 
 def check(folder: Path) -> int:
