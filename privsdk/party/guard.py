@@ -30,7 +30,7 @@ from .disclosed import BUCKETS, Bits, Tables, Words
 from .store import Store
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplying by it is one-to-one
-_SAMPLE = 4096  # differing rows looked at first
+_SAMPLE = 128  # bytes of a set that are looked at first
 
 
 class Rows(NamedTuple):
@@ -201,12 +201,8 @@ def near_by(bits: Bits, earlier: Bits, units: Words, k: int, keys: Words | None 
     """Whether two sets differ by some rows, and by the rows of fewer than k units or keys."""
     differing = bits.copy()
     differing[: len(earlier)] ^= earlier  # taken when no more rows had been seen than now
-    where = np.flatnonzero(np.unpackbits(differing, count=len(units)))
-    if not len(where):
-        return False
-    return any(_fewer(whose[where], k) for whose in (units, keys) if whose is not None)
-
-
-def _fewer(values: Words, k: int) -> bool:
-    """Whether there are fewer than k distinct values."""
-    return len(np.unique(values[:_SAMPLE])) < k and len(np.unique(values)) < k
+    for size in (_SAMPLE, len(differing)):  # mostly the first bytes tell that enough differ
+        where = np.flatnonzero(np.unpackbits(differing[:size], count=min(len(units), 8 * size)))
+        if all(len(np.unique(whose[where])) >= k for whose in (units, keys) if whose is not None):
+            return False
+    return len(where) > 0
