@@ -3,6 +3,3 @@
 `verbs` is what a notebook calls on tables and on sides of joins, `predicates` says which rows, `exact` computes at the
 owner, `labels` brings in the columns of the other side of a join.
 """
-
-from . import verbs as verbs  # registers the operation
-from .exact import Statistic as Statistic

@@ -58,12 +58,12 @@ class Aggregates(ABC):
 
     Groups with fewer rows than the owner's minimum count are withheld, and the next smallest with them where the
     withheld ones would otherwise follow from the total; the result's schema metadata says how many were
-    (`withheld_groups`; 1 where fewer rows than the minimum pass altogether). In a joint table distinct joint keys are
-    counted in place of rows, and the larger of both owners' minimum counts holds. Nulls and NaN in the column are left
-    out; a null group is a group of its own.
+    (`withheld_groups`; 1 where fewer rows than the minimum pass altogether). Where the dataset's budget names a unit id
+    its distinct values are counted in place of rows; in a joint table distinct joint keys are, and the larger of both
+    owners' minimum counts holds. Nulls and NaN in the column are left out; a null group is a group of its own.
 
-    An answer over almost the same rows as an earlier one is refused (`errors.DifferencingRefused`) and charged; a
-    question that was answered before is answered again without a charge.
+    An answer over almost the same rows as an earlier one is refused (`errors.DifferencingRefused`) and charged. A
+    question to one party that was answered before is answered again without a charge.
 
     Notes
     -----

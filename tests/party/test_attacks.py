@@ -37,7 +37,7 @@ GRANT = ps.Grant(
     table="*",
     columns={
         "id": ("join key", "comparison"),
-        "age": "comparison",
+        "age": ("comparison", "payload"),
         "city": "group key",
         "pay": "extreme",
         "rows": "extreme",
@@ -102,6 +102,14 @@ def by_one_key_more(folder: Path) -> int:
     return totals[1] - totals[0]
 
 
+def by_the_partners_filter(folder: Path) -> int:
+    """Two sums over a join, whose conditions on the partner's column differ by one person."""
+    with bank() as fed:
+        side = psi.join(fed["bank"]["t"], fed["shop"]["t"], on="id").release().value["bank"]
+        totals = [figure(side.sum("pay", where={"shop.age": (None, last)}), "sum") for last in (VICTIM, VICTIM - 1)]
+        return totals[0] - totals[1]
+
+
 def by_an_edit(folder: Path) -> int:
     """The same question before and after one row was removed."""
     totals = []
@@ -120,7 +128,15 @@ def by_two_analysts(folder: Path) -> int:
     return totals[0] - totals[1]
 
 
-PAIRS = [by_ranges, by_complement, by_two_measures, by_one_key_more, by_an_edit, by_two_analysts]
+PAIRS = [
+    by_ranges,
+    by_complement,
+    by_two_measures,
+    by_one_key_more,
+    by_the_partners_filter,
+    by_an_edit,
+    by_two_analysts,
+]
 
 
 @pytest.mark.claim("attacks: two exact answers that differ by one person: the second is refused, and charged")
