@@ -181,7 +181,7 @@ class Operation(Generic[P]):
     learns : what each party, the caller and an onlooker learn
     contributors, recipients : for pooled sums, whose values enter and who sees the result
     role : the generator that a party runs
-    fits : raises InvalidArgument where a party's columns are of types that cannot be used, before anything is charged
+    fits : raises a UsageError where a party's columns are of types that cannot be used, before anything is charged
     remembered : whether an identical question on the same table is answered with the stored answer, without a charge
     """
 

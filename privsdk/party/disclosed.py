@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -39,6 +39,21 @@ class Connection(Protocol):
     def execute(self, statement: str, arguments: Sequence[Any] = (), /) -> Any: ...
 
 
+class Sketches(NamedTuple):
+    """Numbers of sets, and for each how many of its rows are in each of the buckets by unit."""
+
+    numbers: list[int]
+    sizes: npt.NDArray[np.uint32]
+
+    def near(self, sketch: npt.NDArray[np.uint32], k: int) -> list[int]:
+        """The sets that may differ from one of this sketch by the rows of fewer than k units.
+
+        Such sets differ in fewer than k buckets.
+        """
+        differing = np.count_nonzero(self.sizes != sketch, axis=1)
+        return [number for number, count in zip(self.numbers, differing, strict=True) if count < k]
+
+
 class Tables:
     """The tables within one transaction of the ledger."""
 
@@ -55,11 +70,11 @@ class Tables:
         """Add rows that were not seen before."""
         self._db.execute("INSERT INTO seen_row VALUES (?, ?, ?, ?)", (table, start, ids.tobytes(), units.tobytes()))
 
-    def sketches(self, table: str) -> tuple[list[int], npt.NDArray[np.uint32]]:
-        """Numbers of all sets of a table, and their sketches as rows."""
+    def sketches(self, table: str) -> Sketches:
+        """Of all sets of a table."""
         found = self._db.execute("SELECT id, sketch FROM disclosed_set WHERE tbl = ?", (table,)).fetchall()
-        sketches = np.frombuffer(b"".join(sketch for _, sketch in found), np.uint32)
-        return [number for number, _ in found], sketches.reshape(-1, BUCKETS)
+        sizes = np.frombuffer(b"".join(sketch for _, sketch in found), np.uint32)
+        return Sketches([number for number, _ in found], sizes.reshape(-1, BUCKETS))
 
     def bits(self, numbers: Iterable[int]) -> Iterable[Bits]:
         """The sets of these numbers, one after the other."""

@@ -16,7 +16,7 @@ differential privacy (`dp`). Nor does it compare answers of two tables or of two
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -113,17 +113,24 @@ class Guard:
     ) -> list[Figures]:
         """Keep the sets, if none is too near to an earlier one; the figures to let out."""
         place, seen = _placed(tables, table, rows)
+        earlier = tables.sketches(table)  # those of this answer have no row in common
+        # many rows of one key are in many buckets, so that the sketches tell nothing there: all sets are read, once
+        whole = None if seen.keys is None else dict(zip(earlier.numbers, tables.bits(earlier.numbers), strict=True))
         figures = []
         for each in sets:
             member = np.zeros(len(seen.ids), dtype=np.bool_)
-            member[place[rows.own[each.rows]]] = True
+            where = place[rows.own[each.rows]]
+            member[where] = True
             bits = np.packbits(member)
             digest = hashlib.sha256(bits.tobytes().rstrip(b"\0")).digest()
             number = tables.number_of(table, digest)
             told = None if number is None else tables.figures(number, each.measure)
             if told is None:
-                sketch = np.bincount(_bucket(seen.units[member]), minlength=BUCKETS).astype(np.uint32)
-                if _too_near(tables, table, bits, sketch, seen, k, number):
+                sketch = np.bincount(_bucket(seen.units[where]), minlength=BUCKETS).astype(np.uint32)
+                near = earlier.near(sketch, k) if whole is None else earlier.numbers
+                others = [other for other in near if other != number]
+                held = tables.bits(others) if whole is None else (whole[other] for other in others)
+                if _too_near(held, bits, seen, k):
                     raise self._refusal(table, k)
                 told = each.figures
                 number = tables.add(table, digest, sketch, bits) if number is None else number
@@ -180,21 +187,15 @@ def _placed(tables: Tables, table: str, rows: Rows) -> tuple[npt.NDArray[np.int6
             tables.see(table, len(ids), rows.ids[~known], rows.units[~known])
             ids, units = np.append(ids, rows.ids[~known]), np.append(units, rows.units[~known])
     keys = None
-    if rows.keys is not None:  # rows that are no longer in the table count as of one more key together
+    if rows.keys is not None and len(np.unique(rows.keys)) < len(rows.keys):  # else a key is a row
+        # rows that are no longer in the table count as of one more key together
         keys = np.zeros(len(ids), dtype=np.uint64)
         keys[place] = rows.keys
     return place, Rows(ids, units, keys, place)
 
 
-def _too_near(
-    tables: Tables, table: str, bits: Bits, sketch: npt.NDArray[np.uint32], seen: Rows, k: int, itself: int | None
-) -> bool:
-    numbers, sketches = tables.sketches(table)
-    near = np.count_nonzero(sketches != sketch, axis=1) < k
-    if seen.keys is not None and len(np.unique(seen.keys)) < len(seen.keys):
-        near[:] = True  # many rows of one key are in many buckets
-    candidates = (number for number, so in zip(numbers, near, strict=True) if so and number != itself)
-    return any(near_by(bits, earlier, seen.units, k, seen.keys) for earlier in tables.bits(candidates))
+def _too_near(earlier: Iterable[Bits], bits: Bits, seen: Rows, k: int) -> bool:
+    return any(near_by(bits, each, seen.units, k, seen.keys) for each in earlier)
 
 
 def near_by(bits: Bits, earlier: Bits, units: Words, k: int, keys: Words | None = None) -> bool:

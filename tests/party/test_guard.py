@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -195,6 +196,17 @@ def test_runs_at_once_do_not_both_pass(books: Books, cases: Cases) -> None:
     assert granted
     assert all(later - earlier >= K for earlier, later in pairwise(granted))
     cases(60)
+
+
+def test_a_ledger_from_before_the_guard_gets_its_tables(tmp_path: Path) -> None:
+    for file in (Path(__file__).parent / "ledgers").glob("version1.*"):
+        shutil.copy(file, tmp_path)
+    with closing(Books("north", tmp_path / "version1.sqlite", budgets={}, datasets={"t": "t"})) as books:
+        release = releaser(books, PEOPLE)
+        assert release((range(40), "count", (40,))) == [(40,)]
+        with pytest.raises(DifferencingRefused):
+            release((range(39), "count", (39,)))
+        assert books.verify().first_bad == -1
 
 
 def test_ids_are_distinct_and_do_not_depend_on_other_rows() -> None:
