@@ -187,8 +187,8 @@ def _placed(tables: Tables, table: str, rows: Rows) -> tuple[npt.NDArray[np.int6
             tables.see(table, len(ids), rows.ids[~known], rows.units[~known])
             ids, units = np.append(ids, rows.ids[~known]), np.append(units, rows.units[~known])
     keys = None
-    if rows.keys is not None and len(np.unique(rows.keys)) < len(rows.keys):  # else a key is a row
-        # rows that are no longer in the table count as of one more key together
+    # where each row has a key of its own the units say it all; rows that are gone count as of one more key together
+    if rows.keys is not None and (len(np.unique(rows.keys)) < len(rows.keys) or len(ids) > len(rows.ids)):
         keys = np.zeros(len(ids), dtype=np.uint64)
         keys[place] = rows.keys
     return place, Rows(ids, units, keys, place)

@@ -163,6 +163,16 @@ def test_the_rows_of_one_join_key_are_one_unit_in_a_joint_table() -> None:
         assert releaser(books, table, joint=joint)((range(10, 60), "count", (50,))) == [(50,)]
 
 
+def test_the_rows_of_a_key_that_are_gone_are_one_unit_too(tmp_path: Path) -> None:
+    before = pa.table({"key": [0] * 30 + list(range(1, 31)), "x": list(range(60))})
+    after, rows = before.slice(30), np.arange(30)
+    with closing(open_books(tmp_path / "bank.sqlite")) as books:
+        releaser(books, before)((range(60), "count", (60,)))
+    joint = Alignment(rows=rows, keys=rows, min_count=K, column="key", session=b"")
+    with closing(open_books(tmp_path / "bank.sqlite")) as books, pytest.raises(DifferencingRefused):
+        releaser(books, after, joint=joint)((rows, "count", (30,)))
+
+
 def test_a_table_that_changes_under_a_run_is_not_compared(tmp_path: Path) -> None:
     with closing(open_books(None)) as books:
         guard = Guard("bank", Store("bank", {"t": PEOPLE}), books)
