@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -120,7 +119,3 @@ def labelled(
     request = request_for(statistic, column, by, where)
     sides = given("bank", request, *bank, **options), given("shop", request, *shop, **options)
     return play(request, *sides, transcript=transcript)["bank"].table
-
-
-def settling(mine: RoleInput, settle: Settle) -> RoleInput:
-    return replace(mine, settle=settle)
