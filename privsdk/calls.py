@@ -149,11 +149,13 @@ class Prepared(Message, frozen=True, kw_only=True, tag="prepared"):
 
 
 class Finished(Message, frozen=True, kw_only=True, tag="finished"):
-    """A party's answer: JSON facts and at most one table, with its receipt."""
+    """A party's answer: JSON facts and at most one table, with its receipt; `stored` where it was given before and
+    nothing was charged."""
 
     value: dict[str, Any]
     table: pa.Table | None = None
     alignment: str = ""
+    stored: bool = False
     receipt: Head | None = None  # absent only in the copy that the ledger keeps
 
 

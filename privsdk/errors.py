@@ -6,11 +6,12 @@ PrivsdkError
 │   ├── InvalidArgument     a value, type or combination that cannot be used
 │   ├── DataError           a party's data does not fit the operation (never quotes a value)
 │   └── StaleJoin           an alignment that is gone, expired or belongs to another caller or table
-├── Refused               a data owner said no; nothing was charged
+├── Refused               a data owner said no; nothing was charged, but by DifferencingRefused
 │   ├── IdentityRefused     the caller is not who the request says
 │   ├── PolicyRefused       no grant allows it; the message holds the smallest grant that would
 │   ├── BudgetExceeded      the dataset's budget, or a limit below it, does not cover it
 │   ├── DatasetFrozen       its owner lets nothing be charged for now
+│   ├── DifferencingRefused the answer and an earlier one together would tell about a few rows; charged
 │   └── LedgerBehind        its ledger is older than a head its key signed; its owner has to say what happened
 ├── PeerError             another party's fault, or the network's
 │   ├── PeerGone            it stopped answering, or its stream closed without an End
@@ -158,6 +159,10 @@ class BudgetExceeded(Refused):
 
 class DatasetFrozen(Refused):
     code = "refused.frozen"
+
+
+class DifferencingRefused(Refused):
+    code = "refused.differencing"
 
 
 class LedgerBehind(Refused):

@@ -144,9 +144,9 @@ def _record(row: Row, runs: dict[str, About]) -> dict[str, Any]:
 
 
 def _tables(body: Mapping[str, Any], request: Mapping[str, Any]) -> tuple[str, ...]:
-    charged: Sequence[Mapping[str, Any]] = body.get("charges") or ()
-    names = [debit["table"] for debit in charged]
-    names += [name for name in (request.get("table"), body.get("dataset")) if name]
+    charged: Sequence[Mapping[str, Any]] = body.get("charges") or ()  # as ledgers of version 1 told it
+    names = [*(body.get("tables") or ()), *(debit["table"] for debit in charged)]
+    names += [name for name in (request.get("table"), _mapping(body.get("action")).get("dataset")) if name]
     return tuple(dict.fromkeys(names))
 
 

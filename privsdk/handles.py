@@ -6,11 +6,16 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
+import msgspec
+import pyarrow as pa
+
+from .aggregates.predicates import Name
+from .aggregates.verbs import OPERATION, AggregateParameters, Aggregates
 from .calls import Description, TableInfo
 from .displays import Card, Displayed, Grid
 from .errors import InvalidArgument, UnknownName
 from .operations import Operand, Request
-from .results import Runner
+from .results import Plan, Runner
 
 
 class Handle(Displayed):
@@ -23,8 +28,11 @@ class Handle(Displayed):
         )
 
 
-class Table(Handle):
-    """One table at one party: its columns and what its owner permits, never its rows."""
+class Table(Handle, Aggregates):
+    """One table at one party: its columns and what its owner permits, never its rows.
+
+    Its verbs are exact aggregates of the owner's rows; see `count`.
+    """
 
     def __init__(self, runner: Runner, party: str, info: TableInfo) -> None:
         self.party = party
@@ -44,6 +52,24 @@ class Table(Handle):
         if column not in self.columns:
             raise UnknownName.among("column", column, self.columns, where=f"in {self.party}/{self.name}")
         return self.columns[column]
+
+    @property
+    def _owner(self) -> str:
+        return self.party
+
+    def _name(self, column: str) -> Name:
+        self.type_of(column)
+        return Name(party=self.party, column=column)
+
+    def _ask(self, parameters: AggregateParameters) -> Plan[pa.Table]:
+        request = new_request(
+            self._runner,
+            OPERATION,
+            parties=(self.party,),
+            operands={self.party: self.operand(*parameters.columns_of(self.party))},
+            parameters=msgspec.to_builtins(parameters),
+        )
+        return Plan(self._runner, request, lambda answers: answers[self.party].table)
 
     def _card(self) -> Card:
         permits = [", ".join(c.permits) or "nothing" for c in self._info.columns]

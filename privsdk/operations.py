@@ -7,7 +7,7 @@ role each party plays. The same declaration is shown before the run, enforced by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -80,24 +80,74 @@ class Alignment:
         For each of them the joint key, numbered as at the partner.
     min_count : int
         The larger of both owners' minimum counts.
+    column : str
+        The party's join column.
+    session : bytes
+        The session that made it: both sides of one join have the same.
     """
 
     rows: npt.NDArray[np.int64]
     keys: npt.NDArray[np.int64]
     min_count: int
+    column: str
+    session: bytes
+
+
+Figures = tuple[int | float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSet:
+    """Rows whose figures a role is about to let out: the guard compares them with what was let out before.
+
+    Attributes
+    ----------
+    rows : int64 array
+        Distinct indices into the role's table.
+    measure : str
+        What the figures are, such as "mean of income"; the same measure of the same rows has the same figures.
+    """
+
+    rows: npt.NDArray[np.int64]
+    measure: str
+    figures: Figures
+
+
+Settle = Callable[[Sequence[RowSet], int], list[Figures]]
+
+
+def as_computed(sets: Sequence[RowSet], min_count: int) -> list[Figures]:
+    """Let the figures out as they are: there is no guard."""
+    return [each.figures for each in sets]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleInput:
-    """All that a role gets: its party's share of the request, the columns it may see, and entropy."""
+    """All that a role gets: its party's share of the request, the columns it may see, entropy, and the guard.
+
+    Attributes
+    ----------
+    session : bytes
+        A hash over the request and every party's nonce: fresh in each run, the same at all parties.
+    keys : int64 array or None
+        Whose each row is: its joint key in a joint table, else its owner in a dataset whose privacy unit is an id. A
+        minimum count is one of distinct keys; None where each row counts for itself.
+    joint : bytes
+        The session that made the joint table; empty for a base table.
+    settle : callable
+        Takes the row sets of an exact answer and the minimum count, once and before anything of it leaves; returns the
+        figures to let out, or raises where these and earlier ones together would tell about a few rows.
+    """
 
     request: Request
     party: str
-    session: bytes  # hash over the request and every party's nonce: fresh in each run, the same at all parties
+    session: bytes
     table: pa.Table
-    keys: npt.NDArray[np.int64] | None  # joint key of each row, where the operand is a joint table
+    keys: npt.NDArray[np.int64] | None
     min_count: int
     entropy: Entropy
+    joint: bytes = b""
+    settle: Settle = as_computed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +166,10 @@ def nobody(request: Request, parameters: Any) -> tuple[str, ...]:
     return ()
 
 
+def any_types(request: Request, parameters: Any, party: str, schema: pa.Schema) -> None:
+    """Nothing to object to before the data is read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Generic[P]):
     """The declaration of an operation; every callable sees the request and its parsed parameters, never data.
@@ -127,6 +181,8 @@ class Operation(Generic[P]):
     learns : what each party, the caller and an onlooker learn
     contributors, recipients : for pooled sums, whose values enter and who sees the result
     role : the generator that a party runs
+    fits : raises a UsageError where a party's columns are of types that cannot be used, before anything is charged
+    remembered : whether an identical question on the same table is answered with the stored answer, without a charge
     """
 
     name: str
@@ -138,6 +194,8 @@ class Operation(Generic[P]):
     role: Callable[[RoleInput, P], Role[Outcome]]
     contributors: Callable[[Request, P], tuple[str, ...]] = nobody
     recipients: Callable[[Request, P], tuple[str, ...]] = nobody
+    fits: Callable[[Request, P, str, pa.Schema], None] = any_types
+    remembered: bool = False
 
     def parse(self, request: Request) -> P:
         """The request's parameters as their type, everything checked that can be without data."""

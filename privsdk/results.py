@@ -165,7 +165,7 @@ class Run(Displayed, Generic[T]):
                     value=finish(answers),
                     operation=plan.request.operation,
                     learned=plan.learns,
-                    spent=plan.price,
+                    spent={party: debits for party, debits in plan.price.items() if not answers[party].stored},
                     receipt=Receipt(
                         run_id=plan.request.run_id,
                         heads={p: a.receipt for p, a in answers.items() if a.receipt is not None},

@@ -21,10 +21,15 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
     """One small plan for each operation, with the call as it is written in a notebook."""
     a, b = fed["A"]["t"], fed["B"]["t"]
     join = psi.join(a, b, on="key")
+    joint = join.release().value
+    where = {"B.y": 1, "x": (0, 50)}
     model = fl.Logistic(features={"x": (0, 100)})
     return [
         ("psi.join", join),
-        ("joint[A].count, .mean, .sum", join.release().value["A"].mean("x", by="group")),
+        ("table.count, .sum, .mean", a.mean("x", by="group")),
+        ("table.min, .max", a.min("x", where={"group": ["g", "h"]})),
+        ("joint[A].count, .sum, .mean", joint["A"].mean("x", by="group")),
+        ("joint[A].mean(by, where of B)", joint["A"].mean("x", by="B.group", where=where)),
         ("he.sum", he.sum(fed.tables("t"), "x")),
         ("he.mean", he.mean(fed.tables("t"), "x")),
         ("fl.fit", fl.fit(model, fed.tables("t"), label="y")),

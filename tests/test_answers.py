@@ -18,17 +18,23 @@ from privsdk.operations import Operand, Outcome, Request, RoleInput, operation_n
 from privsdk.protocol import Role, tell
 from privsdk.testing import Numbers, SeededEntropy, Sent, together
 
-CLAIM = pytest.mark.claim("transcripts: dp and joint.aggregate send nothing to parties and answer what Learns says")
+CLAIM = pytest.mark.claim("transcripts: dp and aggregate send nothing to parties and answer what Learns says")
 RELEASE = {"epsilon": 1.0, "column": None, "bounds": None, "resolution": 1.0, "by": "group", "keys": ["a", "b"]}
 PARAMETERS = {
     "dp.count": RELEASE,
     "dp.sum": RELEASE | {"column": "value", "bounds": [0.0, 100.0]},
-    "joint.aggregate": {"statistic": "mean", "column": "value", "by": "group"},
+    "aggregate": {
+        "statistic": "mean",
+        "party": "north",
+        "column": "value",
+        "by": {"party": "north", "column": "group"},
+        "where": [],
+    },
 }
 COLUMNS = {
     "dp.count": ["group", "count"],
     "dp.sum": ["group", "sum"],
-    "joint.aggregate": ["group", "count", "mean"],
+    "aggregate": ["group", "count", "mean"],
 }
 Play = Callable[[RoleInput], Role[Outcome]]
 
@@ -46,7 +52,7 @@ def world(seed: int) -> tuple[pa.Table, npt.NDArray[np.int64]]:
 
 def given(operation: str, seed: int) -> RoleInput:
     table, keys = world(seed)
-    joint = operation == "joint.aggregate"
+    joint = operation == "aggregate"
     request = Request(
         run_id="r",
         operation=operation,
@@ -83,7 +89,7 @@ def check(operation: str, play: Play) -> None:
         assert outcome.keep is None
         assert outcome.table.column_names == COLUMNS[operation]
         answers.append(outcome)
-    exact = operation == "joint.aggregate"
+    exact = operation == "aggregate"
     wire = [list(encode_reply("north", Finished(value=a.value, table=a.table))) for a in answers]
     assert [len(frame.chunk) for frame in wire[0]] == [len(frame.chunk) for frame in wire[1]]
     assert [frame.header for frame in wire[0]] == [frame.header for frame in wire[1]]

@@ -208,3 +208,29 @@ def test_a_request_of_another_version_is_refused() -> None:
         with pytest.raises(ps.errors.InvalidArgument, match="a request of version 99"):
             plan.release()
         assert fed.budgets()["north"][0].epsilon_spent == 0
+
+
+def test_conditions_and_columns_of_the_wrong_type_are_refused_before_the_charge(fed: ps.Federation) -> None:
+    table = north(fed)
+    plans = [
+        table.count(where={"age": "forty"}),
+        table.count(where={"id": 7}),
+        table.count(where={"late": (0, 5)}),
+        table.sum("id"),
+        table.mean("age", where={"amount": True}),
+    ]
+    before = fed.budgets()
+    for plan in plans:
+        with pytest.raises(UsageError, match="north"):
+            plan.release()
+    assert fed.budgets() == before
+    with pytest.raises(UnknownName, match="no column named 'aeg'"):
+        table.count(where={"aeg": 3})
+    joint = psi.join(table, south(fed), on="id").release().value["north"]
+    with pytest.raises(UnknownName, match="no column named 'aeg' in south/people"):
+        joint.count(by="south.aeg")
+    with pytest.raises(UnknownName, match=r"did you mean 'south\.age'"):
+        joint.count(by="suoth.age")
+    with pytest.raises(InvalidArgument, match=r"south\.amount is south's") as other:
+        joint.mean("south.amount")
+    assert 'joint["south"].mean("amount")' in other.value.hint

@@ -40,13 +40,13 @@ def exported(store: tuple[Path, Receipt], tmp_path: Path) -> pa.Table:
 
 def test_the_columns(exported: pa.Table) -> None:
     assert exported.schema.names == SCHEMA.names
-    events = ["opened", *["reserved", "started", "finished"] * 2, "refused"]
+    events = ["opened", "owner", *["reserved", "started", "finished"] * 2, "refused"]
     assert exported["event"].to_pylist() == events
-    assert exported["operation"].to_pylist() == [None, *["psi.join"] * 3, *["dp.count"] * 4]
-    assert exported["caller"].to_pylist() == [None, *["analyst"] * 7]
-    assert exported["tables"].to_pylist() == [[], *[["table"]] * 7]
+    assert exported["operation"].to_pylist() == [None, None, *["psi.join"] * 3, *["dp.count"] * 4]
+    assert exported["caller"].to_pylist() == [None, None, *["analyst"] * 7]
+    assert exported["tables"].to_pylist() == [[], *[["table"]] * 8]
     runs = exported["run"].to_pylist()
-    assert (len(set(runs[1:4])), len(set(runs[4:7])), len(set(runs))) == (1, 1, 4)
+    assert (len(set(runs[2:5])), len(set(runs[5:8])), len(set(runs))) == (1, 1, 4)
     assert exported["at"].to_pylist() == sorted(exported["at"].to_pylist())
     assert all(
         msgspec.json.decode(detail)["event"] == event
@@ -84,7 +84,7 @@ def test_a_receipt_lies_in_the_audit_it_is_of(store: tuple[Path, Receipt], expor
     with pytest.raises(UnknownName):
         receipt.lies_in("east", exported)
     rows = rows_of(exported)
-    changed = [row if row.sequence != 2 else Row(2, row.body.replace(b"analyst", b"nobody!"), *row[2:]) for row in rows]
+    changed = [row if row.sequence != 3 else Row(3, row.body.replace(b"analyst", b"nobody!"), *row[2:]) for row in rows]
     assert not receipt.lies_in("north", audit_table(changed))
     head = receipt.heads["north"]
     elsewhere = msgspec.structs.replace(head, rows=head.rows - 1, hash=rows[head.rows - 2].hash.hex())

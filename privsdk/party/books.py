@@ -8,8 +8,9 @@ Whether a request may run at all is the gate's decision.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,10 +18,11 @@ from .. import calls, chain
 from ..charges import Balance, Budget, Charge, Debit, Unit
 from ..errors import AnswerLost, LedgerError, UnknownName
 from ..messages import Frame
-from ..operations import Request
+from ..operations import Figures, Request
 from ..privacy import ANY
 from . import refusals
 from .budget import Asking
+from .disclosed import Tables
 from .ledger import Entry, Ledger, RunRecord, Snapshot, read_ledger
 from .lineage import Lineage
 from .positions import Positions
@@ -152,8 +154,7 @@ class Books:
 
     def finish(self, run_id: str, answer: calls.Finished, learned: Sequence[str]) -> None:
         """Keep the answer, so that the same request gets it again without a second charge."""
-        frames = [tuple(frame) for frame in calls.encode_reply(self._party, answer)]
-        stored = msgspec.msgpack.encode(frames)
+        stored = self._packed(answer)
         event = {"event": "finished", "run": run_id, "learns": learned, "answer": answer_hash(stored)}
         self._ledger.finish(run_id, answer=stored, event=event)
 
@@ -174,7 +175,43 @@ class Books:
         if known.answer is None:
             lost = "was not charged" if known.state == "released" else "was charged and its answer is lost"
             raise AnswerLost(f"run {run_id} {lost} ({known.state})", hint="call the verb again: a new charge")
-        frames = iter(msgspec.msgpack.decode(known.answer, type=list[tuple[bytes, bytes]]))
+        return self._unpacked(known.answer)
+
+    # Exact answers, before and after
+
+    def settle(self, run_id: str, question: str, compare: Callable[[Tables], list[Figures]]) -> list[Figures]:
+        """Compare what a run would let out with what was let out before, and keep it and its question, in one step."""
+
+        def change(tables: Tables) -> list[Figures]:
+            figures = compare(tables)
+            if question:
+                tables.ask(question, run_id)
+            event["told"] = tables.told(run_id)
+            return figures
+
+        event = {"event": "disclosed", "run": run_id}
+        return self._ledger.disclose(change, event)
+
+    def answer_again(self, caller: str, request: Request, question: str) -> bool:
+        """Give this run the answer that another gave to the same question, uncharged; False where none has."""
+
+        def change(tables: Tables) -> bool:
+            found = tables.answer(question)
+            if found is not None:
+                again = self._packed(msgspec.structs.replace(self._unpacked(found), stored=True))
+                run = {"digest": request.digest(), "caller": caller, "purpose": request.purpose}
+                tables.answered(request.run_id, **run, answer=again)
+                event["answer"] = answer_hash(again)
+            return found is not None
+
+        event: dict[str, Any] = {"event": "answered from store", "caller": caller, "request": request}
+        return self._ledger.disclose(change, event)
+
+    def _packed(self, answer: calls.Finished) -> bytes:
+        return msgspec.msgpack.encode([tuple(frame) for frame in calls.encode_reply(self._party, answer)])
+
+    def _unpacked(self, packed: bytes) -> calls.Finished:
+        frames = iter(msgspec.msgpack.decode(packed, type=list[tuple[bytes, bytes]]))
         return calls.decode_reply(self._party, calls.Finished, lambda: Frame(*next(frames)))
 
     # What the books say

@@ -31,12 +31,14 @@ from ..errors import (
     UnknownName,
 )
 from ..messages import Message
-from ..operations import Operation, Outcome, Request, RoleInput, operation_named, operation_names
-from ..privacy import ANY, Derivation, Policy
+from ..operations import Operation, Outcome, Request, RoleInput, Settle, as_computed, operation_named
+from ..privacy import Derivation, Policy
 from ..protocol import Channel, Entropy, SystemEntropy, drive
 from . import policy
 from .books import Books
 from .budget import Asking
+from .description import describe
+from .guard import Guard
 from .lineage import anchors
 from .sessions import Dial, Limits, Session, Sessions
 from .store import Store
@@ -75,6 +77,7 @@ class Gate:
         self._dial = dial
         self._entropy = entropy or SystemEntropy()
         self._sessions = Sessions(name, limits or Limits())
+        self._guard = Guard(name, store, books)
 
     def handle(self, caller: str, call: calls.Call) -> Message:
         """Answer a call of `caller`, as the link identified it."""
@@ -104,7 +107,7 @@ class Gate:
     def _reply(self, caller: str, call: calls.Call) -> Message:
         match call:
             case calls.Describe(purpose=purpose):
-                reply: Message = self._describe(caller, purpose)
+                reply: Message = self._describe(Asking(caller, purpose))
             case calls.Quote(requests=requests, seen=seen):
                 self._books.lineage.meet(caller, seen)
                 reply = self._quote(caller, requests)
@@ -146,6 +149,8 @@ class Gate:
                 return repeated
             # 2. decide
             decided = self._decide(request)
+            if self._guard.answered(caller, request, decided.operation, decided.min_count):
+                return calls.Prepared(nonce="", digest=request.digest(), head=self._books.head())
             with self._sessions.admission():
                 # 3. reserve
                 self._books.reserve(caller, request, decided.price)
@@ -223,6 +228,7 @@ class Gate:
         operand = request.operands.get(self.name)
         if operand is not None:
             self._store.check(operand.table, operand.columns)
+            operation.fits(request, parameters, self.name, self._store.schema(operand.table))
         decision = policy.decide(
             self._policy,
             request,
@@ -239,16 +245,21 @@ class Gate:
     def _read(self, session: Session) -> tuple[RoleInput, str]:
         """The role's input, and the version of the table it was read from."""
         request, operand = session.request, session.request.operands.get(self.name)
-        table, keys, version, min_count = None, None, "", session.min_count
+        table, keys, joint, version, min_count = None, None, None, "", session.min_count
+        settle: Settle = as_computed
         if operand is not None:
             version = self._store.version(operand.table)
             table = self._store.read(operand.table, operand.columns)
             if self._store.version(operand.table) != version:
                 raise DataError(f"{self.name}/{operand.table} changed while it was read", hint="ask again")
+            if session.operation.remembered:
+                keys = self._guard.units(operand.table)
             if operand.alignment:
                 joint = self._sessions.joint_rows(request, operand, version)
                 table, keys = table.take(joint.rows), joint.keys
                 min_count = max(min_count, joint.min_count)
+            if session.operation.remembered:
+                settle = self._guard.settler(request, operand, version, joint, session.min_count)
         given = RoleInput(
             request=request,
             party=self.name,
@@ -257,6 +268,8 @@ class Gate:
             keys=keys,
             min_count=min_count,
             entropy=self._entropy,
+            joint=b"" if joint is None else joint.session,
+            settle=settle,
         )
         return given, version
 
@@ -270,21 +283,12 @@ class Gate:
     def _receipted(self, answer: calls.Finished) -> calls.Finished:
         return msgspec.structs.replace(answer, receipt=self._books.head())
 
-    def _describe(self, caller: str, purpose: str) -> calls.Description:
-        return calls.Description(
-            party=self.name,
-            tables=tuple(self._table_info(caller, name) for name in self._store.names()),
-            operations=operation_names() if ANY in self._policy.operations else self._policy.operations,
-            policy=policy.concerning(self._policy, caller),
-            balances=self._books.balances(Asking(caller, purpose)),
+    def _describe(self, asking: Asking) -> calls.Description:
+        return describe(
+            self.name,
+            asking,
+            store=self._store,
+            policy=self._policy,
+            books=self._books,
             running=self._sessions.running,
-            ledger=self._books.place,
-            head=self._books.head(),
         )
-
-    def _table_info(self, caller: str, name: str) -> calls.TableInfo:
-        columns = []
-        for field in self._store.schema(name):
-            allowed = policy.permits(self._policy, name, field.name, caller)
-            columns.append(calls.Column(name=field.name, type=str(field.type), permits=tuple(d.value for d in allowed)))
-        return calls.TableInfo(name=name, dataset=self._books.dataset_of(name), columns=tuple(columns))

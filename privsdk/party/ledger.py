@@ -30,7 +30,7 @@ from ..chain import GENESIS, Row, chain_hash
 from ..charges import Charge, Exact
 from ..errors import InvalidArgument, LedgerError, PrivsdkError
 from ..failpoints import FailPoint, reach
-from . import schema
+from . import disclosed, schema
 from .disk import refuse_network_mount, touch_private
 from .reconcile import Tables, answer_hash
 from .signing import Signer
@@ -220,6 +220,12 @@ class Ledger:
 
         event: dict[str, Any] = {"event": "owner", "action": action}
         return self._write(change, event, FailPoint.OWNER_BEFORE, FailPoint.OWNER_INSIDE, FailPoint.OWNER_AFTER)
+
+    def disclose(self, change: Callable[[disclosed.Tables], T], event: Mapping[str, Any]) -> T:
+        """Change the tables of what was disclosed, in one transaction with the audit row; False changes nothing."""
+        tables = disclosed.Tables(self._db)
+        points = (FailPoint.DISCLOSE_BEFORE, FailPoint.DISCLOSE_INSIDE, FailPoint.DISCLOSE_AFTER)
+        return self._write(lambda: change(tables), event, *points)
 
     # Reads
 
@@ -412,6 +418,7 @@ def _snapshot(db: sqlite3.Connection) -> Snapshot:
         runs = db.execute(f"SELECT run_id, caller, {purpose}, state, answer FROM run").fetchall()  # noqa: S608
         charges = db.execute("SELECT run_id, dataset, body FROM charge").fetchall()
         standings = db.execute("SELECT dataset, body FROM standing").fetchall() if version > 1 else []
+        told = disclosed.told(db) if version > 1 else {}
     finally:
         db.execute("ROLLBACK")
     charged: dict[str, Counter[tuple[str, Charge]]] = {}
@@ -421,6 +428,7 @@ def _snapshot(db: sqlite3.Connection) -> Snapshot:
         runs={run_id: (caller, purpose, state, answer_hash(answer)) for run_id, caller, purpose, state, answer in runs},
         charges=charged,
         standings={dataset: _STANDING.decode(body) for dataset, body in standings},
+        told=told,
     )
     return Snapshot(facts["party"], bytes.fromhex(facts["public_key"]), [Row(*row) for row in rows], tables)
 

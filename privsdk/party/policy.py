@@ -15,6 +15,8 @@ _COUNTED = (
     Disclosure.AGGREGATE,
     Disclosure.COMPARISON,
     Disclosure.GROUP_KEY,
+    Disclosure.COMPARISON,
+    Disclosure.PAYLOAD,
     Disclosure.JOIN_KEY,
     Disclosure.PAYLOAD,
     Disclosure.TRAINING_LABEL,

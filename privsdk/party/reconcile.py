@@ -28,11 +28,13 @@ class Tables(NamedTuple):
     runs : mapping of run id to (caller, purpose or None where version 1 held none, state, SHA-256 of the stored answer)
     charges : mapping of run id to its (dataset, charge) with their numbers of occurrence
     standings : mapping of dataset to Standing
+    told : mapping of run id to a hash over the sets and figures of exact answers that it added
     """
 
     runs: dict[str, tuple[str, str | None, str, str]]
     charges: dict[str, Counter[tuple[str, Charge]]]
     standings: dict[str, Standing]
+    told: dict[str, str]
 
 
 class _Said(NamedTuple):
@@ -48,7 +50,7 @@ class _Said(NamedTuple):
 
 def reconcile(tables: Tables, chain: Iterable[Row]) -> str:
     """The first difference in words; "" where there is none."""
-    said, standings = _read(chain)
+    said, standings, told = _read(chain)
     for run_id, run in said.items():
         if difference := _difference(run_id, run, tables):
             return difference
@@ -58,6 +60,9 @@ def reconcile(tables: Tables, chain: Iterable[Row]) -> str:
     for dataset in {*tables.standings, *standings}:
         if tables.standings.get(dataset) != standings.get(dataset):
             return f"the budget of dataset {dataset} is not the one that the chain's rows lead to"
+    for run_id in {*tables.told, *told}:
+        if tables.told.get(run_id) != told.get(run_id):
+            return f"what run {run_id} let out of exact answers is not what the chain says"
     return ""
 
 
@@ -81,9 +86,10 @@ def answer_hash(answer: bytes | None) -> str:
     return "" if answer is None else hashlib.sha256(answer).hexdigest()
 
 
-def _read(chain: Iterable[Row]) -> tuple[dict[str, _Said], dict[str, Standing]]:
+def _read(chain: Iterable[Row]) -> tuple[dict[str, _Said], dict[str, Standing], dict[str, str]]:
     said: dict[str, _Said] = {}
     standings: dict[str, Standing] = {}
+    told: dict[str, str] = {}
     for row in chain:
         event: dict[str, Any] = msgspec.json.decode(row.body)
         kind = event["event"]
@@ -97,9 +103,16 @@ def _read(chain: Iterable[Row]) -> tuple[dict[str, _Said], dict[str, Standing]]:
         elif kind in _MOVES and event["run"] in said:
             answer = event.get("answer") if kind == "finished" else ""
             said[event["run"]] = said[event["run"]]._replace(state=_MOVES[kind], answer=answer, row=row.sequence)
+        elif kind == "answered from store":
+            request = event["request"]
+            said[request["run_id"]] = _Said(
+                event["caller"], request["purpose"], "finished", event["answer"], Counter(), row.sequence
+            )
+        elif kind == "disclosed":
+            told |= {event["run"]: event["told"]} if event["told"] else {}
         elif kind == "owner":
             action = msgspec.convert(event["action"], type=Action)
             before = standings.get(action.dataset)
             # that the unit stays under charges was checked when the row was written
             standings[action.dataset] = after(before, action, last_charge=event["since"], private=False)
-    return said, standings
+    return said, standings, told

@@ -11,6 +11,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from . import disclosed
+
 VERSION = 2
 APPLICATION_ID = 0x50524956  # "PRIV"
 TABLES = """
@@ -32,7 +34,7 @@ CREATE INDEX run_open ON run (run_id) WHERE state IN ('reserved', 'started');
 
 def create(db: sqlite3.Connection) -> None:
     """Make the tables of the present version, within the caller's transaction."""
-    _run(db, TABLES + VERSION_2)
+    _run(db, TABLES + VERSION_2 + disclosed.SCHEMA)
     db.execute(f"PRAGMA application_id={APPLICATION_ID}")
     db.execute(f"PRAGMA user_version={VERSION}")
 
@@ -50,7 +52,7 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
                    WHERE json_extract(text, '$.event') = 'reserved') AS reserved
                WHERE reserved.id = run.run_id"""
         )
-        _run(db, VERSION_2)
+        _run(db, VERSION_2 + disclosed.SCHEMA)
     db.execute(f"PRAGMA user_version={VERSION}")
 
 

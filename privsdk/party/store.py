@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from ..errors import InvalidArgument, UnknownName
+from ..errors import DataError, InvalidArgument, UnknownName
 from ..privacy import ROWS
 
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv"}
@@ -27,6 +29,7 @@ class Store:
 
     def __init__(self, party: str, sources: Mapping[str, Any]) -> None:
         self._party = party
+        self._hashes: dict[tuple[str, tuple[str, ...]], tuple[str, npt.NDArray[np.uint64]]] = {}
         self._tables: dict[str, pa.Table] = {}
         self._files: dict[str, Path] = {}
         for name, source in sources.items():
@@ -78,6 +81,34 @@ class Store:
         if name in self._tables:
             return self._tables[name].select(list(columns))
         return self._read_file(self._files[name], columns or (self.schema(name).names[0],), None)
+
+    def hashes(self, name: str, columns: tuple[str, ...]) -> npt.NDArray[np.uint64]:
+        """For each row 64 bits of the MD5 of what these columns hold, the same wherever and whenever it is computed.
+
+        Kept until the table's version changes.
+        """
+        version, key = self.version(name), (name, columns)
+        if key not in self._hashes or self._hashes[key][0] != version:
+            self._hashes[key] = version, self._hash(name, self.read(name, columns))
+        return self._hashes[key][1]
+
+    def _hash(self, name: str, table: pa.Table) -> npt.NDArray[np.uint64]:
+        import duckdb
+
+        narrow = [c.cast(pa.float32()) if pa.types.is_float16(c.type) else c for c in table.columns]
+        # as columns c0, c1, ...: the text of a row does not depend on what they are called
+        held = pa.table(narrow, names=[f"c{n}" for n in range(len(narrow))])
+        try:
+            with duckdb.connect() as connection:
+                connection.register("held", held)
+                rows = connection.sql("SELECT md5_number_lower(CAST(held AS VARCHAR)) AS hash FROM held")
+                result: npt.NDArray[np.uint64] = rows.to_arrow_table()["hash"].to_numpy()
+        except duckdb.Error:  # its message may quote a value
+            raise DataError(
+                f"the rows of {self._party}/{name} cannot be told apart",
+                hint="ask its owner for columns of plain types",
+            ) from None
+        return result
 
     def _file(self, name: str, path: Path) -> Path:
         if not path.exists():

@@ -39,7 +39,7 @@ def join(left: Table, right: Table, *, on: str | tuple[str, str]) -> Plan[Joint]
     Returns
     -------
     Plan of Joint
-        The joint table: each side computes counts and means over its matched rows, under its own policy.
+        The joint table: each side computes aggregates of its matched rows, under its own policy.
 
     Learns
     ------
@@ -154,7 +154,13 @@ def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
     size = len(found.positions)
     return Outcome(
         value={"keys": size if size >= found.min_count else None, "min_count": found.min_count},
-        keep=Alignment(rows=rows, keys=joint_keys, min_count=found.min_count),
+        keep=Alignment(
+            rows=rows,
+            keys=joint_keys,
+            min_count=found.min_count,
+            column=given.table.column_names[0],
+            session=given.session,
+        ),
     )
 
 

@@ -12,6 +12,10 @@ from cluster import Cluster
 import privsdk as ps
 from privsdk.opening import WORKSHOP_POLICY
 
+PAYLOAD = ps.Grant(table="sales", columns={"region": "payload", "number": ("payload", "extreme")})
+POLICY = ps.Policy(
+    operations=("*",), grants=(*WORKSHOP_POLICY.grants, PAYLOAD), min_parties=WORKSHOP_POLICY.min_parties
+)
 BUDGET = ps.Budget(epsilon=200.0, delta=1e-6, exact=100_000)
 
 
@@ -53,14 +57,14 @@ def tables() -> dict[str, dict[str, pa.Table]]:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory, tables: dict[str, dict[str, pa.Table]]) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster"), tables, policy=WORKSHOP_POLICY, budget=BUDGET) as running:
+    with Cluster(tmp_path_factory.mktemp("cluster"), tables, policy=POLICY, budget=BUDGET) as running:
         yield running
 
 
 @pytest.fixture(params=["embedded", "flight"])
 def fed(request: pytest.FixtureRequest, tables: dict[str, dict[str, pa.Table]]) -> Iterator[ps.Federation]:
     if request.param == "embedded":
-        opened = ps.embedded(tables, store=None, budget=BUDGET, quiet=True)
+        opened = ps.embedded(tables, store=None, policy=POLICY, budget=BUDGET, quiet=True)
     else:
         opened = ps.connect(request.getfixturevalue("cluster").federation)
     with opened:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,6 +50,59 @@ def test_join_on_integers(fed: ps.Federation, tables: Tables) -> None:
     joint = psi.join(fed["EWR"]["sales"], fed["bank"]["loans"], on=("number", "sum")).release().value
     assert joint.size is None  # too few: numbers reach 500, sums start at 1000
     assert joint["EWR"].count().release().value.num_rows == 0
+
+
+def test_aggregates_of_a_table(fed: ps.Federation, tables: Tables) -> None:
+    sales = fed["EWR"]["sales"]
+    where = {"number": (-400, 400), "late": 1, "region": ["north", "Süd €"]}
+    with duckdb.connect() as sql:
+        sql.register("sales", tables["EWR"]["sales"])
+        rows = sql.execute(
+            "SELECT region, count(*), sum(number), min(number), max(number) FROM sales WHERE number BETWEEN -400 "
+            "AND 400 AND late AND region IN ('north', 'Süd €') GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    for column, statistic in enumerate(("sum", "min", "max"), start=2):
+        answer = getattr(sales, statistic)("number", by="region", where=where).release().value
+        assert answer.to_pydict() == {
+            "region": [r[0] for r in rows],
+            "count": [r[1] for r in rows],
+            statistic: [r[column] for r in rows],
+        }
+    again = sales.sum("number", by="region", where=where).release()
+    assert again.spent == {}
+    assert again.value["sum"].to_pylist() == [r[2] for r in rows]
+    without_one = {**where, "number": (min(r[3] for r in rows) + 1, 400)}
+    with pytest.raises(ps.errors.DifferencingRefused) as refused:
+        sales.count(by="region", where=without_one).release()
+    assert refused.value.party == "EWR"
+
+
+def test_aggregates_by_the_other_sides_columns(fed: ps.Federation, tables: Tables) -> None:
+    joint = psi.join(fed["EWR"]["sales"], fed["bank"]["loans"], on="company").release().value
+    with duckdb.connect() as sql:
+        sql.register("sales", tables["EWR"]["sales"])
+        sql.register("loans", tables["bank"]["loans"])
+        rows = sql.execute(
+            "WITH labels AS (SELECT company, CASE WHEN min(region) = max(region) THEN min(region) END AS region "
+            "FROM sales WHERE number >= 0 GROUP BY 1) SELECT region, count(*), avg(sum) FROM loans "
+            "JOIN labels USING (company) WHERE rating = 'a' GROUP BY 1 ORDER BY 1 NULLS LAST"
+        ).fetchall()
+    plan = joint["bank"].mean("sum", by="EWR.region", where={"rating": "a", "EWR.number": (0, None)})
+    answer = plan.release().value
+    shown = [row for row in rows if row[0] in answer["EWR.region"].to_pylist()]
+    assert shown
+    assert answer.to_pydict() == {
+        "EWR.region": [r[0] for r in shown],
+        "count": [r[1] for r in shown],
+        "mean": pytest.approx([r[2] for r in shown]),
+    }
+    other = psi.join(fed["JFK"]["sales"], fed["bank"]["loans"], on="company").release().value
+    mixed = joint["bank"].count(by="EWR.region").request
+    stale = msgspec.structs.replace(
+        mixed, operands={**mixed.operands, "bank": other["bank"].count().request.operands["bank"]}
+    )
+    with pytest.raises(ps.errors.StaleJoin, match="different joins"):
+        fed.execute(stale, threading.Event())
 
 
 @pytest.mark.parametrize("column", ["number", "amount", "late"])
@@ -137,7 +193,7 @@ def test_preview_says_what_is_left(fed: ps.Federation) -> None:
 
 
 def test_every_operation_is_here() -> None:
-    assert operation_names() == ("dp.count", "dp.sum", "fl.fit", "he.mean", "he.sum", "joint.aggregate", "psi.join")
+    assert operation_names() == ("aggregate", "dp.count", "dp.sum", "fl.fit", "he.mean", "he.sum", "psi.join")
 
 
 def test_batches_smaller_than_the_minimum_count_are_refused(fed: ps.Federation) -> None:

@@ -21,7 +21,7 @@ def main(federation: str, operation: str) -> None:
         "dp.count": lambda: dp.count(fed["shop0"]["sales"], epsilon=0.01),
         "dp.sum": lambda: dp.sum(fed["shop0"]["sales"], "x", bounds=(-3, 3), epsilon=0.01),
     }
-    if operation == "joint.aggregate":
+    if operation == "aggregate":
         joint = psi.join(fed["shop0"]["sales"], fed["notary"]["few"], on="key").release().value
         plans[operation] = lambda: joint["shop0"].mean("x")
     print("ready", flush=True)

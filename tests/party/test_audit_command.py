@@ -75,13 +75,13 @@ def test_the_command_prints_key_and_head_and_compares_them(
     said = capsys.readouterr().out
     assert f"key   {head.public_key}" in said
     assert f"head  {head.rows}:{head.hash}" in said
-    assert "the head of 60 rows is in this chain" in said
+    assert "the head of 61 rows is in this chain" in said
     assert main(verify) == 0
     assert "as the file says: give --key" in capsys.readouterr().out
     assert main([*verify, "--key", "11" * 32]) == 1
     assert f"is signed by another key: it names {head.public_key}" in capsys.readouterr().err
-    assert main([*verify, "--head", f"61:{head.hash}"]) == 1
-    assert "NOT in this chain, which has 60 rows: it was shortened" in capsys.readouterr().out
+    assert main([*verify, "--head", f"62:{head.hash}"]) == 1
+    assert "NOT in this chain, which has 61 rows: it was shortened" in capsys.readouterr().out
     assert main([*verify, "--head", f"12:{head.hash}"]) == 1
     assert "NOT in this chain: its row 12 is another one" in capsys.readouterr().out
     for wrong in (["--key", "zz"], ["--key", "11"], ["--head", "12"], ["--head", "x:00"], ["--head", f"x:{head.hash}"]):

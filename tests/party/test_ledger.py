@@ -126,6 +126,7 @@ def test_a_write_that_is_cut_off_leaves_nothing(
         FailPoint.RELEASE_INSIDE: lambda: books.release("reserved", "given back"),
         FailPoint.START_INSIDE: lambda: books.start("reserved", "s"),
         FailPoint.FINISH_INSIDE: lambda: books.finish("started", Finished(value={}), []),
+        FailPoint.DISCLOSE_INSIDE: lambda: books.settle("started", "a question", lambda tables: []),
         FailPoint.NOTE_INSIDE: lambda: books.refused("ann", request("new"), "because"),
         FailPoint.OWNER_INSIDE: lambda: books._ledger.act(Freeze(dataset="people", reason="a question")),
     }

@@ -66,7 +66,7 @@ def test_found_by_the_caller_who_saw_more(tmp_path: Path, harm: Callable[[Path],
     error = refused(tmp_path)
     assert error.party == "north"
     assert "put back from an older copy" in error.message
-    assert "13" in error.message  # rows of the head that it saw: the opening and four counts of three rows
+    assert "14" in error.message  # rows of the head that it saw: the opening, the budget and four counts of three rows
     assert "audit acknowledge" in error.hint
     cases()
 
@@ -92,7 +92,7 @@ def test_once_found_nobody_is_answered_until_the_owner_acknowledges(
     assert verify_ledger(tmp_path / "north.sqlite").first_bad == -1
     (said,) = [event for event in events(tmp_path) if event["event"] == "acknowledged"]
     assert said["reason"] == "the disk was replaced"
-    assert [head["rows"] for head in said["heads"]] == [13]
+    assert [head["rows"] for head in said["heads"]] == [14]
 
 
 @CLAIM
@@ -159,7 +159,7 @@ def test_a_longer_lost_chain_than_was_acknowledged_is_found(tmp_path: Path, case
     refused(tmp_path, "some")
     acknowledge(tmp_path / "north.sqlite", "two counts")
     session(tmp_path, 1, caller="some")
-    assert "16 that its key signed" in refused(tmp_path, "more").message
+    assert "17 that its key signed" in refused(tmp_path, "more").message
     refused(tmp_path, "some")
     acknowledge(tmp_path / "north.sqlite", "four counts")
     session(tmp_path, 1, caller="more")
@@ -199,7 +199,7 @@ def test_acknowledged_from_another_process_while_the_party_runs(tmp_path: Path, 
                 plan.release()
         done = acknowledge_command(tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "acknowledged the loss of the chain that had 13 rows" in done.stdout
+        assert "acknowledged the loss of the chain that had 14 rows" in done.stdout
         assert plan.release().receipt.heads["north"].branch == 1
         again = acknowledge_command(tmp_path)
         assert again.returncode == 1
@@ -298,7 +298,7 @@ def test_forged_heads_are_no_evidence(house: House, cases: Cases) -> None:
         before = house.gates["south"]._books.head().rows
         for call in (
             calls.Prepare(request=house.request(), seen=forged),
-            calls.Quote(request=house.request(), seen=forged),
+            calls.Quote(requests=(house.request(),), seen=forged),
         ):
             with pytest.raises(InvalidArgument, match="not one that south's present key signed"):
                 house.ask(call)

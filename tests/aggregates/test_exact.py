@@ -1,4 +1,4 @@
-"""Aggregates over a joint table equal DuckDB's, over groups of enough distinct joint keys and no others."""
+"""Exact aggregates equal DuckDB's, over groups of enough distinct keys and no others."""
 
 from __future__ import annotations
 
@@ -9,52 +9,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from asking import AGGREGATE, aggregate, given, play, request_for
 from claims import Cases
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, settings
+from hypothesis import given as given_cases
 from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.operations import Operand, Request, RoleInput, operation_named
-from privsdk.testing import SeededEntropy, together
-
-AGGREGATE = operation_named("joint.aggregate")
-
-
-def request_for(statistic: str, column: str | None, by: str | None, **changes: Any) -> Request:
-    columns = tuple(dict.fromkeys(name for name in (column, by) if name is not None))
-    fields: dict[str, Any] = {
-        "run_id": "r",
-        "operation": "joint.aggregate",
-        "caller": "analyst",
-        "purpose": "test",
-        "parties": ("bank",),
-        "operands": {"bank": Operand(table="t", columns=columns, alignment="joint")},
-        "parameters": {"statistic": statistic, "column": column, "by": by},
-    }
-    return Request(**fields | changes)
-
-
-def aggregate(
-    table: pa.Table,
-    keys: list[int],
-    statistic: str,
-    column: str | None = None,
-    by: str | None = None,
-    *,
-    min_count: int = 2,
-) -> pa.Table:
-    request = request_for(statistic, column, by)
-    mine = RoleInput(
-        request=request,
-        party="bank",
-        session=b"",
-        table=table.select(request.operands["bank"].columns),
-        keys=np.array(keys, dtype=np.int64),
-        min_count=min_count,
-        entropy=SeededEntropy(b""),
-    )
-    return together({"bank": AGGREGATE.role(mine, AGGREGATE.parse(request))})["bank"].table
-
+from privsdk.operations import Figures, Operand, Request, RowSet
 
 ROWS = st.lists(
     st.tuples(
@@ -68,25 +30,49 @@ ROWS = st.lists(
 )
 
 
-@pytest.mark.claim("joint tables: aggregates equal DuckDB's")
-@pytest.mark.parametrize("statistic", ["count", "mean", "sum"])
+CONDITIONS: dict[str, tuple[Any, str]] = {
+    "none": ({}, "true"),
+    "a range": ({"whole": (-50, 50)}, "whole BETWEEN -50 AND 50"),
+    "an open range": ({"real": (0, None)}, "real >= 0"),
+    "a value": ({"flag": 1}, "flag"),
+    "a choice": ({"segment": ["x", ""]}, "segment IN ('x', '')"),
+    "three": (
+        {"whole": (None, 20), "segment": ["x", "y"], "flag": [True, False]},
+        "whole <= 20 AND segment IN ('x', 'y') AND flag IS NOT NULL",
+    ),
+}
+
+
+@pytest.mark.claim("aggregates: counts, sums, means, minima and maxima equal DuckDB's, by group and by predicate")
+@pytest.mark.parametrize("statistic", ["count", "mean", "sum", "min", "max"])
 @pytest.mark.parametrize("column", ["flag", "whole", "real"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=ROWS, by=st.sampled_from([None, "segment"]), min_count=st.integers(2, 4))
+@given_cases(
+    rows=ROWS,
+    by=st.sampled_from([None, "segment"]),
+    where=st.sampled_from(list(CONDITIONS)),
+    joint=st.booleans(),
+    min_count=st.integers(2, 4),
+)
 def test_aggregates_equal_duckdb(
-    statistic: str, column: str, cases: Cases, rows: list[Any], by: str | None, min_count: int
+    statistic: str, column: str, cases: Cases, rows: list[Any], by: str | None, where: str, joint: bool, min_count: int
 ) -> None:
     types = {"key": pa.int64(), "segment": pa.string(), "flag": pa.bool_(), "whole": pa.int32(), "real": pa.float64()}
-    joint = pa.table({name: pa.array([row[i] for row in rows], t) for i, (name, t) in enumerate(types.items())})
-    result = aggregate(joint, joint["key"].to_pylist(), statistic, column, by, min_count=min_count)
+    table = pa.table({name: pa.array([row[i] for row in rows], t) for i, (name, t) in enumerate(types.items())})
+    table = table.append_column("row", pa.array(range(len(rows)), pa.int64()))
+    conditions, clause = CONDITIONS[where]
+    keys = table["key"].to_pylist() if joint else None
+    result = aggregate(table, keys, statistic, column, by, conditions, min_count=min_count)
 
-    value = {"count": "0", "mean": f"avg({column}::DOUBLE)", "sum": f"sum({column}::DOUBLE)"}[statistic]
+    value = {"count": "0", "mean": f"avg({column}::DOUBLE)"}.get(statistic, f"{statistic}({column}::DOUBLE)")
     query = f"""
-        SELECT {by or "NULL"} AS label, count(*), {value} AS result, list(DISTINCT key)
-        FROM joint WHERE {column} IS NOT NULL AND NOT isnan({column}::DOUBLE)
-        {"GROUP BY label" if by else ""} ORDER BY label NULLS LAST
+        SELECT {by or "NULL"} AS label, count(*), {value} AS result, list(DISTINCT {"key" if joint else "row"})
+        FROM (SELECT * REPLACE (nullif(real, 'nan'::DOUBLE) AS real) FROM held)
+        WHERE {column} IS NOT NULL AND {clause} {"GROUP BY label" if by else ""} ORDER BY label NULLS LAST
     """  # noqa: S608
-    groups = duckdb.sql(query).fetchall()
+    with duckdb.connect() as sql:
+        sql.register("held", table)
+        groups = sql.sql(query).fetchall()
     shown = set(result[by].to_pylist()) if by else {None} if result.num_rows else set()
     expected = [group for group in groups if group[0] in shown]
     check_withholding(groups, shown, min_count)
@@ -95,7 +81,8 @@ def test_aggregates_equal_duckdb(
     assert result["count"].to_pylist() == [count for _, count, *_ in expected]
     if statistic != "count":
         assert result[statistic].to_pylist() == pytest.approx([value for *_, value, _ in expected], rel=1e-9, abs=1e-6)
-    withheld = str(len(groups) - len(expected))
+    enough = len(set().union(*(found or () for *_, found in groups))) >= min_count
+    withheld = str(len(groups) - len(expected)) if enough else "1"  # whatever there is
     assert result.schema.metadata == {b"withheld_groups": withheld.encode(), b"min_count": str(min_count).encode()}
     cases()
 
@@ -171,6 +158,43 @@ def test_a_nested_column_cannot_group() -> None:
         aggregate(pa.table({"parts": [[1], [2], [1]]}), [0, 1, 2], "count", by="parts")
 
 
+def test_fewer_rows_than_the_minimum_are_the_same_answer_whatever_there_is() -> None:
+    table = pa.table({"city": ["a", "b", "c", "d", "e"], "x": [1, 2, 3, 4, 5]})
+    answers = [
+        aggregate(table, None, "mean", "x", "city", {"x": (None, bound)}, min_count=5) for bound in (-1, 0, 1, 2, 4)
+    ]
+    for answer in answers:
+        assert answer.equals(answers[0])
+        assert answer.schema.metadata == {b"withheld_groups": b"1", b"min_count": b"5"}
+
+
+def test_keys_are_counted_where_the_unit_is_an_id_and_rows_where_it_is_not() -> None:
+    table = pa.table({"visits": [3] * 12})
+    assert aggregate(table, None, "sum", "visits", min_count=10)["sum"].to_pylist() == [36]
+    mine = given("bank", request := request_for("sum", "visits", joint=False), table, [0] * 6 + [1] * 6, min_count=10)
+    assert play(request, mine)["bank"].table.num_rows == 0
+
+
+def test_the_guard_gets_every_set_and_its_figures_are_what_is_told() -> None:
+    table = pa.table({"city": ["a"] * 4 + ["b"] * 3 + ["c"] + [None] * 3, "x": [1, 2, 3, None, 4, 5, 6, 7, 8, 9, 10]})
+    seen: list[RowSet] = []
+
+    def settle(sets: list[RowSet], min_count: int) -> list[Figures]:
+        assert min_count == 3
+        seen.extend(sets)
+        return [(100, 0.5), (200, 1.5), (7,)]
+
+    request = request_for("mean", "x", "city", joint=False)
+    answer = play(request, given("bank", request, table, None, min_count=3, settle=settle))["bank"].table
+    assert [(each.rows.tolist(), each.measure, each.figures) for each in seen] == [
+        ([4, 5, 6], "mean of x", (3, 5.0)),
+        ([8, 9, 10], "mean of x", (3, 9.0)),
+        ([0, 1, 2, 7], "withheld groups of city", (2,)),
+    ]
+    assert answer.to_pydict() == {"city": ["b", None], "count": [100, 200], "mean": [0.5, 1.5]}
+    assert answer.schema.metadata[b"withheld_groups"] == b"7"
+
+
 @pytest.mark.parametrize(
     "request_",
     [
@@ -178,9 +202,10 @@ def test_a_nested_column_cannot_group() -> None:
         request_for("mean", None, None),
         request_for("count", None, None, parties=("bank", "shop")),
         request_for("count", "x", None, operands={"bank": Operand(table="t", columns=("y",), alignment="joint")}),
-        request_for("count", "x", None, operands={"bank": Operand(table="t", columns=("x",))}),
+        request_for("count", "x", None, {"shop.y": 1}, joint=False),
+        request_for("count", "x", None, {"shop.y": 1, "mill.z": 1}),
     ],
-    ids=["statistic", "column", "parties", "other column", "base table"],
+    ids=["statistic", "column", "parties", "other column", "base tables", "three parties"],
 )
 def test_requests_of_another_shape_are_refused(request_: Request) -> None:
     with pytest.raises(InvalidArgument):

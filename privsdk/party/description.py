@@ -1,0 +1,35 @@
+"""What a party says of itself to a caller: tables, what its policy allows the caller, balances. Never rows."""
+
+from __future__ import annotations
+
+from .. import calls
+from ..operations import operation_names
+from ..privacy import ANY, Policy
+from . import policy as rules
+from .books import Books
+from .budget import Asking
+from .store import Store
+
+
+def describe(
+    party: str, asking: Asking, *, store: Store, policy: Policy, books: Books, running: int
+) -> calls.Description:
+    """The party as this caller may see it."""
+    return calls.Description(
+        party=party,
+        tables=tuple(_table(asking.analyst, name, store, policy, books) for name in store.names()),
+        operations=operation_names() if ANY in policy.operations else policy.operations,
+        policy=rules.concerning(policy, asking.analyst),
+        balances=books.balances(asking),
+        running=running,
+        ledger=books.place,
+        head=books.head(),
+    )
+
+
+def _table(caller: str, name: str, store: Store, policy: Policy, books: Books) -> calls.TableInfo:
+    columns = []
+    for field in store.schema(name):
+        allowed = rules.permits(policy, name, field.name, caller)
+        columns.append(calls.Column(name=field.name, type=str(field.type), permits=tuple(d.value for d in allowed)))
+    return calls.TableInfo(name=name, dataset=books.dataset_of(name), columns=tuple(columns))

@@ -1,0 +1,258 @@
+"""The differencing guard equals its rule written out with sets, over any releases; what it keeps; how fast it is."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from claims import Cases
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from privsdk.charges import Budget, Unit
+from privsdk.errors import DataError, DifferencingRefused
+from privsdk.operations import Alignment, Figures, Operand, Request, RowSet
+from privsdk.party.books import Books
+from privsdk.party.guard import Guard, near_by, with_ordinals
+from privsdk.party.store import Store
+
+K = 3
+
+
+def open_books(path: Path | None, unit: Unit = Unit()) -> Books:  # noqa: B008
+    return Books("bank", path, budgets={"*": Budget(exact=10_000, unit=unit)}, datasets={"t": "t"})
+
+
+def releaser(
+    books: Books, table: pa.Table, *, joint: Alignment | None = None, k: int = K
+) -> Callable[..., list[Figures]]:
+    """`settle` of one run after the other, of one set each."""
+    guard, operand = Guard("bank", Store("bank", {"t": table}), books), Operand(table="t", columns=())
+    numbers = iter(range(1_000_000))
+
+    def release(*sets: tuple[Any, str, Figures]) -> list[Figures]:
+        request = Request(
+            run_id=f"{id(table)}-{next(numbers)}",
+            operation="aggregate",
+            caller="ann",
+            purpose="test",
+            parties=("bank", "shop"),
+            operands={"bank": operand, "shop": operand},
+            parameters={},
+        )
+        settle = guard.settler(request, operand, "memory", joint, k)
+        made = [RowSet(rows=np.array(sorted(rows), np.int64), measure=m, figures=f) for rows, m, f in sets]
+        return settle(made, k)
+
+    return release
+
+
+def near(one: set[Any], other: set[Any], k: int, unit: Callable[[Any], Any]) -> bool:
+    """The rule as it reads."""
+    return 0 < len({unit(row) for row in one ^ other}) < k
+
+
+SETS = st.lists(st.sets(st.integers(0, 11), min_size=1), min_size=1, max_size=12)
+WHOSE = ["a", "a", "a", "a", "b", "b", "c", "d", "d", "e", None, None]
+
+
+@pytest.mark.claim("differencing: the guard refuses exactly what its rule says, over any sequence of releases")
+@pytest.mark.parametrize("kind", ["rows", "unit ids", "join keys"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sets=SETS, measures=st.lists(st.sampled_from(["count", "sum of x"]), min_size=12, max_size=12))
+def test_the_guard_equals_its_rule(kind: str, cases: Cases, sets: list[set[int]], measures: list[str]) -> None:
+    table = pa.table({"who": WHOSE, "x": list(range(12))})
+    unit = Unit(id="who", rows=9) if kind == "unit ids" else Unit()
+    joint = None
+    if kind == "join keys":
+        rows = np.arange(12)
+        joint = Alignment(rows=rows, keys=rows, min_count=K, column="who", session=b"")
+    with closing(open_books(None, unit)) as books:
+        release = releaser(books, table, joint=joint)
+        earlier: list[tuple[set[int], str, Figures]] = []
+        for n, (rows_, measure) in enumerate(zip(sets, measures, strict=False)):
+            known = [figures for old, m, figures in earlier if (old, m) == (rows_, measure)]
+            refused = any(
+                near(rows_, old, K, lambda row: row if kind == "rows" else WHOSE[row]) for old, _, _ in earlier
+            )
+            if known:
+                assert release((rows_, measure, (n,))) == known
+            elif refused:
+                with pytest.raises(DifferencingRefused):
+                    release((rows_, measure, (n,)))
+            else:
+                assert release((rows_, measure, (n,))) == [(n,)]
+                earlier.append((rows_, measure, (n,)))
+            cases()
+
+
+def test_one_set_that_is_too_near_refuses_the_whole_answer() -> None:
+    with closing(open_books(None)) as books:
+        release = releaser(books, pa.table({"x": list(range(100))}))
+        release((range(50), "count", (50,)))
+        with pytest.raises(DifferencingRefused) as refused:
+            release((range(60, 80), "count", (20,)), (range(49), "count", (49,)))
+        release((range(61, 80), "count", (19,)))  # nothing of the refused answer was kept
+    assert "differ by fewer than the minimum count of 3" in refused.value.message
+    assert "charged" in refused.value.message
+    assert "dp.count" in refused.value.hint
+    assert not any(number in str(refused.value) for number in ("49", "50", " 1 "))
+
+
+def edited(table: pa.Table, row: int, **values: Any) -> pa.Table:
+    rows = table.to_pylist()
+    rows[row] |= values
+    return pa.Table.from_pylist(rows, schema=table.schema)
+
+
+PEOPLE = pa.table({"id": [f"p{n}" for n in range(40)], "x": [n % 7 for n in range(40)]})
+
+
+@pytest.mark.parametrize("unit", [Unit(), Unit(id="id")], ids=["content", "unit id"])
+def test_an_edited_table_is_compared_by_its_rows(tmp_path: Path, unit: Unit) -> None:
+    path = tmp_path / "bank.sqlite"
+    with closing(open_books(path, unit)) as books:
+        assert releaser(books, PEOPLE)((range(40), "sum of x", (117,))) == [(117,)]
+    for changed in (PEOPLE.slice(1), PEOPLE.slice(0, 38), pa.concat_tables([PEOPLE, PEOPLE.slice(0, 1)])):
+        with closing(open_books(path, unit)) as books, pytest.raises(DifferencingRefused):
+            releaser(books, changed)((range(len(changed)), "sum of x", (0,)))
+    with closing(open_books(path, unit)) as books:
+        shuffled = PEOPLE.take(np.random.default_rng(1).permutation(40))
+        assert releaser(books, shuffled)((range(40), "sum of x", (-1,))) == [(117,)]
+        assert releaser(books, PEOPLE.slice(0, 36))((range(36), "count", (36,))) == [(36,)]
+    with closing(open_books(path, unit)) as books:
+        release = releaser(books, edited(PEOPLE, 0, x=1_000_000))
+        if unit.id:  # the same rows: told what was told before
+            assert release((range(40), "sum of x", (1_000_117,))) == [(117,)]
+        else:  # one row less and one more
+            with pytest.raises(DifferencingRefused):
+                release((range(40), "sum of x", (1_000_117,)))
+
+
+def test_a_person_with_many_rows_is_one_unit() -> None:
+    table = pa.table({"id": [0] * 30 + list(range(1, 31)), "x": list(range(60))})
+    with closing(open_books(None)) as books:
+        release = releaser(books, table)
+        release((range(60), "count", (60,)))
+        release((range(30, 60), "count", (30,)))
+    with closing(open_books(None, Unit(id="id", rows=30))) as books:
+        release = releaser(books, table)
+        release((range(60), "count", (60,)))
+        with pytest.raises(DifferencingRefused):
+            release((range(30, 60), "count", (30,)))
+
+
+def test_the_rows_of_one_join_key_are_one_unit_in_a_joint_table() -> None:
+    table = pa.table({"key": [0] * 30 + list(range(1, 31)), "x": list(range(60))})
+    rows = np.arange(60)[::-1].copy()
+    joint = Alignment(rows=rows, keys=rows, min_count=K, column="key", session=b"")
+    with closing(open_books(None)) as books:
+        releaser(books, table)((range(60), "count", (60,)))
+        with pytest.raises(DifferencingRefused):
+            releaser(books, table, joint=joint)((range(30), "count", (30,)))  # rows 59 to 30: key 0 is missing
+        assert releaser(books, table, joint=joint)((range(10, 60), "count", (50,))) == [(50,)]
+
+
+def test_the_rows_of_a_key_that_are_gone_are_one_unit_too(tmp_path: Path) -> None:
+    before = pa.table({"key": [0] * 30 + list(range(1, 31)), "x": list(range(60))})
+    after, rows = before.slice(30), np.arange(30)
+    with closing(open_books(tmp_path / "bank.sqlite")) as books:
+        releaser(books, before)((range(60), "count", (60,)))
+    joint = Alignment(rows=rows, keys=rows, min_count=K, column="key", session=b"")
+    with closing(open_books(tmp_path / "bank.sqlite")) as books, pytest.raises(DifferencingRefused):
+        releaser(books, after, joint=joint)((rows, "count", (30,)))
+
+
+def test_a_table_that_changes_under_a_run_is_not_compared(tmp_path: Path) -> None:
+    with closing(open_books(None)) as books:
+        guard = Guard("bank", Store("bank", {"t": PEOPLE}), books)
+        request = Request(
+            run_id="r", operation="aggregate", caller="ann", purpose="p", parties=("bank",), operands={}, parameters={}
+        )
+        with pytest.raises(DataError, match="bank/t changed while it was read"):
+            guard.settler(request, Operand(table="t", columns=()), "an older version", None, K)([], K)
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    opened = open_books(tmp_path / "bank.sqlite")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.claim("differencing: of runs at the same time, no two pass whose rows differ by fewer than the minimum")
+def test_runs_at_once_do_not_both_pass(books: Books, cases: Cases) -> None:
+    table = pa.table({"x": list(range(200))})
+
+    def attempt(first: int) -> bool:
+        try:
+            releaser(books, table)((range(first, 200), "count", (200 - first,)))
+        except DifferencingRefused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        granted = sorted(n for n, passed in enumerate(pool.map(attempt, range(60))) if passed)
+    assert granted
+    assert all(later - earlier >= K for earlier, later in pairwise(granted))
+    cases(60)
+
+
+def test_a_ledger_from_before_the_guard_gets_its_tables(tmp_path: Path) -> None:
+    for file in (Path(__file__).parent / "ledgers").glob("version1.*"):
+        shutil.copy(file, tmp_path)
+    with closing(Books("north", tmp_path / "version1.sqlite", budgets={}, datasets={"t": "t"})) as books:
+        release = releaser(books, PEOPLE)
+        assert release((range(40), "count", (40,))) == [(40,)]
+        with pytest.raises(DifferencingRefused):
+            release((range(39), "count", (39,)))
+        assert books.verify().first_bad == -1
+
+
+def test_ids_are_distinct_and_do_not_depend_on_other_rows() -> None:
+    hashes = np.array([5, 7, 5, 5, 7, 9], np.uint64)
+    ids = with_ordinals(hashes)
+    assert len(set(ids.tolist())) == 6
+    assert ids[[0, 1, 5]].tolist() == [5, 7, 9]
+    assert with_ordinals(hashes[:4]).tolist() == ids[:4].tolist()
+    assert with_ordinals(hashes[:0]).tolist() == []
+
+
+def test_sets_of_different_lengths_are_compared() -> None:
+    units = np.arange(16, dtype=np.uint64)
+    short, long = np.packbits([1] * 8), np.packbits([1] * 8 + [0, 1, 1, 0])
+    assert near_by(long, short, units, 3)
+    assert not near_by(long, short, units, 2)
+    assert not near_by(long, long, units, 3)
+
+
+@pytest.mark.claim("differencing: comparing with 3,000 earlier row sets over 336,776 rows takes under 2 seconds")
+@pytest.mark.parametrize("joint", [False, True], ids=["base table", "joint table"])
+def test_comparing_with_thousands_of_sets_is_fast(books: Books, joint: bool, cases: Cases, soak: bool) -> None:
+    rows, earlier = 336_776, 3_000 if soak else 300
+    rng = np.random.default_rng(1)
+    table = pa.table({"x": np.arange(rows), "key": rng.integers(0, 4_000, rows)})
+    own = np.arange(rows)
+    alignment = Alignment(rows=own, keys=own, min_count=10, column="key", session=b"") if joint else None
+    release = releaser(books, table, joint=alignment, k=10)
+    release((own[:100], "count", (100,)))  # hashes and the first rows
+    for n in range(earlier):
+        member = rng.integers(0, 256, (rows + 7) // 8, dtype=np.uint8)
+        digest, sketch = hashlib.sha256(b"%d" % n).digest(), rng.integers(500, 800, 256).astype(np.uint32)
+        books.settle("fill", "", lambda tables, d=digest, s=sketch, m=member: [tables.add("t", d, s, m), (0,)][1:])
+    began = time.perf_counter()
+    release((np.flatnonzero(rng.random(rows) < 0.5), "count", (1,)))
+    seconds = time.perf_counter() - began
+    assert seconds < 2
+    cases(earlier)
+    cases.say(f"{seconds:.2f} s for {earlier} sets, {'joint' if joint else 'base'} table")
