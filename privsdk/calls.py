@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import pyarrow as pa
 
-from .charges import Balance
+from .charges import Balance, Unit
 from .errors import PrivsdkError, ProtocolViolation
 from .messages import Abort, Binding, Frame, Message, decode, encode
 from .operations import Request
@@ -72,6 +72,7 @@ class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     dataset: str
     columns: tuple[Column, ...]
+    unit: Unit = Unit()  # whose privacy the dataset's epsilon is about
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,10 @@ role each party plays. The same declaration is shown before the run, enforced by
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -109,11 +111,41 @@ class Outcome:
     keep: Alignment | None = None
 
 
+class Kind(StrEnum):
+    """What a column must hold for a use of it. Its Arrow type tells, so this is checked before a charge and before any
+    value is read; a column of nothing but nulls may be of type null and is of every kind."""
+
+    NUMBER = "numeric or boolean"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    ID = "integer, real, text or binary"
+
+    def check(self, where: str, type_: str) -> None:
+        """Raise InvalidArgument unless the column at `where`, of this Arrow type as text, is of this kind."""
+        if not re.fullmatch(_TYPES[self], type_):
+            keyed = self in (Kind.INTEGER, Kind.BOOLEAN, Kind.TEXT)
+            hint = "give the keys in the column's own type" if keyed else f"use a {self.value} column"
+            raise InvalidArgument(f"{where} is {type_}, which is not {self.value}", hint=hint)
+
+
+_TYPES = {
+    Kind.NUMBER: r"u?int\d+|bool|halffloat|float|double|null",
+    Kind.INTEGER: r"u?int\d+|null",
+    Kind.BOOLEAN: r"bool|null",
+    Kind.TEXT: r"(large_)?string|null",
+    Kind.ID: r"u?int\d+|float|double|(large_)?(string|binary)|fixed_size_binary\[\d+\]|null",
+}
+
 P = TypeVar("P", bound=msgspec.Struct)
 
 
 def nobody(request: Request, parameters: Any) -> tuple[str, ...]:
     return ()
+
+
+def any_kind(request: Request, parameters: Any) -> Mapping[str, Kind]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +157,7 @@ class Operation(Generic[P]):
     check : raises InvalidArgument where the request's shape does not fit (a party re-checks what a caller sends)
     needs, price : by party, the disclosures it must permit and the debits of its datasets
     learns : what each party, the caller and an onlooker learn
+    kinds : by column, what it must hold, the same at every party; checked by the gate against the table's schema
     contributors, recipients : for pooled sums, whose values enter and who sees the result
     role : the generator that a party runs
     """
@@ -136,6 +169,7 @@ class Operation(Generic[P]):
     price: Callable[[Request, P], Mapping[str, tuple[Debit, ...]]]
     learns: Callable[[Request, P], tuple[Learns, ...]]
     role: Callable[[RoleInput, P], Role[Outcome]]
+    kinds: Callable[[Request, P], Mapping[str, Kind]] = any_kind
     contributors: Callable[[Request, P], tuple[str, ...]] = nobody
     recipients: Callable[[Request, P], tuple[str, ...]] = nobody
 

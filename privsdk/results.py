@@ -42,6 +42,16 @@ class Runner(Protocol):
         """Run the request to its end, or until `cancelled` is set; returns each party's answer."""
 
 
+class Outlook(Protocol):
+    """What a verb can say of a plan's answer beforehand, from public or synthetic data; never from a party's."""
+
+    def expected(self, mock: pa.Table | None = None) -> tuple[tuple[str, str], ...]:
+        """The expected error as labelled facts, for the groups of `mock` where one is given."""
+
+    def simulate(self, mock: pa.Table, times: int) -> pa.Table:
+        """So many outcomes as they would be if `mock` were the data, each beside its true value."""
+
+
 class Plan(Displayed, Generic[T]):
     """A joint computation that has been described and not yet done.
 
@@ -56,6 +66,7 @@ class Plan(Displayed, Generic[T]):
         What each party, the caller and an onlooker will learn.
     notes : tuple of (label, text)
         The verb's own remarks, such as the expected error.
+    outlook : Outlook, optional
     """
 
     def __init__(
@@ -65,6 +76,7 @@ class Plan(Displayed, Generic[T]):
         finish: Callable[[Mapping[str, Finished]], T],
         *,
         notes: tuple[tuple[str, str], ...] = (),
+        outlook: Outlook | None = None,
     ) -> None:
         operation = operation_named(request.operation)
         parameters = operation.parse(request)
@@ -72,6 +84,7 @@ class Plan(Displayed, Generic[T]):
         self.price: Mapping[str, tuple[Debit, ...]] = operation.price(request, parameters)
         self.learns = operation.learns(request, parameters)
         self.notes = notes
+        self.outlook = outlook
         self._runner = runner
         self._finish = finish
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from .. import calls
-from ..charges import Balance, Budget, Charge, Debit
+from ..charges import Balance, Budget, Charge, Debit, Unit
 from ..errors import AnswerLost, LedgerError, UnknownName
 from ..messages import Frame
 from ..operations import Request
@@ -69,6 +69,10 @@ class Books:
 
     def dataset_of(self, table: str) -> str:
         return self._datasets[table]
+
+    def unit_of(self, table: str) -> Unit:
+        """Whose privacy the budget behind a table counts."""
+        return self._budget(self._datasets[table]).unit
 
     def close(self) -> None:
         self._ledger.close()

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from .. import calls
+from ..charges import Debit, Exact, Unit
 from ..errors import (
     AnswerLost,
     Cancelled,
@@ -24,12 +25,13 @@ from ..errors import (
     IdentityRefused,
     InternalError,
     InvalidArgument,
+    PolicyRefused,
     PrivsdkError,
     Refused,
     UnknownName,
 )
 from ..messages import Message
-from ..operations import Operation, Outcome, Request, RoleInput, operation_named, operation_names
+from ..operations import Kind, Operand, Operation, Outcome, Request, RoleInput, operation_named, operation_names
 from ..privacy import ANY, Policy
 from ..protocol import Channel, Entropy, SystemEntropy, drive
 from . import policy
@@ -192,7 +194,7 @@ class Gate:
         parameters = operation.parse(request)
         operand = request.operands.get(self.name)
         if operand is not None:
-            self._store.check(operand.table, operand.columns)
+            self._store.check(operand.table, operand.columns, operation.kinds(request, parameters))
         min_count = policy.decide(
             self._policy,
             request,
@@ -201,9 +203,27 @@ class Gate:
             contributors=operation.contributors(request, parameters),
             recipients=operation.recipients(request, parameters),
         )
-        if operand is not None and operand.alignment:
-            self._sessions.joint_rows(request, operand, self._store.version(operand.table))
+        if operand is not None:
+            self._check_unit(operand, operation.price(request, parameters).get(self.name, ()))
+            if operand.alignment:
+                self._sessions.joint_rows(request, operand, self._store.version(operand.table))
         return operation, parameters, min_count
+
+    def _check_unit(self, operand: Operand, debits: Sequence[Debit]) -> None:
+        """A noisy release bounds rows by the dataset's own id column, and an exact one by none.
+
+        Bounding only protects, so that column needs no grant; an exact answer over bounded rows would tell of it.
+        """
+        noisy = any(not isinstance(debit.charge, Exact) for debit in debits)
+        due = self._books.unit_of(operand.table) if noisy else Unit()
+        if operand.unit.id != due.id:
+            kind = "noisy" if noisy else "exact"
+            raise PolicyRefused(
+                f"{self.name}/{operand.table} is asked for by {operand.unit}, where {kind} answers go by {due}",
+                hint="call the verb on a table of an open federation: it takes the unit from its owner",
+            )
+        if due.id:
+            self._store.check(operand.table, (due.id,), {due.id: Kind.ID})
 
     def _read(self, session: Session) -> tuple[RoleInput, str]:
         """The role's input, and the version of the table it was read from."""
@@ -211,7 +231,7 @@ class Gate:
         table, keys, version, min_count = None, None, "", session.min_count
         if operand is not None:
             version = self._store.version(operand.table)
-            table = self._store.read(operand.table, operand.columns)
+            table = self._store.read(operand.table, operand.columns, operand.unit)
             if self._store.version(operand.table) != version:
                 raise DataError(f"{self.name}/{operand.table} changed while it was read", hint="ask again")
             if operand.alignment:
@@ -256,4 +276,5 @@ class Gate:
         for field in self._store.schema(name):
             allowed = policy.permits(self._policy, name, field.name, caller)
             columns.append(calls.Column(name=field.name, type=str(field.type), permits=tuple(d.value for d in allowed)))
-        return calls.TableInfo(name=name, dataset=self._books.dataset_of(name), columns=tuple(columns))
+        dataset, unit = self._books.dataset_of(name), self._books.unit_of(name)
+        return calls.TableInfo(name=name, dataset=dataset, columns=tuple(columns), unit=unit)

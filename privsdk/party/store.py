@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ..charges import Unit
 from ..errors import InvalidArgument, UnknownName
+from ..operations import Kind
 from ..privacy import ROWS
 
+ROW = Unit()
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv"}
 
 
@@ -54,12 +59,15 @@ class Store:
             raise UnknownName.among("table", name, self._schemas, where=f"at {self._party}")
         return self._schemas[name]
 
-    def check(self, name: str, columns: tuple[str, ...]) -> None:
-        """Raise UnknownName where the table or a column does not exist."""
+    def check(self, name: str, columns: tuple[str, ...], kinds: Mapping[str, Kind] | None = None) -> None:
+        """Raise UnknownName where the table or a column does not exist, InvalidArgument where one is of another kind
+        than stated in `kinds`."""
         schema = self.schema(name)
         for column in columns:
             if column not in schema.names:
                 raise UnknownName.among("column", column, schema.names, where=f"in {self._party}/{name}")
+        for column, kind in (kinds or {}).items():
+            kind.check(f"{self._party}/{name}.{column}", str(schema.field(column).type))
 
     def version(self, name: str) -> str:
         """Changes whenever the table's rows may have changed."""
@@ -72,12 +80,21 @@ class Store:
         self.schema(name)
         return "memory"
 
-    def read(self, name: str, columns: tuple[str, ...]) -> pa.Table:
-        """These columns of a table, rows in their own order; with no columns the rows can still be counted."""
-        self.check(name, columns)
+    def read(self, name: str, columns: tuple[str, ...], unit: Unit = ROW) -> pa.Table:
+        """These columns of a table, rows in their own order; with no columns the rows can still be counted.
+
+        Where `unit` names an id column, at most `unit.rows` rows of each id come along, and none of a null id: such a
+        row is nobody's, so nobody's loss would bound it. The id column itself comes only if it is among `columns`.
+        """
+        wanted = tuple(dict.fromkeys((*columns, unit.id))) if unit.id else columns
+        self.check(name, wanted)
         if name in self._tables:
-            return self._tables[name].select(list(columns))
-        return self._read_file(self._files[name], columns or (self.schema(name).names[0],), None)
+            table = self._tables[name].select(list(wanted))
+        else:
+            table = self._read_file(self._files[name], wanted or (self.schema(name).names[0],), None)
+        if unit.id:
+            table = table.filter(_first_rows(table.column(unit.id), unit.rows)).select(list(columns))
+        return table
 
     def _file(self, name: str, path: Path) -> Path:
         if not path.exists():
@@ -124,6 +141,32 @@ class Store:
             f"{self._party}/{name} is a {type(source).__name__}, which is not a table",
             hint="give an Arrow table, a pandas or polars frame, a DuckDB relation, or a path of Parquet or CSV",
         )
+
+
+def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:
+    """A mask of at most so many rows of each id, and of none whose id is null or NaN.
+
+    Which rows of an id are kept is pseudo-random, and depends on its own rows and their order alone. Their position in
+    the table, or the table's version, must not enter: one more id would then change the choice for all others, and the
+    noise covers the rows of one id only.
+    """
+    import duckdb
+
+    known = pc.invert(pc.is_null(ids, nan_is_null=True))
+    numbered = pa.table({"id": ids.filter(known), "position": pa.array(np.flatnonzero(known.to_numpy()))})
+    with duckdb.connect() as connection:
+        connection.register("numbered", numbered)
+        kept = connection.sql(_BOUNDED, params=[rows]).to_arrow_table()
+    mask = np.zeros(len(ids), dtype=bool)
+    mask[kept.column("position").to_numpy()] = True
+    return pa.array(mask)
+
+
+_BOUNDED = """
+    SELECT position FROM (
+        SELECT position, row_number() OVER (PARTITION BY id ORDER BY hash(id, nth), nth) AS place FROM (
+            SELECT id, position, row_number() OVER (PARTITION BY id ORDER BY position) AS nth FROM numbered))
+    WHERE place <= ?"""
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -18,7 +18,7 @@ from ..charges import Debit, Exact
 from ..displays import Card, Grid
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..handles import Handle, Table, new_request
-from ..operations import Operand, Operation, Outcome, Request, RoleInput, register
+from ..operations import Kind, Operand, Operation, Outcome, Request, RoleInput, register
 from ..privacy import ROWS, Disclosure, Learns, Need
 from ..protocol import Role, checkpoint
 from ..results import Plan, Runner
@@ -84,6 +84,7 @@ class JointSide(Handle):
     def _plan(self, statistic: str, column: str | None, by: str | None) -> Plan[pa.Table]:
         columns = tuple(dict.fromkeys(c for c in (column, by) if c is not None))
         operand = self.table.operand(*columns)
+        self.table.expect(_summed(statistic, column))
         request = new_request(
             self._runner,
             "joint.aggregate",
@@ -123,6 +124,14 @@ def _check(request: Request, parameters: AggregateParameters) -> None:
     named = {name for name in (parameters.column, parameters.by) if name is not None}
     if not operand.alignment or set(operand.columns) != named:
         raise InvalidArgument("joint.aggregate takes a joint table and the columns its parameters name")
+
+
+def _summed(statistic: str, column: str | None) -> Mapping[str, Kind]:
+    return {column: Kind.NUMBER} if column is not None and statistic != "count" else {}
+
+
+def _kinds(request: Request, parameters: AggregateParameters) -> Mapping[str, Kind]:
+    return _summed(parameters.statistic, parameters.column)
 
 
 def _needs(request: Request, parameters: AggregateParameters) -> dict[str, tuple[Need, ...]]:
@@ -249,5 +258,6 @@ register(
         price=_price,
         learns=_learns,
         role=_role,
+        kinds=_kinds,
     )
 )
