@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -57,7 +58,7 @@ class Cluster:
                 policy=policy,
                 budgets={"*": budget},
             )
-            (folder / f"{name}.toml").write_bytes(msgspec.toml.encode(config))
+            (folder / f"{name}.toml").write_bytes(msgspec.toml.encode(_without_none(msgspec.to_builtins(config))))
 
     def __enter__(self) -> Cluster:
         try:
@@ -142,3 +143,10 @@ class Cluster:
     def _federation(self, name: str) -> bytes:
         analyst = {"purpose": self._purpose, "authority": "ca.pem", "certificate": f"{name}.pem", "key": f"{name}.key"}
         return msgspec.toml.encode({"parties": self.addresses, "analyst": analyst})
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: fields that are None are left out."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value

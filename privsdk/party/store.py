@@ -163,10 +163,9 @@ def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:
 
 
 _BOUNDED = """
-    SELECT position FROM (
-        SELECT position, row_number() OVER (PARTITION BY id ORDER BY hash(concat(hash(id), '.', nth)), nth) AS place FROM (
-            SELECT id, position, row_number() OVER (PARTITION BY id ORDER BY position) AS nth FROM numbered))
-    WHERE place <= ?"""
+    WITH counted AS (SELECT *, row_number() OVER (PARTITION BY id ORDER BY position) AS nth FROM numbered)
+    SELECT position FROM counted
+    QUALIFY row_number() OVER (PARTITION BY id ORDER BY hash(concat(hash(id), '.', nth)), nth) <= ?"""
 
 
 def _plain(table: pa.Table) -> pa.Table:
