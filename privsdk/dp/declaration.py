@@ -20,7 +20,7 @@ from .releases import noisy_vector
 from .vectors import exact_vector
 
 STATISTICS = ("count", "sum", "mean", "variance", "quantile", "histogram")
-_INT64 = 2**63 - 1
+_LARGEST = 2**62  # leaves room for the width of an interval
 
 
 def scales_of(request: Request, release: Release) -> tuple[float, ...]:
@@ -122,11 +122,11 @@ def _role(given: RoleInput, release: Release) -> Role[Outcome]:
 
 
 def _answer(release: Release, noisy: Sequence[int]) -> pa.Table:
-    """The noisy vector as a table of the components; what 64 bits do not hold is cut to what they do."""
+    """The noisy vector as a table of the components; beyond 2**62 it is cut."""
     columns, start = {}, 0
     for part in release.components:
         end = start + release.groups * part.width
-        columns[part.name] = pa.array([max(-_INT64, min(_INT64, n)) for n in noisy[start:end]], pa.int64())
+        columns[part.name] = pa.array([max(-_LARGEST, min(_LARGEST, n)) for n in noisy[start:end]], pa.int64())
         start = end
     return pa.table(columns)
 

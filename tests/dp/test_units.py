@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from claims import Cases
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import privsdk as ps
@@ -26,6 +26,7 @@ from privsdk.party import store as stores
 from privsdk.party.store import Store
 
 CLAIM = pytest.mark.claim("dp: no id has more rows in a release than its unit allows")
+SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 IDS = st.lists(st.sampled_from(["a", "b", "c", "d", None]), max_size=40)
 
 
@@ -39,8 +40,12 @@ def read(ids: list[Any], rows: int, kind: pa.DataType | None = None) -> list[int
 
 
 @CLAIM
+@SHARED
 @given(ids=IDS, rows=st.integers(1, 5))
-def test_no_id_has_more_than_its_rows_and_none_has_fewer_than_it_could(ids: list[str | None], rows: int) -> None:
+def test_no_id_has_more_than_its_rows_and_none_has_fewer_than_it_could(
+    cases: Cases, ids: list[str | None], rows: int
+) -> None:
+    cases()
     kept = read(ids, rows)
     held = Counter(ids[n] for n in kept)
     assert kept == sorted(set(kept))
@@ -55,8 +60,12 @@ def check_choice(ids: list[str | None], rows: int, gone: str) -> None:
 
 
 @CLAIM
+@SHARED
 @given(ids=IDS, rows=st.integers(1, 5), gone=st.sampled_from(["a", "b"]))
-def test_an_id_does_not_change_which_rows_of_others_enter(ids: list[str | None], rows: int, gone: str) -> None:
+def test_an_id_does_not_change_which_rows_of_others_enter(
+    cases: Cases, ids: list[str | None], rows: int, gone: str
+) -> None:
+    cases()
     check_choice(ids, rows, gone)
 
 
