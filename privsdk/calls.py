@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from .chain import head_statement, signed
-from .charges import Balance
+from .charges import Balance, Unit
 from .errors import PrivsdkError, ProtocolViolation
 from .messages import Abort, Binding, Frame, Message, decode, encode
 from .operations import Request
@@ -114,6 +114,7 @@ class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     dataset: str
     columns: tuple[Column, ...]
+    unit: Unit = Unit()  # whose privacy the dataset's epsilon is about
 
 
 class Description(Message, frozen=True, kw_only=True, tag="description"):

@@ -12,9 +12,10 @@ import pyarrow as pa
 from .aggregates.predicates import Name
 from .aggregates.verbs import OPERATION, AggregateParameters, Aggregates
 from .calls import Description, TableInfo
+from .charges import Unit
 from .displays import Card, Displayed, Grid
 from .errors import InvalidArgument, UnknownName
-from .operations import Operand, Request
+from .operations import Kind, Operand, Request
 from .results import Plan, Runner
 
 
@@ -46,6 +47,16 @@ class Table(Handle, Aggregates):
         for column in columns:
             self.type_of(column)
         return Operand(table=self.name, columns=columns)
+
+    @property
+    def unit(self) -> Unit:
+        """Whose privacy the owner's epsilon is about: one row's, or all rows' of one id."""
+        return self._info.unit
+
+    def expect(self, kinds: Mapping[str, Kind]) -> None:
+        """Raise InvalidArgument where a column's type is not of the kind that is asked for."""
+        for column, kind in kinds.items():
+            kind.check(f"{self.party}/{self.name}.{column}", self.type_of(column))
 
     def type_of(self, column: str) -> str:
         """The Arrow type of a column, as text."""

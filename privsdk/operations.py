@@ -7,8 +7,10 @@ role each party plays. The same declaration is shown before the run, enforced by
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -159,11 +161,47 @@ class Outcome:
     keep: Alignment | None = None
 
 
+class Kind(StrEnum):
+    """What a column must hold for a use of it. Its Arrow type tells, so this is checked before a charge and before any
+    value is read; a column of nothing but nulls may be of type null and is of every kind."""
+
+    NUMBER = "numeric or boolean"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    ID = "integer, real, text or binary"
+
+    def check(self, where: str, type_: str) -> None:
+        """Raise InvalidArgument unless the column at `where`, of this Arrow type as text, is of this kind."""
+        if not re.fullmatch(_TYPES[self], type_):
+            keyed = self in (Kind.INTEGER, Kind.BOOLEAN, Kind.TEXT)
+            hint = "give the keys in the column's own type" if keyed else f"use a {self.value} column"
+            raise InvalidArgument(f"{where} is {type_}, which is not {self.value}", hint=hint)
+
+
+_TYPES = {
+    Kind.NUMBER: r"u?int\d+|bool|halffloat|float|double|null",
+    Kind.INTEGER: r"u?int\d+|null",
+    Kind.BOOLEAN: r"bool|null",
+    Kind.TEXT: r"(large_)?string|null",
+    Kind.ID: r"u?int\d+|float|double|(large_)?(string|binary)|fixed_size_binary\[\d+\]|null",
+}
+
 P = TypeVar("P", bound=msgspec.Struct)
 
 
 def nobody(request: Request, parameters: Any) -> tuple[str, ...]:
     return ()
+
+
+def of_kinds(kinds: Callable[[Request, P], Mapping[str, Kind]]) -> Callable[[Request, P, str, pa.Schema], None]:
+    """`Operation.fits` where each column must be of one kind, the same at every party."""
+
+    def fits(request: Request, parameters: P, party: str, schema: pa.Schema) -> None:
+        for column, kind in kinds(request, parameters).items():
+            kind.check(f"{party}'s {column}", str(schema.field(column).type))
+
+    return fits
 
 
 def any_types(request: Request, parameters: Any, party: str, schema: pa.Schema) -> None:

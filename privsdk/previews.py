@@ -95,7 +95,8 @@ class Preview(Displayed):
             name = plan.request.operation if len(self.plans) > 1 else ""
             facts += [(f"{name} {label}".strip(), text) for label, text in plan.notes]
             facts.append((f"{name} price".strip(), price_text(plan.price)))
-        facts += self.expected
+        if self.simulated is not None:  # else it stands among the notes
+            facts += self.expected
         for party, quote in self.quotes.items():
             if isinstance(quote, Refused):
                 facts.append((f"{party} refuses", f"{quote.message}\n{quote.hint}"))

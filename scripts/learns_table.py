@@ -35,6 +35,11 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
         ("fl.fit", fl.fit(model, fed.tables("t"), label="y")),
         ("dp.count", dp.count(a, epsilon=0.5)),
         ("dp.sum", dp.sum(a, "x", bounds=(0, 100), epsilon=0.5)),
+        ("dp.mean", dp.mean(a, "x", bounds=(0, 100), epsilon=0.5)),
+        ("dp.variance", dp.variance(a, "x", bounds=(0, 100), epsilon=0.5)),
+        ("dp.quantile, .median", dp.median(a, "x", bounds=(0, 100), epsilon=0.5)),
+        ("dp.histogram", dp.histogram(a, "x", bounds=(0, 100), bins=10, epsilon=0.5)),
+        ("dp.mean, and each other, of several", dp.mean(fed.tables("t"), "x", bounds=(0, 100), epsilon=0.5)),
     ]
 
 

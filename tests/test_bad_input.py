@@ -15,6 +15,7 @@ from people import everyone, federation, north, people, south
 import privsdk as ps
 from privsdk import dp, fl, he, psi
 from privsdk.errors import InvalidArgument, LedgerError, Refused, UnknownName, UsageError
+from privsdk.operations import Request
 
 Verb = Callable[[ps.Federation], Any]
 MODEL = fl.Logistic(features={"age": (0, 100)})
@@ -99,7 +100,13 @@ UNFIT: dict[str, tuple[Verb, str]] = {
     "he resolution": (lambda f: he.sum(everyone(f), "amount", bound=1, resolution=2), "smaller than bound"),
     "he preset": (lambda f: he.sum(everyone(f), "age", preset="quick"), "he.sum"),
     "he max_rows": (lambda f: he.mean(everyone(f), "age", max_rows=0), "1 or more"),
-    "dp of tables": (lambda f: dp.count(everyone(f), epsilon=1), 'fed["party"]["table"]'),
+    "dp of a name": (lambda f: dp.count("people", epsilon=1), 'fed.tables("name")'),
+    "dp.sum of text": (lambda f: dp.sum(north(f), "id", epsilon=1, bounds=(0, 9)), "use a numeric or boolean column"),
+    "dp keys of another type": (
+        lambda f: dp.count(north(f), epsilon=1, by="age", keys=["a"]),
+        "give the keys in the column's own type",
+    ),
+    "dp key holder": (lambda f: dp.count(everyone(f), epsilon=1, key_holder="north"), "contributes nothing: keeper"),
     "dp epsilon of 0": (lambda f: dp.count(north(f), epsilon=0), "above 0"),
     "dp epsilon of -1": (lambda f: dp.count(north(f), epsilon=-1), "above 0"),
     "dp epsilon of nan": (lambda f: dp.count(north(f), epsilon=float("nan")), "above 0"),
@@ -112,6 +119,11 @@ UNFIT: dict[str, tuple[Verb, str]] = {
     "dp bounds": (lambda f: dp.sum(north(f), "age", epsilon=1, bounds=(9, 0)), "the lower one first"),
     "dp endless bounds": (lambda f: dp.sum(north(f), "age", epsilon=1, bounds=(0, float("inf"))), "finite bounds"),
     "fl model": (lambda f: fl.fit(lambda x: x, everyone(f), label="late"), "never run code"),
+    "fl.fit on text": (
+        lambda f: fl.fit(fl.Logistic(features={"id": (0, 9)}), everyone(f), label="late"),
+        "use a numeric or boolean column",
+    ),
+    "fl.fit to text": (lambda f: fl.fit(MODEL, everyone(f), label="id"), "use a numeric or boolean column"),
     "fl label a feature": (lambda f: fl.fit(MODEL, everyone(f), label="age"), "leave it out"),
     "fl rounds": (lambda f: fl.fit(MODEL, everyone(f), label="late", rounds=0), "1 to"),
     "fl held_out": (lambda f: fl.fit(MODEL, everyone(f), label="late", held_out=1), "between 0 and 1"),
@@ -128,6 +140,24 @@ def test_an_argument_that_cannot_be_used_says_what_can(fed: ps.Federation, case:
     with pytest.raises(UsageError) as error:
         verb(fed)
     assert word in str(error.value)
+
+
+def test_a_party_checks_the_types_of_columns_before_it_charges(fed: ps.Federation, joint: psi.Joint) -> None:
+    """The same rules hold at the gate, for requests that no verb has made."""
+    plans = [
+        dp.sum(north(fed), "age", epsilon=1, bounds=(0, 9)),
+        dp.count(north(fed), by="age", keys=[1], epsilon=1),
+        he.sum(everyone(fed), "age"),
+        fl.fit(MODEL, everyone(fed), label="late"),
+        joint["north"].mean("age"),
+    ]
+    before = fed.budgets()
+    for plan in plans:
+        text = msgspec.json.encode(plan.request).replace(b'"age"', b'"id"')
+        forged = msgspec.json.decode(text, type=Request)
+        with pytest.raises(InvalidArgument, match=r"/people\.id is string, which is not (numeric or boolean|integer)"):
+            fed.execute(forged, threading.Event())
+    assert fed.budgets() == before
 
 
 def test_nobody_left_to_hold_the_key() -> None:

@@ -38,7 +38,10 @@ def test_public_names() -> None:
         ["Intersection", "Joint", "JointSide", "intersect", "join"],
         ["mean", "sum"],
     )
-    assert (sorted(privsdk.fl.__all__), sorted(privsdk.dp.__all__)) == (["Fitted", "Logistic", "fit"], ["count", "sum"])
+    assert (sorted(privsdk.fl.__all__), sorted(privsdk.dp.__all__)) == (
+        ["Fitted", "Logistic", "fit"],
+        ["count", "histogram", "mean", "median", "quantile", "sum", "variance"],
+    )
 
 
 @pytest.mark.parametrize("name", GUARDED)

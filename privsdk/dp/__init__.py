@@ -1,5 +1,5 @@
-"""Differential privacy: counts and sums released with noise from OpenDP, priced before they are spent."""
+"""Differential privacy: statistics released with noise from OpenDP, priced before they are spent."""
 
-from .verbs import count, sum
+from .verbs import count, histogram, mean, median, quantile, sum, variance
 
-__all__ = ["count", "sum"]
+__all__ = ["count", "histogram", "mean", "median", "quantile", "sum", "variance"]

@@ -10,6 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..protocol import Role, checkpoint
+from .parameters import Integers
+
+ENTRIES_A_STEP = 10_000  # about 0.1 s of sampling
+
 
 def add_noise(values: Sequence[int], *, scale: float) -> list[int]:
     """The values with independent noise Z each, P(Z = z) proportional to exp(-|z| / scale)."""
@@ -19,6 +24,17 @@ def add_noise(values: Sequence[int], *, scale: float) -> list[int]:
     space = opendp.vector_domain(opendp.atom_domain(T="i64")), opendp.l1_distance(T="i64")
     mechanism = opendp.m.make_laplace(*space, scale=scale)
     noisy: list[int] = mechanism(list(values))
+    return noisy
+
+
+def noisy_vector(exact: Sequence[Integers], scales: Sequence[float]) -> Role[list[int]]:
+    """The components one after the other, each with noise of its own scale."""
+    noisy: list[int] = []
+    entries = sum(map(len, exact))
+    for component, scale in zip(exact, scales, strict=True):
+        for start in range(0, len(component), ENTRIES_A_STEP):
+            yield from checkpoint("adding noise", len(noisy), entries)
+            noisy += add_noise(component[start : start + ENTRIES_A_STEP].tolist(), scale=scale)
     return noisy
 
 

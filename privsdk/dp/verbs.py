@@ -1,71 +1,76 @@
-"""What a notebook calls of dp, and the declaration of `dp.count` and `dp.sum`."""
+"""What a notebook calls of dp: one verb for each statistic, over one party's table or several parties' tables.
+
+Every verb returns a plan of an Arrow table: the group column (`key` where its own name is taken), the statistic, and
+`low` and `high`, a 95% interval for noise only; `privsdk.dp.intervals` says exactly what an interval covers. With
+several tables the rows of all are pooled under encryption; `privsdk.dp.pooled` says what that assumes.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import msgspec
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from ..calls import Finished
-from ..charges import Debit, DiscreteLaplace
-from ..errors import DataError, InvalidArgument
-from ..fixedpoint import FixedPoint
-from ..handles import Table, new_request, runner_of
-from ..operations import Operation, Outcome, Request, RoleInput, register
-from ..privacy import ROWS, Disclosure, Learns, Need
-from ..protocol import Role, checkpoint
 from ..results import Plan
-from .releases import add_noise, half_width
+from .plans import Keys, Sources, plan_release, public_edges
 
-MAX_KEYS = 100_000
-_FINEST = 20  # bits of a default grid below the clamping bound
-_WIDEST = 2**50  # units of noise scale: samples stay far within int64, and half_width within exact floats
+DEFAULT_BINS = 256
 
 
 def count(
-    table: Table, *, epsilon: float, by: str | None = None, keys: Sequence[str | int | bool] | None = None
+    tables: Sources,
+    *,
+    epsilon: float,
+    by: str | None = None,
+    keys: Keys | None = None,
+    rows_per_id: int | None = None,
+    key_holder: str | None = None,
 ) -> Plan[pa.Table]:
     """Count rows, in all or in each public group, with differential privacy.
 
     Parameters
     ----------
-    table : Table
-        One party's table.
+    tables : Table or Tables
+        One party's table, or one table a party such as `fed.tables("sales")`.
     epsilon : float
-        Privacy loss of the release, for adding or removing one row. Groups are disjoint: the price is epsilon once.
+        Privacy loss of the release, for one unit of each dataset it draws on: a row, or all rows of an id where the
+        owner says so. Groups are disjoint: they cost epsilon once.
     by, keys : str and sequence
         Group column, and the public group keys to answer for; keys that occur only in the data stay hidden, and their
         rows, like those of a null group, are counted nowhere.
+    rows_per_id : int, optional
+        Where the owner protects all rows of an id: the most rows of each id that enter. Fewer mean less noise and more
+        rows left out. Default: the owner's choice. Rows of a null id never enter.
+    key_holder : str, optional
+        With several tables: the party that decrypts, and contributes nothing. Default: the first that holds none of
+        them.
 
     Returns
     -------
     Plan of Arrow table
-        Columns: the group, `count` and `low`, `high`: a 95% interval of each count for the noise. Counts may be
-        negative.
+        Columns: the group, `count`, and `low`, `high`: a 95% interval for noise only. Counts may be negative.
 
     Learns
     ------
-    The caller: the noisy counts. Anyone else: nothing.
+    The caller, and the key holder of several tables: the noisy counts. Anyone else: nothing, but that the last of
+    several tables' parties knows the noise.
 
     Source: see `privsdk.dp.releases`.
     """
-    return _plan("count", table, None, None, None, epsilon, by, keys)
+    return plan_release("count", tables, None, epsilon, by, keys, rows_per_id, key_holder)
 
 
 def sum(
-    table: Table,
+    tables: Sources,
     column: str,
     *,
     epsilon: float,
     bounds: tuple[float, float],
     resolution: float | None = None,
     by: str | None = None,
-    keys: Sequence[str | int | bool] | None = None,
+    keys: Keys | None = None,
+    rows_per_id: int | None = None,
+    key_holder: str | None = None,
 ) -> Plan[pa.Table]:
     """Sum a column, in all or in each public group, with differential privacy.
 
@@ -82,238 +87,177 @@ def sum(
     -------
     Plan of Arrow table
         Columns: the group, `sum`, and `low`, `high`: a 95% interval for noise only, clamping bias not included.
+
+    Learns: as for `count`.
     """
-    return _plan("sum", table, column, bounds, resolution, epsilon, by, keys)
+    return plan_release(
+        "sum", tables, column, epsilon, by, keys, rows_per_id, key_holder, bounds=bounds, resolution=resolution
+    )
 
 
-def _plan(
-    statistic: str,
-    table: Table,
-    column: str | None,
-    bounds: tuple[float, float] | None,
-    resolution: float | None,
+def mean(
+    tables: Sources,
+    column: str,
+    *,
     epsilon: float,
-    by: str | None,
-    keys: Sequence[str | int | bool] | None,
+    bounds: tuple[float, float],
+    resolution: float | None = None,
+    by: str | None = None,
+    keys: Keys | None = None,
+    rows_per_id: int | None = None,
+    key_holder: str | None = None,
 ) -> Plan[pa.Table]:
-    if not isinstance(table, Table):
-        raise InvalidArgument(
-            f"dp.{statistic} takes one party's table, not a {type(table).__name__}", hint='use fed["party"]["table"]'
-        )
-    columns = tuple(dict.fromkeys(c for c in (column, by) if c is not None))
-    operand = table.operand(*columns)
-    if by is not None and keys is None:
-        raise InvalidArgument(
-            f"the groups of {by!r} must be public: groups found in the data would themselves tell who is in it",
-            hint=f'list them, for example keys=["a", "b"] for the values of {by!r} that are known to all',
-        )
-    if keys is not None and not all(isinstance(key, str | int) for key in keys):
-        raise InvalidArgument("a group key is neither text nor an integer nor a boolean", hint="group by such a column")
-    if keys is not None and by is None:
-        raise InvalidArgument("keys are given without by", hint="name the group column: by=...")
-    if column is not None and bounds is not None and resolution is None:
-        integer = table.type_of(column).startswith(("int", "uint", "bool"))
-        largest = max(abs(float(bound)) for bound in bounds)
-        finest = not integer and 0 < largest < math.inf  # other bounds are refused below
-        resolution = 2.0 ** (math.ceil(math.log2(largest)) - _FINEST) if finest else 1.0
-    runner = runner_of(table)
-    parameters = {
-        "epsilon": float(epsilon),
-        "column": column,
-        "bounds": None if bounds is None else [float(b) for b in bounds],
-        "resolution": 1.0 if resolution is None else float(resolution),
-        "by": by,
-        "keys": None if keys is None else list(keys),
-    }
-    request = new_request(
-        runner, f"dp.{statistic}", parties=(table.party,), operands={table.party: operand}, parameters=parameters
-    )
-    parsed = _OPERATIONS[statistic].parse(request)
-    width = half_width(parsed.noise_scale) * parsed.resolution
+    """Mean of a column, over all or in each public group, with differential privacy.
 
-    def finish(answers: Mapping[str, Finished]) -> pa.Table:
-        return _with_interval(answers[table.party].table, statistic, width)
+    Parameters as for `sum`. Half of epsilon goes into the sum of distances from the middle of the bounds, half into the
+    number of values; nulls and NaN are in neither. The default resolution for integers is a half, so that the middle
+    is on the grid.
 
-    each = "of each group's " if by else "of the "
-    bias = "" if statistic == "count" else "; clamping bias not included"
-    notes = (("expected error", f"at most {width:g} with 95% probability, {each}{statistic} (noise only{bias})"),)
-    return Plan(runner, request, finish, notes=notes)
+    Returns
+    -------
+    Plan of Arrow table
+        Columns: the group, `mean`, `low`, `high`, and `count`, the noisy number of values. The interval is for noise
+        only, clamping bias not included. It is all of `bounds` where the group may have no value, and the mean is null
+        where the noisy count is below one.
 
-
-def _with_interval(table: pa.Table, statistic: str, width: float) -> pa.Table:
-    values = table.column(statistic)
-    return table.append_column("low", pc.subtract(values, _like(values, width))).append_column(
-        "high", pc.add(values, _like(values, width))
+    Learns: as for `count`; the noisy sums and counts are what is told.
+    """
+    return plan_release(
+        "mean", tables, column, epsilon, by, keys, rows_per_id, key_holder, bounds=bounds, resolution=resolution
     )
 
 
-def _like(values: pa.ChunkedArray, width: float) -> pa.Scalar:
-    return pa.scalar(int(width) if pa.types.is_integer(values.type) else width, values.type)
+def variance(
+    tables: Sources,
+    column: str,
+    *,
+    epsilon: float,
+    bounds: tuple[float, float],
+    resolution: float | None = None,
+    by: str | None = None,
+    keys: Keys | None = None,
+    rows_per_id: int | None = None,
+    key_holder: str | None = None,
+) -> Plan[pa.Table]:
+    """Variance of a column, over all or in each public group, with differential privacy.
 
+    Parameters as for `mean`. A third of epsilon each goes into count, sum and sum of squares about the middle of the
+    bounds. It is the population's variance: squares are divided by the number of values.
 
-class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    epsilon: float
-    column: str | None
-    bounds: tuple[float, float] | None
-    resolution: float
-    by: str | None
-    keys: tuple[str | int | bool, ...] | None
+    Returns
+    -------
+    Plan of Arrow table
+        Columns: the group, `variance`, `low`, `high`, in the column's unit squared, and `count`; as for `mean`.
 
-    def __post_init__(self) -> None:
-        if not (0 < self.epsilon <= 100):
-            raise InvalidArgument(
-                f"epsilon is {self.epsilon:g}", hint="give a number above 0, usually between 0.01 and 1"
-            )
-        if self.keys is not None:
-            if not 0 < len(self.keys) <= MAX_KEYS or len(set(self.keys)) != len(self.keys):
-                raise InvalidArgument(f"{len(self.keys)} keys", hint=f"give 1 to {MAX_KEYS} different keys")
-            if len({type(key) for key in self.keys}) != 1:
-                raise InvalidArgument("keys of different types", hint="give all keys in the group column's type")
-            if any(isinstance(key, int) and not -(2**63) <= key < 2**63 for key in self.keys):
-                raise InvalidArgument("a key that no 64-bit integer column can hold", hint="leave it out")
-        if (self.bounds is None) != (self.column is None):
-            raise InvalidArgument("a sum needs a column and its bounds", hint="bounds=(low, high), publicly known")
-        if self.bounds is not None:
-            low, high = self.bounds
-            if not (low < high and np.isfinite([low, high]).all()):
-                raise InvalidArgument(f"bounds of ({low:g}, {high:g})", hint="give finite bounds, the lower one first")
-            if not 0 < self.resolution <= max(abs(low), abs(high)):
-                raise InvalidArgument(f"a resolution of {self.resolution:g}", hint="give a part of the larger bound")
-            if self.sensitivity > 2**32:
-                raise InvalidArgument(
-                    f"a resolution of {self.resolution:g} for bounds of ({low:g}, {high:g}) is too fine",
-                    hint="2**32 steps are allowed in the larger bound",
-                )
-
-        if self.noise_scale > _WIDEST:
-            raise InvalidArgument(
-                f"epsilon {self.epsilon:g} asks for noise of {self.noise_scale:.3g} units",
-                hint=f"a release may have 2**{_WIDEST.bit_length() - 1}; give a larger epsilon or a coarser resolution",
-            )
-
-    @property
-    def sensitivity(self) -> int:
-        """Largest change of any one group's total, in units, by adding or removing one row."""
-        if self.bounds is None:
-            return 1
-        return max(abs(unit) for unit in self.clamp_units)
-
-    @property
-    def clamp_units(self) -> tuple[int, int]:
-        low, high = self.bounds or (0.0, 0.0)
-        return round(low / self.resolution), round(high / self.resolution)
-
-    @property
-    def noise_scale(self) -> float:
-        return self.sensitivity / self.epsilon
-
-
-def _check(request: Request, parameters: ReleaseParameters) -> None:
-    if len(request.parties) != 1 or set(request.operands) != set(request.parties):
-        raise InvalidArgument(f"{request.operation} takes one party's table")
-    (operand,) = request.operands.values()
-    named = {name for name in (parameters.column, parameters.by) if name is not None}
-    if set(operand.columns) != named or operand.alignment:
-        raise InvalidArgument(f"{request.operation} takes a base table and the columns its parameters name")
-    if (request.operation == "dp.sum") != (parameters.column is not None):
-        raise InvalidArgument("dp.sum takes a column and bounds, dp.count takes neither")
-    if (parameters.by is None) != (parameters.keys is None):
-        raise InvalidArgument("by and keys belong together")
-
-
-def _needs(request: Request, parameters: ReleaseParameters) -> dict[str, tuple[Need, ...]]:
-    ((party, operand),) = request.operands.items()
-    columns = operand.columns or (ROWS,)
-    return {
-        party: tuple(
-            Need(table=operand.table, column=c, disclosure=Disclosure.DP_RELEASE, epsilon=parameters.epsilon)
-            for c in columns
-        )
-    }
-
-
-def _price(request: Request, parameters: ReleaseParameters) -> dict[str, tuple[Debit, ...]]:
-    ((party, operand),) = request.operands.items()
-    charge = DiscreteLaplace(scale=parameters.noise_scale, sensitivity=float(parameters.sensitivity))
-    return {party: (Debit(table=operand.table, charge=charge),)}
-
-
-def _learns(request: Request, parameters: ReleaseParameters) -> tuple[Learns, ...]:
-    (party,) = request.parties
-    statistic = request.operation.removeprefix("dp.")
-    each = f" of each of {len(parameters.keys)} groups" if parameters.keys is not None else ""
-    return (
-        Learns(who=request.caller, what=f"the noisy {statistic}{each}, epsilon {parameters.epsilon:g}"),
-        Learns(who=party, what="nothing"),
-        Learns(who="onlooker", what="nothing but that it ran"),
+    Learns: as for `count`; the noisy sums, squares and counts are what is told.
+    """
+    return plan_release(
+        "variance", tables, column, epsilon, by, keys, rows_per_id, key_holder, bounds=bounds, resolution=resolution
     )
 
 
-def _role(given: RoleInput, parameters: ReleaseParameters) -> Role[Outcome]:
-    yield from checkpoint("adding noise", 0, 1)
-    groups = 1 if parameters.keys is None else len(parameters.keys)
-    codes = _codes(given, parameters)
-    totals = _totals(given, parameters, codes, groups)
-    noisy = add_noise(totals, scale=parameters.noise_scale)
-    statistic = given.request.operation.removeprefix("dp.")
-    integers = parameters.resolution == 1.0
-    values = pa.array(noisy, pa.int64()) if integers else pa.array([n * parameters.resolution for n in noisy])
-    columns = {} if parameters.by is None else {parameters.by: pa.array(list(parameters.keys or ()))}
-    return Outcome(table=pa.table({**columns, statistic: values}))
+def quantile(
+    tables: Sources,
+    column: str,
+    level: float,
+    *,
+    epsilon: float,
+    bounds: tuple[float, float] | None = None,
+    bins: int | None = None,
+    edges: Sequence[float] | None = None,
+    by: str | None = None,
+    keys: Keys | None = None,
+    rows_per_id: int | None = None,
+    key_holder: str | None = None,
+) -> Plan[pa.Table]:
+    """A quantile of a column, over all or in each public group, with differential privacy.
 
+    Parameters as for `histogram`, and
 
-def _codes(given: RoleInput, parameters: ReleaseParameters) -> npt.NDArray[np.int64]:
-    """For each row the number of its public group, -1 where it is in none."""
-    if parameters.by is None:
-        return np.zeros(given.table.num_rows, dtype=np.int64)
-    column = given.table.column(parameters.by)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    keys = pa.array(list(parameters.keys or ()))
-    try:
-        codes = pc.index_in(column, value_set=keys.cast(column.type))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise DataError(
-            f"the group keys are {keys.type} and {given.party}'s {parameters.by} is {column.type}",
-            hint="give the keys in the column's own type",
-        ) from None
-    filled: npt.NDArray[np.int64] = pc.fill_null(codes, -1).to_numpy().astype(np.int64)
-    return filled
+    level : float
+        Between 0 and 1: the share of values up to the quantile.
+    bins : int, optional
+        Default 256. More candidates are finer and add noise: the error in ranks grows with their root.
 
+    Returns
+    -------
+    Plan of Arrow table
+        Columns: the group, `quantile`, and `low`, `high`, two of the candidates. They hold the least value up to which
+        there are `level` of all clamped values with at least 95% probability, for noise only. The quantile is linear
+        between candidates, and null where the noisy count of values is below one.
 
-def _totals(given: RoleInput, parameters: ReleaseParameters, codes: npt.NDArray[np.int64], groups: int) -> list[int]:
-    """Each group's exact total in units. Never fails on a value: an error would tell about a row."""
-    if parameters.column is None:
-        return [int(n) for n in np.bincount(codes[codes >= 0], minlength=groups)]
-    column = given.table.column(parameters.column)
-    if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise DataError(
-            f"{given.party}'s {parameters.column} is {column.type}, which cannot be summed",
-            hint="use a numeric or boolean column",
-        )
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    values = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
-    keep = (codes >= 0) & ~np.isnan(values)
-    low, high = parameters.bounds or (0.0, 0.0)
-    grid = FixedPoint(bound=max(abs(low), abs(high)), resolution=parameters.resolution)
-    units = np.clip(grid.to_units(np.clip(values[keep], low, high)), *parameters.clamp_units)
-    totals = np.zeros(groups, dtype=np.int64)
-    np.add.at(totals, codes[keep], units)
-    return [int(total) for total in totals]
+    Learns: as for `count`; the noisy counts of the bins are what is told.
 
-
-_OPERATIONS = {
-    statistic: register(
-        Operation(
-            name=f"dp.{statistic}",
-            parameters=ReleaseParameters,
-            check=_check,
-            needs=_needs,
-            price=_price,
-            learns=_learns,
-            role=_role,
-        )
+    Source: see `privsdk.dp.quantiles`.
+    """
+    grid = public_edges(bounds, DEFAULT_BINS if bins is None and edges is None else bins, edges)
+    return plan_release(
+        "quantile", tables, column, epsilon, by, keys, rows_per_id, key_holder, edges=grid, quantile=level
     )
-    for statistic in ("count", "sum")
-}
+
+
+def median(
+    tables: Sources,
+    column: str,
+    *,
+    epsilon: float,
+    bounds: tuple[float, float] | None = None,
+    bins: int | None = None,
+    edges: Sequence[float] | None = None,
+    by: str | None = None,
+    keys: Keys | None = None,
+    rows_per_id: int | None = None,
+    key_holder: str | None = None,
+) -> Plan[pa.Table]:
+    """The `quantile` at 0.5: parameters, result and what is learned are the same."""
+    return quantile(
+        tables,
+        column,
+        0.5,
+        epsilon=epsilon,
+        bounds=bounds,
+        bins=bins,
+        edges=edges,
+        by=by,
+        keys=keys,
+        rows_per_id=rows_per_id,
+        key_holder=key_holder,
+    )
+
+
+def histogram(
+    tables: Sources,
+    column: str,
+    *,
+    epsilon: float,
+    bounds: tuple[float, float] | None = None,
+    bins: int | None = None,
+    edges: Sequence[float] | None = None,
+    by: str | None = None,
+    keys: Keys | None = None,
+    rows_per_id: int | None = None,
+    key_holder: str | None = None,
+) -> Plan[pa.Table]:
+    """Count a column's values in public bins, over all rows or in each public group, with differential privacy.
+
+    Parameters as for `count`, and
+
+    column : str
+        Numeric or boolean. Nulls and NaN are left out; infinities are clamped.
+    bounds, bins : (float, float), int
+        So many bins of equal width between public bounds.
+    edges : sequence of float
+        In their place: the edges of the bins, rising. A bin holds its lower edge and not its upper one, but for the
+        last. The first and the last bin also hold all values beyond them.
+
+    Returns
+    -------
+    Plan of Arrow table
+        A row for each group and bin. Columns: the group, `from` and `to`, `count`, and `low`, `high`: a 95% interval of
+        each count for noise only.
+
+    Learns: as for `count`.
+    """
+    return plan_release(
+        "histogram", tables, column, epsilon, by, keys, rows_per_id, key_holder, edges=public_edges(bounds, bins, edges)
+    )

@@ -17,7 +17,7 @@ from ..handles import Table, Tables, as_tables, new_request, runner_of
 from ..he import schemes
 from ..he.sums import EncryptedSum
 from ..he.verbs import check_star, pick_key_holder, star_contributors
-from ..operations import Operation, Outcome, Request, RoleInput, register
+from ..operations import Kind, Operation, Outcome, Request, RoleInput, of_kinds, register
 from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role
 from ..results import Plan
@@ -123,6 +123,8 @@ def fit(
             hint="parties never run code that a notebook sends; choose a model of fl",
         )
     operands = {table.party: table.operand(*model.features, label) for table in group}
+    for table in group:
+        table.expect(dict.fromkeys((*model.features, label), Kind.NUMBER))
     holder = pick_key_holder(runner, tuple(operands), key_holder)
     parameters = FitParameters(
         model=model,
@@ -198,6 +200,10 @@ def _check(request: Request, parameters: FitParameters) -> None:
     if any(operand.columns != named or operand.alignment for operand in request.operands.values()):
         raise InvalidArgument("fl.fit takes the model's features and the label from a base table of each party")
     _scheme(request, parameters)
+
+
+def _kinds(request: Request, parameters: FitParameters) -> Mapping[str, Kind]:
+    return dict.fromkeys((*parameters.model.features, parameters.label), Kind.NUMBER)
 
 
 def _needs(request: Request, parameters: FitParameters) -> dict[str, tuple[Need, ...]]:
@@ -284,6 +290,7 @@ register(
         price=_price,
         learns=_learns,
         role=_role,
+        fits=of_kinds(_kinds),
         contributors=star_contributors,
         recipients=_everyone,
     )

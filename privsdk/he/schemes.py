@@ -35,12 +35,17 @@ MAX_REVEALED_CKKS = 16
 
 
 class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
-    """Sums of integer vectors with every party's entries within +-max_units."""
+    """Sums of integer vectors with every party's entries within +-max_units; larger ones are refused.
+
+    With `modular` they are not: sums are then taken modulo the product of the primes, which is more than
+    2 * parties * max_units. For entries with unbounded noise, whose size must not decide whether a run ends.
+    """
 
     parties: int
     length: int
     max_units: int
     limbs: int = 0
+    modular: bool = False
 
     def __post_init__(self) -> None:
         _check_shape(self.parties, self.length)
@@ -63,7 +68,7 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
     def encrypt(self, keys: Sequence[PublicContext], vector: Sequence[int]) -> list[bytes]:
         import tenseal
 
-        if len(vector) != self.length or any(abs(v) > self.max_units for v in vector):
+        if len(vector) != self.length or (not self.modular and any(abs(v) > self.max_units for v in vector)):
             raise InvalidArgument(f"a vector of {self.length} integers within +-{self.max_units} was expected")
         blobs = []
         for prime, key in zip(PRIMES, keys, strict=False):

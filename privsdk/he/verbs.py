@@ -15,7 +15,7 @@ from ..displays import at_most
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..fixedpoint import ColumnSum, FixedPoint
 from ..handles import Table, Tables, as_tables, new_request, runner_of
-from ..operations import Operation, Outcome, Request, RoleInput, register
+from ..operations import Kind, Operation, Outcome, Request, RoleInput, of_kinds, register
 from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role, checkpoint
 from ..results import Plan, Runner
@@ -272,6 +272,10 @@ def _recipients(request: Request, parameters: object) -> tuple[str, ...]:
     return (request.parties[-1], request.caller)
 
 
+def _kinds(request: Request, parameters: SumParameters) -> Mapping[str, Kind]:
+    return {operand.columns[0]: Kind.NUMBER for operand in request.operands.values()}
+
+
 def _needs(request: Request, parameters: SumParameters) -> dict[str, tuple[Need, ...]]:
     return {
         party: (Need(table=operand.table, column=operand.columns[0], disclosure=Disclosure.HE_OPERAND),)
@@ -354,6 +358,7 @@ for _name in ("he.sum", "he.mean"):
             price=_price,
             learns=_learns,
             role=_role,
+            fits=of_kinds(_kinds),
             contributors=star_contributors,
             recipients=_recipients,
         )

@@ -32,4 +32,5 @@ def _table(caller: str, name: str, store: Store, policy: Policy, books: Books) -
     for field in store.schema(name):
         allowed = rules.permits(policy, name, field.name, caller)
         columns.append(calls.Column(name=field.name, type=str(field.type), permits=tuple(d.value for d in allowed)))
-    return calls.TableInfo(name=name, dataset=books.dataset_of(name), columns=tuple(columns))
+    dataset, unit = books.dataset_of(name), books.unit_of(name)
+    return calls.TableInfo(name=name, dataset=dataset, columns=tuple(columns), unit=unit)

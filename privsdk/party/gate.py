@@ -237,9 +237,13 @@ class Gate:
             contributors=operation.contributors(request, parameters),
             recipients=operation.recipients(request, parameters),
         )
-        if operand is not None and operand.alignment:
-            self._sessions.joint_rows(request, operand, self._store.version(operand.table))
         price = operation.price(request, parameters).get(self.name, ())
+        if operand is not None:
+            policy.check_unit(
+                self.name, operand, price, self._books.unit_of(operand.table), self._store.schema(operand.table)
+            )
+            if operand.alignment:
+                self._sessions.joint_rows(request, operand, self._store.version(operand.table))
         return _Decided(operation, parameters, price, decision.min_count, decision.derivation)
 
     def _read(self, session: Session) -> tuple[RoleInput, str]:
@@ -249,7 +253,7 @@ class Gate:
         settle: Settle = as_computed
         if operand is not None:
             version = self._store.version(operand.table)
-            table = self._store.read(operand.table, operand.columns)
+            table = self._store.read(operand.table, operand.columns, operand.unit)
             if self._store.version(operand.table) != version:
                 raise DataError(f"{self.name}/{operand.table} changed while it was read", hint="ask again")
             if session.operation.remembered:

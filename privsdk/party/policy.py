@@ -6,8 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..errors import PolicyRefused
-from ..operations import Request
+import pyarrow as pa
+
+from ..charges import Debit, Exact, Unit
+from ..errors import PolicyRefused, UnknownName
+from ..operations import Kind, Operand, Request
 from ..privacy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
 
 _COUNTED = (
@@ -75,6 +78,25 @@ def decide(
         if need.disclosure in _COUNTED
     ]
     return Decision(max(counts, default=0), derivation)
+
+
+def check_unit(party: str, operand: Operand, price: Sequence[Debit], unit: Unit, schema: pa.Schema) -> None:
+    """A noisy release bounds rows by the dataset's own id column, and an exact one by none.
+
+    Bounding only protects, so that column needs no grant; an exact answer over bounded rows would tell of it.
+    """
+    noisy = any(not isinstance(debit.charge, Exact) for debit in price)
+    due = unit if noisy else Unit()
+    if operand.unit.id != due.id:
+        kind = "noisy" if noisy else "exact"
+        raise PolicyRefused(
+            f"{party}/{operand.table} is asked for by {operand.unit}, where {kind} answers go by {due}",
+            hint="call the verb on a table of an open federation: it takes the unit from its owner",
+        )
+    if due.id:
+        if due.id not in schema.names:
+            raise UnknownName.among("column", due.id, schema.names, where=f"in {party}/{operand.table}")
+        Kind.ID.check(f"{party}/{operand.table}.{due.id}", str(schema.field(due.id).type))
 
 
 def derive(policy: Policy, request: Request, needs: Sequence[Need], *, party: str) -> Derivation:

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ..charges import Unit
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..privacy import ROWS
 
+ROW = Unit()
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv"}
 
 
@@ -75,12 +78,21 @@ class Store:
         self.schema(name)
         return "memory"
 
-    def read(self, name: str, columns: tuple[str, ...]) -> pa.Table:
-        """These columns of a table, rows in their own order; with no columns the rows can still be counted."""
-        self.check(name, columns)
+    def read(self, name: str, columns: tuple[str, ...], unit: Unit = ROW) -> pa.Table:
+        """These columns of a table, rows in their own order; with no columns the rows can still be counted.
+
+        Where `unit` names an id column, at most `unit.rows` rows of each id come along, and none of a null id: such a
+        row is nobody's, so nobody's loss would bound it. The id column itself comes only if it is among `columns`.
+        """
+        wanted = tuple(dict.fromkeys((*columns, unit.id))) if unit.id else columns
+        self.check(name, wanted)
         if name in self._tables:
-            return self._tables[name].select(list(columns))
-        return self._read_file(self._files[name], columns or (self.schema(name).names[0],), None)
+            table = self._tables[name].select(list(wanted))
+        else:
+            table = self._read_file(self._files[name], wanted or (self.schema(name).names[0],), None)
+        if unit.id:
+            table = table.filter(_first_rows(table.column(unit.id), unit.rows)).select(list(columns))
+        return table
 
     def hashes(self, name: str, columns: tuple[str, ...]) -> npt.NDArray[np.uint64]:
         """For each row 64 bits of the MD5 of what these columns hold, the same wherever and whenever it is computed.
@@ -155,6 +167,31 @@ class Store:
             f"{self._party}/{name} is a {type(source).__name__}, which is not a table",
             hint="give an Arrow table, a pandas or polars frame, a DuckDB relation, or a path of Parquet or CSV",
         )
+
+
+def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:
+    """A mask of at most so many rows of each id, and of none whose id is null or NaN.
+
+    Which rows of an id are kept is pseudo-random, and depends on its own rows and their order alone. Their position in
+    the table, or the table's version, must not enter: one more id would then change the choice for all others, and the
+    noise covers the rows of one id only.
+    """
+    import duckdb
+
+    known = pc.invert(pc.is_null(ids, nan_is_null=True))
+    numbered = pa.table({"id": ids.filter(known), "position": pa.array(np.flatnonzero(known.to_numpy()))})
+    with duckdb.connect() as connection:
+        connection.register("numbered", numbered)
+        kept = connection.sql(_BOUNDED, params=[rows]).to_arrow_table()
+    mask = np.zeros(len(ids), dtype=bool)
+    mask[kept.column("position").to_numpy()] = True
+    return pa.array(mask)
+
+
+_BOUNDED = """
+    WITH counted AS (SELECT *, row_number() OVER (PARTITION BY id ORDER BY position) AS nth FROM numbered)
+    SELECT position FROM counted
+    QUALIFY row_number() OVER (PARTITION BY id ORDER BY hash(concat(hash(id), '.', nth)), nth) <= ?"""
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -135,6 +135,50 @@ def test_noisy_count_and_sum(fed: ps.Federation, tables: Tables) -> None:
     assert noisy["low"][0].as_py() < noisy["sum"][0].as_py() < noisy["high"][0].as_py()
 
 
+# Noise beyond 40 scales has a probability below 1e-17: what is released with epsilon 1 is within these of the truth.
+NOISY = {
+    "count": (lambda t: dp.count(t, epsilon=1.0), lambda x: len(x), 40.0),
+    "sum": (lambda t: dp.sum(t, "amount", bounds=(0, 100), epsilon=1.0), lambda x: known(x).sum(), 4_000.0),
+    "mean": (lambda t: dp.mean(t, "amount", bounds=(0, 100), epsilon=1.0), lambda x: known(x).mean(), 12.0),
+    "variance": (lambda t: dp.variance(t, "amount", bounds=(0, 100), epsilon=1.0), lambda x: known(x).var(), 600.0),
+    "median": (lambda t: dp.median(t, "amount", bounds=(0, 100), epsilon=1.0), lambda x: np.median(known(x)), 40.0),
+    "histogram": (
+        lambda t: dp.histogram(t, "amount", bounds=(0, 100), bins=4, epsilon=1.0),
+        lambda x: np.histogram(known(x), bins=4, range=(0, 100))[0],
+        40.0,
+    ),
+}
+
+
+def known(column: pa.ChunkedArray) -> np.ndarray:
+    """The values that enter: clamped, without nulls."""
+    return np.clip(column.drop_null().to_numpy(), 0, 100)
+
+
+@pytest.mark.parametrize("statistic", NOISY)
+def test_noisy_statistics_of_one_party_and_of_all(fed: ps.Federation, tables: Tables, statistic: str) -> None:
+    plan, truth, error = NOISY[statistic]
+    shops = [tables[shop]["sales"]["amount"] for shop in SHOPS]
+    together = pa.chunked_array([chunk for column in shops for chunk in column.chunks])
+    for source, column in ((fed["JFK"]["sales"], shops[1]), (fed.tables("sales"), together)):
+        result = plan(source).release()
+        values = result.value[
+            "quantile" if statistic == "median" else "count" if statistic == "histogram" else statistic
+        ]
+        assert np.abs(values.to_numpy() - truth(column)).max() <= error
+        assert (result.value["low"].to_numpy() < result.value["high"].to_numpy()).all()
+        assert result.receipt.verify()
+
+
+def test_noisy_means_by_group_over_all_parties(fed: ps.Federation, tables: Tables) -> None:
+    keys = ["Süd €", "nowhere", "north"]
+    means = dp.mean(fed.tables("sales"), "late", bounds=(0, 1), by="region", keys=keys, epsilon=1.0).release().value
+    assert means.column_names == ["region", "mean", "low", "high", "count"]
+    assert means["region"].to_pylist() == keys
+    rows = [sum(pc.sum(pc.equal(tables[s]["sales"]["region"], key)).as_py() for s in SHOPS) for key in keys]
+    assert np.abs(means["count"].to_numpy() - rows).max() <= 80
+
+
 def test_federated_model(fed: ps.Federation, tables: Tables) -> None:
     model = fl.Logistic(features={"amount": (0, 100), "number": (-500, 500)})
     fitted = fl.fit(model, fed.tables("sales"), label="late", rounds=10, learning_rate=2.0).release().value
@@ -193,7 +237,8 @@ def test_preview_says_what_is_left(fed: ps.Federation) -> None:
 
 
 def test_every_operation_is_here() -> None:
-    assert operation_names() == ("aggregate", "dp.count", "dp.sum", "fl.fit", "he.mean", "he.sum", "psi.join")
+    noisy = ("dp.count", "dp.histogram", "dp.mean", "dp.quantile", "dp.sum", "dp.variance")
+    assert operation_names() == ("aggregate", *noisy, "fl.fit", "he.mean", "he.sum", "psi.join")
 
 
 def test_batches_smaller_than_the_minimum_count_are_refused(fed: ps.Federation) -> None:

@@ -1,48 +1,114 @@
-"""One dp release through its operation's role, without a federation."""
+"""Releases through their operations' roles, without a federation, and the exact distribution of their noise."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from privsdk.dp.verbs import ReleaseParameters
-from privsdk.operations import Operand, Request, RoleInput, operation_named
+from privsdk.charges import Unit
+from privsdk.dp.declaration import components_of, scales_of
+from privsdk.dp.intervals import finished
+from privsdk.dp.parameters import Release
+from privsdk.operations import Operand, Operation, Request, RoleInput, operation_named
 from privsdk.testing import SeededEntropy, Sent, together
 
+# One release of each kind over the columns x (integers 0, 1 and 2, say) and g.
 PARAMETERS: dict[str, dict[str, Any]] = {
     "count": {"epsilon": 0.5},
     "sum": {"epsilon": 1.0, "column": "x", "bounds": (-2.0, 3.0), "resolution": 0.25},
+    "mean": {"epsilon": 1.0, "column": "x", "bounds": (0.0, 2.0)},
+    "variance": {"epsilon": 3.0, "column": "x", "bounds": (0.0, 4.0)},
+    "quantile": {"epsilon": 0.5, "column": "x", "edges": (0.0, 1.0, 2.0, 3.0), "quantile": 0.5},
+    "histogram": {"epsilon": 1.0, "column": "x", "edges": (0.0, 1.0, 2.0, 3.0)},
 }
+ROW = Unit()
 
 
-def request_for(statistic: str, **parameters: Any) -> Request:
-    defaults = {"epsilon": 0.5, "column": None, "bounds": None, "resolution": 1.0, "by": None, "keys": None}
-    parameters = defaults | parameters
-    columns = tuple(dict.fromkeys(c for c in (parameters["column"], parameters["by"]) if c is not None))
+class Released(NamedTuple):
+    """The finished table, and what it was made from: the noisy components, the parameters, the noise scales."""
+
+    table: pa.Table
+    noisy: list[npt.NDArray[np.int64]]
+    release: Release
+    scales: tuple[float, ...]
+
+
+def request_for(
+    statistic: str, *, parties: tuple[str, ...] = ("north",), unit: Unit = ROW, **parameters: Any
+) -> Request:
+    """A request to one party, or to several of whom the last holds the key."""
+    columns = tuple(dict.fromkeys(parameters[name] for name in ("column", "by") if parameters.get(name) is not None))
+    holders = parties if len(parties) == 1 else parties[:-1]
     return Request(
         run_id="r",
         operation=f"dp.{statistic}",
         caller="analyst",
         purpose="test",
-        parties=("north",),
-        operands={"north": Operand(table="t", columns=columns)},
-        parameters=parameters,
+        parties=parties,
+        operands={party: Operand(table="t", columns=columns, unit=unit) for party in holders},
+        parameters=msgspec.to_builtins({"statistic": statistic, **parameters}),
     )
 
 
-def release(
-    table: pa.Table, statistic: str, transcript: list[Sent] | None = None, **parameters: Any
-) -> tuple[pa.Table, ReleaseParameters]:
-    operation, request = operation_named(f"dp.{statistic}"), request_for(statistic, **parameters)
-    parsed = operation.parse(request)
-    mine = RoleInput(
+def given(request: Request, party: str, table: pa.Table | None) -> RoleInput:
+    return RoleInput(
         request=request,
-        party="north",
+        party=party,
         session=b"",
-        table=table.select(request.operands["north"].columns) if request.operands["north"].columns else table,
+        table=table.select(list(request.operands[party].columns)) if table is not None else None,
         keys=None,
         min_count=0,
         entropy=SeededEntropy(b""),
     )
-    return together({"north": operation.role(mine, parsed)}, transcript)["north"].table, parsed
+
+
+def release(
+    table: pa.Table, statistic: str, transcript: list[Sent] | None = None, *, unit: Unit = ROW, **parameters: Any
+) -> Released:
+    """One party's release of a table whose rows are bounded already."""
+    request = request_for(statistic, unit=unit, **parameters)
+    operation: Operation[Release] = operation_named(request.operation)
+    parsed = operation.parse(request)
+    outcome = together({"north": operation.role(given(request, "north", table), parsed)}, transcript)["north"]
+    return _released(request, parsed, outcome.table)
+
+
+def pooled(
+    tables: Mapping[str, pa.Table], statistic: str, transcript: list[Sent] | None = None, **parameters: Any
+) -> Released:
+    """The release of several parties' tables; k holds the key."""
+    request = request_for(statistic, parties=(*tables, "k"), **parameters)
+    operation: Operation[Release] = operation_named(request.operation)
+    parsed = operation.parse(request)
+    roles = {p: operation.role(given(request, p, tables.get(p)), parsed) for p in request.parties}
+    return _released(request, parsed, together(roles, transcript)["k"].table)
+
+
+def _released(request: Request, parsed: Release, answer: pa.Table) -> Released:
+    noisy, scales = components_of(answer), scales_of(request, parsed)
+    return Released(finished(parsed, scales, noisy), noisy, parsed, scales)
+
+
+def copies(rows: Sequence[Any], times: int) -> pa.Table:
+    """The same rows in each of many groups: one release of them is as many independent ones."""
+    return pa.table({"g": np.repeat(np.arange(times), len(rows)), "x": pa.array(list(rows) * times)})
+
+
+def pmf(scale: float, z: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The discrete Laplace distribution, written down once more."""
+    r = math.exp(-1 / scale)
+    mass: npt.NDArray[np.float64] = (1 - r) / (1 + r) * r ** np.abs(z)
+    return mass
+
+
+def cdf(scale: float, z: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """P(Z <= z) of it."""
+    r = math.exp(-1 / scale)
+    mass: npt.NDArray[np.float64] = np.where(z < 0, r ** np.abs(z) / (1 + r), 1 - r ** (np.abs(z) + 1) / (1 + r))
+    return mass

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from releasing import request_for
 
@@ -38,6 +39,18 @@ UNUSABLE: dict[str, tuple[Callable[[Table], Any], str]] = {
     "a float key": (lambda t: dp.count(t, epsilon=1, by="amount", keys=[0.5]), "neither text nor an integer"),
     "a huge key": (lambda t: dp.count(t, epsilon=1, by="items", keys=[2**63]), "no 64-bit integer column can hold"),
     "too many keys": (lambda t: dp.count(t, epsilon=1, by="items", keys=range(100_001)), "100001 keys"),
+    "too many numbers": (
+        lambda t: dp.median(t, "items", epsilon=1, bounds=(0, 9), by="items", keys=range(9_000)),
+        "9000 groups of 256 numbers each",
+    ),
+    "text keys of integers": (lambda t: dp.count(t, epsilon=1, by="items", keys=["a"]), "items is int64, .* not text"),
+    "integer keys of text": (lambda t: dp.count(t, epsilon=1, by="region", keys=[1]), "is string, .* not integer"),
+    "boolean keys of integers": (lambda t: dp.count(t, epsilon=1, by="items", keys=[True]), "is int64, .* not boolean"),
+    "a sum of text": (lambda t: dp.sum(t, "region", **SUM), "region is string, which is not numeric or boolean"),
+    "a mean of text": (lambda t: dp.mean(t, "region", **SUM), "not numeric or boolean"),
+    "a variance of text": (lambda t: dp.variance(t, "region", **SUM), "not numeric or boolean"),
+    "a median of text": (lambda t: dp.median(t, "region", **SUM), "not numeric or boolean"),
+    "a histogram of text": (lambda t: dp.histogram(t, "region", bins=3, **SUM), "not numeric or boolean"),
     "epsilon 0": (lambda t: dp.count(t, epsilon=0), "epsilon is 0"),
     "epsilon below 0": (lambda t: dp.count(t, epsilon=-1), "epsilon is -1"),
     "epsilon nan": (lambda t: dp.count(t, epsilon=float("nan")), "epsilon is nan"),
@@ -45,13 +58,33 @@ UNUSABLE: dict[str, tuple[Callable[[Table], Any], str]] = {
     "epsilon 101": (lambda t: dp.count(t, epsilon=101), "epsilon is 101"),
     "epsilon too small": (lambda t: dp.count(t, epsilon=1e-300), "asks for noise of 1e"),
     "bounds reversed": (lambda t: dp.sum(t, "amount", epsilon=1, bounds=(5, 1)), r"bounds of \(5, 1\)"),
-    "bounds equal": (lambda t: dp.sum(t, "amount", epsilon=1, bounds=(1, 1)), r"bounds of \(1, 1\)"),
+    "bounds equal": (lambda t: dp.mean(t, "amount", epsilon=1, bounds=(1, 1)), r"bounds of \(1, 1\)"),
     "bounds of 0": (lambda t: dp.sum(t, "amount", epsilon=1, bounds=(0, 0)), r"bounds of \(0, 0\)"),
     "bounds infinite": (lambda t: dp.sum(t, "amount", epsilon=1, bounds=(0, float("inf"))), "bounds of"),
+    "bounds too far apart": (lambda t: dp.mean(t, "amount", epsilon=1, bounds=(-1e308, 1e308)), "bounds of"),
+    "bounds nan": (lambda t: dp.mean(t, "amount", epsilon=1, bounds=(0, float("nan"))), "bounds of"),
     "resolution too fine": (lambda t: dp.sum(t, "amount", resolution=1e-12, **SUM), "too fine"),
+    "resolution of next to nothing": (lambda t: dp.sum(t, "amount", resolution=5e-324, **SUM), "too fine"),
     "resolution too coarse": (lambda t: dp.sum(t, "amount", resolution=11.0, **SUM), "a resolution of 11"),
+    "resolution of all bounds": (
+        lambda t: dp.mean(t, "amount", epsilon=1, bounds=(1.5, 2.5), resolution=1.0),
+        "to which both bounds round alike",
+    ),
     "resolution 0": (lambda t: dp.sum(t, "amount", resolution=0.0, **SUM), "a resolution of 0"),
-    "no table": (lambda t: dp.count("sales", epsilon=1), "takes one party's table, not a str"),
+    "no bins": (lambda t: dp.histogram(t, "amount", **SUM), "public bins are needed"),
+    "no bins at all": (lambda t: dp.median(t, "amount", epsilon=1), "public bins are needed"),
+    "bins in two forms": (lambda t: dp.histogram(t, "amount", edges=[0, 1], **SUM), "public bins are needed"),
+    "0 bins": (lambda t: dp.histogram(t, "amount", bins=0, **SUM), "0 bins"),
+    "too many bins": (lambda t: dp.histogram(t, "amount", bins=4097, **SUM), "4097 bins"),
+    "one edge": (lambda t: dp.histogram(t, "amount", epsilon=1, edges=[1]), "0 bins"),
+    "edges that fall": (lambda t: dp.histogram(t, "amount", epsilon=1, edges=[1, 0]), "edges that do not rise"),
+    "edges to infinity": (lambda t: dp.histogram(t, "amount", epsilon=1, edges=[0, float("inf")]), "do not rise"),
+    "bins of equal edges": (lambda t: dp.median(t, "amount", epsilon=1, bounds=(1, 1 + 1e-15)), "do not rise"),
+    "a quantile at 1": (lambda t: dp.quantile(t, "amount", 1, **SUM), "a quantile at 1"),
+    "a quantile at nan": (lambda t: dp.quantile(t, "amount", float("nan"), **SUM), "a quantile at nan"),
+    "rows per id": (lambda t: dp.count(t, epsilon=1, rows_per_id=3), "names no id column"),
+    "a key holder for one": (lambda t: dp.count(t, epsilon=1, key_holder="north"), "needs no key holder"),
+    "no table": (lambda t: dp.count("sales", epsilon=1), "tables were expected, not a str"),
 }
 
 
@@ -70,42 +103,85 @@ def test_unknown_columns_are_named_with_the_nearest(table: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "bounds", "resolution", "sensitivity"),
+    ("verb", "column", "bounds", "resolution", "sensitivity"),
     [
-        ("items", (0, 10), 1.0, 10),
-        ("items", (-20, 10), 1.0, 20),
-        ("late", (0, 1), 1.0, 1),
-        ("amount", (0, 1000), 2.0**-10, 1000 * 2**10),
-        ("amount", (-1024, 3), 2.0**-10, 2**20),
+        (dp.sum, "items", (0, 10), 1.0, 10),
+        (dp.sum, "items", (-20, 10), 1.0, 20),
+        (dp.sum, "items", (-20, -10), 1.0, 20),
+        (dp.sum, "items", (0, 2**40), 2.0**20, 2**20),
+        (dp.sum, "late", (0, 1), 1.0, 1),
+        (dp.sum, "amount", (0, 1000), 2.0**-10, 1000 * 2**10),
+        (dp.sum, "amount", (-1024, 3), 2.0**-10, 2**20),
+        (dp.mean, "items", (0, 10), 0.5, 10),
+        (dp.mean, "items", (-25, -10), 0.5, 15),
+        (dp.mean, "late", (0, 1), 0.5, 1),
+        (dp.mean, "amount", (10**9, 10**9 + 2), 2.0**-20, 2**20),
+        (dp.mean, "amount", (10**15, 10**15 + 2), 2.0**-20, 2**20),
+        (dp.variance, "amount", (-512, 512), 2.0**-11, 2**20),
     ],
 )
 def test_default_resolutions(
-    column: str, bounds: tuple[float, float], resolution: float, sensitivity: int, table: Table
+    verb: Callable[..., Any],
+    column: str,
+    bounds: tuple[float, float],
+    resolution: float,
+    sensitivity: int,
+    table: Table,
 ) -> None:
-    request = dp.sum(table, column, epsilon=0.5, bounds=bounds).request
-    parsed = operation_named("dp.sum").parse(request)
-    assert (parsed.resolution, parsed.sensitivity, parsed.noise_scale) == (resolution, sensitivity, 2 * sensitivity)
+    request = verb(table, column, epsilon=0.5, bounds=bounds).request
+    parsed = operation_named(request.operation).parse(request)
+    parts = {part.name: part.sensitivity for part in parsed.components}
+    assert (parsed.resolution, parts["sum"]) == (resolution, sensitivity)
+    shares = len(parsed.components)
+    assert parsed.scales(1)[-1] == parsed.components[-1].sensitivity * shares / 0.5
+    assert all(part.sensitivity <= 2**30 for part in parsed.components)
+
+
+@pytest.mark.parametrize("epsilon", [1e-9, 100.0])
+def test_the_smallest_and_largest_epsilon(epsilon: float, table: Table) -> None:
+    for plan in (
+        dp.count(table, epsilon=epsilon),
+        dp.mean(table, "late", epsilon=epsilon, bounds=(0, 1)),
+        dp.median(table, "items", epsilon=epsilon, bounds=(-5, 5), bins=3),
+    ):
+        spent = [debit.charge.epsilon for debit in plan.price["north"]]
+        assert sum(spent) == pytest.approx(epsilon, rel=1e-12)
+        assert plan.outlook.half_width(10) >= 0
+
+
+def test_numpy_keys_are_plain_values(table: Table) -> None:
+    request = dp.count(table, epsilon=1, by="items", keys=np.arange(3)).request
+    assert request.parameters["keys"] == (0, 1, 2)
 
 
 def test_a_party_checks_the_shape_of_a_request_itself() -> None:
-    good: dict[str, Any] = {"column": "x", "bounds": (0.0, 1.0)}
-    assert operation_named("dp.sum").parse(request_for("sum", **good)).sensitivity == 1
+    good: dict[str, Any] = {"epsilon": 1.0, "column": "x", "bounds": (0.0, 1.0)}
+    assert operation_named("dp.sum").parse(request_for("sum", **good)).reach == 1
     operand = Operand(table="t", columns=("x",))
     changes: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("count", good, {}),
-        ("sum", {}, {}),
-        ("sum", {"column": "x"}, {}),
+        ("sum", {"epsilon": 1.0}, {}),
+        ("sum", {"epsilon": 1.0, "column": "x"}, {}),
+        ("sum", good, {"operation": "dp.mean"}),
+        ("sum", good | {"edges": (0.0, 1.0)}, {}),
+        ("sum", good | {"quantile": 0.5}, {}),
+        ("quantile", {"epsilon": 1.0, "column": "x", "edges": (0.0, 1.0)}, {}),
+        ("histogram", good, {}),
         ("sum", good, {"operands": {"north": Operand(table="t", columns=("y",))}}),
         ("sum", good, {"operands": {"north": Operand(table="t", columns=("x",), alignment="joint")}}),
-        ("sum", good, {"parties": ("north", "south")}),
+        ("sum", good, {"operands": {}}),
         ("sum", good, {"parties": ("north", "south"), "operands": {"north": operand, "south": operand}}),
+        ("sum", good, {"parties": ("south", "north"), "operands": {"north": operand}}),
         ("sum", good, {"parties": ("north", "north")}),
         ("sum", good | {"by": "x"}, {}),
         ("sum", good | {"more": 1}, {}),
         ("sum", good | {"epsilon": "1"}, {}),
+        ("sum", good | {"resolution": 1e-300}, {}),
+        ("sum", good | {"bounds": (0.0, 1e308), "resolution": 1e-10}, {}),
+        ("product", good, {"operation": "dp.sum"}),
     ]
     for statistic, parameters, request in changes:
         first = request_for(statistic, **parameters)
         fields = {name: getattr(first, name) for name in Request.__struct_fields__} | request
         with pytest.raises(InvalidArgument):
-            operation_named(f"dp.{statistic}").parse(Request(**fields))
+            operation_named(fields["operation"]).parse(Request(**fields))

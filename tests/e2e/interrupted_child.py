@@ -20,6 +20,10 @@ def main(federation: str, operation: str) -> None:
         "fl.fit": lambda: fl.fit(MODEL, sales, label="y", rounds=5000),
         "dp.count": lambda: dp.count(fed["shop0"]["sales"], epsilon=0.01),
         "dp.sum": lambda: dp.sum(fed["shop0"]["sales"], "x", bounds=(-3, 3), epsilon=0.01),
+        "dp.mean": lambda: dp.mean(sales, "x", bounds=(-3, 3), epsilon=0.01),
+        "dp.variance": lambda: dp.variance(sales, "x", bounds=(-3, 3), epsilon=0.01),
+        "dp.quantile": lambda: dp.median(sales, "x", bounds=(-3, 3), bins=4096, epsilon=0.01),
+        "dp.histogram": lambda: dp.histogram(sales, "x", bounds=(-3, 3), bins=4096, epsilon=0.01),
     }
     if operation == "aggregate":
         joint = psi.join(fed["shop0"]["sales"], fed["notary"]["few"], on="key").release().value

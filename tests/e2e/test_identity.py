@@ -88,7 +88,7 @@ def test_a_stream_that_no_run_awaits(cluster: Cluster) -> None:
             "dp.count",
             parties=("shop0",),
             operands={"shop0": fed["shop0"]["sales"].operand()},
-            parameters={"epsilon": 1.0, "column": None, "bounds": None, "resolution": 1.0, "by": None, "keys": None},
+            parameters={"statistic": "count", "epsilon": 1.0},
         )
         fed._link.call("shop0", calls.Prepare(request=request), calls.Prepared)
         for run_id in ("0000", request.run_id):

@@ -19,6 +19,7 @@ import pytest
 
 import privsdk as ps
 from privsdk import dp
+from privsdk.charges import Unit
 from privsdk.errors import DataError, InvalidArgument, UnknownName
 from privsdk.party.store import Store
 
@@ -159,8 +160,8 @@ def test_a_changed_file_changes_the_version_and_memory_does_not(tmp_path: Path) 
 def test_a_table_that_changes_while_it_is_read_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, read = csv(tmp_path), Store.read
 
-    def read_and_change(self: Store, name: str, columns: tuple[str, ...]) -> pa.Table:
-        table = read(self, name, columns)
+    def read_and_change(self: Store, name: str, columns: tuple[str, ...], unit: Unit) -> pa.Table:
+        table = read(self, name, columns, unit)
         path.write_text(path.read_text() + "d,60,1.0\n")
         return table
 

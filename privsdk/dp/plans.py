@@ -1,0 +1,138 @@
+"""From a verb's arguments to a plan: the grids, the unit, the parties, the request, the notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ..calls import Finished
+from ..charges import Unit
+from ..errors import InvalidArgument
+from ..handles import Table, Tables, as_tables, new_request, runner_of
+from ..he.verbs import pick_key_holder
+from ..operations import operation_named
+from ..results import Plan
+from .declaration import components_of, scales_of
+from .intervals import finished
+from .outlooks import ReleaseOutlook
+from .parameters import MAX_BINS, Release, Statistic, default_resolution
+
+Sources = Tables | Table | list[Table]
+Keys = Sequence[str | int | bool]
+
+
+def plan_release(
+    statistic: Statistic,
+    tables: Sources,
+    column: str | None,
+    epsilon: float,
+    by: str | None,
+    keys: Keys | None,
+    rows_per_id: int | None,
+    key_holder: str | None,
+    *,
+    bounds: tuple[float, float] | None = None,
+    resolution: float | None = None,
+    edges: tuple[float, ...] | None = None,
+    quantile: float | None = None,
+) -> Plan[pa.Table]:
+    """The plan of one release over one table or several."""
+    group = as_tables(tables)
+    runner = runner_of(*group)
+    columns = tuple(dict.fromkeys(c for c in (column, by) if c is not None))
+    operands = {
+        table.party: msgspec.structs.replace(table.operand(*columns), unit=_unit(table, rows_per_id)) for table in group
+    }
+    if bounds is not None:
+        low, high = bounds
+        bounds = (float(low), float(high))
+        if resolution is None and column is not None:
+            integers = all(table.type_of(column).startswith(("int", "uint", "bool")) for table in group)
+            resolution = default_resolution(statistic, bounds, integers=integers)
+    release = Release(
+        statistic=statistic,
+        epsilon=float(epsilon),
+        column=column,
+        bounds=bounds,
+        resolution=1.0 if resolution is None else float(resolution),
+        edges=edges,
+        quantile=None if quantile is None else float(quantile),
+        by=by,
+        keys=_public(by, keys),
+    )
+    for table in group:
+        table.expect(release.kinds)
+    parties, answerer = tuple(operands), next(iter(operands))
+    if len(operands) > 1:
+        answerer = pick_key_holder(runner, parties, key_holder)
+        parties = (*parties, answerer)
+    elif key_holder is not None:
+        raise InvalidArgument("one party's table needs no key holder", hint="leave key_holder out")
+    request = new_request(
+        runner, f"dp.{statistic}", parties=parties, operands=operands, parameters=msgspec.to_builtins(release)
+    )
+    operation_named(request.operation).parse(request)
+    scales = scales_of(request, release)
+    outlook = ReleaseOutlook(release, scales)
+
+    def finish(answers: Mapping[str, Finished]) -> pa.Table:
+        return finished(release, scales, components_of(answers[answerer].table))
+
+    units = {str(operand.unit) for operand in operands.values()}
+    notes = (*outlook.expected(), ("protects", f"{', '.join(sorted(units))}, at epsilon {release.epsilon:g}"))
+    if len(operands) > 1:
+        keys_note = (
+            f"{answerer} holds the key and contributes nothing; {parties[-2]} adds the ciphertexts and the noise"
+        )
+        notes = (*notes, ("keys", keys_note))
+    return Plan(runner, request, finish, notes=notes, outlook=outlook)
+
+
+def public_edges(
+    bounds: tuple[float, float] | None, bins: int | None, edges: Sequence[float] | None
+) -> tuple[float, ...]:
+    """The edges that were given, or those of equal bins."""
+    hint = "give either bounds=(low, high) and bins=, or edges=[...]; they are public, so not taken from the data"
+    if edges is not None and bounds is None and bins is None:
+        return tuple(float(edge) for edge in edges)
+    if edges is not None or bounds is None or bins is None:
+        raise InvalidArgument("public bins are needed, in one form", hint=hint)
+    low, high = (float(bound) for bound in bounds)
+    if not (low < high and np.isfinite([low, high, high - low]).all()):
+        raise InvalidArgument(f"bounds of ({low:g}, {high:g})", hint="give finite bounds, the lower one first")
+    if not 1 <= bins <= MAX_BINS:
+        raise InvalidArgument(f"{bins} bins", hint=f"give 1 to {MAX_BINS}")
+    return tuple(np.linspace(low, high, bins + 1).tolist())
+
+
+def _unit(table: Table, rows_per_id: int | None) -> Unit:
+    """The owner's unit, with so many rows of an id where a number was given."""
+    if rows_per_id is None:
+        return table.unit
+    if not table.unit.id:
+        raise InvalidArgument(
+            f"{table.party}/{table.name} protects single rows: its owner names no id column",
+            hint="leave rows_per_id out",
+        )
+    return Unit(id=table.unit.id, rows=rows_per_id)
+
+
+def _public(by: str | None, keys: Any) -> tuple[str | int | bool, ...] | None:
+    """The keys as plain Python values."""
+    if by is not None and keys is None:
+        raise InvalidArgument(
+            f"the groups of {by!r} must be public: groups found in the data would themselves tell who is in it",
+            hint=f'list them, for example keys=["a", "b"] for the values of {by!r} that are known to all',
+        )
+    if keys is None:
+        return None
+    if by is None:
+        raise InvalidArgument("keys are given without by", hint="name the group column: by=...")
+    plain = tuple(key.item() if isinstance(key, np.generic) else key for key in keys)
+    if not all(isinstance(key, str | int) for key in plain):
+        raise InvalidArgument("a group key is neither text nor an integer nor a boolean", hint="group by such a column")
+    return plain

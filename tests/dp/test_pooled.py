@@ -1,0 +1,263 @@
+"""Releases over several parties: the pooled statistic, and a transcript of ciphertexts and noisy totals only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from claims import Cases
+from harness import assert_absent, assert_same_shape
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from releasing import PARAMETERS, pmf, pooled, release, request_for
+
+from privsdk.dp import declaration
+from privsdk.dp import pooled as protocol
+from privsdk.dp.parameters import Release
+from privsdk.errors import InvalidArgument
+from privsdk.he.contexts import PRIMES
+from privsdk.he.schemes import Exact
+from privsdk.he.sums import BLOBS, Encrypted, EncryptedSum
+from privsdk.messages import Message
+from privsdk.operations import operation_named
+from privsdk.protocol import Role, hear, tell
+from privsdk.testing import Sent
+
+PARTIES = ("north", "south", "east")
+# A sum whose every party's total is a number that occurs nowhere by chance.
+LARGE: dict[str, Any] = {"epsilon": 1.0, "column": "x", "bounds": (0.0, 1e12), "resolution": 1e6}
+ONE = {"north": 123_457_000_000, "south": 523_459_000_000, "east": 923_461_000_000}
+OTHER = {"north": 0, "south": 999_999_000_000, "east": 1_000_000}
+SLACK = 256  # bytes by which a compressed ciphertext's length differs by chance
+
+
+def tables(values: Mapping[str, float], times: int = 1 << 10) -> dict[str, pa.Table]:
+    return {party: pa.table({"x": [float(value)] * times}) for party, value in values.items()}
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("statistic", PARAMETERS)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    parts=st.lists(
+        st.lists(st.tuples(st.none() | st.floats(), st.sampled_from("ab")), max_size=20), min_size=1, max_size=4
+    )
+)
+def test_without_noise_the_answer_is_that_of_all_rows_together(statistic: str, parts: list[Any]) -> None:
+    frames = [
+        pa.table({"x": pa.array([x for x, _ in p], pa.float64()), "g": pa.array([g for _, g in p], pa.string())})
+        for p in parts
+    ]
+    options = PARAMETERS[statistic] | {"by": "g", "keys": ["a", "b"]}
+    together = pooled({f"p{i}": frame for i, frame in enumerate(frames)}, statistic, **options)
+    assert together.table.equals(release(pa.concat_tables(frames), statistic, **options).table)
+
+
+@pytest.mark.claim("transcripts: pooled dp releases send ciphertexts only, and noisy totals to the key holder")
+def test_the_key_holder_gets_totals_with_the_noise_of_one_draw(cases: Cases) -> None:
+    """Over many groups the totals differ from the exact ones by noise of the stated scale: neither none, nor more."""
+    times = 4_000
+    frame = pa.table({"g": list(range(times))})
+    released = pooled(dict.fromkeys(PARTIES, frame), "count", epsilon=0.5, by="g", keys=list(range(times)))
+    noise = released.noisy[0] - 3
+    for z in range(-3, 4):
+        p = float(pmf(2.0, np.array(z)))
+        assert abs(np.mean(noise == z) - p) <= 5 * math.sqrt(p * (1 - p) / times)
+    cases(times)
+
+
+@pytest.mark.parametrize("size", [10**6, 10**17, 10**30])
+def test_noise_beyond_the_encoding_wraps_and_neither_fails_nor_is_cut(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("privsdk.dp.releases.add_noise", lambda values, scale: [v + size for v in values])
+    seen: list[int] = []
+    collect = EncryptedSum.collect
+
+    def recorded(self: EncryptedSum[int]) -> Role[list[int]]:
+        seen.extend((yield from collect(self)))
+        return list(seen)
+
+    monkeypatch.setattr(EncryptedSum, "collect", recorded)
+    pooled({party: pa.table({"x": [1.0] * 5}) for party in PARTIES}, "count", epsilon=0.5)
+    (total,) = seen
+    scheme = protocol.scheme_for(Release(statistic="count", epsilon=0.5), (2.0,), 3)
+    modulus = math.prod(PRIMES[: scheme.limbs])
+    assert (total - 15 - size) % modulus == 0
+    assert abs(total) <= modulus // 2
+
+
+@pytest.mark.parametrize("statistic", PARAMETERS)
+@pytest.mark.parametrize("epsilon", [1e-6, 0.1, 100.0])
+@pytest.mark.parametrize("parties", [2, 1000])
+def test_the_encoding_wraps_with_less_than_the_stated_probability(statistic: str, epsilon: float, parties: int) -> None:
+    parsed = Release(**(PARAMETERS[statistic] | {"statistic": statistic, "epsilon": epsilon}))
+    scales = parsed.scales(3)
+    scheme = protocol.scheme_for(parsed, scales, parties)
+    room = math.prod(PRIMES[: scheme.limbs]) // 2
+    for part, scale in zip(parsed.components, scales, strict=True):
+        left = room - (protocol.MOST_ROWS * part.sensitivity)
+        log_tail = math.log(2) - left / scale + math.log(parsed.length)
+        assert log_tail <= -64 * math.log(2)
+
+
+class Extra(Message, frozen=True, kw_only=True, tag="test.DpExtra"):
+    said: tuple[str, ...] = ()
+    table: pa.Table | None = None
+
+
+# What a role may let slip: from whom, to whom, made of its exact totals.
+LEAKS: dict[str, tuple[str, Callable[[list[int]], Message]]] = {
+    "a contributor's totals as text": ("north", lambda totals: Extra(said=tuple(map(str, totals)))),
+    "a contributor's totals as a table": ("south", lambda totals: Extra(table=pa.table({"v": totals}))),
+    "the aggregator's totals": ("east", lambda totals: Extra(said=tuple(map(str, totals)))),
+    "the totals in the place of ciphertexts": (
+        "north",
+        lambda totals: Encrypted(
+            keys=(), table=pa.table({"blob": [b"".join(t.to_bytes(8, "little") for t in totals)]}, schema=BLOBS)
+        ),
+    ),
+    "only as much as is not zero": ("north", lambda totals: Extra(said=("x",) * sum(t > 0 for t in totals))),
+}
+
+
+def run(values: Mapping[str, int], leak: str | None = None) -> list[Sent]:
+    transcript: list[Sent] = []
+    held = tables(values)
+    with pytest.MonkeyPatch.context() as patched:
+        if leak is not None:
+            who, make = LEAKS[leak]
+            contribute, collect = protocol.contribute, protocol.collect
+
+            def leaky(exact: Any, scales: Any, summation: EncryptedSum[int], *, draws_noise: bool) -> Role[None]:
+                yield from contribute(exact, scales, summation, draws_noise=draws_noise)
+                if summation._me == who:
+                    yield from tell("k", make([int(v) for part in exact for v in part]))
+
+            def listening(summation: EncryptedSum[int]) -> Role[list[int]]:
+                totals = yield from collect(summation)
+                yield from hear(who, type(make([0])))
+                return totals
+
+            patched.setattr(protocol, "contribute", leaky)
+            patched.setattr(protocol, "collect", listening)
+        pooled(held, "sum", transcript, **LARGE)
+    return transcript
+
+
+def traces(values: Mapping[str, int]) -> list[bytes]:
+    units = [value // 10**6 * (1 << 10) for value in values.values() if value > 10**9]
+    return [
+        *(str(u).encode() for u in units),
+        *(u.to_bytes(8, order) for u in units for order in ("little", "big")),
+        *(np.float64(u).tobytes() for u in units),
+    ]
+
+
+def check_transcript(leak: str | None = None) -> list[Sent]:
+    first, second = run(ONE, leak), run(OTHER, leak)
+    scheme = scheme_of_large()
+    assert_same_shape(first, second, slack=SLACK * scheme.ciphertexts)
+    assert_absent(traces(ONE), first)
+    assert_absent(traces(OTHER), second)
+    return first
+
+
+def scheme_of_large() -> Exact:
+    parsed = Release(statistic="sum", **LARGE)
+    return protocol.scheme_for(parsed, parsed.scales(1), 3)
+
+
+TRANSCRIPTS = pytest.mark.claim(
+    "transcripts: pooled dp releases send ciphertexts only, and noisy totals to the key holder"
+)
+
+
+@TRANSCRIPTS
+def test_transcripts_tell_nothing_of_the_values(cases: Cases) -> None:
+    transcript = check_transcript()
+    assert [(s.sender, s.receiver, s.tag) for s in transcript if s.sender != "k"] == [
+        ("north", "east", "he.sums.Encrypted"),
+        ("south", "east", "he.sums.Encrypted"),
+        ("east", "k", "he.sums.Encrypted"),
+    ]
+    assert {s.tag for s in transcript if s.sender == "k"} == {"he.sums.PublicKeys"}
+    cases()
+
+
+@TRANSCRIPTS
+@pytest.mark.parametrize("leak", LEAKS)
+def test_leaks_are_found(leak: str, cases: Cases) -> None:
+    with pytest.raises(AssertionError):
+        check_transcript(leak)
+    cases()
+
+
+@TRANSCRIPTS
+def test_an_aggregator_that_draws_no_noise_is_found(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
+    contribute = protocol.contribute
+
+    def silent(exact: Any, scales: Any, summation: Any, *, draws_noise: bool) -> Role[None]:
+        return contribute(exact, scales, summation, draws_noise=False)
+
+    def totals() -> list[int]:
+        frame = pa.table({"g": list(range(200))})
+        released = pooled(dict.fromkeys(PARTIES, frame), "count", epsilon=0.1, by="g", keys=list(range(200)))
+        return list(released.noisy[0])
+
+    assert len(set(totals())) > 20
+    monkeypatch.setattr(protocol, "contribute", silent)
+    assert set(totals()) == {3}
+    cases(2)
+
+
+@TRANSCRIPTS
+@pytest.mark.parametrize("statistic", PARAMETERS)
+def test_learns_names_everyone_and_who_must_not_collude(statistic: str, cases: Cases) -> None:
+    operation = operation_named(f"dp.{statistic}")
+    request = request_for(statistic, parties=(*PARTIES, "k"), **PARAMETERS[statistic])
+    learns = {item.who: item.what for item in operation.learns(request, operation.parse(request))}
+    assert set(learns) == {
+        "k",
+        "analyst",
+        "north, south",
+        "east",
+        "onlooker",
+        "east and k together",
+        "east and analyst together",
+    }
+    assert learns["k"] == learns["analyst"]
+    assert "noisy" in learns["k"]
+    assert "noise" in learns["east"]
+    assert "threshold is 1" in learns["east and k together"]
+    assert (operation.contributors(request, None), operation.recipients(request, None)) == ((), ())
+    cases()
+
+
+def test_every_contributor_pays_in_full() -> None:
+    for statistic in PARAMETERS:
+        operation = operation_named(f"dp.{statistic}")
+        request = request_for(statistic, parties=(*PARTIES, "k"), **PARAMETERS[statistic])
+        price = operation.price(request, operation.parse(request))
+        assert set(price) == set(operation.needs(request, operation.parse(request))) == set(PARTIES)
+        for debits in price.values():
+            assert sum(debit.charge.epsilon for debit in debits) == pytest.approx(PARAMETERS[statistic]["epsilon"])
+
+
+def test_an_answer_beyond_what_64_bits_hold_is_cut() -> None:
+    answer = declaration._answer(Release(statistic="count", epsilon=1.0), [10**30])
+    assert answer["count"].to_pylist() == [2**62]
+
+
+@pytest.mark.parametrize("parties", [("north", "north", "k"), ("k", "north")])
+def test_requests_of_another_shape_are_refused(parties: tuple[str, ...]) -> None:
+    request = request_for("count", parties=parties, epsilon=1.0)
+    operation = operation_named("dp.count")
+    if parties == ("k", "north"):
+        request.operands["north"] = request.operands.pop("k")
+    with pytest.raises(InvalidArgument):
+        operation.parse(request)
