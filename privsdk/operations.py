@@ -199,7 +199,7 @@ def of_kinds(kinds: Callable[[Request, P], Mapping[str, Kind]]) -> Callable[[Req
 
     def fits(request: Request, parameters: P, party: str, schema: pa.Schema) -> None:
         for column, kind in kinds(request, parameters).items():
-            kind.check(f"{party}'s {column}", str(schema.field(column).type))
+            kind.check(f"{party}/{request.operands[party].table}.{column}", str(schema.field(column).type))
 
     return fits
 

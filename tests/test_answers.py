@@ -158,5 +158,5 @@ def test_every_planted_leak_is_found(
 @CLAIM
 def test_an_answer_in_the_order_of_the_rows_is_found(cases: Cases) -> None:
     with pytest.raises(AssertionError):
-        check("joint.aggregate", functools.partial(answers_in_row_order, "joint.aggregate"))
+        check("aggregate", functools.partial(answers_in_row_order, "aggregate"))
     cases()

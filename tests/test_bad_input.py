@@ -155,7 +155,7 @@ def test_a_party_checks_the_types_of_columns_before_it_charges(fed: ps.Federatio
     for plan in plans:
         text = msgspec.json.encode(plan.request).replace(b'"age"', b'"id"')
         forged = msgspec.json.decode(text, type=Request)
-        with pytest.raises(InvalidArgument, match=r"/people\.id is string, which is not (numeric or boolean|integer)"):
+        with pytest.raises(UsageError, match=r"\bid,? (which )?is string"):
             fed.execute(forged, threading.Event())
     assert fed.budgets() == before
 
