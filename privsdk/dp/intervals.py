@@ -105,8 +105,9 @@ def _moments(release: Release, scales: Sequence[float], noisy: Sequence[Reals]) 
     else:
         offset, grain = release.largest_square // 2, 2.0**release.dropped_bits
         square_low, square_high = ((end + offset) * grain for end in _ratio(boxes[2], rows))
+        mean, mean_low, mean_high = (np.clip(at, low, high) for at in (mean, mean_low, mean_high))
         nearest = np.maximum(0.0, np.maximum(mean_low, -mean_high))  # least distance of the mean from the centre
-        farthest = np.minimum(np.maximum(-mean_low, mean_high), release.reach)
+        farthest = np.maximum(-mean_low, mean_high)
         value = (noisy[2] / count + offset) * grain - mean**2
         bounds, box = (0.0, ((high - low) / 2) ** 2), (square_low - farthest**2, square_high - nearest**2)
         unit, start = unit**2, 0.0

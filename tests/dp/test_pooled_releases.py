@@ -98,7 +98,8 @@ def test_the_encoding_wraps_with_less_than_the_stated_probability(statistic: str
     parsed = Release(**(PARAMETERS[statistic] | {"statistic": statistic, "epsilon": epsilon}))
     scales = parsed.scales(3)
     scheme = protocol.scheme_for(parsed, scales, parties)
-    room = math.prod(PRIMES[: scheme.limbs]) // 2
+    room = parties * scheme.max_units
+    assert math.prod(PRIMES[: scheme.limbs]) > 2 * room
     for part, scale in zip(parsed.components, scales, strict=True):
         left = room - (protocol.MOST_ROWS * part.sensitivity)
         log_tail = math.log(2) - left / scale + math.log(parsed.length)

@@ -171,8 +171,10 @@ def test_a_request_by_another_unit_is_refused_and_free(fed: ps.Federation, unit:
 
 def test_an_exact_answer_over_bounded_rows_is_refused() -> None:
     held = {name: {"t": VISITS} for name in ("north", "south", "east")}
-    with ps.embedded({**held, "keeper": {}}, store=None, quiet=True) as fed:
+    by_id = ps.Budget(unit=ps.Unit(id="who", rows=3))
+    with ps.embedded({**held, "keeper": {}}, store=None, budget=by_id, quiet=True) as fed:
         plan = he.sum(fed.tables("t"), "x")
+        assert he.sum(fed.tables("t"), "x").release().value.value == 330
         operands = dict(plan.request.operands)
         operands["north"] = msgspec.structs.replace(operands["north"], unit=ps.Unit(id="who", rows=1))
         with pytest.raises(PolicyRefused, match="where exact answers go by one row"):

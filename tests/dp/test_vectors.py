@@ -219,6 +219,13 @@ def test_a_release_sends_no_message_and_answers_the_noisy_numbers_only(statistic
     assert released.table.schema.metadata is None
 
 
+def test_values_at_edges_and_beyond_them() -> None:
+    table = pa.table({"x": [0.0, 0.5, 1.0, 2.5, 9.9, 10.0, 11.0, -1.0, math.inf, -math.inf, math.nan, None]})
+    result = release(table, "histogram", epsilon=1, **BINNED).table
+    assert result["count"].to_pylist() == [4, 1, 5]
+    assert (result["from"].to_pylist(), result["to"].to_pylist()) == ([0.0, 1.0, 2.5], [1.0, 2.5, 10.0])
+
+
 def test_many_keys() -> None:
     keys = list(range(100_000))
     table = pa.table({"g": [5, 99_999, 5, 100_000]})
