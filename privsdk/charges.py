@@ -214,13 +214,23 @@ class LimitBalance(msgspec.Struct, frozen=True, kw_only=True):
     exact_spent: int
 
     def __str__(self) -> str:
-        parts = []
-        if self.limit.epsilon is not None:
-            left = max(0.0, self.limit.epsilon - self.epsilon_spent)
-            parts.append(f"epsilon {left:.3g} of {self.limit.epsilon:g}")
-        if self.limit.exact is not None:
-            parts.append(f"{max(0, self.limit.exact - self.exact_spent)} of {self.limit.exact} exact")
+        parts = [f"epsilon {self.epsilon_left}"] if self.epsilon_left else []
+        parts += [f"{self.exact_left} exact"] if self.exact_left else []
         return f"{self.limit}: {', '.join(parts)} left"
+
+    @property
+    def epsilon_left(self) -> str:
+        """Such as "0.3 of 0.5"; "" where the limit has no epsilon."""
+        if self.limit.epsilon is None:
+            return ""
+        return f"{max(0.0, self.limit.epsilon - self.epsilon_spent):.3g} of {self.limit.epsilon:g}"
+
+    @property
+    def exact_left(self) -> str:
+        """Such as "3 of 20"; "" where the limit has no exact disclosures."""
+        return (
+            "" if self.limit.exact is None else f"{max(0, self.limit.exact - self.exact_spent)} of {self.limit.exact}"
+        )
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
