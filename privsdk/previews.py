@@ -99,8 +99,8 @@ class Preview(Displayed):
         facts += [(f"{party} refuses", f"{quote.message}\n{quote.hint}") for party, quote in refused.items()]
         facts += _policy_facts(self.quotes)
         datasets = [(party, dataset) for party, quotes in self.datasets.items() for dataset in quotes]
-        if any(_loss(quote) for _, quote in datasets):
-            facts.append(_ATTACKER)
+        if private := [quote for _, quote in datasets if _loss(quote)]:
+            facts.append(_attacker(private))
         if datasets:
             grids.append(("budgets after it", _budget_grid(datasets)))
         if self.simulated is not None:
@@ -113,11 +113,13 @@ class Preview(Displayed):
         return Card(title=f"preview of {count}{names}: {verdict}; nothing spent", facts=facts, grids=tuple(grids))
 
 
-_ATTACKER = (
-    "attacker",
-    "someone who is 50% sure that one unit (a row, or all rows of an id) is in the data\n"
-    "is at most so sure afterwards as stands below, but for a chance of about delta",
-)
+def _attacker(quotes: Sequence[DatasetQuote]) -> tuple[str, str]:
+    units = " or ".join(dict.fromkeys(str(quote.now.budget.unit) for quote in quotes))
+    return (
+        "attacker",
+        f"who is 50% sure before that the data holds {units}\n"
+        "is at most as sure afterwards as stated below, but for a chance of about delta",
+    )
 
 
 def _of_one(plan: Planned) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:

@@ -51,8 +51,8 @@ class ReleaseOutlook:
                 ("expected error", f"at most {self.half_width(1):g} with 95% probability, {what} (noise only{bias})"),
             )
         sizes = ", ".join(f"{self.half_width(rows):.3g} over {rows:,} values" for rows in SIZES)
-        text = f"at most about {sizes}, with 95% probability, {each}{own}"
-        return (("expected error", f"{text}\n(noise only; clamping bias not included; values spread evenly)"),)
+        caveat = "noise only; clamping bias not included; values spread evenly"
+        return (("expected error", f"at most about {sizes},\nwith 95% probability, {each}{own} ({caveat})"),)
 
     def _expected_on(self, mock: pa.Table) -> tuple[tuple[str, str], ...]:
         exact = self._exact(mock)

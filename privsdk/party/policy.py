@@ -68,9 +68,11 @@ def decide(
         grants = "\n".join([*(f"    {grant}" for grant in wanted), "  or, in party.toml under [policy], grants ="])
         grants += "".join(f"\n    {grant.toml}" for grant in wanted)
         tree = "\n".join(f"    {line}" for line in str(derivation).split("\n"))
+        caps = [max((g.max_epsilon for g in _without_cap(policy, request, need)), default=0.0) for need in missing]
+        lower = f"ask with epsilon {min(caps):g} or less; or " if all(caps) else ""
         raise PolicyRefused(
             f"{party} refuses: {rules}",
-            hint=f"the smallest grant its owner could add:\n{grants}\n  how it was derived:\n{tree}",
+            hint=f"{lower}the smallest grant its owner could add:\n{grants}\n  how it was derived:\n{tree}",
         )
     counts = [
         min(grant.min_count for grant in _grants(policy, request, need))
