@@ -81,6 +81,13 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             whose.append(f"{self.days:g} days")
         return ", ".join(whose) or "everyone"
 
+    @property
+    def text(self) -> str:
+        """Whose limit it is, and how much it allows."""
+        bounds = [f"epsilon {self.epsilon:g}"] if self.epsilon is not None else []
+        bounds += [f"{self.exact} exact"] if self.exact is not None else []
+        return f"{self}: {', '.join(bounds)}"
+
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The cap of one dataset over all analysts and purposes, for the lifetime of its ledger, and the limits below it.
@@ -266,6 +273,9 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exact_left(self) -> int:
         return max(0, self.budget.exact - self.exact_spent)
+
+    def __repr__(self) -> str:
+        return str(self)  # what a notebook shows
 
     def __str__(self) -> str:
         lines = [

@@ -78,7 +78,7 @@ def cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
-_NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]\d+)?|nan|-|")
+_NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]\d+)?%?|nan|-|")
 
 
 def _numeric(grid: Grid) -> list[bool]:

@@ -117,8 +117,8 @@ def _attacker(quotes: Sequence[DatasetQuote]) -> tuple[str, str]:
     units = " or ".join(dict.fromkeys(str(quote.now.budget.unit) for quote in quotes))
     return (
         "attacker",
-        f"who is 50% sure before that the data holds {units}\n"
-        "is at most as sure afterwards as stated below, but for a chance of about delta",
+        f"a belief of 50% that the data holds {units}\n"
+        "rises to what is stated below at most, but for a chance of about delta",
     )
 
 
