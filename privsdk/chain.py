@@ -33,7 +33,9 @@ class Verdict(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        if self.first_bad >= 0:
+        if self.first_bad == 0:  # the tables, which are computed from the chain
+            return f"{self.reason}; the chain itself is sound, {self.rows} rows"
+        if self.first_bad > 0:
             return f"{self.reason}; the {self.rows} rows before it are sound"
         return f"{self.rows} rows, chain and signatures sound"
 

@@ -40,6 +40,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __str__(self) -> str:
         return f"{self.rows} row{'s' * (self.rows > 1)} of one {self.id}" if self.id else "one row"
 
+    @property
+    def protected(self) -> str:
+        """What is protected, in words: all rows of an id, though not all enter."""
+        return f"all rows of one {self.id}, of which at most {self.rows} enter" if self.id else "one row"
+
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A limit below a dataset's cap: for analysts, for purposes, for a span of time, or for these together.

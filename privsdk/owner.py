@@ -154,7 +154,7 @@ class Owner(Displayed):
     def _card(self) -> Card:
         facts = []
         for balance in map(self.balance, self.datasets):
-            facts += [("budget", str(balance)), ("protects", str(balance.budget.unit))]
+            facts += [("budget", str(balance)), ("protects", balance.budget.unit.protected)]
             limits = [limit.text for limit in balance.budget.limits]
             facts += [("its limits", "\n".join(limits))] if limits else []
         spent = [tuple(str(v) for v in row.values()) for row in self.spending().drop_columns(["first"]).to_pylist()]

@@ -114,10 +114,10 @@ class Preview(Displayed):
 
 
 def _attacker(quotes: Sequence[DatasetQuote]) -> tuple[str, str]:
-    units = " or ".join(dict.fromkeys(str(quote.now.budget.unit) for quote in quotes))
+    units = " or ".join(dict.fromkeys(quote.now.budget.unit.id or "row" for quote in quotes))
     return (
         "attacker",
-        f"a belief of 50% that the data holds {units}\n"
+        f"a belief of 50% that the data holds a certain {units}\n"
         "rises to what is stated below at most, but for a chance of about delta",
     )
 
