@@ -152,7 +152,8 @@ def test_a_ledger_without_its_key_has_no_owner(fed: ps.Federation, tmp_path: Pat
         ps.Owner(tmp_path / "north.sqlite")
 
 
-def test_two_notebooks_at_once_share_one_budget(tmp_path: Path) -> None:
+@pytest.mark.claim("two notebooks at once on one store share one budget")
+def test_two_notebooks_at_once_share_one_budget(tmp_path: Path, cases: Cases) -> None:
     with embedded(tmp_path) as first, embedded(tmp_path, caller="bob") as second:
         dp.count(north(first), epsilon=0.6).release()
         with pytest.raises(BudgetExceeded):
@@ -160,6 +161,7 @@ def test_two_notebooks_at_once_share_one_budget(tmp_path: Path) -> None:
         dp.count(north(second), epsilon=0.3).release()
         assert first.budgets()["north"] == second.budgets()["north"]
         assert first.verify_audit()["north"].first_bad == -1
+        cases(3)
 
 
 EDITS = {
