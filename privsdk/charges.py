@@ -265,8 +265,11 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         if self.frozen:
             lines.append(f"frozen by its owner: {self.frozen}")
         lines += map(str, self.limits)
-        if (self.epsilon_lifetime, self.exact_lifetime) != (self.epsilon_spent, self.exact_spent):
-            lines.append(f"lifetime: epsilon {self.epsilon_lifetime:.3g}, {self.exact_lifetime} exact disclosures")
+        windows = any(balance.limit.days for balance in self.limits)
+        if windows or (self.epsilon_lifetime, self.exact_lifetime) != (self.epsilon_spent, self.exact_spent):
+            lines.append(
+                f"lifetime: epsilon {self.epsilon_lifetime:.3g} and {self.exact_lifetime} exact disclosures spent"
+            )
         return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from .calls import DatasetQuote, Quoted
-from .charges import MOST_QUERIES, Balance, Debit, attacker_certainty
+from .charges import MOST_QUERIES, Balance, Debit
 from .displays import Card, Displayed, Grid, grid_of
 from .errors import InvalidArgument, Refused
 from .operations import Request, operation_named
@@ -119,9 +119,8 @@ def _dataset_facts(party: str, quote: DatasetQuote) -> list[tuple[str, str]]:
     if quote.queries_left:
         least = "at least " if quote.queries_left >= MOST_QUERIES else ""
         facts.append(("", f"{least}{quote.queries_left:,} such requests in a row would be covered from now"))
-    price = quote.after.epsilon_spent - quote.now.epsilon_spent
-    if price > 0:
-        by_this, by_all = attacker_certainty(price), attacker_certainty(quote.after.epsilon_lifetime)
+    if quote.epsilon > 0:
+        by_this, by_all = quote.certainty
         facts.append(
             (
                 "attacker",

@@ -226,6 +226,7 @@ class Books:
             position.check(together)
             quotes.append(
                 calls.DatasetQuote(
+                    epsilon=position.price(together),
                     now=position.balance(),
                     after=position.balance(together),
                     queries_left=position.queries_left(together),

@@ -126,6 +126,10 @@ class Position:
         each = self._standing.budget.max_epsilon
         return each is None or not more.private or more.within(each, self._delta)
 
+    def price(self, charges: Counter[Charge]) -> float:
+        """Composed epsilon of these charges alone, at the budget's delta."""
+        return Account(charges).epsilon(self._delta)
+
     def queries_left(self, charges: Counter[Charge]) -> int:
         """How many requests of exactly this price, one after the other, every cap would cover."""
         if not charges or not self.covers(charges):

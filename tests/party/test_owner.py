@@ -87,7 +87,7 @@ def test_a_reset_begins_anew_and_forgets_nothing(fed: ps.Federation, owner: ps.O
     (balance,) = fed.budgets()["north"]
     assert balance.epsilon_spent == pytest.approx(0.25)
     assert balance.epsilon_lifetime == pytest.approx(1.25, rel=1e-3)
-    assert "lifetime: epsilon 1.25" in str(balance)
+    assert "lifetime: epsilon 1.25 and 0 exact disclosures spent" in str(balance)
     assert dp.count(north(fed), epsilon=0.1).preview().datasets["north"][0].after.epsilon_lifetime > 1.3
 
 
