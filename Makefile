@@ -34,8 +34,9 @@ claims: $(VENV)/installed         ## one line for each promise: claim, cases tri
 soak: $(VENV)/installed           ## the same promises with the long counts
 	PRIVSDK_SOAK=1 $(RUN) -m pytest -m claim --claims
 
-bench: $(VENV)/installed          ## how long previews take with 10,000 charges
+bench: $(VENV)/installed          ## how long previews and the differencing guard take
 	$(RUN) benchmarks/preview.py
+	$(RUN) benchmarks/guard.py
 
 lab: $(VENV)/installed            ## JupyterLab with the tutorials
 	$(BIN)/jupyter lab notebooks
