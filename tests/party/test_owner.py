@@ -201,3 +201,13 @@ def test_an_edited_table_is_found(tmp_path: Path, edit: str, cases: Cases) -> No
     with pytest.raises(LedgerError, match="was changed by hand"):
         embedded(tmp_path)
     cases(2)
+
+
+def test_a_large_request_is_reconciled_too(tmp_path: Path) -> None:
+    """Its reservation holds a summary of it."""
+    with embedded(tmp_path) as fed:
+        keys = list(range(100, 3000))
+        dp.count(north(fed), by="age", keys=keys, epsilon=0.1).release()
+        assert fed.verify_audit()["north"].first_bad == -1
+    with embedded(tmp_path) as fed:
+        assert fed.budgets()["north"][0].epsilon_spent == pytest.approx(0.1)
