@@ -28,7 +28,7 @@ import msgspec
 
 from ..chain import GENESIS, Row, chain_hash
 from ..charges import Charge, Exact
-from ..errors import InvalidArgument, LedgerError, PrivsdkError
+from ..errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, PrivsdkError
 from ..failpoints import FailPoint, reach
 from . import disclosed, schema
 from .disk import refuse_network_mount, touch_private
@@ -182,9 +182,16 @@ class Ledger:
         return self._write(change, event, FailPoint.RELEASE_BEFORE, FailPoint.RELEASE_INSIDE, FailPoint.RELEASE_AFTER)
 
     def start(self, run_id: str, *, event: Mapping[str, Any]) -> bool:
-        """Mark a reservation as started: from here it is spent. False where it was not reserved by this process."""
+        """Mark a reservation as started: from here it is spent. False where it was not reserved by this process.
+
+        Raises
+        ------
+        DatasetFrozen, BudgetExceeded
+            The owner has frozen a dataset of it since, or reset its budget, which this would not count against.
+        """
 
         def change() -> bool:
+            self._refuse_since(run_id)
             return self._move(run_id, "reserved", "started", own=True)
 
         return self._write(change, event, FailPoint.START_BEFORE, FailPoint.START_INSIDE, FailPoint.START_AFTER)
@@ -333,6 +340,22 @@ class Ledger:
         digest = chain_hash(previous, sequence, body)
         self._db.execute("INSERT INTO audit VALUES (?, ?, ?, ?)", (sequence, body, digest, self._signer.sign(digest)))
 
+    def _refuse_since(self, run_id: str) -> None:
+        """Owner's actions hold at once: for what is reserved and not started too."""
+        query = "SELECT dataset, max(id) FROM charge WHERE run_id = ? GROUP BY dataset"
+        for dataset, last in self._db.execute(query, (run_id,)).fetchall():
+            standing = self.standing(dataset)
+            if standing is not None and standing.frozen:
+                raise DatasetFrozen(
+                    f"{self.party}/{dataset} is frozen by its owner: {standing.frozen}",
+                    hint="ask the owner; nothing was spent here",
+                )
+            if standing is not None and last <= standing.since:
+                raise BudgetExceeded(
+                    f"{self.party}/{dataset} had its budget reset after this was reserved",
+                    hint="call the verb again for a new run; nothing was spent here",
+                )
+
     def _move(self, run_id: str, before: str, after: str, *, own: bool) -> bool:
         changed = self._db.execute(
             "UPDATE run SET state = ? WHERE run_id = ? AND state = ? AND instance = ?",
@@ -417,6 +440,7 @@ def _snapshot(db: sqlite3.Connection) -> Snapshot:
         purpose = "purpose" if version > 1 else "NULL"  # version 1 had it in the audit alone
         runs = db.execute(f"SELECT run_id, caller, {purpose}, state, answer FROM run").fetchall()  # noqa: S608
         charges = db.execute("SELECT run_id, dataset, body FROM charge").fetchall()
+        placed = db.execute("SELECT run_id, min(id), min(at) FROM charge GROUP BY run_id").fetchall()
         standings = db.execute("SELECT dataset, body FROM standing").fetchall() if version > 1 else []
         told = disclosed.told(db) if version > 1 else {}
     finally:
@@ -427,6 +451,7 @@ def _snapshot(db: sqlite3.Connection) -> Snapshot:
     tables = Tables(
         runs={run_id: (caller, purpose, state, answer_hash(answer)) for run_id, caller, purpose, state, answer in runs},
         charges=charged,
+        placed={run_id: (number, at) for run_id, number, at in placed},
         standings={dataset: _STANDING.decode(body) for dataset, body in standings},
         told=told,
     )
