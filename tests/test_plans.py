@@ -20,7 +20,7 @@ from privsdk import dp, fl, he, psi
 from privsdk.errors import AnswerLost, Cancelled, DataError, PolicyRefused, PrivsdkError, Refused
 from privsdk.he.sums import EncryptedSum
 from privsdk.opening import WORKSHOP_POLICY
-from privsdk.party.ledger import read_ledger
+from privsdk.party.snapshots import read_ledger
 
 Verb = Callable[[ps.Federation], Any]
 MODEL = fl.Logistic(features={"age": (0, 100)})

@@ -24,11 +24,12 @@ from . import refusals
 from .accounting import Account
 from .budget import Asking
 from .disclosed import Tables
-from .ledger import Entry, Ledger, RunRecord, Snapshot, read_ledger
+from .ledger import Entry, Ledger, RunRecord
 from .lineage import Lineage
 from .positions import Positions
 from .reconcile import answer_hash, reconcile
 from .signing import Signer
+from .snapshots import Snapshot, read_ledger
 from .standing import SetBudget
 
 

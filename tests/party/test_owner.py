@@ -16,7 +16,7 @@ import privsdk as ps
 from privsdk import dp, he
 from privsdk.errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, UnknownName
 from privsdk.party.books import verify_ledger
-from privsdk.party.ledger import read_ledger
+from privsdk.party.snapshots import read_ledger
 
 CAP = ps.Budget(epsilon=1.0, exact=10)
 

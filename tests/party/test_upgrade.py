@@ -23,7 +23,7 @@ from privsdk import dp
 from privsdk.errors import AnswerLost, BudgetExceeded, InvalidArgument, LedgerError
 from privsdk.party import schema
 from privsdk.party.books import verify_ledger
-from privsdk.party.ledger import read_ledger
+from privsdk.party.snapshots import read_ledger
 
 STORED = Path(__file__).with_name("ledgers") / "version1.sqlite"
 EPSILON, EXACT = 2.19988734560131, 3  # as version 1 gave them for this file
