@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python
 
-.PHONY: demo test check claims soak lab format clean
+.PHONY: demo test check claims soak bench lab format clean
 
 # The stamp is newer than pyproject.toml when everything it asks for is installed.
 $(VENV)/installed: pyproject.toml
@@ -33,6 +33,10 @@ claims: $(VENV)/installed         ## one line for each promise: claim, cases tri
 
 soak: $(VENV)/installed           ## the same promises with the long counts
 	PRIVSDK_SOAK=1 $(RUN) -m pytest -m claim --claims
+
+bench: $(VENV)/installed          ## how long previews and the differencing guard take
+	$(RUN) benchmarks/preview.py
+	$(RUN) benchmarks/guard.py
 
 lab: $(VENV)/installed            ## JupyterLab with the tutorials
 	$(BIN)/jupyter lab notebooks

@@ -21,10 +21,11 @@ import privsdk as ps
 from privsdk import dp
 from privsdk.charges import DiscreteLaplace
 from privsdk.operations import Request
-from privsdk.party.audit import Signer
 from privsdk.party.ledger import Entry, Ledger
+from privsdk.party.signing import Signer
 
 EPSILON = 0.005  # of each charge: 10,000 of them compose to about 2.4 at delta 1e-6
+DEARER = 0.03  # of another question, of which a few are left
 REPEATS = 9
 CAP = ps.Budget(epsilon=2.6, limits=(ps.Limit(analyst="*", epsilon=2.55), ps.Limit(days=30, epsilon=2.58)))
 
@@ -78,12 +79,14 @@ def main(charges: int) -> None:
             opened = (time.perf_counter() - began) * 1e3
             table = fed["north"]["table"]
             first = timed(lambda: dp.count(table, epsilon=EPSILON).preview())
-            later, repeated = [], []
+            later, repeated, dearer = [], [], []
             for _ in range(REPEATS):
                 dp.count(table, epsilon=EPSILON).release()
                 later.append(timed(lambda: dp.count(table, epsilon=EPSILON).preview()))
                 repeated.append(timed(lambda: dp.count(table, epsilon=EPSILON).preview()))
+                dearer.append(timed(lambda: dp.count(table, epsilon=DEARER).preview()))
             left = dp.count(table, epsilon=EPSILON).preview().queries_left
+            few = dp.count(table, epsilon=DEARER).preview().queries_left
     one = pld.from_discrete_laplace_mechanism(EPSILON, 1)
     account = one.self_compose(charges)
     floor = [timed(lambda: account.compose(one).get_epsilon_for_delta(1e-6)) for _ in range(REPEATS)]
@@ -93,6 +96,7 @@ def main(charges: int) -> None:
         ("first preview (composes the account)", [first]),
         ("preview after one more charge", later),
         ("the same preview again", repeated),
+        (f"a price of {DEARER:g}, {few} left", dearer),
         ("floor: compose one, give epsilon", floor),
     ):
         wall, cpu = (statistics.median(column) for column in zip(*figures, strict=True))

@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from .chain import head_statement, signed
-from .charges import Balance, Unit
+from .charges import Balance, Unit, attacker_certainty
 from .errors import PrivsdkError, ProtocolViolation
 from .messages import Abort, Binding, Frame, Message, decode, encode
 from .operations import Request
@@ -129,11 +129,26 @@ class Description(Message, frozen=True, kw_only=True, tag="description"):
 
 
 class DatasetQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset's balance before and after the requests, and how often all of them could be made from now."""
+    """What requests would do to a dataset.
 
+    Attributes
+    ----------
+    epsilon : float
+        Composed epsilon of these requests alone.
+    now, after : Balance
+    queries_left : int
+        How often all of them could be made from now; `charges.MOST_QUERIES` stands for at least so often.
+    """
+
+    epsilon: float
     now: Balance
     after: Balance
     queries_left: int
+
+    @property
+    def certainty(self) -> tuple[float, float]:
+        """How sure someone can become of a unit's presence who was 50% sure: by these requests, by all ever made."""
+        return attacker_certainty(self.epsilon), attacker_certainty(self.after.epsilon_lifetime)
 
 
 class Quoted(Message, frozen=True, kw_only=True, tag="quoted"):

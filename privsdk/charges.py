@@ -13,6 +13,7 @@ import msgspec
 from .errors import InvalidArgument
 from .privacy import ANY
 
+MOST_DAYS = 36_500  # of a window: a date before the year 1 does not exist
 MOST_QUERIES = 1000  # a forecast of queries left goes no further
 
 
@@ -70,10 +71,10 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         bounds = [b for b in (self.epsilon, self.exact) if b is not None]
-        if not bounds or any(not 0 <= b < math.inf for b in bounds) or not 0 <= self.days < math.inf:
+        if not bounds or any(not 0 <= b < math.inf for b in bounds) or not 0 <= self.days <= MOST_DAYS:
             raise InvalidArgument(
                 f"a limit of epsilon {self.epsilon}, {self.exact} exact disclosures, {self.days} days",
-                hint="give epsilon or exact or both, 0 or more, and a number of days or 0 for always",
+                hint=f"give epsilon or exact or both, 0 or more, and up to {MOST_DAYS:,} days or 0 for always",
             )
 
     def __str__(self) -> str:
@@ -290,8 +291,11 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         if self.frozen:
             lines.append(f"frozen by its owner: {self.frozen}")
         lines += map(str, self.limits)
-        if (self.epsilon_lifetime, self.exact_lifetime) != (self.epsilon_spent, self.exact_spent):
-            lines.append(f"lifetime: epsilon {self.epsilon_lifetime:.3g}, {self.exact_lifetime} exact disclosures")
+        windows = any(balance.limit.days for balance in self.limits)
+        if windows or (self.epsilon_lifetime, self.exact_lifetime) != (self.epsilon_spent, self.exact_spent):
+            lines.append(
+                f"lifetime: epsilon {self.epsilon_lifetime:.3g} and {self.exact_lifetime} exact disclosures spent"
+            )
         return "\n".join(lines)
 
 

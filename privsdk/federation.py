@@ -154,7 +154,7 @@ class Federation(Handle):
         return quotes
 
     def execute(self, request: Request, cancelled: threading.Event) -> dict[str, calls.Finished]:
-        prepared = self._prepare(request)
+        prepared = self._prepare(request, cancelled)
         nonces = {party: reply.nonce for party, reply in prepared.items()}
         heads = {party: reply.head for party, reply in prepared.items()}
         start = calls.Start(run_id=request.run_id, nonces=nonces, heads=heads)
@@ -177,7 +177,7 @@ class Federation(Handle):
         self._witness.remember({party: a.receipt for party, a in answers.items() if a.receipt is not None})
         return answers
 
-    def _prepare(self, request: Request) -> dict[str, calls.Prepared]:
+    def _prepare(self, request: Request, cancelled: threading.Event) -> dict[str, calls.Prepared]:
         """Have every party decide and reserve; if one does not, the others get their reservations back."""
         seen = {p: self._witness.seen(p) for p in request.parties}
         asked = {p: self._submit(p, calls.Prepare(request=request, seen=seen[p]), calls.Prepared) for p in seen}
@@ -195,6 +195,10 @@ class Federation(Handle):
             self._witness.remember({party: reply.head for party, reply in replies.items()}, shown=seen)
         except PrivsdkError as error:
             errors.append(error)
+        if cancelled.is_set():
+            errors.append(
+                Cancelled("the run was cancelled before it began: nothing was charged", run_id=request.run_id)
+            )
         if errors:
             self._ask(tuple(replies), calls.Release(run_id=request.run_id), calls.Done, quietly=True)
             raise _root_cause(errors)

@@ -37,7 +37,7 @@ class PartialSum(NamedTuple):
     rows: int
 
 
-class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
+class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A grid for values whose total lies within a declared bound.
 
     Parameters

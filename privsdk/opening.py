@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,6 +98,8 @@ def embedded(
     Embedded parties share your process: here the gate guards against mistakes, not against a hostile user, and
     receipts prove nothing against the laptop's owner.
     """
+    if twice := set(parties or {}) & set(more):
+        raise InvalidArgument(f"{', '.join(sorted(twice))} is given twice", hint="give each party once")
     given = {**(parties or {}), **more}
     if not given:
         raise InvalidArgument("a federation needs parties", hint="ps.embedded(north=table, south=table)")
@@ -107,23 +110,25 @@ def embedded(
                 raise UnknownName.among("party", name, given, where="to give a policy or budget")
     folder = None if store is None else Path(store)
     network = LocalNetwork(caller)
-    gates = []
-    for name, tables in given.items():
-        sources = tables if isinstance(tables, Mapping) else {table: tables}
+    with ExitStack() as opened:  # what was opened is closed again if a later party cannot be
+        for name, tables in given.items():
+            sources = tables if isinstance(tables, Mapping) else {table: tables}
 
-        def dial(peer: str, hello: calls.Hello, name: str = name) -> Any:
-            return network.dial(name, peer, hello)
+            def dial(peer: str, hello: calls.Hello, name: str = name) -> Any:
+                return network.dial(name, peer, hello)
 
-        tables_of = Store(name, sources)
-        books = Books(
-            name,
-            None if folder is None else folder / f"{name}.sqlite",
-            budgets={ANY: _for(budget, name, WORKSHOP_BUDGET)},
-            datasets={table: table for table in tables_of.names()},
-        )
-        gate = Gate(name, store=tables_of, policy=_for(policy, name, WORKSHOP_POLICY), books=books, dial=dial)
-        gates.append(gate)
-        network.add(name, gate)
+            tables_of = Store(name, sources)
+            books = Books(
+                name,
+                None if folder is None else folder / f"{name}.sqlite",
+                budgets={ANY: _for(budget, name, WORKSHOP_BUDGET)},
+                datasets={table: table for table in tables_of.names()},
+            )
+            gate = Gate(name, store=tables_of, policy=_for(policy, name, WORKSHOP_POLICY), books=books, dial=dial)
+            opened.callback(gate.close)
+            network.add(name, gate)
+        witness = Witness() if folder is None else Witness.of(caller, folder)
+        close = opened.pop_all().close
     if not quiet:
         place = "in memory only: budgets are forgotten at the end"
         if folder is not None:
@@ -131,11 +136,6 @@ def embedded(
         lenient = [name for name in given if _for(policy, name, WORKSHOP_POLICY) is WORKSHOP_POLICY]
         print(_WorkshopPolicy(lenient, _budget_text(budget), place) if lenient else f"ledgers: {place}")
 
-    def close() -> None:
-        for gate in gates:
-            gate.close()
-
-    witness = Witness() if folder is None else Witness.of(caller, folder)
     return Federation(network, caller=caller, purpose=purpose, close=close, witness=witness)
 
 

@@ -25,6 +25,7 @@ from .privacy import Learns, Need
 from .protocol import Entropy, Role
 
 VERSION = 1
+LONGEST_NAME = 100  # letters of a run id or purpose: ledgers keep them whole, also of requests that cost nothing
 
 
 class Operand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -242,6 +243,11 @@ class Operation(Generic[P]):
                 f"{self.name}: a request of version {request.version}; this privsdk answers version {VERSION}",
                 hint="install the same privsdk version at every party",
             )
+        for what, name in (("run id", request.run_id), ("purpose", request.purpose)):
+            if not 0 < len(name) <= LONGEST_NAME:
+                raise InvalidArgument(
+                    f"{self.name}: a {what} of {len(name):,} letters", hint=f"give 1 to {LONGEST_NAME} letters"
+                )
         try:
             parameters = msgspec.convert(request.parameters, type=self.parameters)
         except msgspec.ValidationError as error:

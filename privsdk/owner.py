@@ -19,10 +19,11 @@ from .errors import UnknownName
 from .exports import audit_table
 from .party.books import verify_ledger
 from .party.budget import Asking, Scope
-from .party.ledger import Ledger, read_ledger
+from .party.ledger import Ledger
 from .party.lineage import Lineage
 from .party.positions import Positions
 from .party.signing import Signer
+from .party.snapshots import read_ledger
 from .party.standing import Action, Freeze, Reset, SetBudget, Unfreeze
 
 

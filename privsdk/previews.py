@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from .calls import DatasetQuote, Quoted
-from .charges import MOST_QUERIES, Balance, Debit, attacker_certainty
+from .charges import MOST_QUERIES, Balance, Debit
 from .displays import MOST_ROWS, Card, Displayed, Grid, cell
 from .errors import InvalidArgument, Refused
 from .operations import Request, operation_named
@@ -99,7 +99,7 @@ class Preview(Displayed):
         facts += [(f"{party} refuses", f"{quote.message}\n{quote.hint}") for party, quote in refused.items()]
         facts += _policy_facts(self.quotes)
         datasets = [(party, dataset) for party, quotes in self.datasets.items() for dataset in quotes]
-        if private := [quote for _, quote in datasets if _loss(quote)]:
+        if private := [quote for _, quote in datasets if quote.epsilon > 0]:
             facts.append(_attacker(private))
         if datasets:
             grids.append(("budgets after it", _budget_grid(datasets)))
@@ -150,13 +150,9 @@ def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str
     return [(f"policy of {', '.join(named)}", text) for text, named in parties.items()]
 
 
-def _loss(quote: DatasetQuote) -> float:
-    return quote.after.epsilon_spent - quote.now.epsilon_spent
-
-
 def _budget_grid(quotes: Sequence[tuple[str, DatasetQuote]]) -> Grid:
     """What is left of each dataset's cap and limits, how often it could be asked, what an attacker could believe."""
-    private = any(_loss(quote) for _, quote in quotes)
+    private = any(quote.epsilon > 0 for _, quote in quotes)
     header: tuple[str, ...] = ("dataset", "epsilon left", "exact left", "such requests from now")
     header += ("attacker after this", "after all ever charged") if private else ()
     rows: list[tuple[str, ...]] = []
@@ -170,7 +166,7 @@ def _budget_grid(quotes: Sequence[tuple[str, DatasetQuote]]) -> Grid:
         ]
         row.append(f"{least}{quote.queries_left:,}" if quote.queries_left else "none")
         if private:
-            row += [f"{attacker_certainty(loss):.1%}" for loss in (_loss(quote), after.epsilon_lifetime)]
+            row += [f"{certainty:.1%}" for certainty in quote.certainty]
         rows.append(tuple(row))
         for under in after.limits:
             left = (under.epsilon_left, under.exact_left)

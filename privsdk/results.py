@@ -79,6 +79,8 @@ class Plan(Displayed, Generic[T]):
         self.outlook = outlook
         self._runner = runner
         self._finish = finish
+        self._run: Run[T] | None = None
+        self._lock = threading.Lock()
 
     def preview(self, *, mock: pa.Table | None = None) -> Preview:
         """Ask the parties what they would say, and what would be left; spends nothing.
@@ -96,11 +98,20 @@ class Plan(Displayed, Generic[T]):
         return suggest_grants(self.request)
 
     def start(self) -> Run[T]:
-        """Start in the background; see `Run`."""
-        return Run(self, self._runner, self._finish)
+        """Start in the background; see `Run`. While it runs, starting it again gives the same run."""
+        with self._lock:
+            if self._run is None or self._run.done():
+                self._run = Run(self, self._runner, self._finish)
+            return self._run
 
     def release(self, *, timeout_s: float | None = None) -> Result[T]:
-        """Run, wait and return the result. Interrupting the cell cancels the run at every party."""
+        """Run, wait and return the result. Interrupting the cell cancels the run at every party.
+
+        Raises
+        ------
+        TimeoutError
+            `timeout_s` passed. The run goes on: release the plan again to wait for it, or `start()` it to cancel it.
+        """
         return self.start().result(timeout_s=timeout_s)
 
     @property
@@ -216,7 +227,7 @@ class Run(Displayed, Generic[T]):
                     if deadline is not None and time.monotonic() >= deadline:
                         raise TimeoutError(
                             f"run {self.plan.request.run_id} did not end within {timeout_s:g} s; "
-                            "it goes on: call result() again, or cancel()"
+                            "it goes on: wait again with result() or release(), or cancel() it"
                         ) from None
         except KeyboardInterrupt:
             self.cancel()

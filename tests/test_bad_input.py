@@ -264,3 +264,18 @@ def test_conditions_and_columns_of_the_wrong_type_are_refused_before_the_charge(
     with pytest.raises(InvalidArgument, match=r"south\.amount is south's") as other:
         joint.mean("south.amount")
     assert 'joint["south"].mean("amount")' in other.value.hint
+
+
+def test_a_party_that_is_given_twice() -> None:
+    with pytest.raises(InvalidArgument, match="north is given twice"):
+        ps.embedded({"north": people()}, north=people(), store=None, quiet=True)
+
+
+def test_ledgers_are_closed_again_where_a_later_party_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr("privsdk.opening.Gate.close", lambda gate: closed.append(gate.name))
+    with pytest.raises(InvalidArgument, match="is not a table"):
+        ps.embedded(north=people(), south=3, store=tmp_path, quiet=True)
+    assert closed == ["north"]

@@ -14,7 +14,7 @@ from privsdk.__main__ import main
 from privsdk.chain import Row, verify
 from privsdk.errors import InvalidArgument, Refused, UnknownName
 from privsdk.exports import SCHEMA, audit_table, read_audit_file, rows_of
-from privsdk.party.ledger import read_ledger
+from privsdk.party.snapshots import read_ledger
 from privsdk.receipts import Receipt
 
 IDS = pa.table({"id": [f"k{n}" for n in range(40)], "x": list(range(40))})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from privsdk import dp, fl, he, psi
 from privsdk.errors import AnswerLost, Cancelled, DataError, PolicyRefused, PrivsdkError, Refused
 from privsdk.he.sums import EncryptedSum
 from privsdk.opening import WORKSHOP_POLICY
-from privsdk.party.ledger import read_ledger
+from privsdk.party.snapshots import read_ledger
 
 Verb = Callable[[ps.Federation], Any]
 MODEL = fl.Logistic(features={"age": (0, 100)})
@@ -177,3 +179,27 @@ def test_a_closed_federation_says_so(fed: ps.Federation) -> None:
     for use in (lambda: fed["north"], plan.preview, plan.release):
         with pytest.raises(PrivsdkError):
             use()
+
+
+def test_a_plan_that_runs_is_waited_for_and_not_run_twice(fed: ps.Federation) -> None:
+    plan = he.sum(everyone(fed), "age")
+    with ThreadPoolExecutor(8) as pool:
+        values = list(pool.map(lambda _: plan.release().value.value, range(8)))
+    assert values == [3 * sum(range(60))] * 8
+    assert fed.budgets()["north"][0].exact_spent == 1
+    long = fl.fit(MODEL, everyone(fed), label="late", rounds=5000)
+    with pytest.raises(TimeoutError, match=r"wait again with result\(\) or release\(\)"):
+        long.release(timeout_s=0.5)
+    assert long.start() is long.start()
+    long.start().cancel()
+    with pytest.raises(Cancelled):
+        long.release()
+
+
+def test_a_run_that_is_cancelled_before_it_begins_is_free(fed: ps.Federation) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(Cancelled, match="nothing was charged"):
+        fed.execute(he.sum(everyone(fed), "age").request, cancelled)
+    assert fed.budgets()["north"][0].exact_spent == 0
+    assert fed.budgets()["north"][0].reserved == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -177,18 +177,28 @@ def _fits(request: Request, parameters: AggregateParameters, party: str, schema:
 
 
 def _needs(request: Request, parameters: AggregateParameters) -> dict[str, tuple[Need, ...]]:
-    result = Disclosure.EXTREME if parameters.statistic in ("min", "max") else Disclosure.AGGREGATE
-    needs: dict[str, tuple[Need, ...]] = {}
-    for party, operand in request.operands.items():
-        ways = [(parameters.column or ROWS, result)] if party == parameters.party else []
-        by = parameters.by_of(party)
-        used = [(by, Disclosure.GROUP_KEY)] if by is not None else []
-        used += [(condition.name.column, Disclosure.COMPARISON) for condition in parameters.conditions_of(party)]
-        ways += used
-        if party != parameters.party:
-            ways += [(column, Disclosure.PAYLOAD) for column in dict.fromkeys(column for column, _ in used)]
-        needs[party] = tuple(Need(table=operand.table, column=column, disclosure=way) for column, way in ways)
-    return needs
+    return {party: tuple(_uses(operand.table, party, parameters)) for party, operand in request.operands.items()}
+
+
+def _uses(table: str, party: str, parameters: AggregateParameters) -> Iterator[Need]:
+    """What is used of one party's table, for which part of the result."""
+    owner, by, conditions = parameters.party, parameters.by_of(party), parameters.conditions_of(party)
+    column = parameters.column or ROWS
+    grouped = f" by {parameters.by.text(party)}" if parameters.by else ""
+    result = f"{parameters.statistic} of {column}{grouped}"
+    if party == owner:
+        way = Disclosure.EXTREME if parameters.statistic in ("min", "max") else Disclosure.AGGREGATE
+        yield Need(table=table, column=column, disclosure=way, result=result)
+    if by is not None:
+        yield Need(table=table, column=by, disclosure=Disclosure.GROUP_KEY, result=result)
+    where = f"the rows where {text(conditions, party)}" if conditions else ""
+    for condition in conditions:
+        yield Need(table=table, column=condition.name.column, disclosure=Disclosure.COMPARISON, result=where)
+    if party != owner:
+        used = dict.fromkeys([*([by] if by is not None else []), *(c.name.column for c in conditions)])
+        for name in used:
+            told = f"what {owner} is told of each joint key"
+            yield Need(table=table, column=name, disclosure=Disclosure.PAYLOAD, result=told)
 
 
 def _price(request: Request, parameters: AggregateParameters) -> dict[str, tuple[Debit, ...]]:

@@ -209,9 +209,13 @@ def _kinds(request: Request, parameters: FitParameters) -> Mapping[str, Kind]:
 def _needs(request: Request, parameters: FitParameters) -> dict[str, tuple[Need, ...]]:
     def of(table: str) -> tuple[Need, ...]:
         features = (
-            Need(table=table, column=name, disclosure=Disclosure.TRAINING_FEATURE) for name in parameters.model.features
+            Need(table=table, column=name, disclosure=Disclosure.TRAINING_FEATURE, result="the model's features")
+            for name in parameters.model.features
         )
-        return (*features, Need(table=table, column=parameters.label, disclosure=Disclosure.TRAINING_LABEL))
+        label = Need(
+            table=table, column=parameters.label, disclosure=Disclosure.TRAINING_LABEL, result="what it predicts"
+        )
+        return (*features, label)
 
     return {party: of(operand.table) for party, operand in request.operands.items()}
 

@@ -22,6 +22,7 @@ from typing import Any
 from ..charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
 
 _REMEMBERED = 8  # further charges of an account that were asked about lately
+_FORECASTS = 64
 SLACK = 1e-9  # relative, for sums of floating-point epsilons
 
 Tally = Mapping[Charge, int]
@@ -30,7 +31,10 @@ _Price = frozenset[tuple[Charge, int]]
 
 
 class Account:
-    """Some charges together. Immutable; `plus` composes only what is new, and remembers what it composed."""
+    """Some charges together. Immutable; `plus` composes only what is new, and remembers what it composed.
+
+    Threads share accounts: what is remembered is copied before it is gone through.
+    """
 
     def __init__(self, tally: Tally) -> None:
         self.tally: Counter[Charge] = Counter({charge: n for charge, n in tally.items() if n})
@@ -50,12 +54,14 @@ class Account:
             if "_losses" in self.__dict__:  # warm: keep what is composed already
                 grown.__dict__["_losses"] = _convolve([self._losses, *_losses(added)])
             if len(self._grown) >= _REMEMBERED:
-                trials = [key for key in self._grown if key[1] > 1]  # the next request may well be the same once more
-                del self._grown[(trials or list(self._grown))[0]]
+                keys = list(self._grown)
+                trials = [key for key in keys if key[1] > 1]  # the next request may well be the same once more
+                self._grown.pop((trials or keys)[0], None)
             self._grown[price, times] = grown
         if times == 1:  # one of the times that more would fit has been used
-            used = {at: n - 1 for at, n in self._times.items() if at[0] == price and 0 < n < at[3]}
-            grown._times = used | grown._times
+            used = {at: n - 1 for at, n in self._times.copy().items() if at[0] == price and 0 < n < at[3]}
+            for at, n in used.items():
+                grown._times.setdefault(at, n)
         return grown
 
     def times(self, more: Tally, epsilon: float, delta: float, most: int) -> int:
@@ -65,9 +71,13 @@ class Account:
         needed, and the result from the trials alone.
         """
         key = (frozenset(more.items()), epsilon, delta, most)
-        if key not in self._times:
-            self._times[key] = self._search(more, epsilon, delta, most)
-        return self._times[key]
+        found = self._times.get(key)
+        if found is None:
+            found = self._search(more, epsilon, delta, most)
+            if len(self._times) >= _FORECASTS:  # quoting is free
+                self._times.clear()
+            self._times[key] = found
+        return found
 
     def _search(self, more: Tally, epsilon: float, delta: float, most: int) -> int:
         fits, fails = 0, most + 1

@@ -16,18 +16,20 @@ import msgspec
 
 from .. import calls, chain
 from ..charges import Balance, Budget, Charge, Debit, Unit
-from ..errors import AnswerLost, LedgerError, UnknownName
+from ..errors import AnswerLost, LedgerError, PolicyRefused, UnknownName
 from ..messages import Frame
 from ..operations import Figures, Request
 from ..privacy import ANY
 from . import refusals
+from .accounting import Account
 from .budget import Asking
 from .disclosed import Tables
-from .ledger import Entry, Ledger, RunRecord, Snapshot, read_ledger
+from .ledger import Entry, Ledger, RunRecord
 from .lineage import Lineage
 from .positions import Positions
 from .reconcile import answer_hash, reconcile
 from .signing import Signer
+from .snapshots import Snapshot, read_ledger
 from .standing import SetBudget
 
 
@@ -113,7 +115,14 @@ class Books:
         entries = [Entry(self._datasets[d.table], d.charge) for d in debits]
 
         def check() -> None:
+            operand = request.operands.get(self._party)
             for dataset, charges in self._by_dataset(debits).items():
+                unit = self._positions.standing(dataset).budget.unit
+                if operand is not None and Account(charges).private and operand.unit.id != unit.id:
+                    raise PolicyRefused(
+                        f"{self._party}/{dataset} now counts {unit}, set by its owner just before",
+                        hint="open the table again for its unit; nothing was spent",
+                    )
                 self._positions.of(dataset, Asking(caller, request.purpose)).check(charges)
 
         told = refusals.summary(request, self._party) if refusals.is_large(request) else request
@@ -204,7 +213,8 @@ class Books:
                 event["answer"] = answer_hash(again)
             return found is not None
 
-        event: dict[str, Any] = {"event": "answered from store", "caller": caller, "request": request}
+        told = refusals.summary(request, self._party) if refusals.is_large(request) else request
+        event: dict[str, Any] = {"event": "answered from store", "caller": caller, "request": told}
         return self._ledger.disclose(change, event)
 
     def _packed(self, answer: calls.Finished) -> bytes:
@@ -223,12 +233,15 @@ class Books:
         for dataset in dict.fromkeys(dataset for price in prices for dataset in price):
             each = [price.get(dataset, Counter()) for price in prices]
             position, together = self._positions.of(dataset, asking), sum(each, start=Counter[Charge]())
-            position.check(together)
+            for price in filter(None, each):
+                position.check_size(price)
+            position.check(together, sized=True)
             quotes.append(
                 calls.DatasetQuote(
+                    epsilon=position.price(together),
                     now=position.balance(),
                     after=position.balance(together),
-                    queries_left=position.queries_left(together),
+                    queries_left=position.queries_left(together, sized=True),
                 )
             )
         return calls.Quoted(datasets=tuple(quotes))

@@ -97,13 +97,25 @@ class Position:
         self._limits = [(limit, self._under(limit, account(_scope(limit, asking)))) for limit in limits]
         self._lifetime = account(Scope(lifetime=True)) if standing.since else self._cap.account
 
-    def check(self, charges: Counter[Charge]) -> None:
-        """Raise DatasetFrozen or BudgetExceeded unless every cap covers these charges beside the existing ones."""
+    def check(self, charges: Counter[Charge], *, sized: bool = False) -> None:
+        """Raise DatasetFrozen or BudgetExceeded unless every cap covers these charges beside the existing ones.
+
+        `sized` where they are of several requests, each with a size that was checked.
+        """
         more = Account(charges)
         if self._standing.frozen and charges:
             raise DatasetFrozen(
                 f"{self._name} is frozen by its owner: {self._standing.frozen}", hint="ask the owner; nothing was spent"
             )
+        if not sized:
+            self.check_size(charges)
+        for cap in self._caps:
+            if not cap.covers(more, self._delta):
+                self._refuse(cap, more)
+
+    def check_size(self, charges: Counter[Charge]) -> None:
+        """Raise BudgetExceeded where one request of these charges is larger than the owner lets one be."""
+        more = Account(charges)
         if not self._small_enough(more):
             each, asked = self._standing.budget.max_epsilon or 0.0, more.epsilon(self._delta)
             raise BudgetExceeded(
@@ -111,24 +123,25 @@ class Position:
                 f"(short by {asked - each:.3g})",
                 hint=self._advice(more),
             )
-        for cap in self._caps:
-            if not cap.covers(more, self._delta):
-                self._refuse(cap, more)
 
-    def covers(self, charges: Counter[Charge]) -> bool:
+    def covers(self, charges: Counter[Charge], *, sized: bool = False) -> bool:
         """Whether `check` would pass."""
         more = Account(charges)
         if self._standing.frozen and charges:
             return False
-        return self._small_enough(more) and all(cap.covers(more, self._delta) for cap in self._caps)
+        return (sized or self._small_enough(more)) and all(cap.covers(more, self._delta) for cap in self._caps)
 
     def _small_enough(self, more: Account) -> bool:
         each = self._standing.budget.max_epsilon
         return each is None or not more.private or more.within(each, self._delta)
 
-    def queries_left(self, charges: Counter[Charge]) -> int:
+    def price(self, charges: Counter[Charge]) -> float:
+        """Composed epsilon of these charges alone, at the budget's delta."""
+        return Account(charges).epsilon(self._delta)
+
+    def queries_left(self, charges: Counter[Charge], *, sized: bool = False) -> int:
         """How many requests of exactly this price, one after the other, every cap would cover."""
-        if not charges or not self.covers(charges):
+        if not charges or not self.covers(charges, sized=sized):
             return 0
         more, most = Account(charges), MOST_QUERIES
         for cap in self._caps:

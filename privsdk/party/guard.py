@@ -92,12 +92,14 @@ class Guard:
         return settle
 
     def _question(self, request: Request, min_count: int) -> str:
-        """The same for two requests exactly if they ask the same of the same rows under one minimum count."""
+        """The same for two requests exactly if they ask the same of the same rows, under one minimum count of the same
+        units."""
         if len(request.operands) != 1:
             return ""
         (operand,) = request.operands.values()
         held = hashlib.sha256(self._content(operand.table).tobytes()).hexdigest()
-        asked = (request.operation, operand, request.parameters, min_count, held)
+        unit = self._unit_column(operand.table)  # groups are judged by it
+        asked = (request.operation, operand, request.parameters, min_count, held, unit)
         return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
 
     def _rows(self, table: str, joint: Alignment | None) -> Rows:

@@ -13,13 +13,11 @@ Not an accountant: charges are stored as typed events and priced by whoever read
 from __future__ import annotations
 
 import secrets
-import shutil
 import sqlite3
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -28,15 +26,14 @@ import msgspec
 
 from ..chain import GENESIS, Row, chain_hash
 from ..charges import Charge, Exact
-from ..errors import InvalidArgument, LedgerError, PrivsdkError
+from ..errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, PrivsdkError
 from ..failpoints import FailPoint, reach
 from . import disclosed, schema
 from .disk import refuse_network_mount, touch_private
-from .reconcile import Tables, answer_hash
 from .signing import Signer
+from .snapshots import Snapshot, snapshot
 from .standing import Action, Standing, after
 
-KEY_BYTES = 32  # of an Ed25519 public key
 _CHARGE = msgspec.json.Decoder(Charge)
 _STANDING = msgspec.json.Decoder(Standing)
 _CLOCK_SLACK = timedelta(seconds=1)  # clocks are set back by less when they are disciplined
@@ -182,9 +179,16 @@ class Ledger:
         return self._write(change, event, FailPoint.RELEASE_BEFORE, FailPoint.RELEASE_INSIDE, FailPoint.RELEASE_AFTER)
 
     def start(self, run_id: str, *, event: Mapping[str, Any]) -> bool:
-        """Mark a reservation as started: from here it is spent. False where it was not reserved by this process."""
+        """Mark a reservation as started: from here it is spent. False where it was not reserved by this process.
+
+        Raises
+        ------
+        DatasetFrozen, BudgetExceeded
+            The owner has frozen a dataset of it since, or reset its budget, which this would not count against.
+        """
 
         def change() -> bool:
+            self._refuse_since(run_id)
             return self._move(run_id, "reserved", "started", own=True)
 
         return self._write(change, event, FailPoint.START_BEFORE, FailPoint.START_INSIDE, FailPoint.START_AFTER)
@@ -288,7 +292,7 @@ class Ledger:
     def snapshot(self) -> Snapshot:
         """The audit chain and the tables at this moment."""
         with self._lock, self._explained():
-            return _snapshot(self._db)
+            return snapshot(self._db)
 
     def row(self, sequence: int) -> Row | None:
         """The audit row of this number, if there is one."""
@@ -333,6 +337,22 @@ class Ledger:
         digest = chain_hash(previous, sequence, body)
         self._db.execute("INSERT INTO audit VALUES (?, ?, ?, ?)", (sequence, body, digest, self._signer.sign(digest)))
 
+    def _refuse_since(self, run_id: str) -> None:
+        """Owner's actions hold at once: for what is reserved and not started too."""
+        query = "SELECT dataset, max(id) FROM charge WHERE run_id = ? GROUP BY dataset"
+        for dataset, last in self._db.execute(query, (run_id,)).fetchall():
+            standing = self.standing(dataset)
+            if standing is not None and standing.frozen:
+                raise DatasetFrozen(
+                    f"{self.party}/{dataset} is frozen by its owner: {standing.frozen}",
+                    hint="ask the owner; nothing was spent here",
+                )
+            if standing is not None and last <= standing.since:
+                raise BudgetExceeded(
+                    f"{self.party}/{dataset} had its budget reset after this was reserved",
+                    hint="call the verb again for a new run; nothing was spent here",
+                )
+
     def _move(self, run_id: str, before: str, after: str, *, own: bool) -> bool:
         changed = self._db.execute(
             "UPDATE run SET state = ? WHERE run_id = ? AND state = ? AND instance = ?",
@@ -370,67 +390,6 @@ class Ledger:
 
 
 _RESTORE = "restore the file from a backup; do not delete it, or what was spent is forgotten"
-
-
-class Snapshot(NamedTuple):
-    """A whole ledger at one moment."""
-
-    party: str
-    public_key: bytes
-    rows: list[Row]
-    tables: Tables
-
-
-def read_ledger(path: Path) -> Snapshot:
-    """A ledger file, read-only, while its party runs or not."""
-    try:
-        try:
-            return _read_ledger(path, "ro")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
-                raise
-        # Its party was killed within a commit and has not rolled it back since: roll back in a copy, the file stays.
-        with tempfile.TemporaryDirectory() as folder:
-            for file in (path.with_name(f"{path.name}-journal"), path):
-                shutil.copy(file, folder)
-            return _read_ledger(Path(folder) / path.name, "rw")
-    except (sqlite3.Error, OSError, KeyError, ValueError) as error:
-        raise LedgerError(
-            f"{path} cannot be read as a ledger: {error}", hint="give the path of a .sqlite ledger"
-        ) from None
-
-
-def _read_ledger(path: Path, mode: str) -> Snapshot:
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)) as db:
-        return _snapshot(db)
-
-
-def _snapshot(db: sqlite3.Connection) -> Snapshot:
-    """All of it in one transaction, so that the tables and the chain are of the same moment."""
-    db.execute("BEGIN")
-    try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        facts = dict(db.execute("SELECT key, value FROM meta").fetchall())
-        if len(bytes.fromhex(facts.get("public_key", ""))) != KEY_BYTES or "party" not in facts:
-            raise ValueError("it names no party or no signing key")
-        rows = db.execute("SELECT sequence, body, hash, signature FROM audit ORDER BY sequence").fetchall()
-        purpose = "purpose" if version > 1 else "NULL"  # version 1 had it in the audit alone
-        runs = db.execute(f"SELECT run_id, caller, {purpose}, state, answer FROM run").fetchall()  # noqa: S608
-        charges = db.execute("SELECT run_id, dataset, body FROM charge").fetchall()
-        standings = db.execute("SELECT dataset, body FROM standing").fetchall() if version > 1 else []
-        told = disclosed.told(db) if version > 1 else {}
-    finally:
-        db.execute("ROLLBACK")
-    charged: dict[str, Counter[tuple[str, Charge]]] = {}
-    for run_id, dataset, body in charges:
-        charged.setdefault(run_id, Counter())[dataset, _CHARGE.decode(body)] += 1
-    tables = Tables(
-        runs={run_id: (caller, purpose, state, answer_hash(answer)) for run_id, caller, purpose, state, answer in runs},
-        charges=charged,
-        standings={dataset: _STANDING.decode(body) for dataset, body in standings},
-        told=told,
-    )
-    return Snapshot(facts["party"], bytes.fromhex(facts["public_key"]), [Row(*row) for row in rows], tables)
 
 
 def _clock() -> datetime:

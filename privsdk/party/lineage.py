@@ -32,7 +32,14 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     branch: int = 0  # of "acknowledged": the one that begins here
 
 
+class _Event(msgspec.Struct, frozen=True):
+    """What any audit row is about; a request within one may hold the words of a mark."""
+
+    event: str
+
+
 _MARK = msgspec.json.Decoder(Mark)
+_EVENT = msgspec.json.Decoder(_Event)
 
 
 class Lineage:
@@ -129,6 +136,8 @@ class Lineage:
         since = 0 if self._last is None else self._last.sequence
         for body in self._ledger.bodies((BEHIND, ACKNOWLEDGED), since, last.sequence) if last.sequence > since else ():
             try:
+                if _EVENT.decode(body).event not in (BEHIND, ACKNOWLEDGED):
+                    continue
                 mark = _MARK.decode(body)
             except msgspec.DecodeError:
                 raise LedgerError(

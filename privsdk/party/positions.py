@@ -13,6 +13,8 @@ from .budget import Asking, Position, Scope
 from .ledger import Ledger
 from .standing import Standing
 
+MOST_WARM = 64  # accounts kept: a purpose is whatever a caller says, and describing or quoting one is free
+
 
 class Positions:
     """Positions over one ledger."""
@@ -63,5 +65,8 @@ class Positions:
         else:
             account = known.plus(tally - known.tally)
         with self._lock:
+            self._warm.pop((dataset, scope), None)
             self._warm[dataset, scope] = account
+            while len(self._warm) > MOST_WARM:  # the one that was asked for longest ago
+                del self._warm[next(iter(self._warm))]
         return account

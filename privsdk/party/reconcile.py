@@ -27,12 +27,14 @@ class Tables(NamedTuple):
     ----------
     runs : mapping of run id to (caller, purpose or None where version 1 held none, state, SHA-256 of the stored answer)
     charges : mapping of run id to its (dataset, charge) with their numbers of occurrence
+    placed : mapping of run id to the least number and the earliest time of its charges
     standings : mapping of dataset to Standing
     told : mapping of run id to a hash over the sets and figures of exact answers that it added
     """
 
     runs: dict[str, tuple[str, str | None, str, str]]
     charges: dict[str, Counter[tuple[str, Charge]]]
+    placed: dict[str, tuple[int, str]]
     standings: dict[str, Standing]
     told: dict[str, str]
 
@@ -46,6 +48,7 @@ class _Said(NamedTuple):
     answer: str | None  # None where the row is of a version that did not say
     charges: Counter[tuple[str | None, Charge]]
     row: int
+    after: tuple[int, str] = (0, "")  # its charges are later than this one, and not earlier than this time
 
 
 def reconcile(tables: Tables, chain: Iterable[Row]) -> str:
@@ -79,7 +82,11 @@ def _difference(run_id: str, run: _Said, tables: Tables) -> str:
         same = Counter(charge for _, charge in charged.elements()) == Counter(c for _, c in run.charges.elements())
     else:
         same = charged == run.charges
-    return "" if same else f"the charges of run {run_id} are not those of the chain"
+    if not same:
+        return f"the charges of run {run_id} are not those of the chain"
+    number, at = tables.placed.get(run_id, (run.after[0] + 1, run.after[1]))
+    early = number <= run.after[0] or at < run.after[1]  # it would be out of a window, or before a reset
+    return f"the charges of run {run_id} are of before its reservation in the chain" if early else ""
 
 
 def answer_hash(answer: bytes | None) -> str:
@@ -90,6 +97,7 @@ def _read(chain: Iterable[Row]) -> tuple[dict[str, _Said], dict[str, Standing], 
     said: dict[str, _Said] = {}
     standings: dict[str, Standing] = {}
     told: dict[str, str] = {}
+    since, before_at = 0, ""
     for row in chain:
         event: dict[str, Any] = msgspec.json.decode(row.body)
         kind = event["event"]
@@ -97,9 +105,10 @@ def _read(chain: Iterable[Row]) -> tuple[dict[str, _Said], dict[str, Standing], 
             request = event["request"]
             debits = event["entries"] if "entries" in event else event["charges"]
             charges = Counter((d.get("dataset"), msgspec.convert(d["charge"], type=Charge)) for d in debits)
-            said[request["run_id"]] = _Said(
-                request["caller"], request["purpose"], "reserved", "", charges, row.sequence
-            )
+            # a large request is summed up there: it names its run and purpose, which are short, and not its caller
+            said[request["run_id"]] = _Said(event["caller"], request["purpose"], "reserved", "", charges, row.sequence)
+            if "entries" in event:  # in version 1 time could run backwards
+                said[request["run_id"]] = said[request["run_id"]]._replace(after=(since, before_at))
         elif kind in _MOVES and event["run"] in said:
             answer = event.get("answer") if kind == "finished" else ""
             said[event["run"]] = said[event["run"]]._replace(state=_MOVES[kind], answer=answer, row=row.sequence)
@@ -115,4 +124,6 @@ def _read(chain: Iterable[Row]) -> tuple[dict[str, _Said], dict[str, Standing], 
             before = standings.get(action.dataset)
             # that the unit stays under charges was checked when the row was written
             standings[action.dataset] = after(before, action, last_charge=event["since"], private=False)
+            since = max(since, event["since"])
+        before_at = event["at"]
     return said, standings, told

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..charges import Budget
+from ..charges import Budget, Unit
 from ..errors import InvalidArgument
 
 
@@ -88,14 +88,13 @@ def after(standing: Standing | None, action: Action, *, last_charge: int, privat
     if standing is None:
         if not isinstance(action, SetBudget):
             raise InvalidArgument(f"no dataset {action.dataset!r} has a budget here", hint="set one first")
+        if action.budget.unit != Unit() and private:  # charges of version 1, which knew no other unit
+            raise _another_unit(action.dataset, Unit(), action.budget.unit)
         return Standing(budget=action.budget, configured=action.budget)
     match action:
         case SetBudget(budget=budget, configured=configured):
             if budget.unit != standing.budget.unit and private:
-                raise InvalidArgument(
-                    f"{action.dataset} was charged for {standing.budget.unit} and cannot go on for {budget.unit}",
-                    hint="reset its budget first, with a reason: its losses were measured for another unit",
-                )
+                raise _another_unit(action.dataset, standing.budget.unit, budget.unit)
             budgets = {"budget": budget, **({"configured": budget} if configured else {})}
             return msgspec.structs.replace(standing, **budgets)
         case Freeze(reason=reason):
@@ -104,3 +103,10 @@ def after(standing: Standing | None, action: Action, *, last_charge: int, privat
             return msgspec.structs.replace(standing, frozen="")
         case Reset():
             return msgspec.structs.replace(standing, since=last_charge)
+
+
+def _another_unit(dataset: str, before: Unit, unit: Unit) -> InvalidArgument:
+    return InvalidArgument(
+        f"{dataset} was charged for {before} and cannot go on for {unit}",
+        hint=f"go on for {before}, or reset its budget first, with a reason: its losses were measured for that unit",
+    )

@@ -19,8 +19,8 @@ from privsdk import dp
 from privsdk.chain import chain_hash
 from privsdk.errors import Refused
 from privsdk.party.books import verify_ledger
-from privsdk.party.ledger import read_ledger
 from privsdk.party.signing import Signer
+from privsdk.party.snapshots import read_ledger
 from privsdk.results import Receipt
 
 

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from claims import Cases
 from ledger_child import open_books, reserve, spent
 from ledger_refusal import refusal
 
@@ -16,7 +17,8 @@ from privsdk.errors import LedgerError
 from privsdk.party.books import verify_ledger
 
 
-def test_a_full_disk_under_counts_nothing(path: Path) -> None:
+@pytest.mark.claim("disk full: what cannot be written is refused by name, and nothing is under-counted")
+def test_a_full_disk_under_counts_nothing(path: Path, cases: Cases) -> None:
     books = open_books(path, 100_000)
     database = books._ledger._db
     reserve(books, "first")
@@ -44,6 +46,7 @@ def test_a_full_disk_under_counts_nothing(path: Path) -> None:
     reserve(books, f"run{len(granted)}")
     assert spent(books) == len(granted) + 1
     assert books.verify().first_bad == -1
+    cases(len(granted))
     books.close()
 
 

@@ -20,7 +20,7 @@ from privsdk.party import ledger
 from privsdk.party.accounting import Account
 from privsdk.party.books import Books
 from privsdk.party.budget import Asking
-from privsdk.party.ledger import read_ledger
+from privsdk.party.snapshots import read_ledger
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

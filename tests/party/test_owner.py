@@ -16,7 +16,7 @@ import privsdk as ps
 from privsdk import dp, he
 from privsdk.errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, UnknownName
 from privsdk.party.books import verify_ledger
-from privsdk.party.ledger import read_ledger
+from privsdk.party.snapshots import read_ledger
 
 CAP = ps.Budget(epsilon=1.0, exact=10)
 
@@ -87,7 +87,7 @@ def test_a_reset_begins_anew_and_forgets_nothing(fed: ps.Federation, owner: ps.O
     (balance,) = fed.budgets()["north"]
     assert balance.epsilon_spent == pytest.approx(0.25)
     assert balance.epsilon_lifetime == pytest.approx(1.25, rel=1e-3)
-    assert "lifetime: epsilon 1.25" in str(balance)
+    assert "lifetime: epsilon 1.25 and 0 exact disclosures spent" in str(balance)
     assert dp.count(north(fed), epsilon=0.1).preview().datasets["north"][0].after.epsilon_lifetime > 1.3
 
 
@@ -152,7 +152,8 @@ def test_a_ledger_without_its_key_has_no_owner(fed: ps.Federation, tmp_path: Pat
         ps.Owner(tmp_path / "north.sqlite")
 
 
-def test_two_notebooks_at_once_share_one_budget(tmp_path: Path) -> None:
+@pytest.mark.claim("two notebooks at once on one store share one budget")
+def test_two_notebooks_at_once_share_one_budget(tmp_path: Path, cases: Cases) -> None:
     with embedded(tmp_path) as first, embedded(tmp_path, caller="bob") as second:
         dp.count(north(first), epsilon=0.6).release()
         with pytest.raises(BudgetExceeded):
@@ -160,6 +161,7 @@ def test_two_notebooks_at_once_share_one_budget(tmp_path: Path) -> None:
         dp.count(north(second), epsilon=0.3).release()
         assert first.budgets()["north"] == second.budgets()["north"]
         assert first.verify_audit()["north"].first_bad == -1
+        cases(3)
 
 
 EDITS = {
@@ -199,3 +201,13 @@ def test_an_edited_table_is_found(tmp_path: Path, edit: str, cases: Cases) -> No
     with pytest.raises(LedgerError, match="was changed by hand"):
         embedded(tmp_path)
     cases(2)
+
+
+def test_a_large_request_is_reconciled_too(tmp_path: Path) -> None:
+    """Its reservation holds a summary of it."""
+    with embedded(tmp_path) as fed:
+        keys = list(range(100, 3000))
+        dp.count(north(fed), by="age", keys=keys, epsilon=0.1).release()
+        assert fed.verify_audit()["north"].first_bad == -1
+    with embedded(tmp_path) as fed:
+        assert fed.budgets()["north"][0].epsilon_spent == pytest.approx(0.1)

@@ -65,8 +65,8 @@ def test_a_refused_request(house: House, cases: Cases) -> None:
 
 @CLAIM
 def test_a_reservation_that_is_given_back(house: House, cases: Cases) -> None:
-    for purpose in ("x" * HUGE, "y" * HUGE):
-        request = msgspec.structs.replace(house.request(), purpose=purpose)
+    for letter in "xy":
+        request = large_request(house, letter)
         before = len(rows(house))
         house.ask(prepare(request))
         house.ask(calls.Release(run_id=request.run_id))
@@ -76,15 +76,27 @@ def test_a_reservation_that_is_given_back(house: House, cases: Cases) -> None:
     assert house.spent() == 0
 
 
+def large_request(house: House, letter: str = "x") -> Request:
+    """One that could be allowed."""
+    return new_request(
+        house.fed,
+        "dp.count",
+        parties=("south",),
+        operands={"south": Operand(table="t", columns=("id",))},
+        parameters={
+            "statistic": "count",
+            "epsilon": 0.1,
+            "by": "id",
+            "keys": [letter * 1000 + f"{n}" for n in range(2000)],
+        },
+    )
+
+
 @pytest.mark.parametrize("size", [0, KEPT_BYTES])
 def test_what_is_paid_for_is_kept_whole(house: House, size: int) -> None:
     """In the reservation, or for a large request where its run starts."""
-    operands = dict.fromkeys(("north", "south"), Operand(table="t", columns=("id",)))
-    request = new_request(
-        house.fed, "psi.join", parties=("north", "south"), operands=operands, parameters={"protocol": "ddh"}
-    )
-    request = msgspec.structs.replace(request, purpose="p" * size)
-    nonces = {party: house.ask(prepare(request), party=party).nonce for party in ("north", "south")}
+    request = large_request(house) if size else house.request()
+    nonces = {party: house.ask(prepare(request), party=party).nonce for party in request.parties}
     house.gates["south"]._sessions._prepared[request.run_id].cancel()
     with pytest.raises(Cancelled):  # after its start, from where it is paid for
         house.ask(house.start(request, nonces))

@@ -20,8 +20,8 @@ from privsdk.__main__ import main
 from privsdk.chain import Row, chain_hash
 from privsdk.exports import audit_table, write_audit
 from privsdk.party.books import verify_ledger
-from privsdk.party.ledger import read_ledger
 from privsdk.party.signing import Signer
+from privsdk.party.snapshots import read_ledger
 from privsdk.results import Receipt
 
 CLAIM = pytest.mark.claim("audit: a verifier of under 60 lines without privsdk agrees on sound and tampered ledgers")

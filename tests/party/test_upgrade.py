@@ -20,10 +20,10 @@ from ledger_refusal import refusal
 
 import privsdk as ps
 from privsdk import dp
-from privsdk.errors import AnswerLost, BudgetExceeded, LedgerError
+from privsdk.errors import AnswerLost, BudgetExceeded, InvalidArgument, LedgerError
 from privsdk.party import schema
 from privsdk.party.books import verify_ledger
-from privsdk.party.ledger import read_ledger
+from privsdk.party.snapshots import read_ledger
 
 STORED = Path(__file__).with_name("ledgers") / "version1.sqlite"
 EPSILON, EXACT = 2.19988734560131, 3  # as version 1 gave them for this file
@@ -146,3 +146,15 @@ def test_two_processes_open_an_old_file_at_once(old: Path) -> None:
     assert verify_ledger(old).first_bad == -1
     events = [row.body for row in read_ledger(old).rows]
     assert sum(b'"migrated"' in body for body in events) == 1
+
+
+def test_charges_of_rows_do_not_go_on_as_charges_of_ids(old: Path) -> None:
+    """Version 1 knew no other unit than a row, and no standing that says so."""
+    budget = ps.Budget(epsilon=3.0, exact=200, unit=ps.Unit(id="id", rows=2))
+    table = {"sales": pa.table({"id": range(60)})}
+    with pytest.raises(InvalidArgument, match="was charged for one row and cannot go on for 2 rows of one id"):
+        ps.embedded(north=table, store=old.parent, budget=budget, caller="carol", quiet=True)
+    open_old(old).close()
+    with ps.Owner(old) as owner:
+        owner.reset("sales", reason="whole ids from now on")
+    ps.embedded(north=table, store=old.parent, budget=budget, caller="carol", quiet=True).close()
