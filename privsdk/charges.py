@@ -25,7 +25,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     id : str
         Column that says whose a row is; "" where every row is protected by itself.
     rows : int
-        Most rows of one id that enter a release; further ones are left out.
+        Most rows of one id that enter a release, where its analyst asks for no other number; further ones are left out.
+        The noise follows the number, so that all rows of the id stay protected.
     """
 
     id: str = ""

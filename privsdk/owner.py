@@ -155,7 +155,9 @@ class Owner(Displayed):
     def _card(self) -> Card:
         facts = []
         for balance in map(self.balance, self.datasets):
-            facts += [("budget", str(balance)), ("protects", balance.budget.unit.protected)]
+            unit = balance.budget.unit
+            by_default = f"all rows of one {unit.id}; {unit.rows} of them enter unless an analyst asks otherwise"
+            facts += [("budget", str(balance)), ("protects", by_default if unit.id else "one row")]
             limits = [limit.text for limit in balance.budget.limits]
             facts += [("its limits", "\n".join(limits))] if limits else []
         spent = [tuple(str(v) for v in row.values()) for row in self.spending().drop_columns(["first"]).to_pylist()]
