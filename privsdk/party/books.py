@@ -75,7 +75,7 @@ class Books:
         self.lineage = Lineage(party, self._ledger, self._signer)
         self._positions = Positions(self._ledger)
         try:
-            self._refuse_changed()
+            refuse_changed(self._ledger, self._signer.public_key)
             for dataset in dict.fromkeys(self._datasets.values()):
                 self._configure(dataset, budgets.get(dataset) or budgets.get(ANY) or Budget(epsilon=0, exact=0))
         except BaseException:  # whatever it was goes on; the file must not stay open
@@ -271,14 +271,15 @@ class Books:
             reason = "configured" if standing is None else "the configuration changed"
             self._ledger.act(SetBudget(dataset=dataset, budget=budget, reason=reason, configured=True))
 
-    def _refuse_changed(self) -> None:
-        """Refuse a ledger whose tables or chain were changed by hand since it was last open."""
-        verdict = _verify(self._ledger.snapshot(), self._signer.public_key, every_signature=False)
-        if verdict.first_bad >= 0 or verdict.reason:
-            raise LedgerError(
-                f"{self._party}'s ledger {self._ledger.path} was changed by hand: {verdict.reason}",
-                hint="restore the file from a backup; `python -m privsdk audit verify` shows what differs",
-            )
+
+def refuse_changed(ledger: Ledger, public_key: bytes) -> None:
+    """Raise LedgerError for a ledger whose tables or chain were changed by hand since it was last open."""
+    verdict = _verify(ledger.snapshot(), public_key, every_signature=False)
+    if verdict.first_bad >= 0 or verdict.reason:
+        raise LedgerError(
+            f"{ledger.party}'s ledger {ledger.path} was changed by hand: {verdict.reason}",
+            hint="restore the file from a backup; `python -m privsdk audit verify` shows what differs",
+        )
 
 
 def verify_ledger(path: Path, public_key: bytes | None = None) -> chain.Verdict:
