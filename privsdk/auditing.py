@@ -53,11 +53,10 @@ def verify(ledger: Path, *, key: str | None = None, head: str | None = None) -> 
             hint="compare with a receipt's public_key; this may be another party's ledger, or one made anew",
         )
     verdict = verify_ledger(ledger, wanted)
+    print(f"{ledger}: {verdict}")
     if verdict.first_bad >= 0:
-        print(f"{ledger}: {verdict.reason}; the {verdict.rows} rows before it are sound")
         return 1
     rows = read_ledger(ledger).rows
-    print(f"{ledger}: {verdict.rows} rows, chain and signatures sound")
     print(f"key   {named.hex()} (fingerprint {hashlib.sha256(named).hexdigest()[:16]})")
     if wanted is None:
         print("      as the file says: give --key to check that it is the party's")

@@ -32,6 +32,13 @@ class Verdict(NamedTuple):
     first_bad: int
     reason: str
 
+    def __str__(self) -> str:
+        if self.first_bad == 0:  # the tables, which are computed from the chain
+            return f"{self.reason}; the chain itself is sound, {self.rows} rows"
+        if self.first_bad > 0:
+            return f"{self.reason}; the {self.rows} rows before it are sound"
+        return f"{self.rows} rows, chain and signatures sound"
+
 
 def chain_hash(previous: bytes, sequence: int, body: bytes) -> bytes:
     """SHA-256(previous hash || sequence number, 8 bytes big-endian || body)."""

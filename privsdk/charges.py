@@ -41,6 +41,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __str__(self) -> str:
         return f"{self.rows} row{'s' * (self.rows > 1)} of one {self.id}" if self.id else "one row"
 
+    @property
+    def protected(self) -> str:
+        """What is protected, in words: all rows of an id, though not all enter."""
+        return f"all rows of one {self.id}, of which at most {self.rows} enter" if self.id else "one row"
+
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A limit below a dataset's cap: for analysts, for purposes, for a span of time, or for these together.
@@ -81,6 +86,13 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if self.days:
             whose.append(f"{self.days:g} days")
         return ", ".join(whose) or "everyone"
+
+    @property
+    def text(self) -> str:
+        """Whose limit it is, and how much it allows."""
+        bounds = [f"epsilon {self.epsilon:g}"] if self.epsilon is not None else []
+        bounds += [f"{self.exact} exact"] if self.exact is not None else []
+        return f"{self}: {', '.join(bounds)}"
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -215,13 +227,23 @@ class LimitBalance(msgspec.Struct, frozen=True, kw_only=True):
     exact_spent: int
 
     def __str__(self) -> str:
-        parts = []
-        if self.limit.epsilon is not None:
-            left = max(0.0, self.limit.epsilon - self.epsilon_spent)
-            parts.append(f"epsilon {left:.3g} of {self.limit.epsilon:g}")
-        if self.limit.exact is not None:
-            parts.append(f"{max(0, self.limit.exact - self.exact_spent)} of {self.limit.exact} exact")
+        parts = [f"epsilon {self.epsilon_left}"] if self.epsilon_left else []
+        parts += [f"{self.exact_left} exact"] if self.exact_left else []
         return f"{self.limit}: {', '.join(parts)} left"
+
+    @property
+    def epsilon_left(self) -> str:
+        """Such as "0.3 of 0.5"; "" where the limit has no epsilon."""
+        if self.limit.epsilon is None:
+            return ""
+        return f"{max(0.0, self.limit.epsilon - self.epsilon_spent):.3g} of {self.limit.epsilon:g}"
+
+    @property
+    def exact_left(self) -> str:
+        """Such as "3 of 20"; "" where the limit has no exact disclosures."""
+        return (
+            "" if self.limit.exact is None else f"{max(0, self.limit.exact - self.exact_spent)} of {self.limit.exact}"
+        )
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,6 +279,9 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exact_left(self) -> int:
         return max(0, self.budget.exact - self.exact_spent)
+
+    def __repr__(self) -> str:
+        return str(self)  # what a notebook shows
 
     def __str__(self) -> str:
         lines = [

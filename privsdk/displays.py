@@ -12,6 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import pyarrow as pa
 
@@ -57,7 +58,10 @@ def at_most(bound: float) -> str:
     return f"{float(text):.2g}"
 
 
-def grid_of(table: pa.Table, *, most: int = 25) -> Grid:
+MOST_ROWS = 25
+
+
+def grid_of(table: pa.Table, *, most: int = MOST_ROWS) -> Grid:
     """An Arrow table's first rows as text; for results that are the caller's own."""
     rows = [tuple(map(cell, row.values())) for row in table.slice(0, most).to_pylist()]
     if table.num_rows > most:
@@ -74,12 +78,17 @@ def cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
-_NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]\d+)?|nan|-|")
+_NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]\d+)?%?|nan|-|")
 
 
 def _numeric(grid: Grid) -> list[bool]:
     """Which columns hold numbers only, and are set flush right."""
     return [bool(grid.rows) and all(_NUMBER.fullmatch(row[i]) for row in grid.rows) for i in range(len(grid.header))]
+
+
+def _lines(row: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """A row whose cells have several lines, as several rows."""
+    return list(zip_longest(*(text.split("\n") for text in row), fillvalue=""))
 
 
 def to_text(card: Card) -> str:
@@ -91,9 +100,10 @@ def to_text(card: Card) -> str:
         lines += [f"  {'':<{width}}  {line}" for line in rest]
     for caption, grid in card.grids:
         lines.append(f"  {caption}")
-        widths = [max(len(row[i]) for row in (grid.header, *grid.rows)) for i in range(len(grid.header))]
+        split = [line for row in (grid.header, *grid.rows) for line in _lines(row)]
+        widths = [max(len(row[i]) for row in split) for i in range(len(grid.header))]
         aligned = [">" if number else "<" for number in _numeric(grid)]
-        for row in (grid.header, *grid.rows):
+        for row in split:
             cells = (f"{text:{side}{w}}" for text, side, w in zip(row, aligned, widths, strict=True))
             lines.append("    " + "  ".join(cells).rstrip())
     return "\n".join(lines)

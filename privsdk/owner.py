@@ -158,7 +158,11 @@ class Owner(Displayed):
         return dataset
 
     def _card(self) -> Card:
-        facts = [("budget", str(self.balance(dataset))) for dataset in self.datasets]
+        facts = []
+        for balance in map(self.balance, self.datasets):
+            facts += [("budget", str(balance)), ("protects", balance.budget.unit.protected)]
+            limits = [limit.text for limit in balance.budget.limits]
+            facts += [("its limits", "\n".join(limits))] if limits else []
         spent = [tuple(str(v) for v in row.values()) for row in self.spending().drop_columns(["first"]).to_pylist()]
         header = ("dataset", "analyst", "purpose", "runs", "epsilon", "exact", "last")
         shown = [(*row[:4], f"{float(row[4]):.3g}", row[5], row[6][:16]) for row in spent]

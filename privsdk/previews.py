@@ -5,14 +5,15 @@ All of it comes from the parties' replies and from public or mock data; nothing 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from .calls import DatasetQuote, Quoted
 from .charges import MOST_QUERIES, Balance, Debit
-from .displays import Card, Displayed, Grid, grid_of
+from .displays import MOST_ROWS, Card, Displayed, Grid, cell
 from .errors import InvalidArgument, Refused
 from .operations import Request, operation_named
 from .privacy import Grant, Learns, smallest_grants
@@ -90,46 +91,107 @@ class Preview(Displayed):
         return min(left, default=None) if self.allowed else None
 
     def _card(self) -> Card:
-        facts: list[tuple[str, str]] = []
-        for plan in self.plans:
-            name = plan.request.operation if len(self.plans) > 1 else ""
-            facts += [(f"{name} {label}".strip(), text) for label, text in plan.notes]
-            facts.append((f"{name} price".strip(), price_text(plan.price)))
-        if self.simulated is not None:  # else it stands among the notes
-            facts += self.expected
-        for party, quote in self.quotes.items():
-            if isinstance(quote, Refused):
-                facts.append((f"{party} refuses", f"{quote.message}\n{quote.hint}"))
-                continue
-            for dataset in quote.datasets:
-                facts += _dataset_facts(party, dataset)
-            facts += [(f"{party}'s policy", str(derivation)) for derivation in quote.derivations]
-        verdict = "every party would allow it" if self.allowed else "it would be refused"
-        names = ", ".join(dict.fromkeys(plan.request.operation for plan in self.plans))
-        count = f"{len(self.plans)} plans of " if len(self.plans) > 1 else ""
-        learns = tuple(dict.fromkeys(item for plan in self.plans for item in plan.learns))
-        grids = [("will learn", learns_grid(learns))]
+        facts, grids = _of_one(self.plans[0]) if len(self.plans) == 1 else _of_several(self.plans)
+        if self.simulated is not None:  # what is expected on the mock says more than what is expected of any table
+            known = {label for label, _ in self.expected}
+            facts = [*self.expected, *((label, text) for label, text in facts if label not in known)]
+        refused = {party: quote for party, quote in self.quotes.items() if isinstance(quote, Refused)}
+        facts += [(f"{party} refuses", f"{quote.message}\n{quote.hint}") for party, quote in refused.items()]
+        facts += _policy_facts(self.quotes)
+        datasets = [(party, dataset) for party, quotes in self.datasets.items() for dataset in quotes]
+        if private := [quote for _, quote in datasets if quote.epsilon]:
+            facts.append(_attacker(private))
+        if datasets:
+            grids.append(("budgets after it", _budget_grid(datasets)))
         if self.simulated is not None:
-            grids.append((f"{SIMULATIONS} outcomes on the mock table", grid_of(self.simulated)))
+            grids.append((f"{SIMULATIONS} outcomes on the mock table", _summary(self.simulated)))
+        learns = tuple(dict.fromkeys(item for plan in self.plans for item in plan.learns))
+        grids.append(("will learn", learns_grid(learns)))
+        verdict = f"REFUSED by {', '.join(refused)}" if refused else "every party would allow it"
+        names = ", ".join(dict.fromkeys(plan.request.operation for plan in self.plans))
+        count = f"{len(self.plans)} questions together: " if len(self.plans) > 1 else ""
         return Card(title=f"preview of {count}{names}: {verdict}; nothing spent", facts=facts, grids=tuple(grids))
 
 
-def _dataset_facts(party: str, quote: DatasetQuote) -> list[tuple[str, str]]:
-    facts = [(f"{party} after", str(quote.after))]
-    if quote.queries_left:
-        least = "at least " if quote.queries_left >= MOST_QUERIES else ""
-        facts.append(("", f"{least}{quote.queries_left:,} such requests in a row would be covered from now"))
-    if quote.epsilon > 0:
-        by_this, by_all = quote.certainty
-        facts.append(
-            (
-                "attacker",
-                f"50% sure of {quote.now.budget.unit} in {quote.now.dataset} before: "
-                f"at most {by_this:.1%} after this,\n"
-                f"{by_all:.1%} after all ever charged (but for a chance of {quote.now.budget.delta:g})",
-            )
+def _attacker(quotes: Sequence[DatasetQuote]) -> tuple[str, str]:
+    units = " or ".join(dict.fromkeys(quote.now.budget.unit.id or "row" for quote in quotes))
+    return (
+        "attacker",
+        f"a belief of 50% that the data holds a certain {units}\n"
+        "rises to what is stated below at most, but for a chance of about delta",
+    )
+
+
+def _of_one(plan: Planned) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:
+    return [("price", price_text(plan.price)), *plan.notes], []
+
+
+def _of_several(plans: Sequence[Planned]) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:
+    labels = list(dict.fromkeys(label for plan in plans for label, _ in plan.notes))
+    rows = [
+        (
+            plan.request.operation,
+            price_text(plan.price),
+            *("\n".join(text for label, text in plan.notes if label == wanted) or "-" for wanted in labels),
         )
-    return facts
+        for plan in plans
+    ]
+    return [], [("questions", Grid(header=("operation", "price", *labels), rows=rows))]
+
+
+def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str]]:
+    """What each policy allows it by; parties that allow it by the same words stand together."""
+    parties: dict[str, list[str]] = {}
+    for party, quote in quotes.items():
+        parts = [part for d in quote.derivations for part in d.under] if isinstance(quote, Quoted) else []
+        text = "\n".join(dict.fromkeys(str(part) for part in parts))
+        if text:
+            parties.setdefault(text, []).append(party)
+    return [(f"policy of {', '.join(named)}", text) for text, named in parties.items()]
+
+
+def _budget_grid(quotes: Sequence[tuple[str, DatasetQuote]]) -> Grid:
+    """What is left of each dataset's cap and limits, how often it could be asked, what an attacker could believe."""
+    private = any(quote.epsilon for _, quote in quotes)
+    header: tuple[str, ...] = ("dataset", "epsilon left", "exact left", "such requests from now")
+    header += ("attacker after this", "after all ever charged") if private else ()
+    rows: list[tuple[str, ...]] = []
+    for party, quote in quotes:
+        name, after = f"{party}/{quote.after.dataset}", quote.after
+        least = "at least " if quote.queries_left >= MOST_QUERIES else ""
+        row = [
+            name,
+            f"{after.epsilon_left:.3g} of {after.budget.epsilon:g}",
+            f"{after.exact_left} of {after.budget.exact}",
+        ]
+        row.append(f"{least}{quote.queries_left:,}" if quote.queries_left else "none")
+        if private:
+            row += [f"{certainty:.1%}" for certainty in quote.certainty]
+        rows.append(tuple(row))
+        for under in after.limits:
+            left = (under.epsilon_left, under.exact_left)
+            rows.append((f"  {under.limit}", *left, *[""] * (len(header) - 3)))
+    return Grid(header=header, rows=rows)
+
+
+def _summary(simulated: pa.Table) -> Grid:
+    """Of each group or bin: the mock's true value, and the least, middle and largest outcome."""
+    names = simulated.column_names
+    own = names[names.index("low") - 1]
+    keys = names[1 : names.index(own)]
+    found: dict[tuple[Any, ...], list[float]] = {}
+    true: dict[tuple[Any, ...], Any] = {}
+    for row in simulated.to_pylist():
+        key = tuple(row[name] for name in keys)
+        true[key] = row["true"]
+        found.setdefault(key, []).extend([] if row[own] is None else [row[own]])
+    rows = []
+    for key, outcomes in found.items():
+        outcomes.sort()
+        shown = (outcomes[0], outcomes[len(outcomes) // 2], outcomes[-1]) if outcomes else (None,) * 3
+        rows.append(tuple(map(cell, (*key, true[key], *shown))))
+    most = [(f"... {len(rows) - MOST_ROWS:,} more", *[""] * (len(keys) + 3))] if len(rows) > MOST_ROWS else []
+    return Grid(header=(*keys, f"true {own}", "least", "middle", "largest"), rows=[*rows[:MOST_ROWS], *most])
 
 
 class Grants(Displayed, dict[str, tuple[Grant, ...]]):
@@ -153,7 +215,11 @@ def suggest_grants(request: Request) -> Grants:
 
 def price_text(price: Mapping[str, tuple[Debit, ...]]) -> str:
     """A price in one line for each party; parties that pay nothing are left out."""
-    lines = [f"{party}/{d.table}: {d.charge}" for party, debits in price.items() for d in debits]
+    lines = [
+        f"{party}/{table}: {f'{times} x ' if times > 1 else ''}{charge}"
+        for party, debits in price.items()
+        for (table, charge), times in Counter((debit.table, str(debit.charge)) for debit in debits).items()
+    ]
     return "\n".join(lines) or "nothing"
 
 

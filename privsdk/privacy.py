@@ -118,6 +118,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """The disclosures of a column that the grant names, by the column's name or by "*"."""
         return tuple(way for name in dict.fromkeys((column, ANY)) for way in _disclosures(self.columns.get(name, ())))
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         """The grant as the line of Python that makes it."""
         parts = [f"table={self.table!r}", f"columns={_plain(self.columns)!r}"]

@@ -114,6 +114,12 @@ class Plan(Displayed, Generic[T]):
         """
         return self.start().result(timeout_s=timeout_s)
 
+    @property
+    def lasting_notes(self) -> tuple[tuple[str, str], ...]:
+        """Those that still say something when the answer is there, which has its own interval."""
+        foreseen = () if self.outlook is None else self.outlook.expected(None)
+        return tuple(note for note in self.notes if note not in foreseen)
+
     def _facts(self) -> list[tuple[str, str]]:
         return [("parties", ", ".join(self.request.parties)), *self.notes, ("price", price_text(self.price))]
 
@@ -181,7 +187,7 @@ class Run(Displayed, Generic[T]):
                         run_id=plan.request.run_id,
                         heads={p: a.receipt for p, a in answers.items() if a.receipt is not None},
                     ),
-                    notes=plan.notes,
+                    notes=plan.lasting_notes,
                     seconds=time.monotonic() - began,
                 )
             except BaseException as error:  # handed to whoever waits, who raises it

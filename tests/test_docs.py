@@ -115,7 +115,9 @@ def test_party_example_names_every_field_and_disclosure() -> None:
     assert [d.value for d in Disclosure if f'"{d.value}"' not in text] == []
 
 
-def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_examples_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In one namespace, beside the federation that the README's own configuration and commands make."""
     with _federation(tmp_path):
         monkeypatch.chdir(tmp_path / "analyst")
@@ -126,6 +128,7 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert isinstance(federation, privsdk.Federation)
         assert all(report.first_bad == -1 for report in federation.verify_audit().values())
         federation.close()
+    assert next(block for block in blocks("text") if block.startswith("preview of ")) in capsys.readouterr().out
     assert main(["audit", "verify", str(tmp_path / "north" / "north.sqlite")]) == 0
 
 

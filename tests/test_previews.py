@@ -50,7 +50,8 @@ def test_a_preview_says_what_would_be_left_and_how_often(fed: ps.Federation) -> 
     }  # fmt: skip
     plan.release()
     assert he.mean(fed.tables("people"), "age").preview().queries_left == 3
-    assert "3 such requests in a row would be covered from now" in str(he.mean(fed.tables("people"), "age").preview())
+    shown = [line.split() for line in str(he.mean(fed.tables("people"), "age").preview()).splitlines()]
+    assert ["east/people", "1", "of", "1", "2", "of", "4", "3"] in shown
 
 
 def test_the_party_with_the_least_says_how_often(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_forecast_has_an_end(tmp_path: Path) -> None:
     with embedded(tmp_path, budget=ps.Budget(epsilon=1000)) as fed:
         preview = dp.count(north(fed), epsilon=0.001).preview()
         assert preview.queries_left == MOST_QUERIES
-        assert "at least 1,000 such requests" in str(preview)
+        assert "at least 1,000" in str(preview)
 
 
 def test_several_plans_are_priced_together(fed: ps.Federation) -> None:
@@ -88,8 +89,8 @@ def test_several_plans_are_priced_together(fed: ps.Federation) -> None:
     assert not both.allowed  # each alone would be
     assert isinstance(both.quotes["north"], BudgetExceeded)
     text = str(together)
-    assert "preview of 3 plans of dp.count, he.sum: every party would allow it; nothing spent" in text
-    assert text.count("dp.count price") == 2
+    assert "preview of 3 questions together: dp.count, he.sum: every party would allow it; nothing spent" in text
+    assert text.count("epsilon 0.6 (discrete Laplace)") == 2
 
 
 @pytest.mark.parametrize("plans", [[], [3], "dp.count"])
@@ -110,7 +111,8 @@ def test_certainty_by_this_release_and_by_all(fed: ps.Federation) -> None:
     assert quote.certainty[0] == pytest.approx(attacker_certainty(0.1))
     assert quote.certainty[1] == pytest.approx(attacker_certainty(math.log(2) + 0.1), rel=1e-3)
     shown = str(dp.count(north(fed), epsilon=0.1).preview())
-    assert "50% sure of one row in people before: at most 52.5% after this" in shown
+    assert "a belief of 50% that the data holds a certain row" in shown
+    assert "52.5%" in shown
     assert "attacker" not in str(he.sum(fed.tables("people"), "age").preview())  # exact answers have no such bound
 
 

@@ -50,9 +50,9 @@ class ReleaseOutlook:
             return (
                 ("expected error", f"at most {self.half_width(1):g} with 95% probability, {what} (noise only{bias})"),
             )
-        sizes = ", ".join(f"{self.half_width(rows):.3g} at {rows:,} values" for rows in SIZES)
-        text = f"with 95% probability at most about {sizes}, {each}{own}"
-        return (("expected error", f"{text} (noise only; clamping bias not included; values spread evenly)"),)
+        sizes = ", ".join(f"{self.half_width(rows):.3g} over {rows:,} values" for rows in SIZES)
+        caveat = "noise only; clamping bias not included; values spread evenly"
+        return (("expected error", f"at most about {sizes},\nwith 95% probability, {each}{own} ({caveat})"),)
 
     def _expected_on(self, mock: pa.Table) -> tuple[tuple[str, str], ...]:
         exact = self._exact(mock)
@@ -64,10 +64,11 @@ class ReleaseOutlook:
         worst = float(halves[smallest * rows : (smallest + 1) * rows].max())
         true = table.column(self._own)[smallest * rows].as_py()
         share = f", {worst / abs(true):.2%} of it" if true and rows == 1 else ""
+        bias = "" if self._release.statistic == "count" else "; clamping bias not included"
         named = f"group {self._release.keys[smallest]!r}" if self._release.keys else "the whole table"
         return (
             ("mock", f"{len(sizes)} groups of {min(sizes):,} to {max(sizes):,} rows; rows of one id not bounded in it"),
-            ("expected error", f"{_span(halves)} with 95% probability (noise only; clamping bias not included)"),
+            ("expected error", f"{_span(halves)} with 95% probability (noise only{bias})"),
             ("smallest group", f"{named}, {sizes[smallest]:,} rows: at most {worst:.3g}{share}"),
         )
 

@@ -82,8 +82,8 @@ def plan_release(
     def finish(answers: Mapping[str, Finished]) -> pa.Table:
         return finished(release, scales, components_of(answers[answerer].table))
 
-    units = {str(operand.unit) for operand in operands.values()}
-    notes = (*outlook.expected(), ("protects", f"{', '.join(sorted(units))}, at epsilon {release.epsilon:g}"))
+    units = {operand.unit.protected for operand in operands.values()}
+    notes = (*outlook.expected(), ("protects", f"{'; '.join(sorted(units))}, at epsilon {release.epsilon:g}"))
     if len(operands) > 1:
         keys_note = (
             f"{answerer} holds the key and contributes nothing; {parties[-2]} adds the ciphertexts and the noise"

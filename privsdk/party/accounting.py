@@ -85,17 +85,27 @@ class Account:
     def _search(self, more: Tally, epsilon: float, delta: float, most: int) -> int:
         fits, fails = 0, most + 1
         tried = [(0, self._excess(epsilon, delta))]
-        trial = 1
+        trial = max(1, self._surely(more, epsilon))
         while fits + 1 < fails:
             trial = min(max(trial, fits + 1), fails - 1)
-            account = self.plus(more, trial)
+            account, before = self.plus(more, trial), fails - fits
             if account.within(epsilon, delta):
                 fits = trial
             else:
                 fails = trial
             tried = [*tried, (trial, account._excess(epsilon, delta))][-3:]
-            trial = _root(tried, fallback=most if fails > most else (fits + fails) // 2)
+            if fails > most:  # a trial far beyond what fits takes long
+                trial = min(_root(tried, fallback=2 * fits), 2 * fits)
+            elif 2 * (fails - fits) > before:  # where the excess is too small to be told from 0, no root is near
+                trial = (fits + fails) // 2
+            else:
+                trial = _root(tried, fallback=(fits + fails) // 2)
         return fits
+
+    def _surely(self, more: Tally, epsilon: float) -> int:
+        """How many times fit by plain addition of pure epsilons."""
+        price = Account(more)._added
+        return int((epsilon - self._added) / price) if 0 < price < math.inf and self._added <= epsilon else 0
 
     def _excess(self, epsilon: float, delta: float) -> float:
         """How far beyond epsilon at delta, in a measure that grows evenly with further charges; for a search only."""

@@ -68,9 +68,11 @@ def decide(
         grants = "\n".join([*(f"    {grant}" for grant in wanted), "  or, in party.toml under [policy], grants ="])
         grants += "".join(f"\n    {grant.toml}" for grant in wanted)
         tree = "\n".join(f"    {line}" for line in str(derivation).split("\n"))
+        caps = [max((g.max_epsilon for g in _without_cap(policy, request, need)), default=0.0) for need in missing]
+        lower = f"ask with epsilon {min(caps):g} or less; or " if all(caps) else ""
         raise PolicyRefused(
             f"{party} refuses: {rules}",
-            hint=f"the smallest grant its owner could add:\n{grants}\n  how it was derived:\n{tree}",
+            hint=f"{lower}the smallest grant its owner could add:\n{grants}\n  how it was derived:\n{tree}",
         )
     counts = [
         min(grant.min_count for grant in _grants(policy, request, need))
@@ -129,8 +131,9 @@ def _leaf(policy: Policy, request: Request, need: Need) -> Derivation:
     grants = _grants(policy, request, need)
     if not grants:
         held = permits(policy, need.table, need.column, request.caller)
-        rule = f"granted to {request.caller} as {', '.join(held)}" if held else f"not granted to {request.caller}"
-        return Derivation(what=what, allowed=False, rule=rule + _cap(policy, request, need))
+        rule = f"granted to {request.caller} only as {', '.join(held)}" if held else f"not granted to {request.caller}"
+        cap = _cap(policy, request, need)
+        return Derivation(what=what, allowed=False, rule=f"not granted{cap}" if cap else rule)
     if need.disclosure is Disclosure.DP_RELEASE:
         rule = f"granted, up to epsilon {max(g.max_epsilon for g in grants):g} a release"
     else:
@@ -181,7 +184,7 @@ def _without_cap(policy: Policy, request: Request, need: Need) -> list[Grant]:
 def _cap(policy: Policy, request: Request, need: Need) -> str:
     """Where only the epsilon is too large, say what would pass."""
     caps = [grant.max_epsilon for grant in _without_cap(policy, request, need)]
-    return f" with epsilon {need.epsilon:g}; up to epsilon {max(caps):g} a release it is" if caps else ""
+    return f" with epsilon {need.epsilon:g}, only up to epsilon {max(caps):g} a release" if caps else ""
 
 
 def _among(granted: Sequence[str], name: str) -> bool:

@@ -196,3 +196,23 @@ def test_many_tiny_releases_cost_all_no_more_than_whoever_makes_them(small: floa
     most = fresh.times(more, before + 1, 1e-6, 1000)
     assert fresh.plus(more, most).within(before + 1, 1e-6)
     assert not fresh.plus(more, most + 1).within(before + 1, 1e-6)
+
+
+def test_a_forecast_of_mixed_prices_takes_few_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where charges fit without any composition, their excess says nothing of where they end to fit."""
+    trials = list[int]()
+    within = Account.within
+
+    def counted(account: Account, epsilon: float, delta: float) -> bool:
+        trials.append(account.private.total())
+        return within(account, epsilon, delta)
+
+    monkeypatch.setattr(Account, "within", counted)
+    for spent, price, epsilon in (((), (0.1, 0.5), 3), ((0.1, 0.1), (0.3,), 3), ((0.5, 0.7), (0.2, 0.05, 0.3), 10)):
+        trials.clear()
+        account, more = Account(Counter(map(laplace, spent))), Counter(map(laplace, price))
+        found = account.times(more, epsilon, DELTA, 1000)
+        assert len(trials) <= 12
+        assert max(trials) <= 5 * found * len(price)
+        assert within(account.plus(more, found), epsilon, DELTA)
+        assert not within(account.plus(more, found + 1), epsilon, DELTA)
