@@ -99,7 +99,7 @@ class Preview(Displayed):
         facts += [(f"{party} refuses", f"{quote.message}\n{quote.hint}") for party, quote in refused.items()]
         facts += _policy_facts(self.quotes)
         datasets = [(party, dataset) for party, quotes in self.datasets.items() for dataset in quotes]
-        if private := [quote for _, quote in datasets if quote.epsilon]:
+        if private := [quote for _, quote in datasets if quote.epsilon > 0]:
             facts.append(_attacker(private))
         if datasets:
             grids.append(("budgets after it", _budget_grid(datasets)))
@@ -152,7 +152,7 @@ def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str
 
 def _budget_grid(quotes: Sequence[tuple[str, DatasetQuote]]) -> Grid:
     """What is left of each dataset's cap and limits, how often it could be asked, what an attacker could believe."""
-    private = any(quote.epsilon for _, quote in quotes)
+    private = any(quote.epsilon > 0 for _, quote in quotes)
     header: tuple[str, ...] = ("dataset", "epsilon left", "exact left", "such requests from now")
     header += ("attacker after this", "after all ever charged") if private else ()
     rows: list[tuple[str, ...]] = []

@@ -51,7 +51,8 @@ def test_a_preview_says_what_would_be_left_and_how_often(fed: ps.Federation) -> 
     plan.release()
     assert he.mean(fed.tables("people"), "age").preview().queries_left == 3
     shown = [line.split() for line in str(he.mean(fed.tables("people"), "age").preview()).splitlines()]
-    assert ["east/people", "1", "of", "1", "2", "of", "4", "3"] in shown
+    assert ["north/people", *"1 of 1".split(), *"2 of 4".split(), "3"] in shown
+    assert "such requests from now" in str(preview)
 
 
 def test_the_party_with_the_least_says_how_often(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_several_plans_are_priced_together(fed: ps.Federation) -> None:
     assert isinstance(both.quotes["north"], BudgetExceeded)
     text = str(together)
     assert "preview of 3 questions together: dp.count, he.sum: every party would allow it; nothing spent" in text
-    assert text.count("epsilon 0.6 (discrete Laplace)") == 2
+    assert text.count("\n    dp.count ") == 2
 
 
 @pytest.mark.parametrize("plans", [[], [3], "dp.count"])
@@ -112,7 +113,7 @@ def test_certainty_by_this_release_and_by_all(fed: ps.Federation) -> None:
     assert quote.certainty[1] == pytest.approx(attacker_certainty(math.log(2) + 0.1), rel=1e-3)
     shown = str(dp.count(north(fed), epsilon=0.1).preview())
     assert "a belief of 50% that the data holds a certain row" in shown
-    assert "52.5%" in shown
+    assert "  52.5%  " in shown
     assert "attacker" not in str(he.sum(fed.tables("people"), "age").preview())  # exact answers have no such bound
 
 
