@@ -111,10 +111,10 @@ class Tables:
         """Keep which run a question was last answered in."""
         self._db.execute("INSERT OR REPLACE INTO question VALUES (?, ?)", (question, run_id))
 
-    def answer(self, question: str) -> bytes | None:
-        """The answer that was given to a question."""
+    def answer(self, question: str) -> str | None:
+        """The run that has the answer to a question."""
         found = self._db.execute(
-            "SELECT answer FROM question JOIN run USING (run_id) WHERE question.digest = ? AND state = 'finished'",
+            "SELECT run_id FROM question JOIN run USING (run_id) WHERE question.digest = ? AND state = 'finished'",
             (question,),
         ).fetchone()
         return None if found is None else found[0]
