@@ -230,3 +230,13 @@ def test_a_column_named_twice_is_refused_before_a_charge(house: House) -> None:
 def test_a_unit_of_more_rows_than_any_table_has() -> None:
     with pytest.raises(InvalidArgument, match="a privacy unit of"):
         Unit(id="x", rows=10**400)
+
+
+def test_a_set_that_the_guard_would_no_longer_find_is_found(tmp_path: Path) -> None:
+    with ps.embedded(north=PEOPLE, store=tmp_path, quiet=True) as fed:
+        fed["north"]["table"].count(by="g").release()
+    path = tmp_path / "north.sqlite"
+    assert verify_ledger(path).first_bad == -1
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE disclosed_set SET digest = x'00' WHERE id = 1")
+    assert "let out of exact answers" in verify_ledger(path).reason
