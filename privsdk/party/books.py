@@ -207,7 +207,7 @@ class Books:
         def change(tables: Tables) -> bool:
             found = tables.answer(question)
             if found is not None:
-                again = self._packed(msgspec.structs.replace(self._unpacked(found), stored=True))
+                again = msgspec.msgpack.encode(found)  # the run that has it: a copy each time would be free disk
                 run = {"digest": request.digest(), "caller": caller, "purpose": request.purpose}
                 tables.answered(request.run_id, **run, answer=again)
                 event["answer"] = answer_hash(again)
@@ -221,7 +221,13 @@ class Books:
         return msgspec.msgpack.encode([tuple(frame) for frame in calls.encode_reply(self._party, answer)])
 
     def _unpacked(self, packed: bytes) -> calls.Finished:
-        frames = iter(msgspec.msgpack.decode(packed, type=list[tuple[bytes, bytes]]))
+        held = msgspec.msgpack.decode(packed, type=list[tuple[bytes, bytes]] | str)
+        if isinstance(held, str):
+            source = self._ledger.run(held)
+            if source is None or source.answer is None:
+                raise AnswerLost(f"run {held} has no answer to give again", hint="call the verb again: a new charge")
+            return msgspec.structs.replace(self._unpacked(source.answer), stored=True)
+        frames = iter(held)
         return calls.decode_reply(self._party, calls.Finished, lambda: Frame(*next(frames)))
 
     # What the books say
