@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from .chain import head_statement, signed
 from .charges import Balance, Unit, attacker_certainty
-from .errors import PrivsdkError, ProtocolViolation
+from .errors import InvalidArgument, PrivsdkError, ProtocolViolation
 from .messages import Abort, Binding, Frame, Message, decode, encode
 from .operations import Request
 from .privacy import Derivation, Policy
@@ -50,6 +50,9 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
             return False
 
 
+MOST_REQUESTS = 100  # in one quote: quoting is free
+
+
 class Describe(msgspec.Struct, frozen=True, kw_only=True, tag="describe"):
     """Who are you, what tables do you have, what do you allow, what is left for this purpose?"""
 
@@ -61,6 +64,12 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, tag="quote"):
 
     requests: tuple[Request, ...]
     seen: Head | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.requests) <= MOST_REQUESTS:
+            raise InvalidArgument(
+                f"{len(self.requests):,} requests in one quote", hint=f"ask for 1 to {MOST_REQUESTS} at a time"
+            )
 
 
 class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):

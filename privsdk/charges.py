@@ -33,7 +33,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     rows: int = 1
 
     def __post_init__(self) -> None:
-        if self.rows < 1 or (not self.id and self.rows != 1):
+        if not 1 <= self.rows < 1 << 31 or (not self.id and self.rows != 1):
             raise InvalidArgument(
                 f"a privacy unit of {self.rows} rows{' of one ' + self.id if self.id else ''}",
                 hint='give an id column and at least 1 row of each, as in Unit(id="customer", rows=3)',

@@ -256,6 +256,9 @@ class Operation(Generic[P]):
             raise InvalidArgument(f"{self.name} names a party twice: {', '.join(request.parties)}")
         if strangers := set(request.operands) - set(request.parties):
             raise InvalidArgument(f"{self.name} has operands of parties not in it: {', '.join(sorted(strangers))}")
+        for party, operand in request.operands.items():
+            if len(set(operand.columns)) != len(operand.columns):
+                raise InvalidArgument(f"{self.name} names a column of {party}/{operand.table} twice")
         self.check(request, parameters)
         return parameters
 

@@ -15,9 +15,9 @@ from .calls import Head
 from .chain import Verdict
 from .charges import Balance, Budget
 from .displays import Card, Displayed, Grid
-from .errors import UnknownName
+from .errors import LedgerError, UnknownName
 from .exports import audit_table
-from .party.books import verify_ledger
+from .party.books import refuse_changed, verify_ledger
 from .party.budget import Asking, Scope
 from .party.ledger import Ledger
 from .party.lineage import Lineage
@@ -53,6 +53,11 @@ class Owner(Displayed):
         signer = Signer.at(path.with_suffix(".ed25519"), create=False)
         self._path = path
         self._ledger = Ledger(self.party, path, signer)
+        try:
+            refuse_changed(self._ledger, signer.public_key)
+        except LedgerError:
+            self._ledger.close()
+            raise
         self._positions = Positions(self._ledger)
         self._lineage = Lineage(self.party, self._ledger, signer)
 

@@ -2,7 +2,9 @@
 
 Privacy loss distributions (PLD) where they apply. A discrete Laplace release is priced as the worst mechanism of its
 pure epsilon, which for a count it is. (The continuous Laplace event would under-count: it puts less mass on the full
-loss.) Where plain addition of pure epsilons is smaller than the accountant's figure, it is taken; both are bounds.
+loss.) Where plain addition of pure epsilons is smaller than the accountant's figure, it is taken; both are bounds. So
+it is for each release of a pure epsilon below half the grid of a distribution, to which it would be rounded up: many of
+them would spend more for all than for whoever makes them.
 
 zCDP charges have no PLD: they are composed by Renyi divergences (RDP). An account with both kinds takes the smaller of
 two bounds: each kind at half of delta and the epsilons added, or all by RDP with a pure epsilon as epsilon^2 / 2-zCDP
@@ -23,6 +25,7 @@ from ..charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
 
 _REMEMBERED = 8  # further charges of an account that were asked about lately
 _FORECASTS = 64
+_SMALL = 5e-5  # half of dp_accounting's grid of losses
 SLACK = 1e-9  # relative, for sums of floating-point epsilons
 
 Tally = Mapping[Charge, int]
@@ -108,7 +111,7 @@ class Account:
         """How far beyond epsilon at delta, in a measure that grows evenly with further charges; for a search only."""
         if self._sole or self._concentrated:
             return self.epsilon(delta) - epsilon
-        composed = float(self._losses.get_delta_for_epsilon(epsilon))
+        composed = float(self._losses.get_delta_for_epsilon(max(0.0, epsilon - self._small)))
         return math.log(max(composed, 1e-300) / delta)
 
     @cached_property
@@ -129,7 +132,8 @@ class Account:
             return True
         if self._sole or self._concentrated or delta in self._epsilons:
             return self.epsilon(delta) <= epsilon
-        return float(self._losses.get_delta_for_epsilon(epsilon)) <= delta
+        rest = epsilon - self._small
+        return rest >= 0 and float(self._losses.get_delta_for_epsilon(rest)) <= delta
 
     @cached_property
     def private(self) -> Counter[Charge]:
@@ -152,19 +156,25 @@ class Account:
             return float("inf")
         return sum(epsilon * n for epsilon, n in sorted(pure))
 
+    @cached_property
+    def _small(self) -> float:
+        """The small pure epsilons, added; they are in no distribution."""
+        pure = [(c.epsilon, n) for c, n in self.private.items() if isinstance(c, DiscreteLaplace)]
+        return sum(epsilon * n for epsilon, n in sorted(pure) if epsilon <= _SMALL)
+
     def _composed(self, delta: float) -> float:
         if self._sole:
             return self._added
         if not self._concentrated:
-            return float(self._losses.get_epsilon_for_delta(delta))
+            return float(self._losses.get_epsilon_for_delta(delta)) + self._small
         apart = renyi_epsilon({c: n for c, n in self.private.items() if isinstance(c, ZeroConcentrated)}, delta / 2)
         if any(not isinstance(c, ZeroConcentrated) for c in self.private):
-            apart += float(self._losses.get_epsilon_for_delta(delta / 2))
+            apart += float(self._losses.get_epsilon_for_delta(delta / 2)) + self._small
         return min(apart, renyi_epsilon(self.private, delta))
 
     @cached_property
     def _losses(self) -> Any:
-        """The privacy loss distribution of all charges that have one."""
+        """The privacy loss distribution of all charges that have one, but for the small ones."""
         return _convolve(_losses(self.private))
 
 
@@ -187,10 +197,10 @@ def _losses(tally: Tally) -> list[Any]:
     events: Counter[float | Gaussian] = Counter()
     for charge, n in tally.items():
         if isinstance(charge, DiscreteLaplace):
-            events[charge.epsilon] += n
+            events[charge.epsilon] += n if charge.epsilon > _SMALL else 0
         elif isinstance(charge, Gaussian):
             events[charge] += n
-    return [_distribution(event, n) for event, n in sorted(events.items(), key=repr)]
+    return [_distribution(event, n) for event, n in sorted(events.items(), key=repr) if n]
 
 
 def _convolve(losses: list[Any]) -> Any:

@@ -75,7 +75,7 @@ class Books:
         self.lineage = Lineage(party, self._ledger, self._signer)
         self._positions = Positions(self._ledger)
         try:
-            self._refuse_changed()
+            refuse_changed(self._ledger, self._signer.public_key)
             for dataset in dict.fromkeys(self._datasets.values()):
                 self._configure(dataset, budgets.get(dataset) or budgets.get(ANY) or Budget(epsilon=0, exact=0))
         except BaseException:  # whatever it was goes on; the file must not stay open
@@ -207,7 +207,7 @@ class Books:
         def change(tables: Tables) -> bool:
             found = tables.answer(question)
             if found is not None:
-                again = self._packed(msgspec.structs.replace(self._unpacked(found), stored=True))
+                again = msgspec.msgpack.encode(found)  # the run that has it: a copy each time would be free disk
                 run = {"digest": request.digest(), "caller": caller, "purpose": request.purpose}
                 tables.answered(request.run_id, **run, answer=again)
                 event["answer"] = answer_hash(again)
@@ -221,7 +221,13 @@ class Books:
         return msgspec.msgpack.encode([tuple(frame) for frame in calls.encode_reply(self._party, answer)])
 
     def _unpacked(self, packed: bytes) -> calls.Finished:
-        frames = iter(msgspec.msgpack.decode(packed, type=list[tuple[bytes, bytes]]))
+        held = msgspec.msgpack.decode(packed, type=list[tuple[bytes, bytes]] | str)
+        if isinstance(held, str):
+            source = self._ledger.run(held)
+            if source is None or source.answer is None:
+                raise AnswerLost(f"run {held} has no answer to give again", hint="call the verb again: a new charge")
+            return msgspec.structs.replace(self._unpacked(source.answer), stored=True)
+        frames = iter(held)
         return calls.decode_reply(self._party, calls.Finished, lambda: Frame(*next(frames)))
 
     # What the books say
@@ -271,14 +277,15 @@ class Books:
             reason = "configured" if standing is None else "the configuration changed"
             self._ledger.act(SetBudget(dataset=dataset, budget=budget, reason=reason, configured=True))
 
-    def _refuse_changed(self) -> None:
-        """Refuse a ledger whose tables or chain were changed by hand since it was last open."""
-        verdict = _verify(self._ledger.snapshot(), self._signer.public_key, every_signature=False)
-        if verdict.first_bad >= 0 or verdict.reason:
-            raise LedgerError(
-                f"{self._party}'s ledger {self._ledger.path} was changed by hand: {verdict.reason}",
-                hint="restore the file from a backup; `python -m privsdk audit verify` shows what differs",
-            )
+
+def refuse_changed(ledger: Ledger, public_key: bytes) -> None:
+    """Raise LedgerError for a ledger whose tables or chain were changed by hand since it was last open."""
+    verdict = _verify(ledger.snapshot(), public_key, every_signature=False)
+    if verdict.first_bad >= 0 or verdict.reason:
+        raise LedgerError(
+            f"{ledger.party}'s ledger {ledger.path} was changed by hand: {verdict.reason}",
+            hint="restore the file from a backup; `python -m privsdk audit verify` shows what differs",
+        )
 
 
 def verify_ledger(path: Path, public_key: bytes | None = None) -> chain.Verdict:

@@ -134,10 +134,8 @@ class Gate:
             decided = self._decide(request)
             prices.append(decided.price)
             derivations.append(decided.derivation)
-        if len({request.purpose for request in requests}) != 1:
-            raise InvalidArgument(
-                "requests for no or several purposes in one quote", hint="ask for one purpose at a time"
-            )
+        if len({request.purpose for request in requests}) > 1:
+            raise InvalidArgument("requests for several purposes in one quote", hint="ask for one purpose at a time")
         quoted = self._books.quote(Asking(caller, requests[0].purpose), prices)
         return msgspec.structs.replace(quoted, derivations=tuple(derivations))
 

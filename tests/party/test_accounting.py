@@ -179,6 +179,25 @@ def test_several_plans_are_priced_together() -> None:
     books.close()
 
 
+@pytest.mark.parametrize("small", [1e-9, 1e-5, 4.9e-5])
+def test_many_tiny_releases_cost_all_no_more_than_whoever_makes_them(small: float) -> None:
+    """A grid of losses rounds each up: 10,000 of epsilon 1e-9 took 0.5 from everyone, under a limit of 1e-5 for one."""
+    others = Account(Counter({DiscreteLaplace(scale=10, sensitivity=1): 100}))
+    tiny = Counter({DiscreteLaplace(scale=1 / small, sensitivity=1): 10_000})
+    both, before = others.plus(tiny), others.epsilon(1e-6)
+    assert before <= both.epsilon(1e-6) <= before + Account(tiny).epsilon(1e-6) + 1e-9
+    fresh = Account(others.tally + tiny)
+    assert fresh.within(both.epsilon(1e-6), 1e-6)
+    assert not Account(others.tally + tiny).within(both.epsilon(1e-6) * (1 - 1e-5), 1e-6)
+    mixed = fresh.plus(Counter({ZeroConcentrated(rho=0.01): 1})).epsilon(1e-6)
+    without = others.plus(Counter({ZeroConcentrated(rho=0.01): 1})).epsilon(1e-6)
+    assert mixed <= without + Account(tiny).epsilon(1e-6) + 1e-9
+    more = Counter({DiscreteLaplace(scale=20, sensitivity=1): 1})
+    most = fresh.times(more, before + 1, 1e-6, 1000)
+    assert fresh.plus(more, most).within(before + 1, 1e-6)
+    assert not fresh.plus(more, most + 1).within(before + 1, 1e-6)
+
+
 def test_a_forecast_of_mixed_prices_takes_few_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where charges fit without any composition, their excess says nothing of where they end to fit."""
     trials = list[int]()

@@ -198,3 +198,52 @@ def test_a_stored_answer_over_rows_is_not_given_once_ids_count(tmp_path: Path) -
         assert count().num_rows == 2
         owner.set("table", Budget(unit=Unit(id="customer")), reason="whole customers")
         assert count().num_rows < 2
+
+
+def test_an_answer_from_the_store_is_not_stored_again(tmp_path: Path) -> None:
+    """It is free, so that it must not fill the owner's disk; the run it is of is in the chain."""
+    table = pa.table({"g": [f"{'group' * 10}{n // 10}" for n in range(20_000)]})
+    with ps.embedded(north=table, store=tmp_path, quiet=True) as fed:
+        first = fed["north"]["table"].count(by="g").release()
+        before = (tmp_path / "north.sqlite").stat().st_size
+        for _ in range(3):
+            again = fed["north"]["table"].count(by="g").release()
+            assert again.value.equals(first.value)
+            assert again.spent == {}
+        assert (tmp_path / "north.sqlite").stat().st_size - before < 3 * (32 << 10)
+        assert fed.budgets()["north"][0].exact_spent == 1
+    with ps.embedded(north=table, store=tmp_path, quiet=True) as fed:
+        assert fed["north"]["table"].count(by="g").release().value.equals(first.value)
+    path = tmp_path / "north.sqlite"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE run SET answer = ? WHERE rowid = 2", (msgspec.msgpack.encode("another"),))
+    assert "stored answer" in verify_ledger(path).reason
+
+
+def test_a_column_named_twice_is_refused_before_a_charge(house: House) -> None:
+    forged = noisy(house, operation="dp.sum", operands={"south": Operand(table="t", columns=("x", "x"))})
+    forged.parameters.update(statistic="sum", column="x", bounds=[0, 1])
+    with pytest.raises(InvalidArgument, match="names a column of south/t twice"):
+        house.ask(prepare(forged))
+
+
+def test_a_unit_of_more_rows_than_any_table_has() -> None:
+    with pytest.raises(InvalidArgument, match="a privacy unit of"):
+        Unit(id="x", rows=10**400)
+
+
+def test_a_set_that_the_guard_would_no_longer_find_is_found(tmp_path: Path) -> None:
+    with ps.embedded(north=PEOPLE, store=tmp_path, quiet=True) as fed:
+        fed["north"]["table"].count(by="g").release()
+    path = tmp_path / "north.sqlite"
+    assert verify_ledger(path).first_bad == -1
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE disclosed_set SET digest = x'00' WHERE id = 1")
+    assert "let out of exact answers" in verify_ledger(path).reason
+
+
+@pytest.mark.parametrize("number", [0, 101])
+def test_a_quote_is_of_a_few_requests(house: House, number: int) -> None:
+    """Quoting is free: it is not for keeping a party busy."""
+    with pytest.raises(InvalidArgument, match="requests in one quote"):
+        house.fed.quote([house.request()] * number) if number else calls.Quote(requests=())

@@ -200,7 +200,9 @@ def test_an_edited_table_is_found(tmp_path: Path, edit: str, cases: Cases) -> No
     assert verdict.first_bad == 0
     with pytest.raises(LedgerError, match="was changed by hand"):
         embedded(tmp_path)
-    cases(2)
+    with pytest.raises(LedgerError, match="was changed by hand"):
+        ps.Owner(path)
+    cases(3)
 
 
 def test_a_large_request_is_reconciled_too(tmp_path: Path) -> None:
