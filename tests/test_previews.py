@@ -157,12 +157,15 @@ def plans(fed: ps.Federation) -> dict[str, Plan[object]]:
         "fl.fit": fl.fit(model, tables, label="late", rounds=1),
         "psi.join": psi.join(north(fed), fed["south"]["people"], on="id"),
         "aggregate": north(fed).mean("age", by="town", where={"late": True}),
+        "two ways": north(fed).mean("age", by="town", where={"town": "b"}),
         "extreme": north(fed).max("age"),
     }
 
 
 @pytest.mark.claim("suggested grants: with them a refused plan runs, and without any one of their columns it does not")
-@pytest.mark.parametrize("name", ["dp.count", "dp.quantile", "he.mean", "fl.fit", "psi.join", "aggregate", "extreme"])
+@pytest.mark.parametrize(
+    "name", ["dp.count", "dp.quantile", "he.mean", "fl.fit", "psi.join", "aggregate", "two ways", "extreme"]
+)
 def test_suggested_grants_are_enough_and_none_is_too_many(name: str, cases: Cases) -> None:
     operations = ("*",)
     parties = ("north", "south", "east", "keeper")
