@@ -319,7 +319,7 @@ class Ledger:
                     self._append(event)
                 reach(inside)
                 self._db.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # whatever it was goes on; a change without its audit row is not kept
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
