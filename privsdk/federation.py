@@ -37,11 +37,12 @@ class Budgets(Displayed, dict[str, tuple[Balance, ...]]):
     """Balances by party."""
 
     def _card(self) -> Card:
-        rows = [
-            (party, b.dataset, f"{b.epsilon_left:.3g} of {b.budget.epsilon:g}", f"{b.exact_left} of {b.budget.exact}")
-            for party, balances in self.items()
-            for b in balances
-        ]
+        rows: list[tuple[str, ...]] = []
+        for party, balances in self.items():
+            for b in balances:
+                left = f"{b.epsilon_left:.3g} of {b.budget.epsilon:g}", f"{b.exact_left} of {b.budget.exact}"
+                rows.append((party, b.dataset, *left))
+                rows += [("", f"  {under.limit}", under.epsilon_left, under.exact_left) for under in b.limits]
         header = ("party", "dataset", "epsilon left", "exact disclosures left")
         return Card(title="budgets", grids=(("for the lifetime of each ledger", Grid(header=header, rows=rows)),))
 
