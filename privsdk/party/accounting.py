@@ -25,6 +25,7 @@ from ..charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
 
 _REMEMBERED = 8  # further charges of an account that were asked about lately
 _FORECASTS = 64
+_FAINT = -50.0  # of an excess: the logarithm of a delta so far below the allowed one that its growth says little
 _SMALL = 5e-5  # half of dp_accounting's grid of losses
 SLACK = 1e-9  # relative, for sums of floating-point epsilons
 
@@ -94,8 +95,9 @@ class Account:
             else:
                 fails = trial
             tried = [*tried, (trial, account._excess(epsilon, delta))][-3:]
-            if fails > most:  # a trial far beyond what fits takes long
-                trial = min(_root(tried, fallback=2 * fits), 2 * fits)
+            if fails > most:  # a trial far beyond what fits takes long, so a faint excess leads no further than twice
+                trial = _root(tried, fallback=2 * fits)
+                trial = trial if all(excess > _FAINT for _, excess in tried[-2:]) else min(trial, 2 * fits)
             elif 2 * (fails - fits) > before:  # where the excess is too small to be told from 0, no root is near
                 trial = (fits + fails) // 2
             else:
