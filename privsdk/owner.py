@@ -7,7 +7,6 @@ action is a signed row of the audit chain, with the owner's reason.
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 import pyarrow as pa
 
@@ -142,9 +141,7 @@ class Owner(Displayed):
     def __enter__(self) -> Owner:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _act(self, action: Action) -> Balance:

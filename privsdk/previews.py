@@ -24,6 +24,9 @@ SIMULATIONS = 20
 class Outlook(Protocol):
     """What can be said of a noisy answer before it is given."""
 
+    def half_width(self, rows: int) -> float:
+        """Half of the 95% interval for a group of so many values, in the answer's unit."""
+
     def expected(self, mock: pa.Table | None) -> tuple[tuple[str, str], ...]:
         """Labelled errors at 95%, in the answer's unit: overall, and for the smallest group of a mock table."""
 

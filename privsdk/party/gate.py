@@ -107,7 +107,14 @@ class Gate:
     def _reply(self, caller: str, call: calls.Call) -> Message:
         match call:
             case calls.Describe(purpose=purpose):
-                reply: Message = self._describe(Asking(caller, purpose))
+                reply: Message = describe(
+                    self.name,
+                    Asking(caller, purpose),
+                    store=self._store,
+                    policy=self._policy,
+                    books=self._books,
+                    running=self._sessions.running,
+                )
             case calls.Quote(requests=requests, seen=seen):
                 self._books.lineage.meet(caller, seen)
                 reply = self._quote(caller, requests)
@@ -284,13 +291,3 @@ class Gate:
 
     def _receipted(self, answer: calls.Finished) -> calls.Finished:
         return msgspec.structs.replace(answer, receipt=self._books.head())
-
-    def _describe(self, asking: Asking) -> calls.Description:
-        return describe(
-            self.name,
-            asking,
-            store=self._store,
-            policy=self._policy,
-            books=self._books,
-            running=self._sessions.running,
-        )
