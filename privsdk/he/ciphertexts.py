@@ -1,0 +1,128 @@
+"""Encrypted columns in Arrow: an extension type whose rows are the ciphertexts of a chunk each.
+
+A row is the ciphertexts of one chunk, limb by limb, as `seal.Ring.row` packs them, then the chunk's validity bits where
+the column has nulls. All rows are of one length, which Arrow keeps as fixed-size binary: no offsets, no compression
+(ciphertexts look random), and reading a row copies nothing. What is known of the ciphertexts is the type's metadata,
+so that a column travels through IPC, Flight and Parquet with it. DuckDB keeps the rows as BLOB; `restored` puts the
+type back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Self
+
+import msgspec
+import pyarrow as pa
+
+from ..errors import InvalidArgument, ProtocolViolation
+from ..messages import build
+from .presets import Preset
+from .tracking import Track
+
+MAX_ROWS = 1 << 20
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of an encrypted column, in clear.
+
+    Attributes
+    ----------
+    preset : Preset
+    key : str
+        Fingerprint of the public key.
+    track : Track
+        Level, scale, bound, error and number of summands.
+    length : int
+        Values in it.
+    folded : bool
+        Whether the value is the sum of all slots: one number, of a column of `length` values.
+    divisor : float
+        What a folded sum is divided by when it is revealed: the number of values for a mean.
+    seeded : bool
+        Whether rows are seed-compressed.
+    nulls : bool
+        Whether rows end with validity bits. Null positions are not secret.
+    zeroed : bool
+        Whether slots of nulls hold zero, so that sums need not mask them.
+    owners : tuple of str
+        Whose values are in it.
+    min_parties : int
+        The fewest owners that one of them wants to be among when it is revealed.
+    """
+
+    version: Literal[1] = 1
+    preset: Preset
+    key: str
+    track: Track
+    length: int
+    folded: bool = False
+    divisor: float = 1.0
+    seeded: bool = False
+    nulls: bool = False
+    zeroed: bool = True
+    owners: tuple[str, ...] = ()
+    min_parties: int = 1
+
+    def __post_init__(self) -> None:
+        numbers = (self.track.bound, self.track.error, self.track.noise, self.divisor)
+        if not (all(0 <= number < math.inf for number in numbers) and self.divisor and self.track.summands >= 1):
+            raise InvalidArgument("figures of an encrypted column that cannot be")
+        if not (0 < self.length and 0 < self.rows <= MAX_ROWS and self.track.level >= 0 and self.min_parties >= 1):
+            raise InvalidArgument(f"an encrypted column of {self.length:,} values")
+        if self.primes < 1:
+            raise InvalidArgument(f"an encrypted column of level {self.track.level}, which its preset has not")
+
+    @property
+    def rows(self) -> int:
+        return 1 if self.folded else -(-self.length // self.preset.values_a_row)
+
+    @property
+    def cipher_bytes(self) -> int:
+        """Bytes of a row without its validity bits."""
+        level = self.track.level
+        return self.preset.row_bytes(level, seeded=self.seeded)
+
+    @property
+    def row_bytes(self) -> int:
+        return self.cipher_bytes + (self.preset.values_a_row // 8 if self.nulls else 0)
+
+    @property
+    def primes(self) -> int:
+        """Data primes of its ciphertexts."""
+        return self.preset.primes_at(self.track.level)
+
+
+build(Meta)
+
+
+class EncryptedType(pa.ExtensionType):
+    """Arrow's type of an encrypted column; `meta` says what is known of it."""
+
+    def __init__(self, meta: Meta) -> None:
+        self.meta = meta
+        super().__init__(pa.binary(meta.row_bytes), "privsdk.encrypted")
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return msgspec.json.encode(self.meta, order="sorted")
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type: pa.DataType, serialized: bytes) -> Self:
+        try:
+            meta = msgspec.json.decode(serialized, type=Meta)
+        except (msgspec.DecodeError, InvalidArgument) as error:
+            reason = getattr(error, "message", error)
+            raise ProtocolViolation(f"an encrypted column is of another version or malformed: {reason}") from None
+        made = cls(meta)
+        if storage_type != made.storage_type:
+            raise ProtocolViolation(f"an encrypted column of {storage_type} where {made.storage_type} is due")
+        return made
+
+
+_SAMPLE = Meta(
+    preset=Preset(scheme="exact", degree=4096, data=(54,), special=55, limbs=1, resolution=1.0),
+    key="",
+    track=Track(bound=1.0, error=0.5),
+    length=1,
+)
+pa.register_extension_type(EncryptedType(_SAMPLE))

@@ -1,0 +1,349 @@
+"""Runs circuits over ciphertexts, chunk by chunk: here, or in worker processes.
+
+A circuit is a list of steps, each over the results of earlier ones, as `columns` compiles it from expressions. One
+chunk goes through all of them before the next is loaded, so that what lies between stays in SEAL's own memory and is
+never serialised. What a step computes is decided by its figures, which were checked when it was written down: nothing
+is rescaled, switched or replicated on its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from .. import workers
+from .keys import PublicContext
+from .presets import Preset
+from .seal import Buffer
+
+HEAVY_MS = 100.0  # what takes longer goes to the workers, so that a notebook stays responsive
+_BLIND_SPARE = 64
+
+Values = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """One operation.
+
+    `args` are the numbers of earlier steps, or of an input for "load". `operand` is the number of a plain operand, -1
+    without. `level` is that of the arguments, `scale` the plaintext's or the loaded ciphertext's.
+    """
+
+    op: str
+    args: tuple[int, ...]
+    level: int
+    scale: float = 1.0
+    operand: int = -1
+
+
+class Circuit(msgspec.Struct, frozen=True):
+    """Steps, which of them are asked for, and these' levels; `fold` adds the chunks of each."""
+
+    steps: tuple[Step, ...]
+    outputs: tuple[int, ...]
+    levels: tuple[int, ...]
+    fold: bool = False
+
+
+def slots_of(values: Values, preset: Preset) -> list[Any]:
+    """Values of one chunk, at most `values_a_row`, as all slots of a plaintext; what is left is zero."""
+    whole = np.zeros(preset.values_a_row, values.dtype)
+    whole[: len(values)] = values
+    if preset.packing == "complex":
+        half = preset.degree // 2
+        return list((whole[:half] + 1j * whole[half:]).tolist())
+    return list(whole.tolist())
+
+
+def values_of(slots: npt.NDArray[Any], preset: Preset) -> npt.NDArray[Any]:
+    """The inverse of `slots_of`."""
+    if preset.packing == "complex":
+        return np.concatenate([slots.real, slots.imag])
+    return slots.real if preset.packing == "real" else slots
+
+
+def residues(units: npt.NDArray[Any], prime: int) -> npt.NDArray[np.int64]:
+    """Integers of any size modulo a plaintext prime, in [-t/2, t/2]."""
+    reduced = np.asarray(units % prime, np.int64)
+    return np.where(reduced > prime // 2, reduced - prime, reduced)
+
+
+def encrypt_chunk(preset: Preset, encryptors: Sequence[Any], values: Values, *, symmetric: bool) -> bytes:
+    """One chunk's row: integers in units for exact presets, reals for CKKS."""
+    parts = []
+    for i, (ring, encryptor) in enumerate(zip(preset.rings, encryptors, strict=True)):
+        if preset.scheme == "exact":
+            plain = ring.encode(slots_of(residues(values, preset.plain_primes[i]), preset))
+        else:
+            plain = ring.encode(slots_of(values, preset), scale=2.0**preset.scale_bits)
+        if symmetric:
+            parts.append(ring.seeded_row(encryptor.encrypt_symmetric(plain), len(preset.data)))
+        else:
+            made = ring.new_ciphertext()
+            encryptor.encrypt(plain, made)
+            parts.append(ring.row(made))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def split_row(row: Buffer, preset: Preset) -> list[memoryview]:
+    """A row without validity bits as its limbs."""
+    view = memoryview(row).cast("B")
+    limbs = max(1, preset.limbs)
+    size = len(view) // limbs
+    return [view[i * size : (i + 1) * size] for i in range(limbs)]
+
+
+class Evaluator:
+    """One circuit under one public key."""
+
+    def __init__(self, public: PublicContext, circuit: Circuit, operands: Sequence[float | Values]) -> None:
+        self._public = public
+        self._preset = public.preset
+        self._rings = public.preset.rings
+        self._circuit = circuit
+        self._operands = operands
+
+    def run(self, inputs: Sequence[Sequence[Buffer]], chunks: int) -> list[list[bytes]]:
+        """For each output its rows: one for each chunk, or one for all."""
+        results: list[list[Any]] = [[] for _ in self._circuit.outputs]
+        for chunk in range(chunks):
+            done: list[list[Any]] = []
+            for step in self._circuit.steps:
+                done.append(self._step(step, done, inputs, chunk))
+            for rows, output in zip(results, self._circuit.outputs, strict=True):
+                if not self._circuit.fold:
+                    rows.append(self._row(done[output]))
+                elif rows:
+                    rows[0] = self._each(lambda ring, i, total=rows[0], more=done[output]: self._add(ring, total[i], more[i]))
+                else:
+                    rows.append(done[output])
+        return [[self._row(rows[0])] for rows in results] if self._circuit.fold else results
+
+    def _step(self, step: Step, done: list[list[Any]], inputs: Sequence[Sequence[Buffer]], chunk: int) -> list[Any]:
+        if step.op == "load":
+            limbs = split_row(inputs[step.args[0]][chunk], self._preset)
+            primes = self._preset.primes_at(step.level)
+            return self._each(lambda ring, i: ring.ciphertext(limbs[i], primes, scale=step.scale))
+        args = [done[arg] for arg in step.args]
+        plain = None if step.operand < 0 else self._operand(step, chunk)
+        operate = getattr(self, f"_{step.op}")
+        return self._each(lambda ring, i: operate(ring, *(arg[i] for arg in args), *self._plain(ring, i, step, plain)))
+
+    def _each(self, compute: Callable[[Any, int], Any]) -> list[Any]:
+        return [compute(ring, i) for i, ring in enumerate(self._rings)]
+
+    # plaintexts
+
+    def _operand(self, step: Step, chunk: int) -> float | int | Values:
+        value = self._operands[step.operand]
+        if isinstance(value, np.ndarray):
+            size = self._preset.values_a_row
+            return value[chunk * size : (chunk + 1) * size]
+        return value
+
+    def _plain(self, ring: Any, limb: int, step: Step, value: float | int | Values | None) -> tuple[Any, ...]:
+        """The operand as a plaintext, None where it is zero; nothing for a step without."""
+        if value is None:
+            return ()
+        constant = not isinstance(value, np.ndarray)
+        if constant and value == 0 or not constant and not np.any(value):
+            return (None,)
+        if self._preset.scheme == "ckks":
+            slots = value if constant else slots_of(value, self._preset)
+            return (ring.encode(slots, scale=step.scale, primes=self._preset.primes_at(step.level)),)
+        prime = self._preset.plain_primes[limb]
+        if constant:
+            return (ring.constant(int(value) % prime),)
+        return (ring.encode(slots_of(residues(value, prime), self._preset)),)
+
+    # operations, each on one limb
+
+    def _add(self, ring: Any, one: Any, other: Any) -> Any:
+        return self._opaque(ring, one, lambda made: ring.evaluator.add(one, other, made))
+
+    def _negate(self, ring: Any, one: Any) -> Any:
+        made = ring.new_ciphertext()
+        ring.evaluator.negate(one, made)
+        return made
+
+    def _add_plain(self, ring: Any, one: Any, plain: Any) -> Any:
+        if plain is None:
+            return one
+        made = ring.new_ciphertext()
+        ring.evaluator.add_plain(one, plain, made)
+        return made
+
+    def _times_plain(self, ring: Any, one: Any, plain: Any) -> Any:
+        scale = one.scale * one.scale
+        if plain is None:
+            return self._zero(ring, one, scale)
+        return self._opaque(ring, one, lambda made: ring.evaluator.multiply_plain(one, plain, made), scale)
+
+    def _times(self, ring: Any, one: Any, other: Any) -> Any:
+        made = ring.new_ciphertext()
+        ring.evaluator.multiply(one, other, made)
+        ring.evaluator.relinearize_inplace(made, self._public.relin)
+        return made
+
+    def _settle(self, ring: Any, one: Any) -> Any:
+        """Drop the preset's primes; their sizes bring the scale back."""
+        made = one
+        for _ in range(self._preset.drop):
+            smaller = ring.new_ciphertext()
+            ring.evaluator.rescale_to_next(made, smaller)
+            made = smaller
+        return made
+
+    def _opaque(self, ring: Any, like: Any, compute: Callable[[Any], None], scale: float | None = None) -> Any:
+        """The result, or where it is a bare zero that anyone could read, which SEAL refuses, an encryption of zero."""
+        made = ring.new_ciphertext()
+        try:
+            compute(made)
+        except (ValueError, RuntimeError) as error:
+            if "transparent" not in str(error):
+                raise
+            return self._zero(ring, like, like.scale if scale is None else scale)
+        return made
+
+    def _zero(self, ring: Any, like: Any, scale: float) -> Any:
+        made = ring.new_ciphertext()
+        encryptor = self._public.encryptors[self._rings.index(ring)]
+        encryptor.encrypt_zero(like.parms_id(), made)
+        made.scale = scale
+        return made
+
+    def _row(self, limbs: list[Any]) -> bytes:
+        if self._circuit.fold and self._preset.scheme == "exact":
+            limbs = [self._blinded(ring, i, limbs[i]) for i, ring in enumerate(self._rings)]
+        return b"".join(ring.row(limb) for ring, limb in zip(self._rings, limbs, strict=True))
+
+    def _blinded(self, ring: Any, limb: int, folded: Any) -> Any:
+        """A folded sum with uniform noise of sum zero in its slots: they tell nothing but their sum."""
+        mask = uniform(self._preset.degree, self._preset.plain_primes[limb])
+        mask[-1] = -int(mask[:-1].sum()) % self._preset.plain_primes[limb]
+        made = ring.new_ciphertext()
+        ring.evaluator.add_plain(folded, ring.encode(residues(mask, self._preset.plain_primes[limb]).tolist()), made)
+        return made
+
+
+def uniform(size: int, prime: int) -> npt.NDArray[np.int64]:
+    """Uniform residues modulo a prime of 30 bits, by rejection from the operating system's generator."""
+    drawn = np.empty(0, np.int64)
+    while len(drawn) < size:
+        words = np.frombuffer(secrets.token_bytes(4 * (size + _BLIND_SPARE)), np.uint32) & np.uint32((1 << 30) - 1)
+        drawn = np.concatenate([drawn, words[words < prime].astype(np.int64)])
+    return drawn[:size]
+
+
+def compute(
+    public: PublicContext,
+    circuit: Circuit,
+    inputs: Sequence[Sequence[Buffer]],
+    operands: Sequence[float | Values],
+    chunks: int,
+) -> list[list[bytes]]:
+    """Run a circuit over all chunks; by the workers where it takes long.
+
+    Returns, for each output, its rows.
+    """
+    if _cost_ms(public.preset, circuit) * chunks < HEAVY_MS or chunks < 2:
+        return Evaluator(public, circuit, operands).run(inputs, chunks)
+    pool = workers.shared()
+    pieces = np.array_split(np.arange(chunks), min(chunks, pool.count))
+    size, key = public.preset.values_a_row, public.to_bytes()
+    tasks = []
+    for piece in pieces:
+        part = slice(int(piece[0]), int(piece[-1]) + 1)
+        values = slice(part.start * size, part.stop * size)
+        sent = [_packed(o[values]) if isinstance(o, np.ndarray) else o for o in operands]
+        rows = [[bytes(row) for row in column[part]] for column in inputs]
+        tasks.append(pool.submit(compute_here, key, msgspec.msgpack.encode(circuit), rows, sent, len(piece)))
+    parts = [task.result() for task in tasks]
+    if not circuit.fold:
+        return [[row for part in parts for row in part[i]] for i in range(len(circuit.outputs))]
+    return [_added(public, [part[i][0] for part in parts], level) for i, level in enumerate(circuit.levels)]
+
+
+def compute_here(
+    key: bytes,
+    circuit: bytes,
+    inputs: list[list[bytes]],
+    operands: list[Any],
+    chunks: int,
+) -> list[list[bytes]]:
+    """A worker's part of `compute`."""
+    unpacked = [_unpacked(o) if isinstance(o, list) else o for o in operands]
+    decoded = msgspec.msgpack.decode(circuit, type=Circuit)
+    return Evaluator(_public(key), decoded, unpacked).run(inputs, chunks)
+
+
+def encrypt_here(key: bytes, values: list[Any]) -> list[bytes]:
+    """A worker's part of `encrypt`: rows of chunks under a public key."""
+    public, whole = _public(key), _unpacked(values)
+    size = public.preset.values_a_row
+    return [
+        encrypt_chunk(public.preset, public.encryptors, whole[i : i + size], symmetric=False)
+        for i in range(0, len(whole), size)
+    ]
+
+
+def encrypt(public: PublicContext, values: Values) -> list[bytes]:
+    """The rows of a whole column under a public key; by the workers where it takes long."""
+    size = public.preset.values_a_row
+    chunks = -(-len(values) // size)
+    if chunks * len(public.preset.parameters) * _ENCRYPT_MS * public.preset.degree / 4096 < HEAVY_MS:
+        return [
+            encrypt_chunk(public.preset, public.encryptors, values[i : i + size], symmetric=False)
+            for i in range(0, len(values), size)
+        ]
+    pool, key = workers.shared(), public.to_bytes()
+    share = -(-chunks // (2 * pool.count)) * size
+    tasks = [
+        pool.submit(encrypt_here, key, _packed(values[i : i + share]))
+        for i in range(0, len(values), share)
+    ]
+    return [row for task in tasks for row in task.result()]
+
+
+@lru_cache(maxsize=8)
+def _public(key: bytes) -> PublicContext:
+    return PublicContext.from_bytes(key)
+
+
+def _added(public: PublicContext, rows: list[bytes], level: int) -> list[bytes]:
+    """The folded parts of several workers added."""
+    steps = [Step("load", (i,), level) for i in range(len(rows))]
+    for i in range(1, len(rows)):
+        steps.append(Step("add", (len(steps) - 1 if i > 1 else 0, i), level))
+    circuit = Circuit(tuple(steps), (len(steps) - 1,), (level,))
+    return Evaluator(public, circuit, []).run([[row] for row in rows], 1)[0]
+
+
+def _packed(values: Values) -> list[Any]:
+    """An array as what a worker is sent: its type and bytes; integers beyond 64 bits as text."""
+    if values.dtype == object:
+        return ["object", [str(v) for v in values]]
+    return [values.dtype.str, values.tobytes()]
+
+
+def _unpacked(sent: list[Any]) -> Values:
+    kind, content = sent
+    if kind == "object":
+        return np.array([int(v) for v in content], object)
+    return np.frombuffer(content, kind)
+
+
+_ENCRYPT_MS = 1.2
+_STEP_MS = {"load": 0.1, "add": 0.02, "negate": 0.02, "add_plain": 0.2, "times_plain": 0.3, "times": 6.0, "settle": 0.5}
+
+
+def _cost_ms(preset: Preset, circuit: Circuit) -> float:
+    """About what a chunk costs, to decide where to compute it."""
+    size = preset.degree / 4096 * len(preset.data) * max(1, preset.limbs)
+    return size * (sum(_STEP_MS[step.op] for step in circuit.steps) + 0.4 * len(circuit.outputs) * (not circuit.fold))

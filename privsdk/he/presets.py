@@ -1,0 +1,182 @@
+"""Presets: everything a key fixes, and what follows from it. Chosen from a circuit by `he.choose`, not by hand.
+
+Two schemes. **Exact** is BFV (Fan, Vercauteren, ePrint 2012/144) over fixed-point integers: sums are exact, a
+ciphertext is the smallest there is, and decryptions can be shown to others, because they hold nothing but the answer.
+An integer total within +-B is carried as residues modulo k primes of 30 bits (the Chinese remainder theorem). **CKKS**
+(Cheon, Kim, Kim, Song, ASIACRYPT 2017) is for arithmetic: products of reals, with an error that is bounded beforehand.
+
+Security is 128 bits by the HomomorphicEncryption.org standard (2018), table 1, for ternary secrets: at most 109, 218,
+438 and 881 bits of modulus, the special prime included, for ring dimensions 4096, 8192, 16384 and 32768. SEAL refuses
+more.
+
+A CKKS product has the square of the scale. With `drop` > 0 so many primes are dropped after each product, which brings
+the scale back (rescaling). With `drop` = 0 the scale is left to grow: nothing is rounded, and a circuit of depth 1
+needs no more primes than its answer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import msgspec
+
+from ..errors import InvalidArgument
+from .seal import SEED_BYTES, Parameters, Ring, data_primes, plain_primes, ring
+
+MAX_REVEALS = 1024
+MAX_LIMBS = 8
+LIMB_BITS = 30
+
+Scheme = Literal["exact", "ckks"]
+Packing = Literal["integer", "real", "complex"]
+
+
+class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a key fixes.
+
+    Parameters
+    ----------
+    scheme : "exact" or "ckks"
+    degree : int
+        Ring dimension N.
+    data, special : bits of the primes for data, and of the one for keys
+    limbs : int
+        Exact: how many primes of 30 bits carry a total.
+    resolution : float
+        Exact: size of one unit of the grid, in the column's unit.
+    scale_bits : int
+        CKKS: bits behind the binary point of a fresh ciphertext.
+    drop : int
+        CKKS: primes dropped after each product.
+    packing : "integer", "real" or "complex"
+        What a slot holds. "complex" puts two reals into one, so that sums and products with one number for all rows
+        need half the ciphertexts; products row by row need "real".
+    products : bool
+        Whether ciphertexts are multiplied with each other, which needs another key.
+    reveals : int
+        How many answers may be revealed under one key: CKKS's noise grows with its root.
+    """
+
+    scheme: Scheme
+    degree: int
+    data: tuple[int, ...]
+    special: int
+    limbs: int = 0
+    resolution: float = 0.0
+    scale_bits: int = 0
+    drop: int = 0
+    packing: Packing = "integer"
+    products: bool = False
+    reveals: int = MAX_REVEALS
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.reveals <= MAX_REVEALS:
+            raise InvalidArgument(
+                f"{self.reveals} reveals a key", hint=f"use 1 to {MAX_REVEALS:,}, and a new key after them"
+            )
+        exact = self.scheme == "exact"
+        if exact != (self.packing == "integer") or (exact and not 1 <= self.limbs <= MAX_LIMBS):
+            raise InvalidArgument(f"a preset that does not fit together: {self}", hint="let he.choose make it")
+        if exact and not 0 < self.resolution < math.inf:
+            raise InvalidArgument(f"a resolution of {self.resolution}", hint="give a positive, finite number")
+
+    @property
+    def rings(self) -> tuple[Ring, ...]:
+        """One ring for each limb; one for CKKS."""
+        return tuple(ring(parameters) for parameters in self.parameters)
+
+    @property
+    def primes(self) -> tuple[int, ...]:
+        """The primes for data."""
+        return data_primes(self.degree, (*self.data, self.special))
+
+    @property
+    def parameters(self) -> tuple[Parameters, ...]:
+        if self.scheme == "ckks":
+            return (Parameters(scheme="ckks", degree=self.degree, data=self.data, special=self.special),)
+        return tuple(
+            Parameters(scheme="bfv", degree=self.degree, data=self.data, special=self.special, plain=prime)
+            for prime in self.plain_primes
+        )
+
+    @property
+    def plain_primes(self) -> tuple[int, ...]:
+        return plain_primes(self.degree, self.limbs, LIMB_BITS)
+
+    @property
+    def modulus(self) -> int:
+        """Exact: what totals are computed modulo."""
+        return math.prod(self.plain_primes)
+
+    @property
+    def values_a_row(self) -> int:
+        """Values in one ciphertext."""
+        return self.degree // 2 if self.packing == "real" else self.degree
+
+    @property
+    def depth(self) -> int:
+        """Products one after the other that there are primes for; how large the values are may allow fewer."""
+        if self.scheme == "exact":
+            return 1 if len(self.data) > 1 else 0
+        if self.drop:
+            return sum(1 for level in range(1, len(self.data)) if self.primes_at(level) > 0)
+        return max(0, int(math.log2(sum(self.data) / self.scale_bits)))
+
+    def primes_at(self, level: int) -> int:
+        """Data primes that are left after so many products."""
+        return len(self.data) - self.drop * level
+
+    def scale(self, level: int) -> float:
+        """The scale of a settled ciphertext after so many products."""
+        scale = 2.0**self.scale_bits
+        primes = self.primes
+        for past in range(level):
+            scale *= scale
+            for dropped in primes[self.primes_at(past + 1) : self.primes_at(past)][::-1]:
+                scale /= dropped
+        return scale
+
+    def capacity(self, level: int) -> float:
+        """Half the modulus after so many products: what a value times its scale must stay below."""
+        return math.prod(float(prime) for prime in self.primes[: self.primes_at(level)]) / 2
+
+    def row_bytes(self, level: int = 0, *, seeded: bool = False) -> int:
+        """Bytes of one chunk's ciphertexts, all limbs."""
+        width = -(-max(*self.data, self.special) // 8)
+        polynomial = self.primes_at(level) * self.degree * width
+        return max(1, self.limbs) * (polynomial + SEED_BYTES if seeded else 2 * polynomial)
+
+    @property
+    def bytes_a_value(self) -> float:
+        """Of a full ciphertext under a public key; a seed-compressed one under a secret key takes half."""
+        return self.row_bytes() / self.values_a_row
+
+    def __str__(self) -> str:
+        if self.scheme == "exact":
+            limbs = f"{self.limbs} limb{'s' if self.limbs > 1 else ''} of {LIMB_BITS} bits"
+            what = f"exact (BFV), {limbs} on a grid of {self.resolution:.3g}"
+        else:
+            what = f"CKKS, {self.packing} slots, scale 2^{self.scale_bits}, depth {self.depth}"
+        return f"{what}, ring {self.degree} [{', '.join(map(str, (*self.data, self.special)))}]"
+
+
+def exact_chains(depth: int) -> list[dict[str, Any]]:
+    """Rings for exact columns: sums, and one product with plain integers row by row."""
+    if depth == 0:
+        return [{"degree": 4096, "data": (54,), "special": 55}, {"degree": 8192, "data": (54, 54), "special": 55}]
+    return [{"degree": 8192, "data": (54, 54), "special": 55}, {"degree": 8192, "data": (54, 54, 54), "special": 55}]
+
+
+def ckks_chains() -> list[dict[str, Any]]:
+    """Rings for CKKS, cheapest first: by ring dimension, then primes, then how they are dropped."""
+    chains: list[dict[str, Any]] = [{"degree": 4096, "data": (60,), "special": 49, "drop": 0}]
+    for count in (2, 3):
+        chains.append({"degree": 8192, "data": (54,) * count, "special": 55, "drop": 0})
+    chains.append({"degree": 8192, "data": (60, 40, 40), "special": 60, "drop": 1})
+    for degree, most in ((16384, 7), (32768, 15)):
+        for count in range(3, most + 1):
+            for drop in (0, 1, 2):
+                if not (degree == 32768 and count <= 7):
+                    chains.append({"degree": degree, "data": (54,) * count, "special": 56, "drop": drop})
+    return chains
