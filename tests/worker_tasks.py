@@ -56,7 +56,7 @@ def fail(text: str) -> None:
 
 
 def import_missing() -> None:
-    import a_module_that_is_missing  # type: ignore[import-not-found]  # noqa: F401, PLC0415
+    import a_module_that_is_missing  # type: ignore[import-not-found]  # noqa: F401
 
 
 def unsendable() -> object:
