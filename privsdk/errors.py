@@ -23,6 +23,7 @@ PrivsdkError
 │   └── LedgerChanged       a party's ledger is not the one you saw before; you found it, not the party
 ├── AnswerLost            the request was charged, its answer did not survive
 ├── Cancelled             the run was stopped on request
+├── WorkerDied            a process ended in the middle of its task; others go on
 └── InternalError         a defect in privsdk; details stay in the party's own log
 
 Errors never hold row values. Codes are stable; messages are not.
@@ -208,6 +209,10 @@ class AnswerLost(PrivsdkError):
 
 class Cancelled(PrivsdkError):
     code = "cancelled"
+
+
+class WorkerDied(PrivsdkError):
+    code = "worker-died"
 
 
 class InternalError(PrivsdkError):
