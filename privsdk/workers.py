@@ -55,7 +55,7 @@ class Workers(Executor):
     def __init__(self, count: int | None = None, *, packages: tuple[str, ...] = ("privsdk",)) -> None:
         if count is not None and count < 1:
             raise InvalidArgument(f"a pool of {count} workers", hint="ask for 1 or more")
-        self._count = count or min(MOST, usable_cores())
+        self.count = count or min(MOST, usable_cores())
         self._packages = packages
         self._changed = threading.Condition()  # guards what follows
         self._waiting: deque[Task] = deque()
@@ -81,7 +81,7 @@ class Workers(Executor):
                 raise RuntimeError("these workers were shut down")  # the class that Executor asks for
             self._waiting.append(task)
             self._unfinished += 1
-            if len(self._threads) < min(self._count, self._unfinished):
+            if len(self._threads) < min(self.count, self._unfinished):
                 self._threads.append(threading.Thread(target=self._serve, name="privsdk worker", daemon=True))
                 self._threads[-1].start()
             self._changed.notify()

@@ -68,7 +68,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         numbers = (self.track.bound, self.track.error, self.track.noise, self.divisor)
         if not (all(0 <= number < math.inf for number in numbers) and self.divisor and self.track.summands >= 1):
             raise InvalidArgument("figures of an encrypted column that cannot be")
-        if not (0 < self.length and 0 < self.rows <= MAX_ROWS and self.track.level >= 0 and self.min_parties >= 1):
+        if not (self.length > 0 and 0 < self.rows <= MAX_ROWS and self.track.level >= 0 and self.min_parties >= 1):
             raise InvalidArgument(f"an encrypted column of {self.length:,} values")
         if self.primes < 1:
             raise InvalidArgument(f"an encrypted column of level {self.track.level}, which its preset has not")
@@ -96,7 +96,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 build(Meta)
 
 
-class EncryptedType(pa.ExtensionType):
+class EncryptedType(pa.ExtensionType):  # type: ignore[misc]
     """Arrow's type of an encrypted column; `meta` says what is known of it."""
 
     def __init__(self, meta: Meta) -> None:

@@ -26,7 +26,13 @@ Key = PublicContext | SecretContext
 
 @overload
 def encrypt(
-    data: pa.Table, bounds: Mapping[str, float], key: Key, *, owner: str = "", min_parties: int = 1, nulls: str = "refuse"
+    data: pa.Table,
+    bounds: Mapping[str, float],
+    key: Key,
+    *,
+    owner: str = "",
+    min_parties: int = 1,
+    nulls: str = "refuse",
 ) -> pa.Table: ...
 @overload
 def encrypt(
@@ -290,9 +296,7 @@ def _flat(result: Any) -> list[Column]:
     return [column for part in result for column in _flat(part)] if isinstance(result, list | tuple) else []
 
 
-def _encrypted(
-    data: Any, name: str, bound: float, key: Key, owner: str, min_parties: int, nulls: str
-) -> Column:
+def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_parties: int, nulls: str) -> Column:
     if nulls not in ("refuse", "public"):
         raise InvalidArgument(f"nulls={nulls!r}", hint='use "refuse" or "public"')
     if not isinstance(key, PublicContext | SecretContext):
@@ -355,9 +359,13 @@ def _values(data: Any, whose: str, nulls: str) -> tuple[npt.NDArray[Any], npt.ND
         if nulls == "refuse":
             raise DataError(
                 f"{whose} has {array.null_count:,} nulls",
-                hint='drop them, or pass nulls="public": everyone who gets the ciphertexts will see which rows are null',
+                hint='drop them, or pass nulls="public": who gets the ciphertexts will see which rows are null',
             )
-        valid = np.asarray(array.is_valid().to_numpy(zero_copy_only=False) if isinstance(array, pa.Array) else array.is_valid().to_numpy())
+        valid = np.asarray(
+            array.is_valid().to_numpy(zero_copy_only=False)
+            if isinstance(array, pa.Array)
+            else array.is_valid().to_numpy()
+        )
         array = pc.fill_null(array, pa.scalar(0).cast(kind))
     if pa.types.is_boolean(kind):
         array = array.cast(pa.int8())

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from .. import workers
 from .keys import PublicContext
 from .presets import Preset
-from .seal import Buffer
+from .seal import Buffer, residues
 
 HEAVY_MS = 100.0  # what takes longer goes to the workers, so that a notebook stays responsive
 _BLIND_SPARE = 64
@@ -68,12 +68,6 @@ def values_of(slots: npt.NDArray[Any], preset: Preset) -> npt.NDArray[Any]:
     return slots.real if preset.packing == "real" else slots
 
 
-def residues(units: npt.NDArray[Any], prime: int) -> npt.NDArray[np.int64]:
-    """Integers of any size modulo a plaintext prime, in [-t/2, t/2]."""
-    reduced = np.asarray(units % prime, np.int64)
-    return np.where(reduced > prime // 2, reduced - prime, reduced)
-
-
 def encrypt_chunk(preset: Preset, encryptors: Sequence[Any], values: Values, *, symmetric: bool) -> bytes:
     """One chunk's row: integers in units for exact presets, reals for CKKS."""
     parts = []
@@ -119,10 +113,8 @@ class Evaluator:
             for rows, output in zip(results, self._circuit.outputs, strict=True):
                 if not self._circuit.fold:
                     rows.append(self._row(done[output]))
-                elif rows:
-                    rows[0] = self._each(lambda ring, i, total=rows[0], more=done[output]: self._add(ring, total[i], more[i]))
                 else:
-                    rows.append(done[output])
+                    rows[:] = [self._added(rows[0], done[output]) if rows else done[output]]
         return [[self._row(rows[0])] for rows in results] if self._circuit.fold else results
 
     def _step(self, step: Step, done: list[list[Any]], inputs: Sequence[Sequence[Buffer]], chunk: int) -> list[Any]:
@@ -134,6 +126,9 @@ class Evaluator:
         plain = None if step.operand < 0 else self._operand(step, chunk)
         operate = getattr(self, f"_{step.op}")
         return self._each(lambda ring, i: operate(ring, *(arg[i] for arg in args), *self._plain(ring, i, step, plain)))
+
+    def _added(self, one: list[Any], other: list[Any]) -> list[Any]:
+        return self._each(lambda ring, i: self._add(ring, one[i], other[i]))
 
     def _each(self, compute: Callable[[Any, int], Any]) -> list[Any]:
         return [compute(ring, i) for i, ring in enumerate(self._rings)]
@@ -151,16 +146,15 @@ class Evaluator:
         """The operand as a plaintext, None where it is zero; nothing for a step without."""
         if value is None:
             return ()
-        constant = not isinstance(value, np.ndarray)
-        if constant and value == 0 or not constant and not np.any(value):
+        if not np.any(value):
             return (None,)
         if self._preset.scheme == "ckks":
-            slots = value if constant else slots_of(value, self._preset)
+            slots = slots_of(value, self._preset) if isinstance(value, np.ndarray) else value
             return (ring.encode(slots, scale=step.scale, primes=self._preset.primes_at(step.level)),)
         prime = self._preset.plain_primes[limb]
-        if constant:
-            return (ring.constant(int(value) % prime),)
-        return (ring.encode(slots_of(residues(value, prime), self._preset)),)
+        if isinstance(value, np.ndarray):
+            return (ring.encode(slots_of(residues(value, prime), self._preset)),)
+        return (ring.constant(int(value) % prime),)
 
     # operations, each on one limb
 
@@ -304,10 +298,7 @@ def encrypt(public: PublicContext, values: Values) -> list[bytes]:
         ]
     pool, key = workers.shared(), public.to_bytes()
     share = -(-chunks // (2 * pool.count)) * size
-    tasks = [
-        pool.submit(encrypt_here, key, _packed(values[i : i + share]))
-        for i in range(0, len(values), share)
-    ]
+    tasks = [pool.submit(encrypt_here, key, _packed(values[i : i + share])) for i in range(0, len(values), share)]
     return [row for task in tasks for row in task.result()]
 
 

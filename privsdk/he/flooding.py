@@ -10,15 +10,15 @@ slots are its values at N/2 of the roots z^(2k+1), z = exp(i pi / N), one of eac
 squared values add up to N ||m||^2. Hence the l2 norm of an error's coefficients is the root mean square of its slots,
 and `error`, a bound on every slot's error or on their root mean square, bounds it: ||e|| <= error.
 
-Mechanism. The coefficients are taken back from the slots, rounded to multiples of a grid g, a power of two; to each a
+Mechanism. The decrypted coefficients, exact integers, are rounded to multiples of a grid g, a power of two; to each a
 discrete Gaussian multiple of g of parameter sigma is added; the rest is a function of these integers. Compared with
-the exact result, the integers are moved by a vector of l2 norm at most
+the exact result, they are moved by a vector of l2 norm at most
 
-    D = error + share * (bound + error) + sqrt(N) g,    share = 16 log2(N) 2^-53.
+    D = error + sqrt(N) g.
 
-The second term is what float64 does in SEAL's decoding (one data prime) and in the inverse transform here: an FFT's
-relative l2 error is at most about 6.7 log2(N) 2^-53 (Higham 2002, theorem 24.2), twice that and some for the twists
-and conversions is `share`. The third is the rounding on both sides; g is chosen so that it is at most 1/64 of the rest.
+The second term is the rounding on both sides; g is chosen so that it is at most 1/64 of the first, or is 1. Decoding in
+floating point comes after the noise and is the business of accuracy alone: SEAL's own would be part of D, and at scales
+beyond 2^50 the largest part of it.
 
 Security. sigma = sqrt(12 reveals) 2^(s/2) D: corollary 2 of ePrint 2022/816 for (c, s) bits of computational and
 statistical security, without its factor sqrt(2N), which is for noise in the canonical embedding; OpenFHE's
@@ -46,6 +46,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,8 +54,8 @@ import numpy.typing as npt
 from ..errors import InvalidArgument, ProtocolViolation
 from ..protocol import Entropy
 from .gaussians import discrete_gaussian, width
+from .presets import MAX_REVEALS
 
-MAX_REVEALS = 1024  # of one key's decryptions
 SECURITY = 30  # bits, statistical
 MOST_SECURITY = 56  # wider noise would leave the range of the sampler
 DEGREES = (4096, 8192, 16384, 32768)
@@ -84,12 +85,13 @@ def sigma_for(error: float, *, reveals: int, security: int = SECURITY) -> float:
         raise InvalidArgument(f"{security} bits of statistical security; 1 to {MOST_SECURITY} are possible")
     if not 0 < error < math.inf:
         raise InvalidArgument(f"an error bound of {error:.6g}; a positive one is needed")
-    return math.sqrt(12 * reveals) * 2.0 ** (security / 2) * error
+    return math.sqrt(12 * reveals) * math.pow(2, security / 2) * error
 
 
 def flooded(
-    slots: npt.NDArray[np.complex128],
+    coefficients: npt.NDArray[Any],
     *,
+    scale: float,
     bound: float,
     error: float,
     reveals: int,
@@ -100,12 +102,14 @@ def flooded(
 
     Parameters
     ----------
-    slots : numpy.ndarray
-        All N/2 decoded slots, in SEAL's order. Their real parts alone will do: that is a projection.
+    coefficients : numpy.ndarray
+        All N coefficients of the decrypted plaintext, exact: integers of any size.
+    scale : float
+        What a value of 1 is in them.
     bound : float
         The exact result's largest absolute value in a slot, as declared.
     error : float
-        Bound on the error of every slot, or of their root mean square.
+        Bound on the error of every slot that depends on the key, or on their root mean square.
     reveals, security : int
         As for `sigma_for`.
     entropy : Entropy
@@ -114,31 +118,28 @@ def flooded(
     Returns
     -------
     numpy.ndarray
-        complex128, shape (N/2,), each slot within `error_after(...)` of the exact result.
+        complex128, shape (N/2,), in SEAL's order, each slot within `error_after(...)` of the exact result.
 
     Raises
     ------
     ProtocolViolation
-        A slot is not finite or further beyond the bound than the error allows.
+        A slot is further beyond the bound than the error allows.
     """
-    slots = np.asarray(slots, dtype=np.complex128)
-    degree = 2 * slots.size if slots.ndim == 1 else 0
-    grid, sensitivity = _grid(error, bound, degree)
+    degree = len(coefficients)
+    grid, sensitivity = _grid(error, degree, scale)
     sigma = sigma_for(sensitivity, reveals=reveals, security=security)
     # One slot's error is at most sqrt(N / 2) times the root mean square. No comparison holds for a nan.
-    with np.errstate(over="ignore", invalid="ignore"):
-        within = np.abs(slots) <= (bound + math.sqrt(degree / 2) * error) * (1 + _share(degree))
+    within = np.abs(_slots(coefficients, scale)) <= (bound + math.sqrt(degree / 2) * error) * (1 + _share(degree))
     if not within.all():
         raise ProtocolViolation(
             "a decryption is beyond its declared bound: a ciphertext that overflowed, or of another key"
         )
-    units = np.rint(_coefficients(slots) / grid).astype(np.int64)  # below 2^59, as is their sum with the noise
-    units += discrete_gaussian(sigma / grid, degree, entropy)
-    return _slots(units * grid)
+    rounded = (coefficients + grid // 2) // grid
+    return _slots((rounded + discrete_gaussian(sigma / grid, degree, entropy)) * grid, scale)
 
 
 def error_after(
-    error: float, bound: float, degree: int, *, reveals: int, security: int = SECURITY
+    error: float, degree: int, *, scale: float, bound: float, reveals: int, security: int = SECURITY
 ) -> float:
     """Bound on the absolute error of a slot after flooding, for all slots together but for probability 2^-40.
 
@@ -146,29 +147,29 @@ def error_after(
     discrete Gaussians are with their parameter. Some of 16 evenly spread directions is within pi / 16 of where a slot
     points, so it is longer than r / cos(pi / 16) of these standard deviations with probability at most
     16 exp(-r^2 / 2); r makes this 2^-40 for N / 2 slots. The other errors are bounds on a root mean square and at most
-    sqrt(N / 2) times as large in a slot; the transform back adds its `share` of all.
+    sqrt(N / 2) times as large in a slot; the transform to slots adds its `share` of all.
     """
-    grid, sensitivity = _grid(error, bound, degree)
-    sigma = grid * width(sigma_for(sensitivity, reveals=reveals, security=security) / grid)
+    grid, sensitivity = _grid(error, degree, scale)
+    sigma = grid * width(sigma_for(sensitivity, reveals=reveals, security=security) / grid) / scale
     r = math.sqrt(2 * (_FAILURE_BITS * math.log(2) + math.log(_DIRECTIONS * degree / 2)))
     noise = sigma * math.sqrt(degree / 2) * r / math.cos(math.pi / _DIRECTIONS)
-    before = math.sqrt(degree / 2) * sensitivity
+    before = math.sqrt(degree / 2) * sensitivity / scale
     return noise + before + math.sqrt(degree / 2) * _share(degree) * (bound + before + noise)
 
 
-def _grid(error: float, bound: float, degree: int) -> tuple[float, float]:
-    """The grid of the coefficients and the l2 sensitivity D of what is rounded to it."""
+def _grid(error: float, degree: int, scale: float) -> tuple[int, float]:
+    """The grid of the coefficients and the l2 sensitivity D of what is rounded to it, both in integers."""
     if degree not in DEGREES:
-        raise InvalidArgument("a whole decryption was expected: one of " + ", ".join(f"{n // 2:,}" for n in DEGREES))
-    if not 0 < error < math.inf or not 0 < bound < math.inf:
-        raise InvalidArgument(f"a bound of {bound:.6g} and an error of {error:.6g}; both have to be positive")
-    apart = error + _share(degree) * (bound + error)
-    grid = 2.0 ** math.floor(math.log2(apart / (_ROUNDING * math.sqrt(degree))))
-    return grid, apart + math.sqrt(degree) * grid
+        raise InvalidArgument(f"{degree} coefficients; a whole decryption has one of {DEGREES}")
+    if not 0 < error * scale < math.inf:
+        raise InvalidArgument(f"an error bound of {error:.6g}; a positive one is needed")
+    grid = 1 << max(0, math.floor(math.log2(error * scale / (_ROUNDING * math.sqrt(degree)))))
+    return grid, error * scale + math.sqrt(degree) * grid
 
 
 def _share(degree: int) -> float:
-    """Relative l2 error of the float64 arithmetic on the way from SEAL's integers to coefficients."""
+    """Relative l2 error of the float64 transform to slots: about 6.7 log2(N) 2^-53 for an FFT (Higham 2002, theorem
+    24.2), twice that and some for the twists and conversions."""
     return 16 * math.log2(degree) * 2.0**-53
 
 
@@ -184,18 +185,11 @@ def _positions(degree: int) -> npt.NDArray[np.int64]:
 @lru_cache(maxsize=len(DEGREES))
 def _twists(degree: int) -> npt.NDArray[np.complex128]:
     """z^n for n = 0 .. N-1."""
-    return np.exp(1j * np.pi * np.arange(degree) / degree)
+    return np.asarray(np.exp(1j * np.pi * np.arange(degree) / degree))
 
 
-def _coefficients(slots: npt.NDArray[np.complex128]) -> npt.NDArray[np.float64]:
-    """The polynomial with these values: m_n z^n is the discrete Fourier transform of the values at z^(2k+1)."""
-    degree, at = 2 * len(slots), _positions(2 * len(slots))
-    values = np.empty(degree, dtype=np.complex128)
-    values[at], values[degree - 1 - at] = slots, np.conj(slots)
-    return np.asarray((np.fft.fft(values, norm="forward") * np.conj(_twists(degree))).real)
-
-
-def _slots(coefficients: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
+def _slots(coefficients: npt.NDArray[Any], scale: float) -> npt.NDArray[np.complex128]:
+    """The polynomial's values at z^(2k+1): a discrete Fourier transform of m_n z^n."""
     degree = len(coefficients)
-    values = np.fft.ifft(coefficients * _twists(degree), norm="forward")
+    values = np.fft.ifft(coefficients.astype(np.float64) / scale * _twists(degree), norm="forward")
     return np.asarray(values[_positions(degree)])

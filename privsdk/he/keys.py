@@ -94,7 +94,7 @@ class SecretContext:
     owner, created, generation : str, str, int
         Whose it is, since when (UTC), and how many rotations made it.
     uses : int
-        Reveals so far. `preset.reveals` is the most for CKKS.
+        Ciphertexts revealed so far. `preset.reveals` is the most for CKKS.
     retired : bool
         Whether it was rotated: it encrypts no more, and still reveals what is under it.
     records : tuple of Record
@@ -153,14 +153,15 @@ class SecretContext:
             )
         return self._decryptors
 
-    def used(self, record: Record) -> None:
-        """Count a reveal, on disk first where the key has a file."""
-        if self.preset.scheme == "ckks" and self.uses >= self.preset.reveals:
+    def used(self, record: Record, *, ciphertexts: int) -> None:
+        """Count a reveal of so many ciphertexts, on disk first where the key has a file."""
+        if self.preset.scheme == "ckks" and self.uses + ciphertexts > self.preset.reveals:
             raise PolicyRefused(
-                f"this key has revealed {self.uses:,} answers, the most it may: each tells a little of it",
-                hint="encrypt under a new key: key.rotate()",
+                f"this key has revealed {self.uses:,} ciphertexts of the {self.preset.reveals:,} it may, and this is "
+                f"{ciphertexts:,} more: each tells a little of the key",
+                hint="encrypt under a new key, key.rotate(), and reveal sums rather than rows",
             )
-        self.uses += 1
+        self.uses += ciphertexts
         self.records = (*self.records, record)
         self._write()
 
@@ -208,7 +209,9 @@ class SecretContext:
         try:
             inner = AESGCM(disk.key).decrypt(stored.nonce, stored.sealed, stored.facts)
         except InvalidTag:
-            raise InvalidArgument(f"{path} does not open", hint="check the passphrase; or the file was changed") from None
+            raise InvalidArgument(
+                f"{path} does not open", hint="check the passphrase; or the file was changed"
+            ) from None
         kept = msgspec.msgpack.decode(inner, type=_Kept)
         public = PublicContext(kept.preset, kept.rows)
         keys = [ring.secret_key(saved) for ring, saved in zip(kept.preset.rings, kept.secrets, strict=True)]
@@ -229,13 +232,11 @@ class SecretContext:
         saved = tuple(ring.saved_secret(key) for ring, key in zip(self.preset.rings, self._secrets, strict=True))
         inner = msgspec.msgpack.encode(_Kept(preset=self.preset, rows=self.public.rows, secrets=saved))
         sealed = AESGCM(self._disk.key).encrypt(nonce, inner, clear)
-        self._disk.write(
-            msgspec.msgpack.encode(_Stored(facts=clear, salt=self._disk.salt, nonce=nonce, sealed=sealed))
-        )
+        self._disk.write(msgspec.msgpack.encode(_Stored(facts=clear, salt=self._disk.salt, nonce=nonce, sealed=sealed)))
 
     def __repr__(self) -> str:
         whose = f" of {self.owner}" if self.owner else ""
-        return f"SecretContext({self.public.fingerprint[:12]}{whose}, {self.uses} reveals)"
+        return f"SecretContext({self.public.fingerprint[:12]}{whose}, {self.uses} ciphertexts revealed)"
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a SecretContext has no truth value")
@@ -250,7 +251,7 @@ class SecretContext:
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One reveal: when, of what (a digest of the ciphertexts), whose values were in it, and the error that was added."""
+    """One reveal: when, of what (a digest of the ciphertexts), whose values were in it, and its error."""
 
     time: str
     digest: str

@@ -22,11 +22,17 @@ from typing import Any, Literal
 import msgspec
 
 from ..errors import InvalidArgument
-from .seal import SEED_BYTES, Parameters, Ring, data_primes, plain_primes, ring
+from .seal import SEED_BYTES, Parameters, Ring, data_primes, ring
 
 MAX_REVEALS = 1024
 MAX_LIMBS = 8
 LIMB_BITS = 30
+
+# The largest primes of 30 bits congruent to 1 modulo 2 N, which is what packing integers into slots asks for.
+PLAIN_PRIMES = {
+    4096: (1073692673, 1073668097, 1073651713, 1073643521, 1073569793, 1073479681, 1073430529, 1073299457),
+    8192: (1073692673, 1073643521, 1073479681, 1073430529, 1073299457, 1073233921, 1073184769, 1073135617),
+}
 
 Scheme = Literal["exact", "ckks"]
 Packing = Literal["integer", "real", "complex"]
@@ -102,7 +108,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def plain_primes(self) -> tuple[int, ...]:
-        return plain_primes(self.degree, self.limbs, LIMB_BITS)
+        return PLAIN_PRIMES[self.degree][: self.limbs]
 
     @property
     def modulus(self) -> int:
@@ -174,9 +180,10 @@ def ckks_chains() -> list[dict[str, Any]]:
     for count in (2, 3):
         chains.append({"degree": 8192, "data": (54,) * count, "special": 55, "drop": 0})
     chains.append({"degree": 8192, "data": (60, 40, 40), "special": 60, "drop": 1})
-    for degree, most in ((16384, 7), (32768, 15)):
-        for count in range(3, most + 1):
-            for drop in (0, 1, 2):
-                if not (degree == 32768 and count <= 7):
-                    chains.append({"degree": degree, "data": (54,) * count, "special": 56, "drop": drop})
+    for count in range(3, 8):
+        chains += [{"degree": 16384, "data": (54,) * count, "special": 56, "drop": drop} for drop in (0, 1, 2)]
+    chains += [{"degree": 16384, "data": (60,) * count, "special": 60, "drop": 1} for count in range(3, 7)]
+    for count in range(8, 16):
+        chains += [{"degree": 32768, "data": (54,) * count, "special": 56, "drop": drop} for drop in (0, 1, 2)]
+    chains += [{"degree": 32768, "data": (60,) * count, "special": 60, "drop": 1} for count in range(7, 14)]
     return chains

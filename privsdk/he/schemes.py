@@ -1,37 +1,40 @@
 """Two ways to add vectors under encryption: exact integers (BFV) and approximate reals (CKKS).
 
-Exact: an integer total within +-B is carried as residues modulo k primes of 30 bits, a BFV ciphertext each (the Chinese
-remainder theorem), so the plaintext that the key holder opens is the total and nothing finer. (Digits in a base would
-fit one modulus, but their separate sums show carries, which tell more than the total.) k is the fewest primes whose
-product exceeds 2 n B + 1 for n parties: every party's value was checked against B, so no accepted input can wrap.
+Exact: an integer total within +-B is carried as residues modulo k primes of 30 bits (the Chinese remainder theorem),
+so the plaintext that the key holder opens is the total and nothing finer. (Digits in a base would fit one modulus, but
+their separate sums show carries, which tell more than the total.) k is the fewest primes whose product exceeds
+2 n B + 1 for n parties: every party's value was checked against B, so no accepted input can wrap. The noise is not
+flooded: that of a sum holds the rounding of each party's plaintext beside far larger random terms, a hint to the key
+holder at how the total is split for which there is neither a known use nor a proof of harmlessness.
 
-Noise: a fresh ciphertext's coefficients have standard deviation sigma * sqrt(1 + 4 N / 3) = 237 (Gentry, Halevi, Smart
-2012, appendix A, for ternary secrets; N = 4096, sigma = 3.2), decryption is right while a coefficient stays under
-q / (2 t) = 2^23: for n = 1000 parties that is 1,100 standard deviations. The noise is not flooded: that of a sum holds
-the rounding of each party's plaintext beside far larger random terms, a hint at how the total is split for which there
-is neither a known use nor a proof of harmlessness.
-
-Approximate: reals are divided by their bound and packed at scale 2^40. By CKKS17 (Cheon, Kim, Kim, Song, lemma 1, with
-h = 2 N / 3 for ternary secrets) a fresh ciphertext's error in any slot is at most 8 sqrt(2) sigma N + 6 sigma sqrt(N) +
-16 sigma sqrt(h N) over the scale, except with negligible probability, and errors add; `error_bound` is that sum, plus
-N / 2 for rounding the encoding. A key serves one run, in which at most 16 of 2048 slots are revealed, rounded to the
-error bound: decryptions of CKKS that are shared in full, with their ciphertexts, give the key away (Li, Micciancio
-2021).
+Approximate: reals are divided by their bound and added by CKKS; the totals are flooded, see `flooding`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
-from ..errors import InvalidArgument, ProtocolViolation
-from .contexts import CKKS_SCALE_BITS, DEGREE, PRIMES, SIGMA, PublicContext, SecretContext, check_blob
+from ..errors import InvalidArgument
+from ..protocol import Entropy, SystemEntropy
+from .evaluation import Circuit, Step, compute, encrypt
+from .keys import PublicContext, SecretContext
+from .presets import PLAIN_PRIMES, Preset
+from .reveals import approximately, exactly, slot_error
+from .seal import Buffer, residues
+from .tracking import Track, Tracker
 
 MAX_PARTIES = 1000
-MAX_REVEALED_CKKS = 16
+MAX_REVEALED = 16  # ciphertexts of approximate totals under one key
+DEGREE = 4096
+PRIMES = PLAIN_PRIMES[DEGREE][:6]
+
+Integers = Sequence[int] | npt.NDArray[Any]
 
 
 class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
@@ -54,40 +57,35 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
             raise InvalidArgument(f"{self.limbs} limbs where {needed} are needed")
         msgspec.structs.force_setattr(self, "limbs", needed)
 
-    def keys(self) -> list[SecretContext]:
-        return [SecretContext.exact(prime) for prime in PRIMES[: self.limbs]]
+    @property
+    def preset(self) -> Preset:
+        return Preset(scheme="exact", degree=DEGREE, data=(54,), special=55, limbs=self.limbs, resolution=1.0)
 
     @property
-    def chunks(self) -> int:
+    def rows(self) -> int:
         return math.ceil(self.length / DEGREE)
 
-    @property
-    def ciphertexts(self) -> int:
-        return self.limbs * self.chunks
-
-    def encrypt(self, keys: Sequence[PublicContext], vector: Sequence[int]) -> list[bytes]:
-        import tenseal
-
-        if len(vector) != self.length or (not self.modular and any(abs(v) > self.max_units for v in vector)):
+    def units(self, vector: Integers) -> npt.NDArray[Any]:
+        """A party's vector as an array, checked."""
+        units = np.asarray(vector)
+        if units.shape != (self.length,) or units.dtype.kind not in "iO":
+            raise InvalidArgument(f"a vector of {self.length} integers was expected")
+        if not self.modular and max(abs(int(units.max())), abs(int(units.min()))) > self.max_units:
             raise InvalidArgument(f"a vector of {self.length} integers within +-{self.max_units} was expected")
-        blobs = []
-        for prime, key in zip(PRIMES, keys, strict=False):
-            for start in range(0, self.length, DEGREE):
-                residues = [_centred(v, prime) for v in vector[start : start + DEGREE]]
-                residues += [0] * (DEGREE - len(residues))
-                blobs.append(tenseal.bfv_vector(key.tenseal, residues).serialize())
-        return blobs
+        return units
 
-    def add(self, keys: Sequence[PublicContext], summands: Sequence[Sequence[bytes]]) -> list[bytes]:
-        return _add(keys, summands, self.chunks, "bfv_vector_from")
+    def encrypt(self, key: PublicContext, vector: npt.NDArray[Any]) -> list[bytes]:
+        """Rows of a part of `units` that begins at a multiple of a row's values."""
+        if vector.dtype == object:
+            vector = residues(vector, self.preset.modulus)
+        return encrypt(key, vector)
 
-    def decrypt(self, keys: Sequence[SecretContext], blobs: Sequence[bytes]) -> list[int]:
+    def add(self, key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]:
+        return _add(key, summands)
+
+    def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> list[int]:
         """The exact totals."""
-        residues: list[list[int]] = []
-        for i, key in enumerate(keys):
-            chunks = blobs[i * self.chunks : (i + 1) * self.chunks]
-            residues.append([int(value) for blob in chunks for value in _open(key, blob, "bfv_vector_from")])
-        return [_combine([limb[i] for limb in residues]) for i in range(self.length)]
+        return [int(total) for total in exactly(rows, key, primes=1)[: self.length].tolist()]
 
 
 class Approximate(msgspec.Struct, frozen=True, kw_only=True, tag="approximate"):
@@ -99,52 +97,52 @@ class Approximate(msgspec.Struct, frozen=True, kw_only=True, tag="approximate"):
 
     def __post_init__(self) -> None:
         _check_shape(self.parties, self.length)
-        if self.length > MAX_REVEALED_CKKS:
-            raise InvalidArgument(
-                f"{self.length} values are to be revealed; the CKKS preset reveals at most {MAX_REVEALED_CKKS} a key",
-                hint="use the exact preset",
-            )
         if len(self.bounds) != self.length or any(not 0 < b < math.inf for b in self.bounds):
             raise InvalidArgument("one positive, finite bound is needed for each value")
 
     @property
-    def ciphertexts(self) -> int:
-        return 1
+    def preset(self) -> Preset:
+        """Values are within 1, totals within the number of parties: the scale leaves room for 2^12."""
+        return Preset(
+            scheme="ckks",
+            degree=8192,
+            data=(54, 54),
+            special=55,
+            scale_bits=92,
+            packing="complex",
+            reveals=MAX_REVEALED,
+        )
 
     @property
-    def relative_error(self) -> float:
-        """Bound on the error of a total, as a share of the entry's bound."""
-        h = 2 * DEGREE / 3
-        fresh = 8 * math.sqrt(2) * SIGMA * DEGREE + 6 * SIGMA * math.sqrt(DEGREE) + 16 * SIGMA * math.sqrt(h * DEGREE)
-        return self.parties * (fresh + DEGREE / 2) * 2.0**-CKKS_SCALE_BITS
+    def rows(self) -> int:
+        return math.ceil(self.length / self.preset.values_a_row)
+
+    @property
+    def track(self) -> Track:
+        """The figures of a total, as a share of its entry's bound."""
+        tracker = Tracker(self.preset)
+        return tracker.repeated(tracker.fresh(1.0), self.parties)
 
     def error_bound(self, entry: int) -> float:
-        """Bound on the error of total `entry`, the final rounding included."""
-        return 1.5 * self.relative_error * self.bounds[entry]
+        """Bound on the error of total `entry`."""
+        return (slot_error(self.preset, self.track) + self.parties * 2.0**-50) * self.bounds[entry]
 
-    def keys(self) -> list[SecretContext]:
-        return [SecretContext.approximate()]
-
-    def encrypt(self, keys: Sequence[PublicContext], vector: Sequence[float]) -> list[bytes]:
-        import tenseal
-
-        if len(vector) != self.length or any(abs(v) > b for v, b in zip(vector, self.bounds, strict=True)):
+    def units(self, vector: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        values = np.asarray(vector, np.float64)
+        if values.shape != (self.length,) or not (np.abs(values) <= np.array(self.bounds)).all():
             raise InvalidArgument(f"a vector of {self.length} reals within the bounds was expected")
-        slots = [v / b for v, b in zip(vector, self.bounds, strict=True)]
-        slots += [0.0] * (DEGREE // 2 - len(slots))
-        return [tenseal.ckks_vector(keys[0].tenseal, slots).serialize()]
+        return np.asarray(values / np.array(self.bounds))
 
-    def add(self, keys: Sequence[PublicContext], summands: Sequence[Sequence[bytes]]) -> list[bytes]:
-        return _add(keys, summands, 1, "ckks_vector_from")
+    def encrypt(self, key: PublicContext, vector: npt.NDArray[Any]) -> list[bytes]:
+        return encrypt(key, vector)
 
-    def decrypt(self, keys: Sequence[SecretContext], blobs: Sequence[bytes]) -> list[float]:
-        """The totals, rounded to the error bound so that the noise, which depends on the key, stays behind."""
-        slots = _open(keys[0], blobs[0], "ckks_vector_from")
-        step = self.relative_error
-        return [round(slots[i] / step) * step * self.bounds[i] for i in range(self.length)]
+    def add(self, key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]:
+        return _add(key, summands)
 
-
-Preset = Literal["exact", "ckks"]
+    def decrypt(self, key: SecretContext, rows: Sequence[Buffer], entropy: Entropy | None = None) -> list[float]:
+        """The totals, flooded, so that they can be shown."""
+        found = approximately(rows, key, self.track, entropy or SystemEntropy())
+        return list((found[: self.length] * np.array(self.bounds)).tolist())
 
 
 def limbs_for(parties: int, max_units: int) -> int:
@@ -164,63 +162,15 @@ def _check_shape(parties: int, length: int) -> None:
     if not 1 <= parties <= MAX_PARTIES:
         raise InvalidArgument(f"{parties} parties; an encrypted sum takes 1 to {MAX_PARTIES}")
     if length < 1:
-        raise InvalidArgument("there is nothing to sum")
+        raise InvalidArgument("an empty vector cannot be summed")
 
 
-def _centred(value: int, prime: int) -> int:
-    residue = value % prime
-    return residue - prime if residue > prime // 2 else residue
-
-
-def _combine(residues: Sequence[int]) -> int:
-    """The integer of least absolute value with these residues modulo the first primes (Garner's method)."""
-    value, modulus = 0, 1
-    for residue, prime in zip(residues, PRIMES, strict=False):
-        value += modulus * ((residue - value) * pow(modulus, -1, prime) % prime)
-        modulus *= prime
-    return value - modulus if value > modulus // 2 else value
-
-
-def _add(keys: Sequence[PublicContext], summands: Sequence[Sequence[bytes]], chunks: int, loader: str) -> list[bytes]:
-    totals = []
-    for i, column in enumerate(zip(*summands, strict=True)):
-        context = keys[i // chunks].tenseal
-        total = None
-        for blob in column:
-            vector = _load(context, blob, loader)
-            try:
-                total = vector if total is None else total + vector
-            except (ValueError, RuntimeError):
-                _malformed()
-        totals.append(total.serialize() if total is not None else b"")
-    return totals
-
-
-def _open(key: SecretContext, blob: bytes, loader: str) -> list[float]:
-    vector = _load(key.tenseal, check_blob(blob, "the aggregator"), loader)
-    try:
-        values: list[float] = vector.decrypt()
-    except (ValueError, RuntimeError):
-        _malformed()
-    return values
-
-
-def _load(context: Any, blob: bytes, loader: str) -> Any:
-    """A received vector, refused unless it is one fresh-sized ciphertext: TenSEAL crashes on a vector without any."""
-    import tenseal
-
-    try:
-        vector = getattr(tenseal, loader)(context, blob)
-        parts = vector.ciphertext()
-        if len(parts) != 1 or parts[0].size() != 2 or vector.size() != _SLOTS[loader]:
-            _malformed()
-    except (ValueError, RuntimeError):
-        _malformed()
-    return vector
-
-
-_SLOTS = {"bfv_vector_from": DEGREE, "ckks_vector_from": DEGREE // 2}
-
-
-def _malformed() -> NoReturn:
-    raise ProtocolViolation("a ciphertext is malformed or of other parameters")
+def _add(key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]:
+    if len(summands) == 1:
+        return [bytes(row) for row in summands[0]]
+    scale = 2.0**key.preset.scale_bits if key.preset.scheme == "ckks" else 1.0
+    steps = [Step("load", (0,), 0, scale)]
+    for i in range(1, len(summands)):
+        steps += [Step("load", (i,), 0, scale), Step("add", (len(steps) - 1, len(steps)), 0)]
+    circuit = Circuit(tuple(steps), (len(steps) - 1,), (0,))
+    return compute(key, circuit, summands, [], len(summands[0]))[0]

@@ -17,7 +17,8 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Any, Literal, NoReturn
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import msgspec
 import numpy as np
@@ -31,7 +32,7 @@ SEED_BYTES = 64
 _HEADER = 16
 _WORD = 8
 
-Buffer = bytes | memoryview | npt.NDArray[np.uint8]
+Buffer: TypeAlias = bytes | memoryview
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,8 +103,11 @@ class Ring:
 
     # plaintexts
 
-    def encode(self, values: Sequence[Any], *, scale: float = 1.0, primes: int | None = None) -> Any:
-        """A plaintext of whole slots; `scale` and the number of data primes are CKKS's."""
+    def encode(self, values: Any, *, scale: float = 1.0, primes: int | None = None) -> Any:
+        """A plaintext of a list with a value for each slot, or of one number for all of CKKS's slots.
+
+        The scale and the number of data primes are CKKS's.
+        """
         plain = self._sealapi.Plaintext()
         if self.parameters.scheme == "bfv":
             self.encoder.encode(values, plain)
@@ -115,11 +119,26 @@ class Ring:
         """BFV: the same number in every slot, as a polynomial of one coefficient: products with it add least noise."""
         return self._sealapi.Plaintext(f"{value:x}")
 
-    def decode(self, plain: Any) -> npt.NDArray[np.complex128] | npt.NDArray[np.int64]:
+    def decode(self, plain: Any) -> npt.NDArray[Any]:
         """Every slot of a plaintext: complex for CKKS, for BFV integers in [-t/2, t/2]."""
         if self.parameters.scheme == "bfv":
             return np.asarray(self.encoder.decode_int64(plain), np.int64)
         return np.asarray(self.encoder.decode_complex(plain), np.complex128)
+
+    def coefficients(self, plain: Any, primes: int) -> npt.NDArray[Any]:
+        """CKKS: the integer coefficients of a plaintext, centred; Python's integers, as there may be hundreds of bits.
+
+        SEAL decodes in floating point only. It transforms ciphertexts exactly, so the plaintext takes the place of one
+        of a ciphertext's polynomials.
+        """
+        size = primes * self.parameters.degree * _WORD
+        words = memoryview(_saved(plain))[-size:]
+        layout = self._layout(primes, seeded=False)
+        made, back = self._sealapi.Ciphertext(), self._sealapi.Ciphertext()
+        _load(made, self.context, layout.pieces(bytes(words) * 2, b""))
+        self.evaluator.transform_from_ntt(made, back)
+        found = np.frombuffer(layout.data_of(_saved(back))[:size], np.uint64).reshape(primes, -1)
+        return combined(list(found), self.primes[:primes])
 
     # rows
 
@@ -171,7 +190,7 @@ class Ring:
         narrow = np.frombuffer(coefficients, np.uint8).reshape(-1, self.width)
         words = np.zeros((len(narrow), _WORD), np.uint8)
         words[:, : self.width] = narrow
-        return words
+        return words.data
 
     # keys
 
@@ -286,6 +305,30 @@ class Ring:
         return made
 
 
+def residues(units: npt.NDArray[Any], prime: int) -> npt.NDArray[Any]:
+    """Integers of any size modulo a prime, or a product of primes, those of least absolute value."""
+    reduced = units % prime
+    if prime < 1 << 62:
+        reduced = reduced.astype(np.int64)
+    return np.where(reduced > prime // 2, reduced - prime, reduced)
+
+
+def combined(residues: Sequence[npt.NDArray[Any]], primes: Sequence[int]) -> npt.NDArray[Any]:
+    """The integers of least absolute value with these residues modulo the primes (Garner's method).
+
+    int64 while products fit, Python's integers beyond.
+    """
+    modulus = primes[0]
+    value = residues[0].astype(np.int64 if max(primes) < 1 << 31 else object) % modulus
+    for residue, prime in zip(residues[1:], primes[1:], strict=True):
+        digit = (residue - value % prime) % prime * pow(modulus, -1, prime) % prime
+        if modulus * prime >= 1 << 62:
+            value, digit = value.astype(object), digit.astype(object)
+        value = value + digit * modulus
+        modulus *= prime
+    return np.where(value > modulus // 2, value - modulus, value)
+
+
 @lru_cache(maxsize=64)
 def ring(parameters: Parameters) -> Ring:
     """The ring of these parameters, made once."""
@@ -298,14 +341,6 @@ def data_primes(degree: int, bits: tuple[int, ...]) -> tuple[int, ...]:
     from tenseal import sealapi
 
     return tuple(modulus.value() for modulus in sealapi.CoeffModulus.Create(degree, list(bits)))[:-1]
-
-
-@lru_cache(maxsize=64)
-def plain_primes(degree: int, count: int, bits: int = 30) -> tuple[int, ...]:
-    """The largest primes of so many bits that let a ring of this degree be packed."""
-    from tenseal import sealapi
-
-    return tuple(modulus.value() for modulus in sealapi.PlainModulus.Batching(degree, [bits] * count))
 
 
 class _Layout:
@@ -331,8 +366,8 @@ class _Layout:
         return [_header(self._length), self.head, words, self._tail + seed]
 
 
-class _Scratch(threading.local):
-    """SEAL saves to files. One for each thread: in memory on Linux, elsewhere in a temporary folder of this user."""
+class _File:
+    """What SEAL saves to and loads from: in memory on Linux, elsewhere in a temporary folder of this user."""
 
     def __init__(self) -> None:
         if hasattr(os, "memfd_create"):
@@ -341,6 +376,17 @@ class _Scratch(threading.local):
         else:  # pragma: no cover
             descriptor, self.path = tempfile.mkstemp(prefix="privsdk")
         self.file = os.fdopen(descriptor, "r+b", buffering=0)
+
+    def __del__(self) -> None:
+        self.file.close()
+        Path(self.path).unlink(missing_ok=True)
+
+
+class _Scratch(threading.local):
+    """One file for each thread, closed when it ends."""
+
+    def __init__(self) -> None:
+        self.of = _File()
 
 
 _scratch = _Scratch()
@@ -355,31 +401,33 @@ def _header(length: int) -> bytes:
 def _magic() -> bytes:
     from tenseal import sealapi
 
-    sealapi.Plaintext("1").save(_scratch.path)
-    _scratch.file.seek(0)
-    return _scratch.file.read(_HEADER)
+    sealapi.Plaintext("1").save(_scratch.of.path)
+    _scratch.of.file.seek(0)
+    return _scratch.of.file.read(_HEADER)
 
 
 def _saved(thing: Any) -> bytes:
     """What SEAL saves, without its header and compression."""
-    thing.save(_scratch.path)
-    _scratch.file.seek(0)
-    stream = _scratch.file.read()
+    scratch = _scratch.of
+    thing.save(scratch.path)
+    scratch.file.seek(0)
+    stream: bytes = scratch.file.read()
     if stream[5] == 0:
         return stream[_HEADER:]
     codec = {1: "gzip", 2: "zstd"}[stream[5]]
-    return pa.CompressedInputStream(pa.py_buffer(memoryview(stream)[_HEADER:]), codec).read()
+    plain: bytes = pa.CompressedInputStream(pa.py_buffer(memoryview(stream)[_HEADER:]), codec).read()
+    return plain
 
 
 def _load(made: Any, context: Any, pieces: Sequence[Buffer]) -> None:
-    file = _scratch.file
+    file = _scratch.of.file
     file.seek(0)
     for piece in pieces:
         view = memoryview(piece).cast("B")
         while len(view):
             view = view[file.write(view) :]
     file.truncate()
-    made.load(context, _scratch.path)
+    made.load(context, _scratch.of.path)
 
 
 def _malformed() -> NoReturn:

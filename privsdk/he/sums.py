@@ -14,7 +14,7 @@ via Additively Homomorphic Encryption", IEEE TIFS 2018, section IV, with BFV (Fa
 
 Learns: K the totals; A and the contributors nothing; an onlooker the length of the vectors.
 Assumes: semantic security of the scheme at 128 bits, semi-honest parties. K and A together see every contribution: the
-collusion threshold is 1. Cost: a ciphertext of 61 kB for every 4096 values and limb, one way, for each contributor.
+collusion threshold is 1. Cost: a ciphertext of 56 KiB for every 4096 values and limb, one way, for each contributor.
 
 `Summation` is the seam to other providers of the same sum, such as secure aggregation by masks; `EncryptedSum` is this
 one. One object serves one role through a whole run; its keys are fresh in each run.
@@ -23,20 +23,25 @@ one. One object serves one role through a whole run; its keys are fresh in each 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import ProtocolViolation
 from ..messages import Message
-from ..protocol import Role, gather, hear, tell, tell_all
-from .contexts import PublicContext, SecretContext, check_blob
+from ..protocol import Role, checkpoint, gather, hear, tell, tell_all
+from .keys import PublicContext, SecretContext
+from .presets import Preset
+from .seal import Buffer
 
 BLOBS = pa.schema([pa.field("blob", pa.large_binary(), nullable=False)])
+ROWS_A_STEP = 64  # ciphertexts between checkpoints: about 0.1 s of encrypting
 
 
 class PublicKeys(Message, frozen=True, kw_only=True, tag="he.sums.PublicKeys"):
-    """One serialised public context for each limb."""
+    """The coefficients of a public key for each limb."""
 
     SCHEMA = BLOBS
     MAX_BYTES = 4 << 20
@@ -44,11 +49,11 @@ class PublicKeys(Message, frozen=True, kw_only=True, tag="he.sums.PublicKeys"):
 
 
 class Encrypted(Message, frozen=True, kw_only=True, tag="he.sums.Encrypted"):
-    """Ciphertexts, limb by limb and in each chunk by chunk, under the keys with these fingerprints."""
+    """Ciphertexts, one row a chunk, under the key with this fingerprint."""
 
     SCHEMA = BLOBS
     MAX_BYTES = 1 << 30
-    keys: tuple[str, ...]
+    key: str
     table: pa.Table
 
 
@@ -59,11 +64,13 @@ class Scheme(Protocol[V]):
     """An additively homomorphic scheme for vectors of V: see `he.schemes`."""
 
     @property
-    def ciphertexts(self) -> int: ...
-    def keys(self) -> list[SecretContext]: ...
-    def encrypt(self, keys: Sequence[PublicContext], vector: Sequence[V]) -> list[bytes]: ...
-    def add(self, keys: Sequence[PublicContext], summands: Sequence[Sequence[bytes]]) -> list[bytes]: ...
-    def decrypt(self, keys: Sequence[SecretContext], blobs: Sequence[bytes]) -> list[V]: ...
+    def preset(self) -> Preset: ...
+    @property
+    def rows(self) -> int: ...
+    def units(self, vector: Sequence[V] | npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+    def encrypt(self, key: PublicContext, vector: npt.NDArray[Any]) -> list[bytes]: ...
+    def add(self, key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]: ...
+    def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> list[V]: ...
 
 
 class Summation(Protocol):
@@ -72,7 +79,7 @@ class Summation(Protocol):
     def set_up(self) -> Role[None]:
         """Agree on keys, once before the first round; every role calls it."""
 
-    def contribute(self, vector: Sequence[int]) -> Role[None]:
+    def contribute(self, vector: Sequence[int] | npt.NDArray[np.int64]) -> Role[None]:
         """A contributor's part."""
 
     def collect(self) -> Role[list[int]]:
@@ -88,8 +95,8 @@ class EncryptedSum(Generic[V]):
         self._contributors = contributors
         self._aggregator = contributors[-1]
         self._key_holder = key_holder
-        self._secret: list[SecretContext] = []
-        self._keys: list[PublicContext] = []
+        self._secret: SecretContext | None = None
+        self._public: PublicContext | None = None
 
     @property
     def holds_key(self) -> bool:
@@ -97,46 +104,59 @@ class EncryptedSum(Generic[V]):
 
     def set_up(self) -> Role[None]:
         if self.holds_key:
-            self._secret = self._scheme.keys()
-            self._keys = [key.public for key in self._secret]
-            message = PublicKeys(table=_blobs([key.blob for key in self._keys]))
+            self._secret = SecretContext.new(self._scheme.preset, owner=self._me)
+            self._public = self._secret.public
+            message = PublicKeys(table=_blobs(self._public.rows))
             yield from tell_all(dict.fromkeys(self._contributors, message))
         else:
             received = yield from hear(self._key_holder, PublicKeys)
-            self._keys = [PublicContext(blob) for blob in received.table.column("blob").to_pylist()]
-            own = self._scheme.keys()  # thrown away: they show which parameters are due
-            if [key.parameters for key in self._keys] != [key.public.parameters for key in own]:
-                raise ProtocolViolation(f"{self._key_holder} sent keys of other parameters")
+            self._public = PublicContext(self._scheme.preset, received.table.column("blob").to_pylist())
 
-    def contribute(self, vector: Sequence[V]) -> Role[None]:
-        mine = self._scheme.encrypt(self._keys, vector)
+    def contribute(self, vector: Sequence[V] | npt.NDArray[Any]) -> Role[None]:
+        units, size = self._scheme.units(vector), self._scheme.preset.values_a_row * ROWS_A_STEP
+        mine: list[bytes] = []
+        for start in range(0, len(units), size):
+            yield from checkpoint("encrypting", start, len(units))
+            mine += self._scheme.encrypt(self._key, units[start : start + size])
         if self._me != self._aggregator:
             yield from tell(self._aggregator, self._encrypted(mine))
             return
         others = self._contributors[:-1]
         received = yield from gather(others, Encrypted)
         summands = [mine, *(self._checked(received[party], party) for party in others)]
-        yield from tell(self._key_holder, self._encrypted(self._scheme.add(self._keys, summands)))
+        totals: list[bytes] = []
+        for start in range(0, self._scheme.rows, ROWS_A_STEP):
+            yield from checkpoint("adding", start, self._scheme.rows)
+            totals += self._scheme.add(self._key, [rows[start : start + ROWS_A_STEP] for rows in summands])
+        yield from tell(self._key_holder, self._encrypted(totals))
 
     def collect(self) -> Role[list[V]]:
         total = yield from hear(self._aggregator, Encrypted)
+        if self._secret is None:
+            raise RuntimeError("collect before set_up")
         return self._scheme.decrypt(self._secret, self._checked(total, self._aggregator))
 
-    def _encrypted(self, blobs: list[bytes]) -> Encrypted:
-        return Encrypted(keys=self._fingerprints(), table=_blobs(blobs))
+    @property
+    def _key(self) -> PublicContext:
+        if self._public is None:
+            raise RuntimeError("contribute before set_up")
+        return self._public
 
-    def _fingerprints(self) -> tuple[str, ...]:
-        return tuple(key.fingerprint for key in self._keys)
+    def _encrypted(self, rows: Sequence[bytes]) -> Encrypted:
+        return Encrypted(key=self._key.fingerprint, table=_blobs(rows))
 
-    def _checked(self, message: Encrypted, sender: str) -> list[bytes]:
-        if message.keys != self._fingerprints():
-            raise ProtocolViolation(f"{sender} encrypted under other keys than this run's")
-        if message.table.num_rows != self._scheme.ciphertexts:
+    def _checked(self, message: Encrypted, sender: str) -> Sequence[Buffer]:
+        if message.key != self._key.fingerprint:
+            raise ProtocolViolation(f"{sender} encrypted under another key than this run's")
+        if message.table.num_rows != self._scheme.rows:
             raise ProtocolViolation(
-                f"{sender} sent {message.table.num_rows} ciphertexts where {self._scheme.ciphertexts} were due"
+                f"{sender} sent {message.table.num_rows} ciphertexts where {self._scheme.rows} were due"
             )
-        return [check_blob(blob, sender) for blob in message.table.column("blob").to_pylist()]
+        rows = [memoryview(blob.as_buffer() or b"") for blob in message.table.column("blob")]
+        if any(len(row) != self._scheme.preset.row_bytes() for row in rows):
+            raise ProtocolViolation(f"{sender} sent something that is not a ciphertext of these parameters")
+        return rows
 
 
-def _blobs(blobs: list[bytes]) -> pa.Table:
-    return pa.table({"blob": pa.array(blobs, pa.large_binary())}, schema=BLOBS)
+def _blobs(rows: Sequence[bytes]) -> pa.Table:
+    return pa.table({"blob": pa.array(rows, pa.large_binary())}, schema=BLOBS)

@@ -53,7 +53,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     error : float
         Largest difference between a slot and the exact value, before a reveal adds its own.
     noise : float
-        Exact: largest coefficient of the noise.
+        What of that depends on the key, and has to be hidden where the value is shown: encryption, key switching and
+        dropped primes, but not the rounding of what was encoded. Exact: largest coefficient of the noise.
     summands : int
         Fresh ciphertexts in it.
     """
@@ -101,8 +102,8 @@ class Tracker:
             error = 0.0 if on_grid else self.preset.resolution / 2
             return self.checked(Track(bound=bound, error=error, noise=noise))
         scale = 2.0**self.preset.scale_bits
-        error = (self._secret if secret else self._public) / scale + self._encoding(bound, scale)
-        return self.checked(Track(bound=bound, error=error))
+        noise = (self._secret if secret else self._public) / scale
+        return self.checked(Track(bound=bound, error=noise + self._encoding(bound, scale), noise=noise))
 
     def sum(self, *tracks: Track) -> Track:
         """Of settled alike ciphertexts: one level, all pending or none."""
@@ -169,7 +170,8 @@ class Tracker:
         scale = self.preset.scale(track.level)
         encoding = (0.5 / scale + bound * _DOUBLE) if constant else self._encoding(bound, scale)
         error = track.error * bound + track.bound * encoding + track.error * encoding
-        return self._product(track, bound=track.bound * bound, error=error)
+        noise = track.noise * (bound + encoding)
+        return self._product(track, bound=track.bound * bound, error=error, noise=noise)
 
     def times(self, one: Track, other: Track) -> Track:
         """Of two settled ciphertexts of one level."""
@@ -177,8 +179,11 @@ class Tracker:
         primes = self.preset.primes_at(one.level)
         switched = primes * q * self._switched / 2.0 ** (self.preset.special - 1) + self._rounded
         error = one.error * other.bound + other.error * one.bound + one.error * other.error
-        error += switched / self.preset.scale(one.level) ** 2
-        track = self._product(one, bound=one.bound * other.bound, error=error)
+        scale = self.preset.scale(one.level)
+        noise = one.noise * (other.bound + other.error) + other.noise * (one.bound + one.error)
+        noise += one.noise * other.noise + switched / scale / scale
+        error += switched / scale / scale
+        track = self._product(one, bound=one.bound * other.bound, error=error, noise=noise)
         return msgspec.structs.replace(track, summands=max(one.summands, other.summands))
 
     def settled(self, track: Track) -> Track:
@@ -190,7 +195,9 @@ class Tracker:
             raise self._too_deep(level + 1)
         rounding = self._rounded / self.preset.scale(level) if self.preset.drop else 0.0
         return self.checked(
-            msgspec.structs.replace(track, level=level, pending=False, error=track.error + rounding)
+            msgspec.structs.replace(
+                track, level=level, pending=False, error=track.error + rounding, noise=track.noise + rounding
+            )
         )
 
     def checked(self, track: Track) -> Track:
@@ -221,8 +228,8 @@ class Tracker:
             )
         return track
 
-    def _product(self, track: Track, *, bound: float, error: float) -> Track:
-        return self.checked(msgspec.structs.replace(track, pending=True, bound=bound, error=error))
+    def _product(self, track: Track, *, bound: float, error: float, noise: float) -> Track:
+        return self.checked(msgspec.structs.replace(track, pending=True, bound=bound, error=error, noise=noise))
 
     def _encoding(self, bound: float, scale: float) -> float:
         return self.preset.degree / 2 / scale + bound * _DOUBLE

@@ -20,7 +20,8 @@ from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role, checkpoint
 from ..results import Plan, Runner
 from . import schemes
-from .schemes import Approximate, Preset
+from .presets import Scheme as Preset
+from .schemes import Approximate
 from .sums import EncryptedSum, Scheme, V
 
 DEFAULT_BOUND = 2.0**40
