@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from claims import Cases
+from tenseal import sealapi
 
 from privsdk.errors import InvalidArgument
-from privsdk.he.contexts import DEGREE, PRIMES
-from privsdk.he.schemes import MAX_PARTIES, Approximate, Exact, limbs_for
+from privsdk.he.keys import SecretContext
+from privsdk.he.presets import PLAIN_PRIMES
+from privsdk.he.schemes import MAX_PARTIES, PRIMES, Approximate, Exact, limbs_for
 from privsdk.he.sums import EncryptedSum, Scheme
 from privsdk.protocol import Role
 from privsdk.testing import together
@@ -93,12 +95,15 @@ def test_limbs_are_as_few_as_suffice(parties: int) -> None:
         limbs_for(parties, largest_bound(parties, len(PRIMES)) + 1)
 
 
-def test_primes_are_what_packing_needs() -> None:
-    assert len(set(PRIMES)) == len(PRIMES)
-    for prime in PRIMES:
-        assert prime % (2 * DEGREE) == 1
+@pytest.mark.parametrize("degree", PLAIN_PRIMES)
+def test_primes_are_what_packing_needs(degree: int) -> None:
+    primes = PLAIN_PRIMES[degree]
+    assert len(set(primes)) == len(primes) == 8
+    for prime in primes:
+        assert prime % (2 * degree) == 1
         assert prime.bit_length() == 30
         assert all(prime % divisor for divisor in range(2, math.isqrt(prime) + 1))
+    assert sorted(primes) == sorted(modulus.value() for modulus in sealapi.PlainModulus.Batching(degree, [30] * 8))
 
 
 def reals(parties: int, length: int, rng: np.random.Generator) -> Rounds:
@@ -140,9 +145,15 @@ def test_ckks_sums_stay_within_the_bound(cases: Cases, soak: bool) -> None:
     ],
 )
 def test_a_vector_outside_the_scheme_is_never_encrypted(scheme: Scheme[Any], vector: list[Any]) -> None:
-    secret = scheme.keys()
     with pytest.raises(InvalidArgument):
-        scheme.encrypt([key.public for key in secret], vector)
+        scheme.units(vector)
+
+
+def test_a_total_that_wraps_is_a_modular_one() -> None:
+    scheme = Exact(parties=2, length=1, max_units=2**40, modular=True)
+    key, modulus = SecretContext.new(scheme.preset), scheme.preset.modulus
+    rows = scheme.add(key.public, [scheme.encrypt(key.public, scheme.units([modulus - 3]))] * 2)
+    assert scheme.decrypt(key, rows) == [-6]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +163,6 @@ def test_a_vector_outside_the_scheme_is_never_encrypted(scheme: Scheme[Any], vec
         lambda: Exact(parties=MAX_PARTIES + 1, length=1, max_units=1),
         lambda: Exact(parties=1, length=0, max_units=1),
         lambda: Exact(parties=1, length=1, max_units=1, limbs=2),
-        lambda: Approximate(parties=1, length=17, bounds=(1.0,) * 17),
         lambda: Approximate(parties=1, length=2, bounds=(1.0,)),
         lambda: Approximate(parties=1, length=1, bounds=(math.inf,)),
     ],
