@@ -371,15 +371,16 @@ class _File:
 
     def __init__(self) -> None:
         if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("privsdk")
-            self.path = f"/proc/self/fd/{descriptor}"
+            self.file = os.fdopen(os.memfd_create("privsdk"), "r+b", buffering=0)
+            self.path, self._named = f"/proc/self/fd/{self.file.fileno()}", False
         else:  # pragma: no cover
             descriptor, self.path = tempfile.mkstemp(prefix="privsdk")
-        self.file = os.fdopen(descriptor, "r+b", buffering=0)
+            self.file, self._named = os.fdopen(descriptor, "r+b", buffering=0), True
 
     def __del__(self) -> None:
         self.file.close()
-        Path(self.path).unlink(missing_ok=True)
+        if self._named:
+            Path(self.path).unlink(missing_ok=True)
 
 
 class _Scratch(threading.local):
