@@ -84,7 +84,7 @@ def sigma_for(error: float, *, reveals: int, security: int = SECURITY) -> float:
         raise InvalidArgument(f"{security} bits of statistical security; 1 to {MOST_SECURITY} are possible")
     if not 0 < error < math.inf:
         raise InvalidArgument(f"an error bound of {error:.6g}; a positive one is needed")
-    return math.sqrt(12 * reveals) * 2.0 ** (security / 2) * error
+    return math.sqrt(12 * reveals) * math.pow(2, security / 2) * error
 
 
 def flooded(
@@ -134,12 +134,10 @@ def flooded(
         )
     units = np.rint(_coefficients(slots) / grid).astype(np.int64)  # below 2^59, as is their sum with the noise
     units += discrete_gaussian(sigma / grid, degree, entropy)
-    return _slots(units * grid)
+    return _slots(units.astype(np.float64) * grid)
 
 
-def error_after(
-    error: float, bound: float, degree: int, *, reveals: int, security: int = SECURITY
-) -> float:
+def error_after(error: float, bound: float, degree: int, *, reveals: int, security: int = SECURITY) -> float:
     """Bound on the absolute error of a slot after flooding, for all slots together but for probability 2^-40.
 
     A slot's noise has in each direction of the plane the variance sigma^2 N / 2, and is subgaussian with it, as
@@ -184,7 +182,7 @@ def _positions(degree: int) -> npt.NDArray[np.int64]:
 @lru_cache(maxsize=len(DEGREES))
 def _twists(degree: int) -> npt.NDArray[np.complex128]:
     """z^n for n = 0 .. N-1."""
-    return np.exp(1j * np.pi * np.arange(degree) / degree)
+    return np.asarray(np.exp(1j * np.pi * np.arange(degree) / degree))
 
 
 def _coefficients(slots: npt.NDArray[np.complex128]) -> npt.NDArray[np.float64]:

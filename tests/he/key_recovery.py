@@ -23,7 +23,7 @@ Slots = npt.NDArray[np.complex128]
 
 
 class Victim:
-    """A key, what it encrypts and what it decrypts; the attacker knows the public part and sees what is shown."""
+    """A key, what it encrypts and what it decrypts. `key` is what the attacker is after: only tests compare with it."""
 
     def __init__(self) -> None:
         parameters = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
@@ -33,6 +33,7 @@ class Victim:
         self.modulus = int(parameters.coeff_modulus()[0].value())
         generator = sealapi.KeyGenerator(self._context)
         self._key = generator.secret_key()
+        self.key = _coefficients(_data(self._key, 2 * DEGREE)[:DEGREE], self.modulus)
         public = sealapi.PublicKey()
         generator.create_public_key(public)
         self._encryptor = sealapi.Encryptor(self._context, public)
@@ -63,8 +64,10 @@ class Victim:
         self._encoder.encode(slots.tolist(), SCALE, plain)
         return _data(plain, DEGREE)
 
-    def is_key(self, candidate: Words) -> bool:
-        return bool(np.array_equal(candidate, _data(self._key, 2 * DEGREE)[:DEGREE]))
+    def encoded_and_decoded(self, slots: Slots) -> Slots:
+        plain = sealapi.Plaintext()
+        self._encoder.encode(slots.tolist(), SCALE, plain)
+        return np.array(self._encoder.decode_complex(plain))
 
 
 def parts(ciphertext: Any) -> tuple[Words, Words]:
@@ -73,11 +76,12 @@ def parts(ciphertext: Any) -> tuple[Words, Words]:
     return data[:DEGREE], data[DEGREE:]
 
 
-def solve(victim: Victim, ciphertext: Any, shown: Slots) -> Words:
-    """The key, if `shown` is this ciphertext's decryption with all slots whole."""
+def solve(victim: Victim, ciphertext: Any, guesses: list[Slots]) -> list[Words]:
+    """For each guess at this ciphertext's decryption, all slots whole, the key's coefficients if it is right."""
     q = victim.modulus
     c0, c1 = parts(ciphertext)
-    return _times(_less(victim.encode(shown), c0, q), _inverse(c1, q), q)
+    inverse = _inverse(c1, q)
+    return [_coefficients(_times(_less(victim.encode(guess), c0, q), inverse, q), q) for guess in guesses]
 
 
 def solve_from_real_parts(victim: Victim, ciphertexts: list[Any], shown: list[npt.NDArray[np.float64]]) -> Words:
@@ -94,27 +98,26 @@ def solve_from_real_parts(victim: Victim, ciphertexts: list[Any], shown: list[np
         equations.append((c1, c1[::-1], right))
     (a, b, x), (c, d, y) = equations
     determinant = _less(_times(a, d, q), _times(b, c, q), q)
-    return _times(_less(_times(x, d, q), _times(b, y, q), q), _inverse(determinant, q), q)
+    return _coefficients(_times(_less(_times(x, d, q), _times(b, y, q), q), _inverse(determinant, q), q), q)
+
+
+def integers(victim: Victim, slots: Slots) -> npt.NDArray[np.float64]:
+    """The coefficients that SEAL encodes these slots as."""
+    coefficients = _coefficients(victim.encode(slots), victim.modulus).astype(np.int64)
+    coefficients[coefficients > victim.modulus // 2] -= victim.modulus
+    return coefficients.astype(np.float64)
 
 
 def ternary(candidate: Words, q: int) -> npt.NDArray[np.bool_]:
     """Which coefficients of a candidate are -1, 0 or 1, as all those of a key are."""
-    coefficients = _coefficients(candidate, q)
-    return (coefficients <= 1) | (coefficients == q - 1)
+    return (candidate <= 1) | (candidate == q - 1)
 
 
 def votes(candidates: list[Words], q: int) -> Words:
-    """For each coefficient the value from {-1, 0, 1} that most candidates have, as coefficients modulo q."""
-    values = np.array([_coefficients(candidate, q) for candidate in candidates])
+    """For each coefficient the value from {-1, 0, 1} that most candidates have."""
     choices = np.array([0, 1, q - 1], dtype=np.uint64)
-    counts = (values[:, None, :] == choices[None, :, None]).sum(axis=0)
+    counts = (np.array(candidates)[:, None, :] == choices[None, :, None]).sum(axis=0)
     return np.asarray(choices[counts.argmax(axis=0)])
-
-
-def key_coefficients(victim: Victim, right: Words) -> Words:
-    """The coefficients of a key that `is_key` has confirmed."""
-    assert victim.is_key(right)
-    return _coefficients(right, victim.modulus)
 
 
 def _data(thing: Any, words: int) -> Words:
