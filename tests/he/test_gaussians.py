@@ -68,6 +68,7 @@ def test_tables_are_the_exact_distribution(sigma: float, cases: Cases) -> None:
             previous = threshold
             cases()
         assert distance / 2 < Decimal(2) ** -113
+        assert sum(weights[len(thresholds) + 1 :]) / total < Decimal(2) ** -127
 
 
 @pytest.mark.claim("he: sums of discrete Gaussians have their width and stay smooth")
@@ -113,7 +114,7 @@ def test_samples_fit(sigma: float, cases: Cases, soak: bool) -> None:
     scaled = samples / width(sigma)
     for power, moment, spread in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):  # of the normal law
         assert abs((scaled**power).mean() - moment) < 5 * math.sqrt(spread / size) + (1e-6 if power == 2 else 0)
-    assert 4 < abs(scaled).max() < 7
+    assert 3.9 < abs(scaled).max() < 7
     cases(size)
 
 
