@@ -1,0 +1,183 @@
+"""The attack of Li and Micciancio (EUROCRYPT 2021) on decryptions of CKKS that are shown, for keys made here.
+
+A ciphertext (c0, c1) with decryption m satisfies c0 + c1 s = m modulo q. Who sees the ciphertext and m solves for the
+key s, root by root of X^N + 1. What is seen are slots in float64; encoding them again gives the integers of m exactly.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from tenseal import sealapi
+
+DEGREE = 4096
+SCALE = 2.0**40
+
+Words = npt.NDArray[np.uint64]
+Slots = npt.NDArray[np.complex128]
+
+
+class Victim:
+    """A key, what it encrypts and what it decrypts. `key` is what the attacker is after: only tests compare with it."""
+
+    def __init__(self) -> None:
+        parameters = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
+        parameters.set_poly_modulus_degree(DEGREE)
+        parameters.set_coeff_modulus(sealapi.CoeffModulus.Create(DEGREE, [54, 55]))
+        self._context = sealapi.SEALContext(parameters, True, sealapi.SEC_LEVEL_TYPE.TC128)
+        self.modulus = int(parameters.coeff_modulus()[0].value())
+        generator = sealapi.KeyGenerator(self._context)
+        self._key = generator.secret_key()
+        self.key = _coefficients(_data(self._key, 2 * DEGREE)[:DEGREE], self.modulus)
+        public = sealapi.PublicKey()
+        generator.create_public_key(public)
+        self._encryptor = sealapi.Encryptor(self._context, public)
+        self._evaluator = sealapi.Evaluator(self._context)
+        self._encoder = sealapi.CKKSEncoder(self._context)
+
+    def sum_of(self, vectors: list[Slots]) -> Any:
+        """The ciphertext of the sum of these vectors, each encrypted by itself."""
+        total = None
+        for vector in vectors:
+            plain, ciphertext = sealapi.Plaintext(), sealapi.Ciphertext()
+            self._encoder.encode(vector.tolist(), SCALE, plain)
+            self._encryptor.encrypt(plain, ciphertext)
+            if total is None:
+                total = ciphertext
+            else:
+                self._evaluator.add_inplace(total, ciphertext)
+        return total
+
+    def decrypt(self, ciphertext: Any) -> Slots:
+        plain = sealapi.Plaintext()
+        sealapi.Decryptor(self._context, self._key).decrypt(ciphertext, plain)
+        return np.array(self._encoder.decode_complex(plain))
+
+    def encode(self, slots: Slots) -> Words:
+        """The plaintext of these slots at SEAL's roots modulo q; anyone can do this."""
+        plain = sealapi.Plaintext()
+        self._encoder.encode(slots.tolist(), SCALE, plain)
+        return _data(plain, DEGREE)
+
+    def encoded_and_decoded(self, slots: Slots) -> Slots:
+        plain = sealapi.Plaintext()
+        self._encoder.encode(slots.tolist(), SCALE, plain)
+        return np.array(self._encoder.decode_complex(plain))
+
+
+def parts(ciphertext: Any) -> tuple[Words, Words]:
+    """c0 and c1 at SEAL's roots modulo q."""
+    data = _data(ciphertext, 2 * DEGREE)
+    return data[:DEGREE], data[DEGREE:]
+
+
+def solve(victim: Victim, ciphertext: Any, guesses: list[Slots]) -> list[Words]:
+    """For each guess at this ciphertext's decryption, all slots whole, the key's coefficients if it is right."""
+    q = victim.modulus
+    c0, c1 = parts(ciphertext)
+    inverse = _inverse(c1, q)
+    return [_coefficients(_times(_less(victim.encode(guess), c0, q), inverse, q), q) for guess in guesses]
+
+
+def solve_from_real_parts(victim: Victim, ciphertexts: list[Any], shown: list[npt.NDArray[np.float64]]) -> Words:
+    """The key from two decryptions of which only real parts are shown, which is what TenSEAL's `decrypt` gives.
+
+    Twice the real parts are the slots of m(X) + m(1/X), so that each of the two gives one equation for the values of
+    s at a root and at its inverse, which is SEAL's root number N - 1 - i for root i.
+    """
+    q = victim.modulus
+    equations = []
+    for ciphertext, real in zip(ciphertexts, shown, strict=True):
+        c0, c1 = parts(ciphertext)
+        right = _less(_less(victim.encode(2 * real.astype(np.complex128)), c0, q), c0[::-1], q)
+        equations.append((c1, c1[::-1], right))
+    (a, b, x), (c, d, y) = equations
+    determinant = _less(_times(a, d, q), _times(b, c, q), q)
+    return _coefficients(_times(_less(_times(x, d, q), _times(b, y, q), q), _inverse(determinant, q), q), q)
+
+
+def integers(victim: Victim, slots: Slots) -> npt.NDArray[np.float64]:
+    """The coefficients that SEAL encodes these slots as."""
+    coefficients = _coefficients(victim.encode(slots), victim.modulus).astype(np.int64)
+    coefficients[coefficients > victim.modulus // 2] -= victim.modulus
+    return coefficients.astype(np.float64)
+
+
+def ternary(candidate: Words, q: int) -> npt.NDArray[np.bool_]:
+    """Which coefficients of a candidate are -1, 0 or 1, as all those of a key are."""
+    return (candidate <= 1) | (candidate == q - 1)
+
+
+def votes(candidates: list[Words], q: int) -> Words:
+    """For each coefficient the value from {-1, 0, 1} that most candidates have."""
+    choices = np.array([0, 1, q - 1], dtype=np.uint64)
+    counts = (np.array(candidates)[:, None, :] == choices[None, :, None]).sum(axis=0)
+    return np.asarray(choices[counts.argmax(axis=0)])
+
+
+def _data(thing: Any, words: int) -> Words:
+    """The last so many words of SEAL's serialised form: a header of 16 bytes, then a zstd stream."""
+    descriptor = os.memfd_create("seal")
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}")
+        thing.save(str(path))
+        stream = path.read_bytes()
+    finally:
+        os.close(descriptor)
+    assert stream[5] == 2, "not zstd"
+    raw = pa.CompressedInputStream(pa.py_buffer(stream[16:]), "zstd").read()
+    return np.frombuffer(raw[-8 * words :], dtype="<u8")
+
+
+def _less(a: Words, b: Words, q: int) -> Words:
+    return (a + (np.uint64(q) - b)) % np.uint64(q)
+
+
+def _times(a: Words, b: Words, q: int) -> Words:
+    """Products modulo q without overflow: a few bits of b at a time."""
+    bits, modulus = 64 - q.bit_length(), np.uint64(q)
+    total = np.zeros(np.broadcast(a, b).shape, dtype=np.uint64)
+    for shift in reversed(range(0, q.bit_length(), bits)):
+        digit = (b >> np.uint64(shift)) & np.uint64((1 << bits) - 1)
+        total = ((total << np.uint64(bits)) % modulus + a * digit % modulus) % modulus
+    return total
+
+
+def _inverse(a: Words, q: int) -> Words:
+    return np.array([pow(int(value), -1, q) for value in a], dtype=np.uint64)
+
+
+_ROOTS: dict[int, list[Words]] = {}
+
+
+def _coefficients(values: Words, q: int) -> Words:
+    """The polynomial with these values at SEAL's roots: psi^(2 r + 1), r the bits of the index reversed."""
+    if q not in _ROOTS:
+        _ROOTS[q] = _inverse_powers(q)
+    powers = _ROOTS[q]
+    work, half = values.copy(), 1
+    for level in powers[:-1]:  # Gentleman, Sande: from pairs of neighbours up
+        pairs = work.reshape(-1, 2, half)
+        low, high = pairs[:, 0], pairs[:, 1]
+        work = np.stack([(low + high) % np.uint64(q), _times(_less(low, high, q), level[:, None], q)], axis=1).ravel()
+        half *= 2
+    return _times(work, powers[-1], q)
+
+
+def _inverse_powers(q: int) -> list[Words]:
+    """For each level the inverse roots that its blocks are divided by, and at last 1 / N."""
+    for base in range(2, 100):
+        psi = pow(base, (q - 1) // (2 * DEGREE), q)
+        if pow(psi, DEGREE, q) == q - 1:
+            break
+    psi = min(pow(psi, odd, q) for odd in range(1, 2 * DEGREE, 2))  # SEAL takes the smallest
+    bits, levels = DEGREE.bit_length() - 1, []
+    for count in (DEGREE >> level for level in range(1, bits + 1)):
+        reverse = [int(f"{count + i:b}"[::-1].ljust(bits, "0"), 2) for i in range(count)]
+        levels.append(np.array([pow(psi, -r, q) for r in reverse], dtype=np.uint64))
+    return [*levels, np.array([pow(DEGREE, -1, q)], dtype=np.uint64)]
