@@ -82,9 +82,9 @@ def wait_busily(mark: str) -> None:
 
 
 def hold_the_gil(mark: str) -> None:
-    """As TenSEAL does, but for half a minute: no thread of this process notices anything."""
+    """As TenSEAL does, but for longer: no thread of this process notices anything."""
     Path(mark).write_text(f"{os.getpid():12}")
-    ctypes.PyDLL(None).sleep(30)
+    ctypes.PyDLL(None).sleep(90)
 
 
 def threads() -> list[str | None]:
