@@ -1,4 +1,4 @@
-"""Homomorphic encryption: statistics over parties' columns computed on ciphertexts, and encrypted columns by themselves.
+"""Homomorphic encryption: statistics over parties' columns computed on ciphertexts, and encrypted columns alone.
 
 Over a federation call `sum`, `mean` and their like on its tables. Without one, `encrypt` makes encrypted columns, which
 have operators, live in Arrow tables and come out by `reveal` alone; `choose` finds the parameters.
@@ -9,6 +9,7 @@ from .encryption import Range, choose, columns, encrypt, restored
 from .keys import PublicContext, SecretContext
 from .presets import Preset
 from .reveals import Revealed, reveal
+from .scores import Scores, score
 from .verbs import mean, sum
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "PublicContext",
     "Range",
     "Revealed",
+    "Scores",
     "SecretContext",
     "choose",
     "columns",
@@ -26,6 +28,7 @@ __all__ = [
     "mean",
     "restored",
     "reveal",
+    "score",
     "sum",
     "weighted_sum",
 ]

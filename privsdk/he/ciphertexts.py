@@ -10,15 +10,16 @@ type back.
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import msgspec
 import pyarrow as pa
 
 from ..errors import InvalidArgument, ProtocolViolation
 from ..messages import build
+from .keys import PublicContext
 from .presets import Preset
-from .tracking import Track
+from .tracking import Track, Tracker
 
 MAX_ROWS = 1 << 20
 
@@ -72,6 +73,14 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise InvalidArgument(f"an encrypted column of {self.length:,} values")
         if self.primes < 1:
             raise InvalidArgument(f"an encrypted column of level {self.track.level}, which its preset has not")
+
+    @classmethod
+    def fresh(
+        cls, key: PublicContext, bound: float, *, length: int, secret: bool = False, on_grid: bool = False, **facts: Any
+    ) -> Self:
+        """Of values within +-bound that are encrypted under a key, or with its secret one."""
+        track = Tracker(key.preset).fresh(bound, secret=secret, on_grid=on_grid)
+        return cls(preset=key.preset, key=key.fingerprint, track=track, length=length, seeded=secret, **facts)
 
     @property
     def rows(self) -> int:

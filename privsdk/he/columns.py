@@ -68,6 +68,17 @@ class Column:
         self._tracker = Tracker(meta.preset)
 
     @classmethod
+    def of_rows(
+        cls,
+        meta: Meta,
+        rows: Sequence[Buffer],
+        public: PublicContext | None,
+        valid: npt.NDArray[np.bool_] | None = None,
+    ) -> Column:
+        """A column of ciphertexts that are there, or of none where only figures are asked for."""
+        return cls(meta, _Node("load", meta.track, rows=rows), public, valid)
+
+    @classmethod
     def from_arrow(cls, column: pa.Array | pa.ChunkedArray, key: PublicContext | SecretContext) -> Column:
         """The column of an Arrow array of encrypted type, to be computed under this key.
 
@@ -93,7 +104,7 @@ class Column:
             bits = [np.frombuffer(row[meta.cipher_bytes :], np.uint8) for row in rows]
             valid = np.unpackbits(np.concatenate(bits), bitorder="little")[: meta.length].astype(bool)
             rows = [row[: meta.cipher_bytes] for row in rows]
-        return cls(meta, _Node("load", meta.track, rows=rows), public, valid)
+        return cls.of_rows(meta, rows, public, valid)
 
     @property
     def length(self) -> int:

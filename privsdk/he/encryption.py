@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ..errors import CircuitTooDeep, DataError, InvalidArgument, UnknownName
 from .ciphertexts import EncryptedType, Meta
-from .columns import Column, Vector, _Node, to_units
+from .columns import Column, Vector, to_units
 from .evaluation import Values, encrypt_chunk
 from .evaluation import encrypt as encrypt_rows
 from .keys import PublicContext, SecretContext
@@ -276,7 +276,7 @@ def _trace(
         on_grid = given.integers and preset.scheme == "exact" and float(1 / preset.resolution).is_integer()
         track = tracker.fresh(given.bound, secret=secret, on_grid=on_grid)
         meta = Meta(preset=preset, key="", track=track, length=given.length)
-        return Column(meta, _Node("load", track), None)
+        return Column.of_rows(meta, (), None)
 
     arguments: dict[str, Any] = {
         name: symbol(given) if isinstance(given, Range) else [symbol(one) for one in given]
@@ -312,19 +312,17 @@ def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_par
         raise DataError(f"{whose} holds NaN or infinity: nothing was encrypted", hint="make such values null, or clean")
     if magnitude > bound:
         raise DataError(f"{whose} exceeds the declared bound of {bound:g}: nothing was encrypted", hint="declare more")
-    tracker = Tracker(preset)
     units: Values = values.astype(np.float64)
     on_grid = False
     if preset.scheme == "exact":
         units = to_units(values, preset.resolution)
         on_grid = values.dtype.kind in "iub" and float(1 / preset.resolution).is_integer()
-    track = tracker.fresh(bound, secret=secret, on_grid=on_grid)
-    meta = Meta(
-        preset=preset,
-        key=public.fingerprint,
-        track=track,
+    meta = Meta.fresh(
+        public,
+        bound,
         length=len(values),
-        seeded=secret,
+        secret=secret,
+        on_grid=on_grid,
         nulls=valid is not None,
         owners=(owner,) if owner else (),
         min_parties=min_parties,
@@ -337,7 +335,7 @@ def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_par
         ]
     else:
         rows = encrypt_rows(public, units)
-    return Column(meta, _Node("load", track, rows=rows), public, valid)
+    return Column.of_rows(meta, rows, public, valid)
 
 
 def _values(data: Any, whose: str, nulls: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
