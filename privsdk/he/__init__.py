@@ -1,5 +1,5 @@
-"""Homomorphic encryption: sums and means over parties' columns, computed on ciphertexts."""
+"""Homomorphic encryption: statistics over several parties' rows, their totals added on ciphertexts."""
 
-from .verbs import mean, sum
+from .verbs import correlation, count, covariance, histogram, mean, sum, variance
 
-__all__ = ["mean", "sum"]
+__all__ = ["correlation", "count", "covariance", "histogram", "mean", "sum", "variance"]
