@@ -108,6 +108,8 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def each_to_units(self, values: Numbers, *, party: str, name: str) -> npt.NDArray[np.int64]:
         """Each of a column's `numbers` as the nearest number of units; integers on a grid of 1 as they are.
 
+        For grids of at most 2**62 units.
+
         Raises
         ------
         DataError

@@ -29,7 +29,7 @@ class Pooled:
     value : float
         The statistic, in the column's unit; NaN for a mean of no rows.
     count : int or None
-        Rows in it, where they were counted.
+        Rows in it, for a mean.
     error : float
         Bound on the difference from exact arithmetic: rounding to the grid, and CKKS noise where that preset was used.
     count_error : float
@@ -169,7 +169,7 @@ def _sum_or_mean(totals: Totals, statistic: Statistic, parties: int) -> Bounded:
 
 def _pooled(totals: Totals, statistic: Statistic, parties: int) -> Pooled:
     if statistic.name == "count":
-        return Pooled(value=float(totals["rows"]), count=totals["rows"], error=0.0)
+        return Pooled(value=float(totals["rows"]), count=None, error=0.0)
     found = _sum_or_mean(totals, statistic, parties)
     return Pooled(value=found.value, count=totals.get("rows"), error=found.error)
 

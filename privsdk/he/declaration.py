@@ -80,7 +80,7 @@ _TOTALS = {
     "variance": "the total over all parties, that of the squares, and the number of rows",
     "covariance": _MATRIX,
     "correlation": _MATRIX,
-    "histogram": "the number of rows over all parties in each bin",
+    "histogram": "the number of values over all parties",
 }
 
 
@@ -89,14 +89,13 @@ def _learns(request: Request, statistic: Statistic) -> tuple[Learns, ...]:
     if not statistic.grouped:
         size = "about how many columns there are" if statistic.pairs[1:] else "nothing but that it ran"
         return star_learns(request, totals, totals, size)
-    groups, each = ("bins", "") if statistic.edges is not None else ("groups", f" in each of {statistic.groups} groups")
+    groups = "bins" if statistic.edges is not None else "groups"
+    each = f"{totals}, in each of {statistic.groups} {groups}"
     floors = "the owners' minimum count of rows and least number of parties"
     return star_learns(
         request,
-        f"{totals}{each}, also in those that are withheld, each one's number of rows and of parties with rows in it, "
-        f"and {floors}",
-        f"{totals}{each}, for {groups} of at least {floors}; which {groups} were withheld, and the largest of these "
-        "minima",
+        f"{each}, also in those withheld from the caller; how many rows and parties are in each; {floors}",
+        f"{each} with at least {floors}; which were withheld, and the largest of these minima",
         f"about how many {groups} there are, from the length of the streams",
     )
 
@@ -130,10 +129,10 @@ def _answer(statistic: Statistic, totals: Sequence[int | float], floors: Floors 
     if floors is not None:
         *parts, rows, parties = parts
         hidden = withheld([int(n) for n in rows], [int(n) for n in parties], floors)
-        why = f"fewer than {floors.min_count} rows, or of fewer than {floors.min_parties} parties"
         metadata = {
             "withheld_groups": str(len(hidden)),
-            "withheld_because": f"of {why}, and where these are too few the smallest of the others",
+            "withheld_because": f"of fewer than {floors.min_count} rows or {floors.min_parties} parties, and the next "
+            "smallest where these are too few",
         }
     columns = {
         name: pa.array([None if g in hidden else str(total) for g, total in enumerate(part)], pa.string())

@@ -107,7 +107,7 @@ def _of(option: OfColumns | None, column: str, name: str) -> Any:
 def _arithmetic(statistic: Statistic, scheme: Exact | Approximate) -> str:
     if isinstance(scheme, Approximate):
         return f"CKKS, error of a total at most {at_most(scheme.error_bound(0))}"
-    limbs = f"{scheme.limbs} limbs of 30 bits"
+    limbs = f"{scheme.limbs} limb{'s' if scheme.limbs > 1 else ''} of 30 bits"
     if not statistic.grids:
         return f"exact, {limbs}"
     what = "values" if statistic.name in OF_VALUES else "totals"
