@@ -72,7 +72,10 @@ def _price(request: Request, statistic: Statistic) -> dict[str, tuple[Debit, ...
     }
 
 
-_MATRIX = "the number of complete rows over all parties, each column's total, and that of each two columns' products"
+_MATRIX = (
+    "the number of complete rows over all parties, each column's total and that of its squares, and that of each two "
+    "columns' products"
+)
 _TOTALS = {
     "count": "the number of rows over all parties",
     "sum": "the total over all parties",
@@ -89,13 +92,14 @@ def _learns(request: Request, statistic: Statistic) -> tuple[Learns, ...]:
     if not statistic.grouped:
         size = "about how many columns there are" if statistic.pairs[1:] else "nothing but that it ran"
         return star_learns(request, totals, totals, size)
-    groups = "bins" if statistic.edges is not None else "groups"
-    each = f"{totals}, in each of {statistic.groups} {groups}"
+    number, groups = statistic.groups, "bins" if statistic.edges is not None else "groups"
     floors = "the owners' minimum count of rows and least number of parties"
     return star_learns(
         request,
-        f"{each}, also in those withheld from the caller; how many rows and parties are in each; {floors}",
-        f"{each} with at least {floors}; which were withheld, and the largest of these minima",
+        f"{totals}, in each of {number} {groups}, also in those withheld from the caller; how many rows and parties "
+        f"are in each; {floors}",
+        f"{totals}, in those of {number} {groups} with at least {floors}; which were withheld, and the largest of "
+        "these minima",
         f"about how many {groups} there are, from the length of the streams",
     )
 

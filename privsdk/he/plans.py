@@ -55,10 +55,10 @@ def plan_statistic(
     grids: tuple[FixedPoint, ...] = ()
     if bound is not None:
         grids = tuple(
-            FixedPoint.choose(
-                bound=_of(bound, column, "bound"), resolution=_of(resolution, column, "resolution"), integers=integer
+            FixedPoint.choose(bound=largest, resolution=finest, integers=integer)
+            for largest, finest, integer in zip(
+                _of_each(bound, columns, "bound"), _of_each(resolution, columns, "resolution"), integers, strict=True
             )
-            for column, integer in zip(columns, integers, strict=True)
         )
     statistic = Statistic(
         name=name,
@@ -95,13 +95,16 @@ def plan_statistic(
 _INTEGERS = ("int", "uint", "bool", "null")
 
 
-def _of(option: OfColumns | None, column: str, name: str) -> Any:
-    """What an option says for a column."""
-    if isinstance(option, Mapping):
-        if column not in option:
-            raise InvalidArgument(f"{name} says nothing of {column}", hint="give one number, or one for each column")
-        return option[column]
-    return option
+def _of_each(option: OfColumns | None, columns: Sequence[str], name: str) -> list[Any]:
+    """What an option says for each column."""
+    if not isinstance(option, Mapping):
+        return [option] * len(columns)
+    if set(option) != set(columns):
+        raise InvalidArgument(
+            f"{name} is given for {', '.join(map(str, option)) or 'nothing'}",
+            hint=f"give one number, or one for each column; name only {', '.join(columns)}",
+        )
+    return [option[column] for column in columns]
 
 
 def _arithmetic(statistic: Statistic, scheme: Exact | Approximate) -> str:

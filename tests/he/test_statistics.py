@@ -15,12 +15,14 @@ import pytest
 from claims import Cases
 from hypothesis import given
 from hypothesis import strategies as st
-from pooling import Truth, answer_of, ask, cosine_within, in_the_clear, root_within, statistic, within
+from pooling import Truth, answer_of, ask, cosine_within, in_the_clear, request_for, root_within, statistic, within
 
-from privsdk.errors import DataError
+from privsdk.errors import DataError, InvalidArgument
 from privsdk.fixedpoint import FixedPoint, exact_products
 from privsdk.he.moments import Moments, Scale
+from privsdk.he.statistics import Statistic
 from privsdk.he.vectors import bins_of
+from privsdk.operations import operation_named
 
 ERRORS = pytest.mark.claim("he: statistics are within their stated errors of exact arithmetic, whatever the rows")
 INTEGERS = pytest.mark.claim("he: statistics of integers are exact but for one rounding to a float")
@@ -464,3 +466,47 @@ def test_bounds_are_not_idle() -> None:
     moments = Moments(10, [0], {(0, 0): 1000}, [Scale(Fraction(1), half)], 0)
     exact = sum(v * v for v in x) / 10
     assert moments.covariance(0, 0).error == pytest.approx(float(exact - 100), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "covariance", "columns": [f"c{n}" for n in range(65)]},
+        {"name": "sum", "columns": ["x", "y"]},
+        {"name": "count", "columns": ["x"]},
+        {"name": "histogram", "columns": ["x"]},
+        {"name": "sum", "columns": ["x"], "edges": (0.0, 1.0)},
+        {"name": "correlation", "columns": ["x", "y"], "by": "g", "keys": ("a",)},
+        {"name": "histogram", "columns": ["x"], "edges": (0.0, 1.0), "by": "g", "keys": ("a",)},
+        {"name": "histogram", "columns": ["x"], "edges": tuple(map(float, range(2**12 + 2)))},
+        {"name": "variance", "columns": ["x"], "by": "g", "keys": tuple(range(2**16))},
+        {"name": "variance", "columns": ["x"], "bound": 1.0, "resolution": 2.0**-63},
+        {"name": "variance", "columns": ["x"], "preset": "ckks"},
+        {"name": "sum", "columns": ["x"], "by": "g", "keys": ("a",), "preset": "ckks"},
+        {"name": "sum", "columns": ["x"], "max_rows": 0},
+        {"name": "sum", "columns": ["x"], "by": "g"},
+    ],
+)
+def test_parameters_that_cannot_be_used(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        statistic(**options)
+
+
+def test_parameters_that_contradict_themselves() -> None:
+    """No verb makes these."""
+    grid = FixedPoint(bound=8.0, resolution=0.5)
+    with pytest.raises(InvalidArgument, match="are rounded"):
+        Statistic(name="sum", columns=("x",), grids=(grid,), whole=(True,), max_rows=9)
+    for grids, whole in (((), ()), ((grid, grid), (False, False)), ((grid,), ())):
+        with pytest.raises(InvalidArgument, match=r"on \d grids"):
+            Statistic(name="sum", columns=("x",), grids=grids, whole=whole, max_rows=9)
+
+
+def test_reals_in_place_of_integers_are_refused() -> None:
+    """The error is stated for integers; a table that holds reals by now would be rounded in silence."""
+    asked = statistic("sum", ["x"], integers=True)
+    request = request_for(asked, ["p0"])
+    operation = operation_named("he.sum")
+    operation.fits(request, asked, "p0", pa.schema([("x", pa.int32())]))
+    with pytest.raises(InvalidArgument, match="x holds reals, and the question is for integers"):
+        operation.fits(request, asked, "p0", pa.schema([("x", pa.float32())]))
