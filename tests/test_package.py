@@ -36,7 +36,7 @@ def test_public_names() -> None:
     assert all(hasattr(privsdk, name) for name in privsdk.__all__)
     assert (sorted(privsdk.psi.__all__), sorted(privsdk.he.__all__)) == (
         ["Intersection", "Joint", "JointSide", "intersect", "join"],
-        ["mean", "sum"],
+        ["correlation", "count", "covariance", "histogram", "mean", "sum", "variance"],
     )
     assert (sorted(privsdk.fl.__all__), sorted(privsdk.dp.__all__)) == (
         ["Fitted", "Logistic", "fit"],

@@ -10,7 +10,7 @@ from .keys import PublicContext, SecretContext
 from .presets import Preset
 from .reveals import Revealed, reveal
 from .scores import Scores, score
-from .verbs import mean, sum
+from .verbs import correlation, count, covariance, histogram, mean, sum, variance
 
 __all__ = [
     "Column",
@@ -22,13 +22,18 @@ __all__ = [
     "SecretContext",
     "choose",
     "columns",
+    "correlation",
+    "count",
+    "covariance",
     "dot",
     "encrypt",
+    "histogram",
     "matmul",
     "mean",
     "restored",
     "reveal",
     "score",
     "sum",
+    "variance",
     "weighted_sum",
 ]
