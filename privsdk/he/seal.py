@@ -225,10 +225,13 @@ class Ring:
         """A secret key from `saved_secret`: bytes that were this package's own and authenticated."""
         made = self._sealapi.SecretKey()
         _load(made, self.context, [_header(len(saved)), saved])
+        _scratch.of.file.truncate(0)
         return made
 
     def saved_secret(self, secret: Any) -> bytes:
-        return _saved(secret)
+        saved = _saved(secret)
+        _scratch.of.file.truncate(0)
+        return saved
 
     def encryptor(self, key: Any) -> Any:
         """Of a public or a secret key; only the latter encrypts symmetrically."""
