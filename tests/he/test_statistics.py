@@ -457,6 +457,38 @@ def test_the_rounding_of_a_value_is_bounded(n: int, resolution: float, seed: int
         assert abs(units) <= grid.max_units
 
 
+def test_rounding_that_turns_a_column() -> None:
+    """Each value is rounded in the worst way for a correlation: it moves by d / s, of which two times is stated."""
+    y = np.array([900.0, 900.0, -900.0, -900.0] * 5)
+    x = np.array([10.0, -10.0, 10.0, -10.0] * 5) + 0.499 * np.sign(y)
+    found = ask(statistic("correlation", ["x", "y"], resolution=1.0), [pa.table({"x": x, "y": y})])
+    truth = Truth(list(zip(x, y, strict=True)))
+    assert found.values[0, 1] == 0.0
+    assert 0.049 < truth.covariance(0, 1) / Fraction(900 * 10) < 0.06
+    squares = truth.covariance(0, 0) * truth.covariance(1, 1)
+    assert cosine_within(found.values[0, 1], found.errors[0, 1], truth.covariance(0, 1), squares)
+    assert found.errors[0, 1] < 0.11
+
+
+def test_a_spread_that_rounding_may_have_made_is_none() -> None:
+    table = pa.table({"x": [0.4999, 0.5001] * 5, "y": np.arange(10.0)})
+    found = ask(statistic("correlation", ["x", "y"], resolution=1.0), [table])
+    assert found.undefined == ("x",)
+    assert np.isnan(found.values[0, 1])
+
+
+def test_values_that_are_many_units() -> None:
+    """There a float is not within half a unit of its number of units, and the stated error says so."""
+    bound = 0.3 * 2.0**60
+    for near in (bound, -bound):
+        x = near - math.copysign(64.0, near) * np.arange(12)
+        found = ask(statistic("variance", ["x"], bound=bound, resolution=0.3), [pa.table({"x": x})])
+        exact = Truth([(v,) for v in x]).covariance()
+        assert within(found.value, found.error, exact)
+        assert root_within(found.std, found.std_error, exact)
+        assert not root_within(found.std, 0.15, exact)
+
+
 def test_bounds_are_not_idle() -> None:
     """Rounding can move a variance by as much as is stated: values that all lie half a unit off, away from the mean."""
     half = Fraction(1, 2)
