@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from claims import Cases
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pooling import Truth, answer_of, ask, cosine_within, in_the_clear, request_for, root_within, statistic, within
 
@@ -26,6 +26,8 @@ from privsdk.operations import operation_named
 
 ERRORS = pytest.mark.claim("he: statistics are within their stated errors of exact arithmetic, whatever the rows")
 INTEGERS = pytest.mark.claim("he: statistics of integers are exact but for one rounding to a float")
+
+DRAWN = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 BOUND = 1000.0
 RESOLUTIONS = [None, 2.0**-20, 0.01, 1 / 3, 0.3, 1.0, 7.0, 2.0**-49]
@@ -71,8 +73,10 @@ def truth_of(parties: Parties) -> Truth:
 
 
 @ERRORS
+@DRAWN
 @given(parties=parties_of(reals(), 1), resolution=st.sampled_from(RESOLUTIONS), ddof=st.integers(0, 3))
-def test_one_column(parties: Parties, resolution: float | None, ddof: int) -> None:
+def test_one_column(cases: Cases, parties: Parties, resolution: float | None, ddof: int) -> None:
+    cases(4)
     tables, truth = tables_of(parties, 1), truth_of(parties)
     options = {"bound": BOUND, "resolution": resolution}
     total = ask(statistic("sum", ["x"], **{**options, "bound": 8 * BOUND}), tables)
@@ -97,8 +101,10 @@ def test_one_column(parties: Parties, resolution: float | None, ddof: int) -> No
 
 
 @ERRORS
+@DRAWN
 @given(parties=parties_of(reals(), 3), resolution=st.sampled_from(RESOLUTIONS), ddof=st.integers(0, 2))
-def test_several_columns(parties: Parties, resolution: float | None, ddof: int) -> None:
+def test_several_columns(cases: Cases, parties: Parties, resolution: float | None, ddof: int) -> None:
+    cases(18)
     tables, truth = tables_of(parties, 3), truth_of(parties)
     options = {"bound": BOUND, "resolution": resolution}
     covariance = ask(statistic("covariance", ["x", "y", "z"], **options), tables, ddof=ddof)
@@ -122,11 +128,13 @@ def test_several_columns(parties: Parties, resolution: float | None, ddof: int) 
 
 
 @INTEGERS
+@DRAWN
 @given(
     parties=parties_of(st.integers(-(2**40), 2**40) | st.sampled_from([2**40, -(2**40), 0, 1]), 2),
     ddof=st.integers(0, 2),
 )
-def test_integers(parties: Parties, ddof: int) -> None:
+def test_integers(cases: Cases, parties: Parties, ddof: int) -> None:
+    cases(5)
     tables, truth = tables_of(parties, 2, pa.int64()), truth_of(parties)
     total = ask(statistic("sum", ["y"], integers=True, bound=2.0**43), tables)
     every = Truth([row[1:] for rows in parties for row in rows])
@@ -258,8 +266,10 @@ def test_integers_that_no_float_holds_fall_into_their_bin(type_: type) -> None:
     )
 )
 @ERRORS
-def test_by_group(parties: list[list[tuple[str | None, float | None]]]) -> None:
+@DRAWN
+def test_by_group(cases: Cases, parties: list[list[tuple[str | None, float | None]]]) -> None:
     """Each group's answer is that of its rows alone."""
+    cases(16)
     keys = ("c", "a", "nowhere", "b")
     tables = [
         pa.table({"g": pa.array([g for g, _ in rows], pa.string()), "x": pa.array([x for _, x in rows], pa.float64())})
