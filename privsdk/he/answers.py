@@ -216,7 +216,7 @@ def _table(answer: pa.Table, statistic: Statistic, parties: int, ddof: int) -> p
     """One row for each group; null where it is withheld."""
     rows = []
     for group in range(statistic.groups):
-        known = answer.num_columns and answer.column(0)[group].is_valid
+        known = answer.column(0)[group].is_valid
         rows.append(_row(_totals(answer, group), statistic, parties, ddof) if known else None)
     columns = {
         name: pa.array([None if row is None else row[i] for row in rows], type_)

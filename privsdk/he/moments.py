@@ -11,7 +11,7 @@ difference from exact arithmetic on the parties' own values, whatever these are.
   |cov(a, b)| <= sd(a) sd(b): within s_x d_y + d_x s_y + s_x s_y.
 - correlation: the cosine of the angle between centred columns. A column's direction moves by at most 2 s / d (for
   nonzero a and b, |a/|a| - b/|b|| <= 2 |a - b| / |a|), so the cosine by at most the sum of both columns'. Where d <= s
-  the column itself may be constant, and there is no correlation.
+  that says nothing, as the column may be as good as constant: it is taken to have no correlation.
 
 To these comes the one rounding to a float, half of its last place.
 """
@@ -111,7 +111,7 @@ class Moments:
         return Bounded(value, _up(self._moved(i) + last))
 
     def varies(self, i: int) -> bool:
-        """Whether the column certainly is not constant."""
+        """Whether the column's spread is more than what rounding can make."""
         return self._known and self._spread(i) > self._scales[i].rounding ** 2
 
     def correlation(self, i: int, j: int) -> Bounded:

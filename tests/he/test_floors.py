@@ -21,7 +21,9 @@ from privsdk.he.floors import Floors, withheld
 from privsdk.opening import WORKSHOP_POLICY
 from privsdk.operations import operation_named
 
-WITHHELD = pytest.mark.claim("he: no group of fewer rows or parties than any owner asks for is told, nor follows")
+WITHHELD = pytest.mark.claim(
+    "he: no group of fewer rows or parties than any owner asks for is told, nor follows from a total"
+)
 KEYS = ("a", "b", "c", "d")
 NAMES = ("count", "sum", "mean", "variance", "histogram")
 

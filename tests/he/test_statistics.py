@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from claims import Cases
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pooling import Truth, answer_of, ask, cosine_within, in_the_clear, request_for, root_within, statistic, within
 
@@ -26,6 +26,8 @@ from privsdk.operations import operation_named
 
 ERRORS = pytest.mark.claim("he: statistics are within their stated errors of exact arithmetic, whatever the rows")
 INTEGERS = pytest.mark.claim("he: statistics of integers are exact but for one rounding to a float")
+
+DRAWN = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 BOUND = 1000.0
 RESOLUTIONS = [None, 2.0**-20, 0.01, 1 / 3, 0.3, 1.0, 7.0, 2.0**-49]
@@ -71,8 +73,10 @@ def truth_of(parties: Parties) -> Truth:
 
 
 @ERRORS
+@DRAWN
 @given(parties=parties_of(reals(), 1), resolution=st.sampled_from(RESOLUTIONS), ddof=st.integers(0, 3))
-def test_one_column(parties: Parties, resolution: float | None, ddof: int) -> None:
+def test_one_column(cases: Cases, parties: Parties, resolution: float | None, ddof: int) -> None:
+    cases(4)
     tables, truth = tables_of(parties, 1), truth_of(parties)
     options = {"bound": BOUND, "resolution": resolution}
     total = ask(statistic("sum", ["x"], **{**options, "bound": 8 * BOUND}), tables)
@@ -97,8 +101,10 @@ def test_one_column(parties: Parties, resolution: float | None, ddof: int) -> No
 
 
 @ERRORS
+@DRAWN
 @given(parties=parties_of(reals(), 3), resolution=st.sampled_from(RESOLUTIONS), ddof=st.integers(0, 2))
-def test_several_columns(parties: Parties, resolution: float | None, ddof: int) -> None:
+def test_several_columns(cases: Cases, parties: Parties, resolution: float | None, ddof: int) -> None:
+    cases(18)
     tables, truth = tables_of(parties, 3), truth_of(parties)
     options = {"bound": BOUND, "resolution": resolution}
     covariance = ask(statistic("covariance", ["x", "y", "z"], **options), tables, ddof=ddof)
@@ -122,11 +128,13 @@ def test_several_columns(parties: Parties, resolution: float | None, ddof: int) 
 
 
 @INTEGERS
+@DRAWN
 @given(
     parties=parties_of(st.integers(-(2**40), 2**40) | st.sampled_from([2**40, -(2**40), 0, 1]), 2),
     ddof=st.integers(0, 2),
 )
-def test_integers(parties: Parties, ddof: int) -> None:
+def test_integers(cases: Cases, parties: Parties, ddof: int) -> None:
+    cases(5)
     tables, truth = tables_of(parties, 2, pa.int64()), truth_of(parties)
     total = ask(statistic("sum", ["y"], integers=True, bound=2.0**43), tables)
     every = Truth([row[1:] for rows in parties for row in rows])
@@ -258,8 +266,10 @@ def test_integers_that_no_float_holds_fall_into_their_bin(type_: type) -> None:
     )
 )
 @ERRORS
-def test_by_group(parties: list[list[tuple[str | None, float | None]]]) -> None:
+@DRAWN
+def test_by_group(cases: Cases, parties: list[list[tuple[str | None, float | None]]]) -> None:
     """Each group's answer is that of its rows alone."""
+    cases(16)
     keys = ("c", "a", "nowhere", "b")
     tables = [
         pa.table({"g": pa.array([g for g, _ in rows], pa.string()), "x": pa.array([x for _, x in rows], pa.float64())})
@@ -455,6 +465,38 @@ def test_the_rounding_of_a_value_is_bounded(n: int, resolution: float, seed: int
     for value, units in zip(values, grid.each_to_units(values, party="p", name="x").tolist(), strict=True):
         assert abs(units - Fraction(value) / grid.unit) <= grid.rounding
         assert abs(units) <= grid.max_units
+
+
+def test_rounding_that_turns_a_column() -> None:
+    """Each value is rounded in the worst way for a correlation: it moves by d / s, of which two times is stated."""
+    y = np.array([900.0, 900.0, -900.0, -900.0] * 5)
+    x = np.array([10.0, -10.0, 10.0, -10.0] * 5) + 0.499 * np.sign(y)
+    found = ask(statistic("correlation", ["x", "y"], resolution=1.0), [pa.table({"x": x, "y": y})])
+    truth = Truth(list(zip(x, y, strict=True)))
+    assert found.values[0, 1] == 0.0
+    assert 0.049 < truth.covariance(0, 1) / Fraction(900 * 10) < 0.06
+    squares = truth.covariance(0, 0) * truth.covariance(1, 1)
+    assert cosine_within(found.values[0, 1], found.errors[0, 1], truth.covariance(0, 1), squares)
+    assert found.errors[0, 1] < 0.11
+
+
+def test_a_spread_that_rounding_may_have_made_is_none() -> None:
+    table = pa.table({"x": [0.4999, 0.5001] * 5, "y": np.arange(10.0)})
+    found = ask(statistic("correlation", ["x", "y"], resolution=1.0), [table])
+    assert found.undefined == ("x",)
+    assert np.isnan(found.values[0, 1])
+
+
+def test_values_that_are_many_units() -> None:
+    """There a float is not within half a unit of its number of units, and the stated error says so."""
+    bound = 0.3 * 2.0**60
+    for near in (bound, -bound):
+        x = near - math.copysign(64.0, near) * np.arange(12)
+        found = ask(statistic("variance", ["x"], bound=bound, resolution=0.3), [pa.table({"x": x})])
+        exact = Truth([(v,) for v in x]).covariance()
+        assert within(found.value, found.error, exact)
+        assert root_within(found.std, found.std_error, exact)
+        assert not root_within(found.std, 0.15, exact)
 
 
 def test_bounds_are_not_idle() -> None:
