@@ -182,14 +182,15 @@ class Ring:
         """64-bit words as coefficients of `width` bytes."""
         if self.width == _WORD:
             return bytes(words)
-        return np.frombuffer(words, np.uint8).reshape(-1, _WORD)[:, : self.width].tobytes()
+        narrow = np.dtype(f"V{self.width}")
+        return np.ndarray(memoryview(words).nbytes // _WORD, narrow, words, strides=(_WORD,)).tobytes()
 
     def _unpacked(self, coefficients: Buffer) -> Buffer:
         if self.width == _WORD:
             return coefficients
-        narrow = np.frombuffer(coefficients, np.uint8).reshape(-1, self.width)
-        words = np.zeros((len(narrow), _WORD), np.uint8)
-        words[:, : self.width] = narrow
+        narrow = np.frombuffer(coefficients, f"V{self.width}")
+        words = np.zeros(len(narrow), np.uint64)
+        np.ndarray(len(narrow), narrow.dtype, words, strides=(_WORD,))[:] = narrow
         return words.data
 
     # keys
