@@ -53,12 +53,15 @@ class Circuit(msgspec.Struct, frozen=True):
 
 def slots_of(values: Values, preset: Preset) -> list[Any]:
     """Values of one chunk, at most `values_a_row`, as all slots of a plaintext; what is left is zero."""
-    whole = np.zeros(preset.values_a_row, values.dtype)
-    whole[: len(values)] = values
+    whole: npt.NDArray[Any] = values
+    if len(values) < preset.values_a_row:
+        whole = np.zeros(preset.values_a_row, values.dtype)
+        whole[: len(values)] = values
     if preset.packing == "complex":
         half = preset.degree // 2
-        return list((whole[:half] + 1j * whole[half:]).tolist())
-    return list(whole.tolist())
+        whole = whole[:half] + 1j * whole[half:]
+    slots: list[Any] = whole.tolist()
+    return slots
 
 
 def values_of(slots: npt.NDArray[Any], preset: Preset) -> npt.NDArray[Any]:

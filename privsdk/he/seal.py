@@ -308,10 +308,13 @@ class Ring:
 
 def residues(units: npt.NDArray[Any], prime: int) -> npt.NDArray[Any]:
     """Integers of any size modulo a prime, or a product of primes, those of least absolute value."""
+    half = prime // 2
+    if units.dtype == np.int64 and -half <= units.min(initial=0) and units.max(initial=0) <= half:
+        return units
     reduced = units % prime
     if prime < 1 << 62:
         reduced = reduced.astype(np.int64)
-    return np.where(reduced > prime // 2, reduced - prime, reduced)
+    return np.where(reduced > half, reduced - prime, reduced)
 
 
 def combined(residues: Sequence[npt.NDArray[Any]], primes: Sequence[int]) -> npt.NDArray[Any]:
