@@ -338,6 +338,8 @@ _STEP_MS = {"load": 0.1, "add": 0.02, "negate": 0.02, "add_plain": 0.2, "times_p
 
 
 def _cost_ms(preset: Preset, circuit: Circuit) -> float:
-    """About what a chunk costs, to decide where to compute it."""
+    """About what a chunk costs, to decide where to compute it; nothing for sums, which cost less than to be moved."""
+    if all(step.op in ("load", "add", "negate") for step in circuit.steps):
+        return 0.0
     size = preset.degree / 4096 * len(preset.data) * max(1, preset.limbs)
     return size * (sum(_STEP_MS[step.op] for step in circuit.steps) + 0.4 * len(circuit.outputs) * (not circuit.fold))
