@@ -487,10 +487,16 @@ def to_units(values: npt.NDArray[Any], resolution: float) -> npt.NDArray[Any]:
     """Finite values as the nearest whole number of units, half to even: int64, or Python integers beyond 2^62."""
     if values.dtype.kind in "iub" and resolution == 1.0:
         return values.astype(np.int64) if values.dtype != np.uint64 else values.astype(object)
-    units = np.rint(values.astype(np.float64) / resolution)
-    if np.abs(units).max(initial=0.0) < 2.0**62:
+    units = values.astype(np.float64, copy=False) / resolution
+    np.rint(units, out=units)
+    if magnitude(units) < 2.0**62:
         return units.astype(np.int64)
     return np.array([int(unit) for unit in units.tolist()], object)
+
+
+def magnitude(values: npt.NDArray[Any]) -> float:
+    """Largest absolute value, without a copy; NaN where there is one."""
+    return max(float(values.max(initial=0)), -float(values.min(initial=0)))
 
 
 def _rows_of(storage: pa.Array, meta: Meta) -> Iterable[memoryview]:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ..errors import CircuitTooDeep, DataError, InvalidArgument, UnknownName
 from .ciphertexts import EncryptedType, Meta
-from .columns import Column, Vector, to_units
+from .columns import Column, Vector, magnitude, to_units
 from .evaluation import Values, encrypt_chunk
 from .evaluation import encrypt as encrypt_rows
 from .keys import PublicContext, SecretContext
@@ -307,14 +307,15 @@ def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_par
     public = key.public if isinstance(key, SecretContext) else key
     whose = f"{owner}'s {name}" if owner else name
     values, valid = _values(data, whose, nulls)
-    magnitude = np.abs(values.astype(np.float64)).max(initial=0.0)
-    if not math.isfinite(magnitude):
+    largest = magnitude(values)
+    if not math.isfinite(largest):
         raise DataError(f"{whose} holds NaN or infinity: nothing was encrypted", hint="make such values null, or clean")
-    if magnitude > bound:
+    if largest > bound:
         raise DataError(f"{whose} exceeds the declared bound of {bound:g}: nothing was encrypted", hint="declare more")
-    units: Values = values.astype(np.float64)
     on_grid = False
-    if preset.scheme == "exact":
+    if preset.scheme == "ckks":
+        units: Values = values.astype(np.float64, copy=False)
+    else:
         units = to_units(values, preset.resolution)
         on_grid = values.dtype.kind in "iub" and float(1 / preset.resolution).is_integer()
     meta = Meta.fresh(

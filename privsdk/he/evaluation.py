@@ -53,12 +53,15 @@ class Circuit(msgspec.Struct, frozen=True):
 
 def slots_of(values: Values, preset: Preset) -> list[Any]:
     """Values of one chunk, at most `values_a_row`, as all slots of a plaintext; what is left is zero."""
-    whole = np.zeros(preset.values_a_row, values.dtype)
-    whole[: len(values)] = values
+    whole: npt.NDArray[Any] = values
+    if len(values) < preset.values_a_row:
+        whole = np.zeros(preset.values_a_row, values.dtype)
+        whole[: len(values)] = values
     if preset.packing == "complex":
         half = preset.degree // 2
-        return list((whole[:half] + 1j * whole[half:]).tolist())
-    return list(whole.tolist())
+        whole = whole[:half] + 1j * whole[half:]
+    slots: list[Any] = whole.tolist()
+    return slots
 
 
 def values_of(slots: npt.NDArray[Any], preset: Preset) -> npt.NDArray[Any]:
@@ -335,6 +338,8 @@ _STEP_MS = {"load": 0.1, "add": 0.02, "negate": 0.02, "add_plain": 0.2, "times_p
 
 
 def _cost_ms(preset: Preset, circuit: Circuit) -> float:
-    """About what a chunk costs, to decide where to compute it."""
+    """About what a chunk costs, to decide where to compute it; nothing for sums, which cost less than to be moved."""
+    if all(step.op in ("load", "add", "negate") for step in circuit.steps):
+        return 0.0
     size = preset.degree / 4096 * len(preset.data) * max(1, preset.limbs)
     return size * (sum(_STEP_MS[step.op] for step in circuit.steps) + 0.4 * len(circuit.outputs) * (not circuit.fold))
