@@ -10,22 +10,30 @@ slots are its values at N/2 of the roots z^(2k+1), z = exp(i pi / N), one of eac
 squared values add up to N ||m||^2. Hence the l2 norm of an error's coefficients is the root mean square of its slots,
 and `error`, a bound on every slot's error or on their root mean square, bounds it: ||e|| <= error.
 
+Exact result. It is the announced computation over the plaintexts as they were encoded: polynomials with integer
+coefficients that the adversary of IND-CPA-D knows, from the messages it chose. What encoding rounds off is a function
+of the message alone, tells nothing of the key and needs no hiding from it; nor is it hidden: inputs of equal real
+results but unequal encodings may be told apart, as sums of fixed-point numbers (or of exact columns) may. So `error`
+is what depends on the key and on the randomness of encryption: the noise of fresh ciphertexts, of switched keys and
+of dropped primes, and what products make of it.
+
 Mechanism. The decrypted coefficients, exact integers, are rounded to multiples of a grid g, a power of two; to each a
-discrete Gaussian multiple of g of parameter sigma is added; the rest is a function of these integers. Compared with
-the exact result, they are moved by a vector of l2 norm at most
+discrete Gaussian multiple of g of parameter sigma is added; the rest is a function of these integers. Of the exact
+result, integers over the primes that were dropped, the same is made. In integers, the two are apart before the noise by
+a vector of multiples of g of l2 norm at most
 
-    D = error + sqrt(N) g.
+    D = error * scale + sqrt(N) g.
 
-The second term is the rounding on both sides; g is chosen so that it is at most 1/64 of the first, or is 1. Decoding in
-floating point comes after the noise and is the business of accuracy alone: SEAL's own would be part of D, and at scales
-beyond 2^50 the largest part of it.
+The second term is the rounding of each by at most g / 2 a coefficient. g is chosen so that it is at most 1/64 of the
+first, or is 1. Decoding in floating point comes after the noise and is the business of accuracy alone: SEAL's own would
+be part of D, and at scales beyond 2^50 the largest part of it.
 
 Security. sigma = sqrt(12 reveals) 2^(s/2) D: corollary 2 of ePrint 2022/816 for (c, s) bits of computational and
 statistical security, without its factor sqrt(2N), which is for noise in the canonical embedding; OpenFHE's
 NOISE_FLOODING_DECRYPT has the same constants (CKKS_NOISE_FLOODING.md, note 1), but for D an estimate from a trial run.
-Directly: let the ideal view hold the exact results plus the same noise. It can be made from the public key, the
-ciphertexts and the plaintexts alone, so in it only IND-CPA (ring-LWE) is left to break. One reveal differs from it by
-a KL divergence of at most D^2 / (2 sigma^2) (Canonne, Kamath, Steinke 2020, proposition 5), so all reveals, however
+Directly: let the ideal view hold the exact results, rounded, plus the same noise. It can be made from the public key,
+the ciphertexts and the plaintexts alone, so in it only IND-CPA (ring-LWE) is left to break. One reveal differs from it
+by a KL divergence of at most D^2 / (2 sigma^2) (Canonne, Kamath, Steinke 2020, proposition 5), so all reveals, however
 adaptive, of however many or few ciphertexts, by 2^-s / 24 in sum. It follows
 
 - that what happens with probability p0 in the ideal view, as guessing the key, happens in the real one with a p such
@@ -103,7 +111,7 @@ def flooded(
     Parameters
     ----------
     coefficients : numpy.ndarray
-        All N coefficients of the decrypted plaintext, exact: integers of any size.
+        All N coefficients of the decrypted plaintext, exact: integers within float64's range (SEAL's have 881 bits).
     scale : float
         What a value of 1 is in them.
     bound : float
@@ -129,12 +137,14 @@ def flooded(
     grid, sensitivity = _grid(error, degree, scale)
     sigma = sigma_for(sensitivity, reveals=reveals, security=security)
     # One slot's error is at most sqrt(N / 2) times the root mean square. No comparison holds for a nan.
-    within = np.abs(_slots(coefficients, scale)) <= (bound + math.sqrt(degree / 2) * error) * (1 + _share(degree))
+    spread = math.sqrt(degree / 2)
+    limit = (bound + spread * error) * (1 + spread * _share(degree))
+    within = np.abs(_slots(coefficients, scale)) <= limit
     if not within.all():
         raise ProtocolViolation(
             "a decryption is beyond its declared bound: a ciphertext that overflowed, or of another key"
         )
-    rounded = (coefficients + grid // 2) // grid
+    rounded = (coefficients.astype(object) + grid // 2) // grid  # Python's integers: floor division, no overflow
     return _slots((rounded + discrete_gaussian(sigma / grid, degree, entropy)) * grid, scale)
 
 

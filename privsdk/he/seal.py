@@ -128,14 +128,14 @@ class Ring:
     def coefficients(self, plain: Any, primes: int) -> npt.NDArray[Any]:
         """CKKS: the integer coefficients of a plaintext, centred; Python's integers, as there may be hundreds of bits.
 
-        SEAL decodes in floating point only. It transforms ciphertexts exactly, so the plaintext takes the place of one
-        of a ciphertext's polynomials.
+        SEAL decodes in floating point only. It transforms ciphertexts exactly, so the plaintext takes the place of the
+        first of a ciphertext's polynomials; the second is 1, as SEAL refuses 0.
         """
         size = primes * self.parameters.degree * _WORD
-        words = memoryview(_saved(plain))[-size:]
+        words, one = memoryview(_saved(plain))[-size:], struct.pack("<Q", 1) * (size // _WORD)
         layout = self._layout(primes, seeded=False)
         made, back = self._sealapi.Ciphertext(), self._sealapi.Ciphertext()
-        _load(made, self.context, layout.pieces(bytes(words) * 2, b""))
+        _load(made, self.context, layout.pieces(bytes(words) + one, b""))
         self.evaluator.transform_from_ntt(made, back)
         found = np.frombuffer(layout.data_of(_saved(back))[:size], np.uint64).reshape(primes, -1)
         return combined(list(found), self.primes[:primes])

@@ -10,11 +10,14 @@ SEAL's ternary secrets:
     B_clean = 8 sqrt(2) sigma N + 6 sigma sqrt(N) + 16 sigma sqrt(h N)    a public-key encryption of zero
     B_round = sqrt(N / 3) (3 + 8 sqrt(h))                                 dropping a prime rounds every coefficient
     B_ks    = 8 sigma N / sqrt(3)                                         switching keys, for each digit
+    B_steep = 6 sigma N^1.5 / pi                                          and more in the slots next to 1
 
 SEAL encrypts modulo the special prime P too, and drops it: a fresh error is B_clean / P + B_round, with a secret key 6
-sigma sqrt(N). Relinearising adds primes * q B_ks / P + B_round for digits below q. Encoding rounds each coefficient
-by at most 1/2, so N / 2 in a slot, and computes in double precision: 2^-44 of the largest slot covers its FFT of up
-to 2^15 points. A coefficient is an average of slots, so a value times its scale stays below half the modulus.
+sigma sqrt(N). Relinearising adds primes * q B_ks / P + B_round for digits below q, but SEAL's digits are not centred:
+their mean is q / 2 times 1 + X + ... + X^(N-1), which is q N / pi where X is next to 1, and falls from there. So B_ks
+bounds the root mean square over all slots, and B_ks + B_steep each of them. Encoding rounds each coefficient by at most
+1/2, so N / 2 in a slot, and computes in double precision: 2^-44 of the largest slot covers its FFT of up to 2^15
+points. A coefficient is an average of slots, so a value times its scale stays below half the modulus.
 
 Exact. A fresh coefficient of the noise is the rounding of dropping P, of standard deviation sqrt((1 + h) / 12) (15 for
 N = 4096), or SEAL's clipped noise of at most 21 with a secret key. 10 standard deviations are exceeded with a
@@ -54,7 +57,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Largest difference between a slot and the exact value, before a reveal adds its own.
     noise : float
         What of that depends on the key, and has to be hidden where the value is shown: encryption, key switching and
-        dropped primes, but not the rounding of what was encoded. Exact: largest coefficient of the noise.
+        dropped primes, but not the rounding of what was encoded. CKKS: as a root mean square over the slots, which
+        `flooding` asks for; before products of ciphertexts it holds in every slot. Exact: largest coefficient of it.
     summands : int
         Fresh ciphertexts in it.
     """
@@ -79,6 +83,7 @@ class Tracker:
         self._public = clean / 2.0 ** (preset.special - 1) + self._rounded
         self._secret = 6 * SIGMA * math.sqrt(n)
         self._switched = 8 * SIGMA * n / math.sqrt(3)
+        self._steep = 6 * SIGMA * n**1.5 / math.pi
         self._noise = _FRESH_DEVIATIONS * math.sqrt((1 + h) / 12)
 
     @property
@@ -175,11 +180,10 @@ class Tracker:
 
     def times(self, one: Track, other: Track) -> Track:
         """Of two settled ciphertexts of one level."""
-        q = 2.0 ** max(self.preset.data)
-        primes = self.preset.primes_at(one.level)
-        switched = primes * q * self._switched / 2.0 ** (self.preset.special - 1) + self._rounded
-        error = one.error * other.bound + other.error * one.bound + one.error * other.error
         scale = self.preset.scale(one.level)
+        digits = self.preset.primes_at(one.level) * 2.0 ** (max(self.preset.data) + 1 - self.preset.special)
+        switched, steep = digits * self._switched + self._rounded, digits * self._steep
+        error = one.error * other.bound + other.error * one.bound + one.error * other.error + steep / scale / scale
         noise = one.noise * (other.bound + other.error) + other.noise * (one.bound + one.error)
         noise += one.noise * other.noise + switched / scale / scale
         error += switched / scale / scale

@@ -6,14 +6,16 @@ key s, root by root of X^N + 1. What is seen are slots in float64; encoding them
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any
+from functools import reduce
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from tenseal import sealapi
+from polynomials import encoded
+
+from privsdk import he
+from privsdk.he.flooding import _slots
+from privsdk.he.seal import Buffer, _saved
 
 DEGREE = 4096
 SCALE = 2.0**40
@@ -23,60 +25,42 @@ Slots = npt.NDArray[np.complex128]
 
 
 class Victim:
-    """A key, what it encrypts and what it decrypts. `key` is what the attacker is after: only tests compare with it."""
+    """A key and what is encrypted under it. `key` is what the attacker is after: only tests compare with it."""
 
-    def __init__(self) -> None:
-        parameters = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
-        parameters.set_poly_modulus_degree(DEGREE)
-        parameters.set_coeff_modulus(sealapi.CoeffModulus.Create(DEGREE, [54, 55]))
-        self._context = sealapi.SEALContext(parameters, True, sealapi.SEC_LEVEL_TYPE.TC128)
-        self.modulus = int(parameters.coeff_modulus()[0].value())
-        generator = sealapi.KeyGenerator(self._context)
-        self._key = generator.secret_key()
-        self.key = _coefficients(_data(self._key, 2 * DEGREE)[:DEGREE], self.modulus)
-        public = sealapi.PublicKey()
-        generator.create_public_key(public)
-        self._encryptor = sealapi.Encryptor(self._context, public)
-        self._evaluator = sealapi.Evaluator(self._context)
-        self._encoder = sealapi.CKKSEncoder(self._context)
+    def __init__(self, reveals: int) -> None:
+        preset = he.Preset(
+            scheme="ckks", degree=DEGREE, data=(60,), special=49, scale_bits=40, packing="complex", reveals=reveals
+        )
+        self.context = he.SecretContext.new(preset, owner="victim")
+        self._ring = preset.rings[0]
+        (self.modulus,) = preset.primes
+        secret = _saved(self.context._secrets[0])
+        self.key = _coefficients(np.frombuffer(secret[-8 * 2 * DEGREE : -8 * DEGREE], "<u8"), self.modulus)
 
-    def sum_of(self, vectors: list[Slots]) -> Any:
-        """The ciphertext of the sum of these vectors, each encrypted by itself."""
-        total = None
-        for vector in vectors:
-            plain, ciphertext = sealapi.Plaintext(), sealapi.Ciphertext()
-            self._encoder.encode(vector.tolist(), SCALE, plain)
-            self._encryptor.encrypt(plain, ciphertext)
-            if total is None:
-                total = ciphertext
-            else:
-                self._evaluator.add_inplace(total, ciphertext)
-        return total
+    def sum_of(self, vectors: list[npt.NDArray[np.float64]]) -> tuple[he.Column, Slots]:
+        """The encrypted sum of these vectors, each encrypted by itself under the public key; and what it should be."""
+        columns = [he.encrypt(vector, 1.0, self.context.public) for vector in vectors]
+        units = sum(encoded(self.context.preset, vector, SCALE) for vector in vectors)
+        return reduce(add, columns), _slots(np.asarray(units), SCALE)
 
-    def decrypt(self, ciphertext: Any) -> Slots:
-        plain = sealapi.Plaintext()
-        sealapi.Decryptor(self._context, self._key).decrypt(ciphertext, plain)
-        return np.array(self._encoder.decode_complex(plain))
+    def decrypt(self, row: Buffer) -> Slots:
+        """Raw, as nobody should be shown it."""
+        plain = self._ring.new_plain()
+        self.context.decryptors[0].decrypt(self._ring.ciphertext(row, 1, scale=SCALE), plain)
+        return self._ring.decode(plain)
 
     def encode(self, slots: Slots) -> Words:
         """The plaintext of these slots at SEAL's roots modulo q; anyone can do this."""
-        plain = sealapi.Plaintext()
-        self._encoder.encode(slots.tolist(), SCALE, plain)
-        return _data(plain, DEGREE)
-
-    def encoded_and_decoded(self, slots: Slots) -> Slots:
-        plain = sealapi.Plaintext()
-        self._encoder.encode(slots.tolist(), SCALE, plain)
-        return np.array(self._encoder.decode_complex(plain))
+        return np.frombuffer(_saved(self._ring.encode(slots.tolist(), scale=SCALE))[-8 * DEGREE :], "<u8")
 
 
-def parts(ciphertext: Any) -> tuple[Words, Words]:
+def parts(row: Buffer) -> tuple[Words, Words]:
     """c0 and c1 at SEAL's roots modulo q."""
-    data = _data(ciphertext, 2 * DEGREE)
+    data = np.frombuffer(row, "<u8")
     return data[:DEGREE], data[DEGREE:]
 
 
-def solve(victim: Victim, ciphertext: Any, guesses: list[Slots]) -> list[Words]:
+def solve(victim: Victim, ciphertext: Buffer, guesses: list[Slots]) -> list[Words]:
     """For each guess at this ciphertext's decryption, all slots whole, the key's coefficients if it is right."""
     q = victim.modulus
     c0, c1 = parts(ciphertext)
@@ -84,7 +68,7 @@ def solve(victim: Victim, ciphertext: Any, guesses: list[Slots]) -> list[Words]:
     return [_coefficients(_times(_less(victim.encode(guess), c0, q), inverse, q), q) for guess in guesses]
 
 
-def solve_from_real_parts(victim: Victim, ciphertexts: list[Any], shown: list[npt.NDArray[np.float64]]) -> Words:
+def solve_from_real_parts(victim: Victim, ciphertexts: list[Buffer], shown: list[npt.NDArray[np.float64]]) -> Words:
     """The key from two decryptions of which only real parts are shown, which is what TenSEAL's `decrypt` gives.
 
     Twice the real parts are the slots of m(X) + m(1/X), so that each of the two gives one equation for the values of
@@ -101,13 +85,6 @@ def solve_from_real_parts(victim: Victim, ciphertexts: list[Any], shown: list[np
     return _coefficients(_times(_less(_times(x, d, q), _times(b, y, q), q), _inverse(determinant, q), q), q)
 
 
-def integers(victim: Victim, slots: Slots) -> npt.NDArray[np.float64]:
-    """The coefficients that SEAL encodes these slots as."""
-    coefficients = _coefficients(victim.encode(slots), victim.modulus).astype(np.int64)
-    coefficients[coefficients > victim.modulus // 2] -= victim.modulus
-    return coefficients.astype(np.float64)
-
-
 def ternary(candidate: Words, q: int) -> npt.NDArray[np.bool_]:
     """Which coefficients of a candidate are -1, 0 or 1, as all those of a key are."""
     return (candidate <= 1) | (candidate == q - 1)
@@ -118,20 +95,6 @@ def votes(candidates: list[Words], q: int) -> Words:
     choices = np.array([0, 1, q - 1], dtype=np.uint64)
     counts = (np.array(candidates)[:, None, :] == choices[None, :, None]).sum(axis=0)
     return np.asarray(choices[counts.argmax(axis=0)])
-
-
-def _data(thing: Any, words: int) -> Words:
-    """The last so many words of SEAL's serialised form: a header of 16 bytes, then a zstd stream."""
-    descriptor = os.memfd_create("seal")
-    try:
-        path = Path(f"/proc/self/fd/{descriptor}")
-        thing.save(str(path))
-        stream = path.read_bytes()
-    finally:
-        os.close(descriptor)
-    assert stream[5] == 2, "not zstd"
-    raw = pa.CompressedInputStream(pa.py_buffer(stream[16:]), "zstd").read()
-    return np.frombuffer(raw[-8 * words :], dtype="<u8")
 
 
 def _less(a: Words, b: Words, q: int) -> Words:
