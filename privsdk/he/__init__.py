@@ -1,4 +1,4 @@
-"""Homomorphic encryption: statistics over parties' columns computed on ciphertexts, and encrypted columns by themselves.
+"""Homomorphic encryption: statistics over parties' columns computed on ciphertexts, and encrypted columns alone.
 
 Over a federation call `sum`, `mean` and their like on its tables. Without one, `encrypt` makes encrypted columns, which
 have operators, live in Arrow tables and come out by `reveal` alone; `choose` finds the parameters.
