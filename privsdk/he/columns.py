@@ -147,7 +147,8 @@ class Column:
         node = _settled(self._node, self._tracker)
         if np.ndim(other) == 0 or self.meta.folded:  # a sum is in all slots, and all of them are multiplied
             number = self._whole(self._vector(other) if self.meta.folded else _numbers([other]))[0].item()
-            return self._with(self._times_plain(node, number, float(abs(number))))
+            made = self._with(self._times_plain(node, abs(number), float(abs(number))))
+            return -made if number < 0 else made  # SEAL's BFV takes -c for t - c, which makes much more noise
         if self.meta.preset.packing == "complex":
             raise CircuitTooDeep(
                 "this key packs two values into a slot, which multiplies by one number for all rows only",

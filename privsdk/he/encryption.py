@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
@@ -189,23 +190,17 @@ def choose(
     """
     if not _positive(error):
         raise InvalidArgument(f"an error of {error}", hint="give a positive, finite number")
-    for name, given in inputs.items():
-        for one in [given] if isinstance(given, Range) or not isinstance(given, Iterable) else given:
-            if not isinstance(one, Range):
-                raise InvalidArgument(f"{name} is a {type(one).__name__}", hint=f"give {name}=he.Range(bound=...)")
-            if not _positive(one.bound):
-                raise InvalidArgument(f"{name} has a bound of {one.bound}", hint="give its largest absolute value")
+    given = {name: list(ranges) if isinstance(ranges, Iterable) else ranges for name, ranges in inputs.items()}
+    _check_inputs(circuit, given)
     reasons: list[CircuitTooDeep] = []
-    if scheme != "ckks":
-        try:
-            return _exact(circuit, error, secret, inputs)
-        except CircuitTooDeep:
-            if scheme == "exact":
-                raise
     best = math.inf
-    for chain in ckks_chains():
+    if scheme != "ckks":
+        preset, best = _exact(circuit, error, secret, given, reasons)
+        if preset is not None:
+            return preset
+    for chain in ckks_chains() if scheme != "exact" else ():
         for packing in ("complex", "real"):
-            preset, found = _ckks(circuit, chain, packing, error, secret, reveals, inputs, reasons)
+            preset, found = _ckks(circuit, chain, packing, error, secret, reveals, given, reasons)
             if preset is not None and found <= error:
                 return preset
             best = min(best, found)
@@ -220,39 +215,38 @@ def choose(
     )
 
 
-def _exact(circuit: Callable[..., Any], error: float, secret: bool, inputs: Mapping[str, Any]) -> Preset:
-    """With a grid as coarse as the error allows, and as few limbs as the totals ask for."""
-    ranges = [one for given in inputs.values() for one in ([given] if isinstance(given, Range) else list(given))]
-    refused, best = CircuitTooDeep("no exact preset computes this"), math.inf
+def _exact(
+    circuit: Callable[..., Any],
+    error: float,
+    secret: bool,
+    inputs: Mapping[str, Any],
+    reasons: list[CircuitTooDeep],
+) -> tuple[Preset | None, float]:
+    """With a grid as coarse as the error allows, and as few limbs as the totals ask for; and the error it comes to."""
+    ranges = [one for given in inputs.values() for one in ([given] if isinstance(given, Range) else given)]
+    best = math.inf
     for chain in (*exact_chains(0), *exact_chains(1)):
         probe = Preset(scheme="exact", limbs=MAX_LIMBS, resolution=2.0**-40 if error < 1 else 1.0, **chain)
         try:
             _, found = _trace(circuit, probe, secret, inputs)
             resolution = 1.0
             if found and not (found <= error and all(one.integers for one in ranges)):
-                resolution = 2.0 ** math.floor(math.log2(error / found * probe.resolution))
+                finer = math.log2(error) - math.log2(found) + math.log2(probe.resolution)
+                resolution = 2.0 ** max(-1000, min(math.floor(finer), 1000))
             for limbs in range(1, MAX_LIMBS + 1):
                 preset = Preset(scheme="exact", limbs=limbs, resolution=resolution, **chain)
                 try:
                     found = _trace(circuit, preset, secret, inputs)[1]
-                except CircuitTooDeep as more:
-                    refused = more
+                except CircuitTooDeep as refused:
+                    reasons.append(refused)
                     continue
                 if found <= error:
-                    return preset
-                best = min(best, found)
+                    return preset, found
+                best = min(best, found)  # what results lose as float64 numbers
                 break
-        except CircuitTooDeep as deeper:
-            refused = deeper
-    if best < math.inf:
-        raise CircuitTooDeep(
-            f"no preset computes this within {error:.3g}; the best comes to {best:.3g}, as far as float64 numbers reach",
-            hint="allow a larger error, or declare smaller bounds",
-        )
-    raise CircuitTooDeep(
-        f"no exact preset computes this: {refused.message}",
-        hint='declare smaller bounds, or take scheme="ckks" where the circuit multiplies reals or columns',
-    )
+        except CircuitTooDeep as refused:
+            reasons.append(refused)
+    return None, best
 
 
 def _ckks(
@@ -313,6 +307,25 @@ def _trace(
     if not results:
         raise InvalidArgument("the circuit returns no encrypted column")
     return results, max(result.error for result in results)
+
+
+def _check_inputs(circuit: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
+    try:
+        inspect.signature(circuit).bind(**inputs)
+    except TypeError as error:
+        raise InvalidArgument(
+            f"the circuit does not take the columns {', '.join(inputs) or 'none'}: {error}",
+            hint="give a he.Range for each of its parameters, by name",
+        ) from None
+    for name, given in inputs.items():
+        for one in given if isinstance(given, list) else [given]:
+            if not isinstance(one, Range):
+                raise InvalidArgument(
+                    f"{name} is given as {type(one).__name__}",
+                    hint=f"describe it: {name}=he.Range(bound=..., length=...)",
+                )
+            if not _positive(one.bound):
+                raise InvalidArgument(f"{name} has a bound of {one.bound}", hint="give its largest absolute value")
 
 
 def _positive(number: Any) -> bool:

@@ -35,7 +35,7 @@ from .presets import Preset
 from .seal import Buffer, combined
 from .tracking import Track, Tracker
 
-_FLOAT = 2.0**-51  # four roundings: a plain summand, its product with the divisor, units to reals, the quotient
+_FLOAT = 2.0**-50  # room for eight roundings: plain summands and divisors, units to reals, the quotient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
