@@ -1,4 +1,4 @@
-"""Columns beside exact arithmetic: every operator on ciphertexts and on fractions, for the laws of encrypted columns."""
+"""Columns beside exact arithmetic: every operator on ciphertexts and on fractions, for the laws of columns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ PRESETS = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def key_of(name: str) -> he.SecretContext:
     """One key for each preset; whoever uses it up sets its count back."""
     return he.SecretContext.new(PRESETS[name], owner="keeper")

@@ -108,7 +108,7 @@ def step(rng: np.random.Generator, columns: list[Beside], length: int) -> Beside
                            one.valid & two.valid)  # fmt: skip
 
 
-def fold(rng: np.random.Generator, one: Beside, two: Beside, length: int) -> list[Beside]:
+def fold(rng: np.random.Generator, one: Beside, two: Beside, length: int) -> list[Beside]:  # noqa: PLR0911
     """Sums in every form, and sums after them."""
     match rng.integers(7):
         case 0:
