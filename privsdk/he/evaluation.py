@@ -162,7 +162,12 @@ class Evaluator:
     # operations, each on one limb
 
     def _add(self, ring: Any, one: Any, other: Any) -> Any:
-        return self._opaque(ring, one, lambda made: ring.evaluator.add(one, other, made))
+        made = ring.new_ciphertext()
+        if not self._opaque(lambda: ring.evaluator.add(one, other, made)):
+            hidden = ring.new_ciphertext()
+            ring.evaluator.add(one, self._zero(ring, one, one.scale), hidden)
+            ring.evaluator.add(hidden, other, made)
+        return made
 
     def _negate(self, ring: Any, one: Any) -> Any:
         made = ring.new_ciphertext()
@@ -177,10 +182,10 @@ class Evaluator:
         return made
 
     def _times_plain(self, ring: Any, one: Any, plain: Any) -> Any:
-        scale = one.scale * one.scale
-        if plain is None:
-            return self._zero(ring, one, scale)
-        return self._opaque(ring, one, lambda made: ring.evaluator.multiply_plain(one, plain, made), scale)
+        made = ring.new_ciphertext()
+        if plain is None or not self._opaque(lambda: ring.evaluator.multiply_plain(one, plain, made)):
+            return self._zero(ring, one, one.scale * one.scale)
+        return made
 
     def _times(self, ring: Any, one: Any, other: Any) -> Any:
         made = ring.new_ciphertext()
@@ -197,16 +202,18 @@ class Evaluator:
             made = smaller
         return made
 
-    def _opaque(self, ring: Any, like: Any, compute: Callable[[Any], None], scale: float | None = None) -> Any:
-        """The result, or where it is a bare zero that anyone could read, which SEAL refuses, an encryption of zero."""
-        made = ring.new_ciphertext()
+    def _opaque(self, compute: Callable[[], None]) -> bool:
+        """Compute, but for a result that anyone could read, which SEAL refuses: all that was secret cancelled out.
+
+        An encryption of zero among the summands hides it; `tracking` has room for its noise.
+        """
         try:
-            compute(made)
+            compute()
         except (ValueError, RuntimeError) as error:
             if "transparent" not in str(error):
                 raise
-            return self._zero(ring, like, like.scale if scale is None else scale)
-        return made
+            return False
+        return True
 
     def _zero(self, ring: Any, like: Any, scale: float) -> Any:
         made = ring.new_ciphertext()

@@ -35,7 +35,7 @@ from .presets import Preset
 from .seal import Buffer, combined
 from .tracking import Track, Tracker
 
-_FLOAT = 2.0**-52
+_FLOAT = 2.0**-50  # room for eight roundings: plain summands and divisors, units to reals, the quotient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +100,11 @@ def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None
             f"a {type(key).__name__} reveals nothing",
             hint="only the holder of the SecretContext can: send it the column",
         )
+    if not isinstance(column, Column):
+        raise InvalidArgument(
+            f"a {type(column).__name__} is no encrypted column",
+            hint="he.columns(table, key) gives those of a table; reveal the columns of a dict one by one",
+        )
     meta = column.meta
     check_key(meta, key.public)
     others = set(meta.owners) - {key.owner}
@@ -125,6 +130,8 @@ def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None
     limit = (column.bound + error) * (1 + _FLOAT)
     if not bool(np.all(np.abs(found) <= limit)):
         raise ProtocolViolation("a decryption is beyond its declared bound: an overflow, or a forged ciphertext")
+    if column.valid is not None:  # behind a null may be what only one operand had
+        found = np.where(column.valid, found, found.dtype.type(0))
     return Revealed(values=found[0].item() if meta.folded else found, valid=column.valid, error=error, record=record)
 
 

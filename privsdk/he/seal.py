@@ -348,7 +348,10 @@ def data_primes(degree: int, bits: tuple[int, ...]) -> tuple[int, ...]:
     """The primes of these bits, without the special one: the last of `bits`."""
     from tenseal import sealapi
 
-    return tuple(modulus.value() for modulus in sealapi.CoeffModulus.Create(degree, list(bits)))[:-1]
+    try:
+        return tuple(modulus.value() for modulus in sealapi.CoeffModulus.Create(degree, list(bits)))[:-1]
+    except (ValueError, RuntimeError) as error:
+        raise InvalidArgument(f"there are no primes of {bits} bits for a ring of {degree}: {error}") from None
 
 
 class _Layout:
