@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import lru_cache
 from typing import Any
 
@@ -268,7 +269,7 @@ def compute(
         sent = [_packed(o[values]) if isinstance(o, np.ndarray) else o for o in operands]
         rows = [[bytes(row) for row in column[part]] for column in inputs]
         tasks.append(pool.submit(compute_here, key, msgspec.msgpack.encode(circuit), rows, sent, len(piece)))
-    parts = [task.result() for task in tasks]
+    parts = _results(pool, tasks)
     if not circuit.fold:
         return [[row for part in parts for row in part[i]] for i in range(len(circuit.outputs))]
     return [_added(public, [part[i][0] for part in parts], level) for i, level in enumerate(circuit.levels)]
@@ -309,7 +310,16 @@ def encrypt(public: PublicContext, values: Values) -> list[bytes]:
     pool, key = workers.shared(), public.to_bytes()
     share = -(-chunks // (2 * pool.count)) * size
     tasks = [pool.submit(encrypt_here, key, _packed(values[i : i + share])) for i in range(0, len(values), share)]
-    return [row for task in tasks for row in task.result()]
+    return [row for rows in _results(pool, tasks) for row in rows]
+
+
+def _results(pool: workers.Workers, tasks: Sequence[Future[Any]]) -> list[Any]:
+    """What the workers return, in order; where one fails or the cell is interrupted, none goes on."""
+    try:
+        return [task.result() for task in tasks]
+    except BaseException:
+        pool.stop(*tasks)
+        raise
 
 
 @lru_cache(maxsize=8)
