@@ -138,8 +138,9 @@ def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None
 def revealed_error(meta: Meta, track: Track) -> float:
     """Bound on the difference of a revealed value from exact arithmetic.
 
-    A sum over CKKS slots is N / 2 times the constant coefficient, and for complex slots N / sqrt(8) times two others
-    with it: the noise is at most root of N / 2 times that of a slot, twice that for complex ones.
+    SEAL's slots are the powers of 3, exponents that are 1 or 3 modulo 8. The sum of their real parts is N / 2 times the
+    constant coefficient, that of the imaginary ones N / sqrt(8) times the sum of those of N / 4 and 3 N / 4. So what
+    a reveal adds to the sum is a root of N / 2 times what it adds to a slot, of N where both parts hold values.
     """
     preset = meta.preset
     if preset.scheme == "exact":
@@ -148,7 +149,7 @@ def revealed_error(meta: Meta, track: Track) -> float:
     if not meta.folded:
         return slot + track.bound * _FLOAT
     slots, parts = preset.values_a_row, 2 if preset.packing == "complex" else 1
-    shown = (slot - track.error) * math.sqrt(preset.degree / 2) * parts
+    shown = (slot - track.error) * math.sqrt(preset.degree / 2 * parts)
     return (track.error * slots + shown + track.bound * slots * _FLOAT) / meta.divisor
 
 

@@ -146,3 +146,20 @@ def test_fresh_noise_and_its_bound(name: str, secret: bool) -> None:
     (least, most), slots = np.percentile([share[0] for share in shares], [0, 100]), max(share[1] for share in shares)
     assert (0.15 < least <= most < 0.18) if secret else (0.058 < least <= most < 0.068)
     assert slots < 0.75
+
+
+@pytest.mark.claim("he: CKKS noise, against exact arithmetic, stays within its figures")
+@pytest.mark.parametrize("secret", [(False, False), (False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("settled", [False, True])
+def test_each_part_of_a_product_counts(secret: tuple[bool, bool], settled: bool, cases: Cases) -> None:
+    """A public column has ten times a secret one's noise, and a dropped prime as much again: none hides another."""
+    key, inputs, columns = key_of("rescaled"), {}, []
+    for i in range(2):
+        values = np.random.default_rng(i).uniform(-1, 1, key.preset.values_a_row)
+        columns.append(he.encrypt(values, 1.0, key if secret[i] else key.public))
+        inputs[id(columns[i]._node)] = Exact(encoded(key.preset, values, 2.0**key.preset.scale_bits))
+    made = columns[0] * columns[1]
+    found = measured(made * 1.0 if settled else made, inputs, key)
+    assert found[0] < 0.15
+    assert found[1] < 0.5
+    cases(key.preset.degree // 2)

@@ -208,6 +208,7 @@ def test_integers_never_overflow(degree: int, bound: float, error: float, scale:
     grid, sensitivity = flooding._grid(error, degree, scale)
     assert sigma_for(sensitivity, reveals=MAX_REVEALS, security=MOST_SECURITY) / grid < 2.0**50
     units = integers(np.eye(1, degree)[0] * bound) * int(scale)
+    one: Any = np.array(1, dtype=object)
     given = [units, -units] + ([units.astype(np.int64)] if abs(units).max() < 1 << 62 else [])
     for coefficients in given:
         for security in (1, MOST_SECURITY):
@@ -215,6 +216,8 @@ def test_integers_never_overflow(degree: int, bound: float, error: float, scale:
             shown = flooded(coefficients, error=error, entropy=SystemEntropy(), **settings)
             limit = error_after(error, degree, **settings)
             assert np.abs(shown - flooding._slots(coefficients, scale)).max() <= limit
+            same = [flooded(of, error=error, entropy=Same(), **settings) for of in (coefficients, coefficients * one)]
+            assert np.array_equal(*same)
 
 
 @pytest.mark.parametrize("value", [1.1, -2j, 1e300 + 1e300j, 2.0**60])
