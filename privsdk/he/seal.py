@@ -385,7 +385,8 @@ class _File:
 
     def __del__(self) -> None:
         self.file.close()
-        Path(self.path).unlink(missing_ok=True)
+        if not self.path.startswith("/proc/"):  # there the number may be another thread's file by now
+            Path(self.path).unlink(missing_ok=True)
 
 
 class _Scratch(threading.local):
