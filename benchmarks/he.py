@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def _table(meters: list[Meter]) -> None:
     print(f"{'sent':>14}{'error':>10}{'stated':>10}")
     for meter in meters:
         facts = meter.facts
-        size = f"{facts['bytes_a_value']:.1f} B/value" if "bytes_a_value" in facts else f"{facts['bytes'] / 1e6:,.1f} MB"
+        a_value = "bytes_a_value" in facts
+        size = f"{facts['bytes_a_value']:.1f} B/value" if a_value else f"{facts['bytes'] / 1e6:,.1f} MB"
         error = "0" if facts.get("exact") else f"{facts.get('error', float('nan')):.1e}"
         stated = f"{facts['stated_error']:.1e}" if "stated_error" in facts else "0" if facts.get("exact") else "none"
         phases = "".join(f"{meter.cpu(name):>10.2f}" for name in names)
@@ -112,7 +114,8 @@ def _peers(found: dict[str, Any], values: int) -> None:
 
 def _targets(meters: dict[str, list[Meter]], report: dict[str, Any]) -> list[dict[str, Any]]:
     public, floor, secret, secret_floor, _, lessons = meters["sums"]
-    ours, dot, mm = meters["scoring"]
+    ours, coarser, dot, mm = meters["scoring"]
+    best, gradient, by_row = min(dot.cpu(), mm.cpu()), *meters["gradient"]
     limbs = public.facts["limbs"]
     longest = max(one["longest_gap_ms"] for one in report["loop"])
     size = "bytes_a_value"
@@ -129,9 +132,18 @@ def _targets(meters: dict[str, list[Meter]], report: dict[str, Any]) -> list[dic
             for name, (one, other, *_) in meters.items()
             if name.startswith("fedavg")
         ),
-        _least("scoring: CPU of the tutorials' best by ours", min(dot.cpu(), mm.cpu()) / ours.cpu(), 1000),
+        _least("scoring within 1e-3: CPU of the tutorials' by ours", best / ours.cpu(), 1000),
+        _least("scoring within 1e-2, 4 reveals: the same", best / coarser.cpu(), 1000),
+        _least("gradient: CPU of a ciphertext a row by ours", by_row.cpu() / gradient.cpu(), 1),
+        _most("results beyond their stated error", sum(_beyond(one) for some in meters.values() for one in some), 0),
         _most("event loop: longest gap, ms", longest, 100),
     ]
+
+
+def _beyond(meter: Meter) -> bool:
+    """Whether a result was further off than stated."""
+    facts = meter.facts
+    return not facts.get("exact", True) or facts.get("error", 0.0) > facts.get("stated_error", math.inf)
 
 
 def _most(what: str, found: float, limit: float) -> dict[str, Any]:

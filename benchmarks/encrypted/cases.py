@@ -44,9 +44,7 @@ def sums(values: int, repeats: int) -> list[Meter]:
     """One column of every party added under encryption, and every total revealed."""
     columns = vectors(values)
     exact = np.sum(columns, axis=0)
-    preset = he.choose(
-        lambda xs: sum(xs[1:], xs[0]), error=ERROR, xs=[he.Range(bound=BOUND, length=values)] * PARTIES
-    )
+    preset = he.choose(lambda xs: sum(xs[1:], xs[0]), error=ERROR, xs=[he.Range(bound=BOUND, length=values)] * PARTIES)
     ckks = he.choose(
         lambda xs: sum(xs[1:], xs[0]),
         error=1e-3,
@@ -54,13 +52,14 @@ def sums(values: int, repeats: int) -> list[Meter]:
         xs=[he.Range(bound=BOUND, length=values)] * PARTIES,
     )
     key, real = he.SecretContext.new(preset), he.SecretContext.new(ckks)
+    raw, raw_secret, context = Raw(preset, symmetric=False), Raw(preset, symmetric=True), tutorial.context()
     ways: list[tuple[Meter, Callable[[Meter], np.ndarray]]] = [
         (Meter("privsdk, public key"), lambda m: _our_sums(m, columns, key, key.public)),
-        (Meter("floor: raw SEAL, public key"), lambda m, r=Raw(preset, symmetric=False): _raw_sums(m, columns, r)),
+        (Meter("floor: raw SEAL, public key"), lambda m: _raw_sums(m, columns, raw)),
         (Meter("privsdk, secret key"), lambda m: _our_sums(m, columns, key, key)),
-        (Meter("floor: raw SEAL, secret key"), lambda m, r=Raw(preset, symmetric=True): _raw_sums(m, columns, r)),
+        (Meter("floor: raw SEAL, secret key"), lambda m: _raw_sums(m, columns, raw_secret)),
         (Meter("privsdk, CKKS, public key"), lambda m: _our_sums(m, columns, real, real.public)),
-        (Meter("TenSEAL as in its tutorials"), lambda m, c=tutorial.context(): _tutorial_sums(m, columns, c)),
+        (Meter("TenSEAL as in its tutorials"), lambda m: _tutorial_sums(m, columns, context)),
     ]
     for i in range(repeats):
         real = he.SecretContext.new(ckks)  # a CKKS key reveals a limited number of ciphertexts
@@ -108,7 +107,7 @@ def _raw_sums(meter: Meter, columns: Sequence[np.ndarray], raw: Raw) -> np.ndarr
 
 
 def _tutorial_sums(meter: Meter, columns: Sequence[np.ndarray], context: Any) -> np.ndarray:
-    with meter.phase("encrypt"):
+    with tutorial.unheard(), meter.phase("encrypt"):
         made = [tutorial.encrypt(context, column) for column in columns]
     with meter.phase("send"):
         pass
@@ -121,7 +120,7 @@ def _tutorial_sums(meter: Meter, columns: Sequence[np.ndarray], context: Any) ->
 
 
 def fedavg(values: int, repeats: int) -> list[Meter]:
-    """Weighted updates on federated averaging's own grid, through the whole protocol, beside raw SEAL with its limbs."""
+    """Weighted updates on federated averaging's grid, through the whole protocol, beside raw SEAL with its limbs."""
     rng = np.random.default_rng(2)
     names = tuple(f"p{i}" for i in range(PARTIES))
     scheme = Exact(parties=PARTIES, length=values, max_units=GRID.max_units)
@@ -164,13 +163,27 @@ def scoring(rows: int, repeats: int, sample: int) -> list[Meter]:
     table = rng.normal(size=(rows, FEATURES)).clip(-BOUND, BOUND)
     weights, intercept = rng.normal(size=FEATURES), 0.5
     exact = table @ weights + intercept
+    ours = [_our_scoring(table, weights, intercept, exact, repeats, *asked) for asked in ((1e-3, 1024), (1e-2, 4))]
+    return [*ours, *_tutorial_scoring(table, weights, intercept, exact, sample)]
+
+
+def _our_scoring(
+    table: np.ndarray,
+    weights: np.ndarray,
+    intercept: float,
+    exact: np.ndarray,
+    repeats: int,
+    error: float,
+    reveals: int,
+) -> Meter:
     preset = he.choose(
         lambda xs: he.weighted_sum(xs, weights, intercept=intercept),
-        error=1e-3,
+        error=error,
         secret=True,
-        xs=[he.Range(bound=BOUND, length=rows)] * FEATURES,
+        reveals=reveals,
+        xs=[he.Range(bound=BOUND, length=len(table))] * FEATURES,
     )
-    ours = Meter("privsdk, a ciphertext a column's chunk")
+    ours = Meter(f"privsdk, error {error:g}, {reveals:,} reveals a key")
     ours.facts["preset"] = str(preset)
     for _ in range(repeats):
         key = he.SecretContext.new(preset)
@@ -187,7 +200,7 @@ def scoring(rows: int, repeats: int, sample: int) -> list[Meter]:
             shown = he.reveal(score, key)
         ours.facts |= {"bytes": blob.size, "stated_error": shown.error}
         ours.facts["error"] = float(np.abs(shown.values - exact).max())
-    return [ours, *_tutorial_scoring(table, weights, intercept, exact, sample)]
+    return ours
 
 
 def _tutorial_scoring(

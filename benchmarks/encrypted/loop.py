@@ -28,17 +28,22 @@ def gaps(values: int) -> list[dict[str, Any]]:
     key = he.SecretContext.new(he.choose(lambda xs: sum(xs[1:], xs[0]), error=ERROR, xs=given))
     real = he.SecretContext.new(he.choose(lambda xs: sum(xs[1:], xs[0]), error=1e-3, scheme="ckks", xs=given))
     made = he.encrypt(column, BOUND, key.public)
+    stored = made.to_arrow()
+    received = [he.Column.from_arrow(stored, key.public) for _ in range(PARTIES)]
     limbs = Exact(parties=PARTIES, length=values, max_units=GRID.max_units)
     secret = he.SecretContext.new(limbs.preset)
     rows = limbs.encrypt(secret.public, GRID.to_units(column))
 
     def total() -> Any:
-        summed = sum([made] * (PARTIES - 1), made)
+        summed = sum(received[1:], received[0])
         summed.rows()
         return summed
 
-    def revealed_ckks() -> Any:
+    def encrypted_and_revealed() -> Any:
         return he.reveal(he.encrypt(column, BOUND, real.public), real)
+
+    def encrypted_limbs() -> Any:
+        return limbs.encrypt(secret.public, GRID.to_units(column))
 
     works: dict[str, Callable[[], Any]] = {
         "floor: asyncio.sleep(1)": lambda: asyncio.sleep(1),
@@ -46,10 +51,8 @@ def gaps(values: int) -> list[dict[str, Any]]:
         "to_thread(he.encrypt), secret key": lambda: asyncio.to_thread(he.encrypt, column, BOUND, key),
         "to_thread: add 10 columns": lambda: asyncio.to_thread(total),
         "to_thread(he.reveal)": lambda: asyncio.to_thread(he.reveal, made, key),
-        "to_thread: CKKS, encrypt and reveal": lambda: asyncio.to_thread(revealed_ckks),
-        f"to_thread: encrypt {limbs.limbs} limbs": lambda: asyncio.to_thread(
-            limbs.encrypt, secret.public, GRID.to_units(column)
-        ),
+        "to_thread: CKKS, encrypt and reveal": lambda: asyncio.to_thread(encrypted_and_revealed),
+        f"to_thread: encrypt {limbs.limbs} limbs": lambda: asyncio.to_thread(encrypted_limbs),
         f"to_thread: decrypt {limbs.limbs} limbs": lambda: asyncio.to_thread(limbs.decrypt, secret, rows),
     }
     found = [asyncio.run(_longest_gap(name, work)) for name, work in works.items()]

@@ -40,6 +40,9 @@ class Raw:
             self._limbs.append((context, sealapi.BatchEncoder(context), encryptor, sealapi.Evaluator(context),
                                 sealapi.Decryptor(context, keys.secret_key())))  # fmt: skip
 
+    def __del__(self) -> None:
+        self._file.close()
+
     def encrypt(self, values: np.ndarray) -> list[bytes]:
         return self.encrypt_units(np.rint(values / self._resolution).astype(np.int64))
 

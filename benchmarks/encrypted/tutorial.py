@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import tenseal as ts
@@ -13,6 +16,20 @@ def context() -> ts.Context:
     made.global_scale = 2**40
     made.generate_galois_keys()
     return made
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Without the warning that TenSEAL prints, from C++, for every vector of more than one ciphertext."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def encrypt(key: ts.Context, values: np.ndarray) -> bytes:
@@ -33,13 +50,22 @@ def decrypt(key: ts.Context, blob: bytes) -> np.ndarray:
 
 def scores(key: ts.Context, rows: Sequence[bytes], weights: Sequence[float], intercept: float) -> list[bytes]:
     """One ciphertext for each row, dot product by rotations."""
-    return [(ts.ckks_vector_from(key, row).dot(list(weights)) + [intercept]).serialize() for row in rows]
+    made = []
+    for row in rows:
+        score = ts.ckks_vector_from(key, row).dot(list(weights))
+        score += [intercept]
+        made.append(score.serialize())
+    return made
 
 
 def scores_mm(key: ts.Context, rows: Sequence[bytes], weights: Sequence[float], intercept: float) -> list[bytes]:
     """The same by a product with a matrix of one column."""
-    matrix = [[weight] for weight in weights]
-    return [(ts.ckks_vector_from(key, row).mm(matrix) + [intercept]).serialize() for row in rows]
+    matrix, made = [[weight] for weight in weights], []
+    for row in rows:
+        score = ts.ckks_vector_from(key, row).mm(matrix)
+        score += [intercept]
+        made.append(score.serialize())
+    return made
 
 
 def gradient(key: ts.Context, residuals: Sequence[bytes], matrix: np.ndarray) -> bytes:

@@ -257,7 +257,7 @@ def compute(
 
     Returns, for each output, its rows.
     """
-    if _cost_ms(public.preset, circuit) * chunks < HEAVY_MS or chunks < 2:
+    if _cost_ms(public.preset, circuit) * chunks < HEAVY_MS or chunks < (_FOLDED if circuit.fold else 2):
         return Evaluator(public, circuit, operands).run(inputs, chunks)
     pool = workers.shared()
     pieces = np.array_split(np.arange(chunks), min(chunks, pool.count))
@@ -350,6 +350,7 @@ def _unpacked(sent: list[Any]) -> Values:
     return np.frombuffer(content, kind)
 
 
+_FOLDED = 8  # fewer chunks are not worth that every worker returns all sums
 _ENCRYPT_MS = 1.2
 _STEP_MS = {"load": 0.1, "add": 0.02, "negate": 0.02, "add_plain": 0.2, "times_plain": 0.3, "times": 6.0, "settle": 0.5}
 

@@ -182,10 +182,9 @@ def exactly(rows: Sequence[Buffer], key: SecretContext, *, primes: int, folded: 
                 raise ProtocolViolation("a ciphertext is under another key, or holds more noise than its figures say")
             decryptor.decrypt(ciphertext, plain)
             limbs[i].append(ring.decode(plain))
-    found = [np.concatenate(parts) for parts in limbs]
     if folded:
-        found = [limb.sum(keepdims=True) for limb in found]
-    return combined(found, key.preset.plain_primes)
+        return combined([np.concatenate(parts).sum(keepdims=True) for parts in limbs], key.preset.plain_primes)
+    return np.concatenate([combined(chunk, key.preset.plain_primes) for chunk in zip(*limbs, strict=True)])
 
 
 def approximately(

@@ -122,7 +122,7 @@ class Ring:
     def decode(self, plain: Any) -> npt.NDArray[Any]:
         """Every slot of a plaintext: complex for CKKS, for BFV integers in [-t/2, t/2]."""
         if self.parameters.scheme == "bfv":
-            return np.asarray(self.encoder.decode_int64(plain), np.int64)
+            return np.fromiter(self.encoder.decode_int64(plain), np.int64, self.slots)
         return np.asarray(self.encoder.decode_complex(plain), np.complex128)
 
     def coefficients(self, plain: Any, primes: int) -> npt.NDArray[Any]:

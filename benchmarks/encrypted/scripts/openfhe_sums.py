@@ -34,7 +34,7 @@ def bfv():
     chosen.SetPlaintextModulus(1073692673)
     context = fhe.GenCryptoContext(chosen)
     slots = context.GetRingDimension()
-    values = [[random.randrange(-1 << 22, 1 << 22) for _ in range(slots)] for _ in range(max(1, VALUES // slots))]
+    values = [[round(random.gauss(0, 1) * 2**19) for _ in range(slots)] for _ in range(max(1, VALUES // slots))]
     return context, slots, values, context.MakePackedPlaintext, lambda plain: plain.GetPackedValue(), "BFV"
 
 
@@ -66,7 +66,9 @@ def measured(made):
         "add_us": add / count / (PARTIES - 1) * 1e6,
         "decrypt_us": decrypt / count * 1e6,
         "bytes_a_value": sum(map(len, sent)) / count,
-        "error": max(abs(f - PARTIES * v) for fs, vs in zip(found, chunks) for f, v in zip(fs, vs)),
+        "error": max(
+            abs(f - PARTIES * v) for fs, vs in zip(found, chunks, strict=True) for f, v in zip(fs, vs, strict=True)
+        ),
     }
 
 
