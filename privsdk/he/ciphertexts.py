@@ -121,6 +121,16 @@ class EncryptedType(pa.ExtensionType):  # type: ignore[misc]
         self.meta = meta
         super().__init__(pa.binary(meta.row_bytes), "privsdk.encrypted")
 
+    def __eq__(self, other: object) -> bool:
+        """Arrow's own compares no metadata: columns under two keys would be chunks of one."""
+        return isinstance(other, EncryptedType) and self.meta == other.meta
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.meta)
+
     def __arrow_ext_serialize__(self) -> bytes:
         return msgspec.json.encode(self.meta, order="sorted")
 

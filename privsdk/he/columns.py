@@ -106,7 +106,7 @@ class Column:
         rows = _in_order([row for chunk in chunks for row in _rows_of(chunk.storage, meta)], meta)
         valid = None
         if meta.nulls:
-            bits = [np.frombuffer(row[meta.cipher_bytes :], np.uint8) for row in rows]
+            bits = [np.frombuffer(row[meta.cipher_bytes : -NUMBER_BYTES], np.uint8) for row in rows]
             valid = np.unpackbits(np.concatenate(bits), bitorder="little")[: meta.length].astype(bool)
         rows = [row[: meta.cipher_bytes] for row in rows]
         return cls.of_rows(meta, rows, public, valid)

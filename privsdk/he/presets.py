@@ -29,6 +29,7 @@ MAX_LIMBS = 8
 LIMB_BITS = 30
 SECURITY_BITS = {4096: 109, 8192: 218, 16384: 438, 32768: 881}  # of the modulus, for 128 bits of security
 PRIME_BITS = (20, 60)
+_FRESH_NOISE_BITS = 9
 
 # The largest primes of 30 bits congruent to 1 modulo 2 N, which is what packing integers into slots asks for.
 PLAIN_PRIMES = {
@@ -104,10 +105,11 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Dropping brings the scale back, so what is dropped after a product has the scale's bits."""
         if self.packing == "integer" or self.limbs or self.resolution or self.drop not in (0, 1, 2):
             return False
-        dropped = [
-            sum(self.data[self.primes_at(level + 1) : self.primes_at(level)]) for level in range(self.depth)
-        ] if self.drop and self.scale_bits else []  # fmt: skip
-        return 0 < self.scale_bits < sum(self.data) and all(bits == self.scale_bits for bits in dropped)
+        if not 0 < self.scale_bits < sum(self.data):
+            return False
+        levels = range((len(self.data) - 1) // self.drop if self.drop else 0)
+        dropped = {sum(self.data[self.primes_at(level + 1) : self.primes_at(level)]) for level in levels}
+        return dropped <= {self.scale_bits}
 
     @property
     def rings(self) -> tuple[Ring, ...]:
@@ -144,12 +146,19 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def depth(self) -> int:
-        """Products one after the other that there are primes for; how large the values are may allow fewer."""
+        """Products one after the other that there is room for; how large the values are may allow fewer.
+
+        Exact: products row by row with plain numbers, each of which multiplies the noise by half of N 2^30.
+        """
         if self.scheme == "exact":
-            return 1 if len(self.data) > 1 else 0
-        if self.drop:
-            return (len(self.data) - 1) // self.drop
-        return max(0, int(math.log2(sum(self.data) / self.scale_bits)))
+            return int((sum(self.data) - LIMB_BITS - _FRESH_NOISE_BITS) / (math.log2(self.degree) + LIMB_BITS - 1))
+        depth, scale = 0, self.scale_bits
+        while 2 * scale < sum(self.data[: self.primes_at(depth)]):  # of the product, before any prime is dropped
+            scale = scale if self.drop else 2 * scale
+            depth += 1
+            if scale >= sum(self.data[: max(0, self.primes_at(depth))]):
+                return depth - 1
+        return depth
 
     def primes_at(self, level: int) -> int:
         """Data primes that are left after so many products."""
