@@ -426,5 +426,6 @@ register(
         learns=_learns,
         role=_role,
         fits=_fits,
+        remembered=True,  # for the guard and the units that come with it: a question of two parties is asked anew
     )
 )

@@ -135,7 +135,7 @@ def model_owner(
     """M's part: computes, and learns nothing."""
     opening = yield from hear(peer, Opening)
     keys = [bytes(row) for row in _views(opening.table)]
-    if not 1 <= opening.chunks <= preset.reveals or sum(map(len, keys)) > Opening.MAX_BYTES:
+    if not 1 <= opening.chunks <= preset.reveals:
         raise ProtocolViolation(f"{peer} announced {opening.chunks} chunks of rows; 1 to {preset.reveals} are possible")
     public = PublicContext(preset, keys)
     fresh = [Meta.fresh(public, bound, length=preset.values_a_row, secret=True) for bound in bounds]

@@ -37,6 +37,7 @@ _DOUBLE = 2.0**-44
 _FRESH_DEVIATIONS = 10.0
 _CLIPPED = 21.0
 _HEADROOM = 4.0  # decryptions under a wrong key are noise over the whole modulus: what is over a quarter is refused
+_LEAST = 1 / 8  # what smaller values count as: the scale alone has to stay below the modulus too, or SEAL refuses it
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -219,7 +220,8 @@ class Tracker:
             return track
         if self.preset.primes_at(track.level) < 1:
             raise self._too_deep(track.level + track.pending)
-        if _HEADROOM * (track.bound + track.error) * self.scale_of(track) >= self.preset.capacity(track.level):
+        largest = max(track.bound + track.error, _LEAST)
+        if _HEADROOM * largest * self.scale_of(track) >= self.preset.capacity(track.level):
             if track.pending or track.level > self.preset.depth:
                 raise self._too_deep(track.level + track.pending)
             raise InvalidArgument(
