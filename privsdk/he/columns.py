@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..displays import at_most
 from ..errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
 from .ciphertexts import NUMBER_BYTES, EncryptedType, Meta
 from .evaluation import Circuit, Step, Values, compute
@@ -295,10 +296,11 @@ class Column:
         return self._node.rows
 
     def __repr__(self) -> str:
-        meta, track = self.meta, self._node.track
+        meta = self.meta
         what = "sum" if meta.folded else f"{meta.length:,} values"
         return (
-            f"encrypted {what} within {track.bound:.3g}, depth {self.depth}, {track.summands} summands, {meta.preset}"
+            f"encrypted {what} within {self.bound:.3g}, error at most {at_most(self.error)}, "
+            f"depth {self.depth}; {meta.preset}"
         )
 
     def __len__(self) -> int:

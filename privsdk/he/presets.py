@@ -197,6 +197,9 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             what = f"CKKS, {self.packing} slots, scale 2^{self.scale_bits}, depth {self.depth}"
         return f"{what}, ring {self.degree} [{', '.join(map(str, (*self.data, self.special)))}]"
 
+    def __repr__(self) -> str:
+        return f"Preset({self})"
+
 
 def exact_chains(depth: int) -> list[dict[str, Any]]:
     """Rings for exact columns: sums, and one product with plain integers row by row."""

@@ -70,6 +70,8 @@ class Revealed:
         what = f"{len(self.values):,} values" if isinstance(self.values, np.ndarray) else f"{self.values:.10g}"
         return f"{what} ({exact})"
 
+    __repr__ = __str__
+
 
 def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None) -> Revealed:
     """Decrypt an encrypted column for whoever may see it.
