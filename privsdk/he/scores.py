@@ -296,7 +296,8 @@ def _learns(request: Request, parameters: ScoreParameters) -> tuple[Learns, ...]
         Learns(who=modeller, what=f"how many rows {owner} has, to the next multiple of thousands"),
         Learns(
             who=request.caller,
-            what=f"the mean score, and how many rows are in each of {len(parameters.edges) - 1} intervals{labelled}, "
+            what="the number of complete rows, their mean score, and how many rows are in each of "
+            f"{len(parameters.edges) - 1} intervals{labelled}, "
             "over at least the owner's minimum count; which intervals are withheld",
         ),
         Learns(who="onlooker", what="about how many rows and features there are, from the length of the streams"),

@@ -277,6 +277,25 @@ def test_model_is_the_same_over_both_links(cluster: object, tables: Tables) -> N
     assert np.array_equal(*weights)
 
 
+def test_scores_by_anothers_model(fed: ps.Federation, tables: Tables) -> None:
+    sales, model = fed["EWR"]["sales"], fed["bank"]["model"]
+    edges = [0, 0.1, 0.25, 0.5, 1]
+    features = {"number": 500, "amount": 1000}
+    result = he.score(model, sales, features=features, weight_bound=2, edges=edges, label="late").release()
+    frame = tables["EWR"]["sales"].to_pandas().dropna(subset=["amount"])
+    truth = 1 / (1 + np.exp(2.0 - 0.004 * frame["number"] - 0.03 * frame["amount"]))
+    found = result.value
+    assert (found.count, found.mean) == (len(frame), pytest.approx(truth.mean(), abs=found.error))
+    assert found.table["rows"].to_pylist() == np.histogram(truth, edges)[0].tolist()
+    assert found.table["labelled"].to_pylist() == np.histogram(truth[frame["late"]], edges)[0].tolist()
+    assert result.receipt.verify()
+    again = he.score(model, sales, features=features, weight_bound=2, edges=[0, 0.5, 1]).release().value
+    assert again.table["rows"].to_pylist() == np.histogram(truth, [0, 0.5, 1])[0].tolist()
+    with pytest.raises(ps.errors.DataError, match="bank's model has a weight beyond 1,") as refused:
+        he.score(model, sales, features=features, weight_bound=1).release()
+    assert refused.value.party == "bank"
+
+
 def test_refusal_is_the_same_error_and_free(fed: ps.Federation) -> None:
     before = fed.budgets()
     plan = dp.count(fed["JFK"]["sales"], epsilon=1.5)  # the grant allows 1 a release
@@ -317,7 +336,7 @@ def test_every_operation_is_here() -> None:
     noisy = ("dp.count", "dp.histogram", "dp.mean", "dp.quantile", "dp.sum", "dp.variance")
     statistics = ("correlation", "count", "covariance", "histogram", "mean", "sum", "variance")
     encrypted = (f"he.{name}" for name in statistics)
-    assert operation_names() == ("aggregate", *noisy, "fl.fit", *encrypted, "psi.join")
+    assert operation_names() == tuple(sorted(("aggregate", *noisy, "fl.fit", *encrypted, "he.score", "psi.join")))
 
 
 def test_batches_smaller_than_the_minimum_count_are_refused(fed: ps.Federation) -> None:
