@@ -281,7 +281,7 @@ def test_a_public_key_made_from_bytes_leads_to_no_secret() -> None:
     found = reachable(public, set())
     assert not any("Decryptor" in type(one).__name__ or isinstance(one, he.SecretContext) for one in found)
     assert not any(one is key._secrets[0] for one in found)
-    with pytest.raises(Exception, match="[Ss]ecret"):  # SEAL's own word
+    with pytest.raises(Exception, match=r"[Ss]ecret"):  # SEAL's own word
         public.encryptors[0].encrypt_symmetric(public.preset.rings[0].encode(1.0, scale=2.0**30))
     assert not hasattr(public, "decryptors")
     secret = key.preset.rings[0].saved_secret(key._secrets[0])

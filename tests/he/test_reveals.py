@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from fractions import Fraction
 from typing import Any
@@ -125,7 +126,7 @@ def test_two_reveals_of_one_ciphertext_differ_by_noise_of_the_stated_size(name: 
     track = column.meta.track
     key.uses = 0
     shown = [np.asarray(he.reveal(column, key).values) for _ in range(8)]
-    apart = np.concatenate([one - other for one, other in zip(shown, shown[1:], strict=False)])
+    apart = np.concatenate([one - other for one, other in itertools.pairwise(shown)])
     assert (apart != 0).all()
     # A slot's real part has the deviation sigma sqrt(N / 2); the coefficients sigma.
     least = sigma_for(track.noise, reveals=key.preset.reveals) * math.sqrt(key.preset.degree / 2)

@@ -1,4 +1,4 @@
-"""Encrypted columns as Arrow data: through files, streams, Flight, Parquet and DuckDB, and back; tampered ones refused."""
+"""Encrypted columns as Arrow data: through files, streams, Flight, Parquet and DuckDB; tampered ones are refused."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def column_of(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 def restored(table: pa.Table, back: pa.Table) -> pa.Table:
     types = {name: table.schema.field(name).type for name in table.column_names}
-    for name in types:  # also from what a sidecar file would keep
-        he.restored(back[name], types[name].__arrow_ext_serialize__().decode())
-    return pa.table({name: he.restored(back[name], types[name]) for name in types})
+    kept = {name: kind.__arrow_ext_serialize__().decode() for name, kind in types.items()}  # as in a file beside
+    assert all(he.restored(back[name], text).type == types[name] for name, text in kept.items())
+    return pa.table({name: he.restored(back[name], kind) for name, kind in types.items()})
 
 
 def in_duckdb(table: pa.Table, folder: Path) -> pa.Table:
@@ -209,7 +209,7 @@ def test_a_part_of_a_column_is_refused() -> None:
         "one for another": table.take([0, 1, 1]),
     }
     for kind, part in parts.items():
-        with pytest.raises(InvalidArgument, match="column a: .* rows.*has 3") as refused:
+        with pytest.raises(InvalidArgument, match=r"column a: .* rows.*has 3") as refused:
             he.columns(part, key)
         assert "all of them, each once" in str(refused.value), kind
     with pytest.raises(InvalidArgument, match="null in place of a ciphertext"):
