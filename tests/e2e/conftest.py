@@ -26,7 +26,9 @@ def shop(rows: int, seed: int) -> pa.Table:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three shops of 40,000 rows and a notary; large enough that a join takes seconds."""
-    tables = {f"shop{i}": {"sales": shop(40_000, i)} for i in range(3)} | {"notary": {"few": shop(300, 9)}}
+    model = pa.table({"feature": ["x"], "weight": [0.5]})
+    tables = {f"shop{i}": {"sales": shop(40_000, i)} for i in range(3)}
+    tables |= {"notary": {"few": shop(300, 9), "model": model}}
     budget = ps.Budget(epsilon=1000, exact=10_000_000)
     with Cluster(tmp_path_factory.mktemp("parties"), tables, budget=budget) as running:
         yield running

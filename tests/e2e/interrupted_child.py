@@ -17,6 +17,14 @@ def main(federation: str, operation: str) -> None:
         "psi.join": lambda: psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key"),
         "he.sum": lambda: he.sum(sales, "x"),
         "he.mean": lambda: he.mean(sales, "x"),
+        "he.count": lambda: he.count(sales),
+        "he.variance": lambda: he.variance(sales, "x", bound=100),
+        "he.covariance": lambda: he.covariance(sales, ["x", "y"], bound=100),
+        "he.correlation": lambda: he.correlation(sales, ["x", "y"], bound=100),
+        "he.histogram": lambda: he.histogram(sales, "x", edges=range(-50, 51)),
+        "he.score": lambda: he.score(
+            fed["notary"]["model"], fed["shop0"]["sales"], features={"x": 100}, weight_bound=1, edges=[0, 0.5, 1]
+        ),
         "fl.fit": lambda: fl.fit(MODEL, sales, label="y", rounds=5000),
         "dp.count": lambda: dp.count(fed["shop0"]["sales"], epsilon=0.01),
         "dp.sum": lambda: dp.sum(fed["shop0"]["sales"], "x", bounds=(-3, 3), epsilon=0.01),
