@@ -137,6 +137,8 @@ class RoleInput:
         minimum count is one of distinct keys; None where each row counts for itself.
     joint : bytes
         The session that made the joint table; empty for a base table.
+    min_parties : int
+        The fewest contributors to a joint result that this party's owner asks for, not counting one who sees it.
     settle : callable
         Takes the row sets of an exact answer and the minimum count, once and before anything of it leaves; returns the
         figures to let out, or raises where these and earlier ones together would tell about a few rows.
@@ -150,6 +152,7 @@ class RoleInput:
     min_count: int
     entropy: Entropy
     joint: bytes = b""
+    min_parties: int = 1
     settle: Settle = as_computed
 
 

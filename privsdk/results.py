@@ -260,8 +260,10 @@ class Run(Displayed, Generic[T]):
 def _shown(value: Any) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, Grid]]]:
     """A value's facts and grids on its result's card."""
     if isinstance(value, pa.Table):
-        withheld = (value.schema.metadata or {}).get(b"withheld_groups", b"0").decode()
-        facts = [("withheld", f"{withheld} groups below the minimum count")] if withheld != "0" else []
+        metadata = value.schema.metadata or {}
+        withheld = metadata.get(b"withheld_groups", b"0").decode()
+        because = metadata.get(b"withheld_because", b"below the minimum count").decode()
+        facts = [("withheld", f"{withheld} groups {because}")] if withheld != "0" else []
         return facts, [("value", grid_of(value))]
     if isinstance(value, Displayed):
         card = value._card()

@@ -32,6 +32,13 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
         ("joint[A].mean(by, where of B)", joint["A"].mean("x", by="B.group", where=where)),
         ("he.sum", he.sum(fed.tables("t"), "x")),
         ("he.mean", he.mean(fed.tables("t"), "x")),
+        ("he.count", he.count(fed.tables("t"))),
+        ("he.variance", he.variance(fed.tables("t"), "x")),
+        ("he.covariance", he.covariance(fed.tables("t"), ["x", "y"])),
+        ("he.correlation", he.correlation(fed.tables("t"), ["x", "y"])),
+        ("he.histogram", he.histogram(fed.tables("t"), "x", edges=[0, 10, 20])),
+        ("he.mean(by), and count, sum, variance", he.mean(fed.tables("t"), "x", by="group", keys=["g", "h"])),
+        ("he.score", he.score(fed["K"]["m"], a, features={"x": 100}, weight_bound=1, label="y")),
         ("fl.fit", fl.fit(model, fed.tables("t"), label="y")),
         ("dp.count", dp.count(a, epsilon=0.5)),
         ("dp.sum", dp.sum(a, "x", bounds=(0, 100), epsilon=0.5)),
@@ -70,7 +77,8 @@ def table() -> str:
             "group": ["g"] * rows,
         }
     )
-    tables = {name: {"t": data} for name in CONTRIBUTORS} | {"K": {}}
+    weights = pa.table({"feature": ["x"], "weight": [0.5]})
+    tables = {name: {"t": data} for name in CONTRIBUTORS} | {"K": {"m": weights}}
     with ps.embedded(tables, store=None, quiet=True) as fed:
         found = plans(fed)
         told = {plan.request.operation for _, plan in found}

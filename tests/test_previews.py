@@ -154,6 +154,8 @@ def plans(fed: ps.Federation) -> dict[str, Plan[object]]:
         "dp.count": dp.count(north(fed), by="town", keys=["a"], epsilon=0.2),
         "dp.quantile": dp.median(tables, "age", bounds=(0, 100), epsilon=0.3),
         "he.mean": he.mean(tables, "age"),
+        "he.mean by": he.mean(tables, "age", by="town", keys=["a", "b"]),
+        "he.histogram": he.histogram(tables, "age", edges=[0, 50, 100]),
         "fl.fit": fl.fit(model, tables, label="late", rounds=1),
         "psi.join": psi.join(north(fed), fed["south"]["people"], on="id"),
         "aggregate": north(fed).mean("age", by="town", where={"late": True}),
@@ -164,7 +166,19 @@ def plans(fed: ps.Federation) -> dict[str, Plan[object]]:
 
 @pytest.mark.claim("suggested grants: with them a refused plan runs, and without any one of their columns it does not")
 @pytest.mark.parametrize(
-    "name", ["dp.count", "dp.quantile", "he.mean", "fl.fit", "psi.join", "aggregate", "two ways", "extreme"]
+    "name",
+    [
+        "dp.count",
+        "dp.quantile",
+        "he.mean",
+        "he.mean by",
+        "he.histogram",
+        "fl.fit",
+        "psi.join",
+        "aggregate",
+        "two ways",
+        "extreme",
+    ],
 )
 def test_suggested_grants_are_enough_and_none_is_too_many(name: str, cases: Cases) -> None:
     operations = ("*",)

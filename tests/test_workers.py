@@ -23,6 +23,7 @@ from claims import Cases
 import privsdk
 from privsdk import workers
 from privsdk.errors import BudgetExceeded, Cancelled, InternalError, InvalidArgument, WorkerDied
+from privsdk.worker import READY, Worker
 from privsdk.workers import Workers, usable_cores
 
 TESTS = Path(__file__).parent
@@ -241,6 +242,23 @@ def test_stop_at_any_moment_hits_no_later_task() -> None:
             assert hit.cancelled() or isinstance(hit.exception(), Cancelled) or hit.result() == i
 
 
+def test_a_stop_before_the_process_is_there() -> None:
+    worker = Worker()
+    worker.stop()
+    error = worker.ask("worker_tasks:after", (2, None), {}).error
+    assert error
+    assert error.code == Cancelled.code
+
+
+def test_a_stop_after_the_answer_spoils_no_further_task() -> None:
+    worker = Worker()
+    for i in range(5):
+        assert worker.ask("worker_tasks:same", (i,), {}).value == i
+        worker.stop()
+        worker.settle()
+    worker.end()
+
+
 def test_leaving_a_map_early_stops_it(pool: Workers, tmp_path: Path) -> None:
     marks = [str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "c")]
     with pytest.raises(TimeoutError):
@@ -251,7 +269,10 @@ def test_leaving_a_map_early_stops_it(pool: Workers, tmp_path: Path) -> None:
     assert pool.submit(tasks.same, 1).result(SOON_S) == 1
 
 
-def test_prints_do_not_disturb(pool: Workers, capfd: pytest.CaptureFixture[str]) -> None:
+def test_prints_do_not_disturb(
+    pool: Workers, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     assert [pool.submit(tasks.chatter, i).result() for i in range(3)] == [0, 1, 2]
     pool.shutdown()
     printed = capfd.readouterr()
@@ -278,7 +299,13 @@ def test_several_threads_submit(pool: Workers) -> None:
 
 
 def test_the_shared_pool_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Workers):
+        def __init__(self) -> None:
+            time.sleep(0.05)
+            super().__init__(1)
+
     monkeypatch.setattr(workers, "_shared", None)
+    monkeypatch.setattr(workers, "Workers", Slow)
     found: list[Workers] = []
     threads = [threading.Thread(target=lambda: found.append(workers.shared())) for _ in range(8)]
     for thread in threads:
@@ -333,7 +360,7 @@ def test_privsdk_is_the_parents_own(pool: Workers, tmp_path: Path, monkeypatch: 
 def test_an_interpreter_that_prints_while_it_starts(
     pool: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import os; os.write(1, b'hello ' * 20000)")
+    (tmp_path / "sitecustomize.py").write_text("import os; os.write(1, b'hello\\n' * 20000 + b'and ')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert pool.submit(tasks.same, 1).result(SOON_S) == 1
 
@@ -344,6 +371,20 @@ def test_a_worker_that_cannot_start_says_so(pool: Workers, monkeypatch: pytest.M
         pool.submit(tasks.same, 1).result()
     monkeypatch.undo()
     assert pool.submit(tasks.same, 1).result() == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+@pytest.mark.parametrize(("end", "words"), [("exit 7", "exit code 7"), ("exec 1>&-; exec sleep 30", "signal 9")])
+def test_a_process_that_does_not_do_its_part(
+    pool: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, words: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{READY.decode().strip()}'\n{end}\n")
+    python.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr("privsdk.worker.PATIENCE_S", 0.2)
+    with pytest.raises(WorkerDied, match=words):
+        pool.submit(tasks.same, bytes(1 << 20 if end == "exit 7" else 1)).result(SOON_S)
 
 
 def test_workers_ignore_an_interrupt(pool: Workers) -> None:
@@ -401,8 +442,9 @@ def test_a_killed_parent_leaves_no_worker(tmp_path: Path, cases: Cases) -> None:
             cases()
 
 
-def test_the_interpreter_ends_while_tasks_run(tmp_path: Path) -> None:
-    with script(tmp_path, BUSY + "    time.sleep(1)\nfinally: pass") as process:
+@pytest.mark.parametrize("task", ["wait_busily", "hold_the_gil"])
+def test_the_interpreter_ends_while_tasks_run(tmp_path: Path, task: str) -> None:
+    with script(tmp_path, BUSY.replace("wait_busily", task) + "    time.sleep(1)\nfinally: pass") as process:
         pids = started(process)
         _, err = process.communicate(timeout=60)
     assert (err, process.returncode) == ("", 0)
@@ -427,6 +469,26 @@ def test_an_interrupt_of_the_group_reaches_the_parent_alone(tmp_path: Path) -> N
     assert (out.split(), err) == (["Cancelled", "True"], "")
     for pid in (idle, busy):
         eventually(partial(gone, pid), 2.0)
+
+
+STARTING = """
+import os, signal, time
+from privsdk.workers import Workers, usable_cores
+signal.signal(signal.SIGINT, lambda *_: None)
+with Workers(1) as pool:
+    future = pool.submit(usable_cores)
+    while not future.done():
+        os.killpg(0, signal.SIGINT)
+        time.sleep(0.001)
+    print(future.result() > 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
+def test_an_interrupt_of_the_group_while_a_worker_starts(tmp_path: Path) -> None:
+    with script(tmp_path, STARTING) as process:
+        out, err = process.communicate(timeout=60)
+    assert (out.split(), err) == (["True"], "")
 
 
 FORKING = """

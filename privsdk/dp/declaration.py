@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from ..charges import Debit, DiscreteLaplace
 from ..errors import InvalidArgument
+from ..he.star import check_star
 from ..he.sums import EncryptedSum
-from ..he.verbs import check_star
 from ..operations import Kind, Operation, Outcome, Request, RoleInput, of_kinds, register
 from ..privacy import ROWS, Disclosure, Learns, Need
 from ..protocol import Role

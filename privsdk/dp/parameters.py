@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ..errors import InvalidArgument
 from ..operations import Kind
+from ..publicgroups import check_keys, kind_of
 
 Statistic = Literal["count", "sum", "mean", "variance", "quantile", "histogram"]
 
-MAX_KEYS = 100_000
 MAX_ENTRIES = 1 << 20  # of a vector: sampling takes 10 s
 MAX_BINS = 1 << 12
 MAX_STEPS = 1 << 30  # of the grid between centre and bound: 2**33 rows sum without overflow in 64 bits
@@ -86,7 +86,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
         if (self.quantile is not None) != (self.statistic == "quantile"):
             raise InvalidArgument(f"a {self.statistic} with the quantile {self.quantile}")
-        self._check_groups()
+        check_keys(self.by, self.keys)
         self._check_bounds()
         self._check_bins()
         if self.length > MAX_ENTRIES:
@@ -94,18 +94,6 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 f"{self.groups} groups of {self.length // self.groups} numbers each",
                 hint=f"a release holds at most {MAX_ENTRIES}: give fewer keys or bins",
             )
-
-    def _check_groups(self) -> None:
-        if (self.by is None) != (self.keys is None):
-            raise InvalidArgument("by and keys belong together")
-        if self.keys is None:
-            return
-        if not 0 < len(self.keys) <= MAX_KEYS or len(set(self.keys)) != len(self.keys):
-            raise InvalidArgument(f"{len(self.keys)} keys", hint=f"give 1 to {MAX_KEYS} different keys")
-        if len({type(key) for key in self.keys}) != 1:
-            raise InvalidArgument("keys of different types", hint="give all keys in the group column's type")
-        if any(isinstance(key, int) and not -(2**63) <= key < 2**63 for key in self.keys):
-            raise InvalidArgument("a key that no 64-bit integer column can hold", hint="leave it out")
 
     def _check_bounds(self) -> None:
         if self.bounds is None:
@@ -204,10 +192,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """What the columns must hold."""
         kinds: dict[str, Kind] = {}
         if self.by is not None and self.keys is not None:
-            first = self.keys[0]
-            kinds[self.by] = (
-                Kind.TEXT if isinstance(first, str) else Kind.BOOLEAN if isinstance(first, bool) else Kind.INTEGER
-            )
+            kinds[self.by] = kind_of(self.keys)
         if self.column is not None and self.column != self.by:
             kinds[self.column] = Kind.NUMBER
         return kinds

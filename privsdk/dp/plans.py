@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,8 +12,9 @@ from ..calls import Finished
 from ..charges import Unit
 from ..errors import InvalidArgument
 from ..handles import Table, Tables, as_tables, new_request, runner_of
-from ..he.verbs import pick_key_holder
+from ..he.star import pick_key_holder
 from ..operations import operation_named
+from ..publicgroups import plain_keys
 from ..results import Plan
 from .declaration import components_of, scales_of
 from .intervals import finished
@@ -62,7 +62,7 @@ def plan_release(
         edges=edges,
         quantile=None if quantile is None else float(quantile),
         by=by,
-        keys=_public(by, keys),
+        keys=plain_keys(by, keys),
     )
     for table in group:
         table.expect(release.kinds)
@@ -119,20 +119,3 @@ def _unit(table: Table, rows_per_id: int | None) -> Unit:
             hint="leave rows_per_id out",
         )
     return Unit(id=table.unit.id, rows=rows_per_id)
-
-
-def _public(by: str | None, keys: Any) -> tuple[str | int | bool, ...] | None:
-    """The keys as plain Python values."""
-    if by is not None and keys is None:
-        raise InvalidArgument(
-            f"the groups of {by!r} must be public: groups found in the data would themselves tell who is in it",
-            hint=f'list them, for example keys=["a", "b"] for the values of {by!r} that are known to all',
-        )
-    if keys is None:
-        return None
-    if by is None:
-        raise InvalidArgument("keys are given without by", hint="name the group column: by=...")
-    plain = tuple(key.item() if isinstance(key, np.generic) else key for key in keys)
-    if not all(isinstance(key, str | int) for key in plain):
-        raise InvalidArgument("a group key is neither text nor an integer nor a boolean", hint="group by such a column")
-    return plain

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..protocol import Role, checkpoint
+from ..publicgroups import groups_of
 from .parameters import Integers, Release, rounded_shift
 
 ROWS_A_STEP = 1 << 20  # about 0.1 s between checkpoints
@@ -63,14 +63,7 @@ def _groups(table: pa.Table, release: Release) -> Integers:
     """For each row the number of its public group, -1 where it is in none."""
     if release.by is None or release.keys is None:
         return np.zeros(table.num_rows, dtype=np.int64)
-    column, keys = _plain(table.column(release.by)), pa.array(list(release.keys))
-    if pa.types.is_uint64(column.type):  # those that no key can equal would not fit
-        column = pc.if_else(pc.less(column, pa.scalar(2**63, pa.uint64())), column, None)
-    if pa.types.is_string(keys.type) and not pa.types.is_null(column.type):
-        keys = keys.cast(column.type)
-    codes = pc.index_in(column.cast(keys.type), value_set=keys)
-    numbers: Integers = pc.fill_null(codes, -1).to_numpy().astype(np.int64)
-    return numbers
+    return groups_of(_plain(table.column(release.by)), release.keys)
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:

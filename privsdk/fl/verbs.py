@@ -15,8 +15,8 @@ from ..displays import Card, Displayed, Grid, at_most, grid_of
 from ..errors import DataError, InvalidArgument
 from ..handles import Table, Tables, as_tables, new_request, runner_of
 from ..he import schemes
+from ..he.star import check_star, pick_key_holder, star_contributors
 from ..he.sums import EncryptedSum
-from ..he.verbs import check_star, pick_key_holder, star_contributors
 from ..operations import Kind, Operation, Outcome, Request, RoleInput, of_kinds, register
 from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role

@@ -9,7 +9,8 @@ from .encryption import Range, choose, columns, encrypt, restored
 from .keys import PublicContext, SecretContext
 from .presets import Preset
 from .reveals import Revealed, reveal
-from .verbs import mean, sum
+from .scores import Scores, score
+from .verbs import correlation, count, covariance, histogram, mean, sum, variance
 
 __all__ = [
     "Column",
@@ -17,15 +18,22 @@ __all__ = [
     "PublicContext",
     "Range",
     "Revealed",
+    "Scores",
     "SecretContext",
     "choose",
     "columns",
+    "correlation",
+    "count",
+    "covariance",
     "dot",
     "encrypt",
+    "histogram",
     "matmul",
     "mean",
     "restored",
     "reveal",
+    "score",
     "sum",
+    "variance",
     "weighted_sum",
 ]

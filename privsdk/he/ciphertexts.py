@@ -1,26 +1,29 @@
 """Encrypted columns in Arrow: an extension type whose rows are the ciphertexts of a chunk each.
 
 A row is the ciphertexts of one chunk, limb by limb, as `seal.Ring.row` packs them, then the chunk's validity bits where
-the column has nulls. All rows are of one length, which Arrow keeps as fixed-size binary: no offsets, no compression
-(ciphertexts look random), and reading a row copies nothing. What is known of the ciphertexts is the type's metadata,
-so that a column travels through IPC, Flight and Parquet with it. DuckDB keeps the rows as BLOB; `restored` puts the
-type back.
+the column has nulls, then the chunk's number in 4 bytes: where rows were shuffled they are put back in order, and where
+one is missing or double they are refused. All rows are of one length, which Arrow keeps as fixed-size binary: no
+offsets, no compression (ciphertexts look random), and reading a row copies nothing. What is known of the ciphertexts is
+the type's metadata, so that a column travels through IPC, Flight and Parquet with it. DuckDB keeps the rows as BLOB;
+`restored` puts the type back.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import msgspec
 import pyarrow as pa
 
 from ..errors import InvalidArgument, ProtocolViolation
 from ..messages import build
+from .keys import PublicContext
 from .presets import Preset
-from .tracking import Track
+from .tracking import Track, Tracker
 
 MAX_ROWS = 1 << 20
+NUMBER_BYTES = 4
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,10 +71,25 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         numbers = (self.track.bound, self.track.error, self.track.noise, self.divisor)
         if not (all(0 <= number < math.inf for number in numbers) and self.divisor and self.track.summands >= 1):
             raise InvalidArgument("figures of an encrypted column that cannot be")
-        if not (self.length > 0 and 0 < self.rows <= MAX_ROWS and self.track.level >= 0 and self.min_parties >= 1):
-            raise InvalidArgument(f"an encrypted column of {self.length:,} values")
-        if self.primes < 1:
+        if not 0 < self.length <= MAX_ROWS * self.preset.values_a_row:
+            raise InvalidArgument(
+                f"an encrypted column of {self.length:,} values",
+                hint=f"1 to {MAX_ROWS * self.preset.values_a_row:,} are possible",
+            )
+        if self.min_parties < 1:
+            raise InvalidArgument(f"min_parties={self.min_parties}", hint="ask for 1 owner or more")
+        if not 0 <= self.track.level <= (0 if self.preset.scheme == "exact" else self.preset.depth):
             raise InvalidArgument(f"an encrypted column of level {self.track.level}, which its preset has not")
+        if (self.seeded and self.track.level) or (self.folded and (self.nulls or self.seeded)):
+            raise InvalidArgument("an encrypted column of a form that there is not")
+
+    @classmethod
+    def fresh(
+        cls, key: PublicContext, bound: float, *, length: int, secret: bool = False, on_grid: bool = False, **facts: Any
+    ) -> Self:
+        """Of values within +-bound that are encrypted under a key, or with its secret one."""
+        track = Tracker(key.preset).fresh(bound, secret=secret, on_grid=on_grid)
+        return cls(preset=key.preset, key=key.fingerprint, track=track, length=length, seeded=secret, **facts)
 
     @property
     def rows(self) -> int:
@@ -79,13 +97,13 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def cipher_bytes(self) -> int:
-        """Bytes of a row without its validity bits."""
+        """Bytes of a row without its validity bits and number."""
         level = self.track.level
         return self.preset.row_bytes(level, seeded=self.seeded)
 
     @property
     def row_bytes(self) -> int:
-        return self.cipher_bytes + (self.preset.values_a_row // 8 if self.nulls else 0)
+        return self.cipher_bytes + (self.preset.values_a_row // 8 if self.nulls else 0) + NUMBER_BYTES
 
     @property
     def primes(self) -> int:
@@ -102,6 +120,16 @@ class EncryptedType(pa.ExtensionType):  # type: ignore[misc]
     def __init__(self, meta: Meta) -> None:
         self.meta = meta
         super().__init__(pa.binary(meta.row_bytes), "privsdk.encrypted")
+
+    def __eq__(self, other: object) -> bool:
+        """Arrow's own compares no metadata: columns under two keys would be chunks of one."""
+        return isinstance(other, EncryptedType) and self.meta == other.meta
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.meta)
 
     def __arrow_ext_serialize__(self) -> bytes:
         return msgspec.json.encode(self.meta, order="sorted")

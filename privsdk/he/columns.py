@@ -10,9 +10,10 @@ expressions choose the parameters: see `he.choose`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 import numpy as np
@@ -20,8 +21,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import CircuitTooDeep, InvalidArgument
-from .ciphertexts import EncryptedType, Meta
+from ..displays import at_most
+from ..errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
+from .ciphertexts import NUMBER_BYTES, EncryptedType, Meta
 from .evaluation import Circuit, Step, Values, compute
 from .keys import PublicContext, SecretContext
 from .seal import Buffer
@@ -68,32 +70,47 @@ class Column:
         self._tracker = Tracker(meta.preset)
 
     @classmethod
+    def of_rows(
+        cls,
+        meta: Meta,
+        rows: Sequence[Buffer],
+        public: PublicContext | None,
+        valid: npt.NDArray[np.bool_] | None = None,
+    ) -> Column:
+        """A column of ciphertexts that are there, or of none where only figures are asked for."""
+        return cls(meta, _Node("load", meta.track, rows=rows), public, valid)
+
+    @classmethod
     def from_arrow(cls, column: pa.Array | pa.ChunkedArray, key: PublicContext | SecretContext) -> Column:
         """The column of an Arrow array of encrypted type, to be computed under this key.
 
         Raises
         ------
         InvalidArgument
-            It is no encrypted column, or is encrypted under another key.
+            It is no encrypted column, is encrypted under another key, or a part of one.
+        ProtocolViolation
+            Its figures cannot be.
         """
-        if not isinstance(column.type, EncryptedType):
-            raise InvalidArgument(f"a column of {column.type} is not encrypted", hint="use he.encrypt, or he.restored")
+        if not (isinstance(column, pa.Array | pa.ChunkedArray) and isinstance(column.type, EncryptedType)):
+            what = column.type if isinstance(column, pa.Array | pa.ChunkedArray) else type(column).__name__
+            raise InvalidArgument(f"a column of {what} is not encrypted", hint="use he.encrypt, or he.restored")
         meta, public = column.type.meta, key.public if isinstance(key, SecretContext) else key
         check_key(meta, public)
+        tracker = Tracker(meta.preset)
+        try:
+            credible = tracker.credible(tracker.checked(meta.track))
+        except CircuitTooDeep:
+            credible = False
+        if not credible:
+            raise ProtocolViolation("an encrypted column whose figures cannot be: it was changed")
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        rows = [row for chunk in chunks for row in _rows_of(chunk.storage, meta)]
-        if len(rows) != meta.rows:
-            raise InvalidArgument(
-                f"{len(rows)} rows of an encrypted column that has {meta.rows}",
-                hint="a row is the ciphertext of a whole chunk: slices cannot be computed",
-            )
-        Tracker(meta.preset).checked(meta.track)
+        rows = _in_order([row for chunk in chunks for row in _rows_of(chunk.storage, meta)], meta)
         valid = None
         if meta.nulls:
-            bits = [np.frombuffer(row[meta.cipher_bytes :], np.uint8) for row in rows]
+            bits = [np.frombuffer(row[meta.cipher_bytes : -NUMBER_BYTES], np.uint8) for row in rows]
             valid = np.unpackbits(np.concatenate(bits), bitorder="little")[: meta.length].astype(bool)
-            rows = [row[: meta.cipher_bytes] for row in rows]
-        return cls(meta, _Node("load", meta.track, rows=rows), public, valid)
+        rows = [row[: meta.cipher_bytes] for row in rows]
+        return cls.of_rows(meta, rows, public, valid)
 
     @property
     def length(self) -> int:
@@ -122,9 +139,7 @@ class Column:
     def __add__(self, other: Column | Vector | Number) -> Column:
         if isinstance(other, Column):
             return self._with(self._sum(*self._aligned(other)), other)
-        value, bound = self._addend(other)
-        node = _Node("add_plain", self._tracker.plus_plain(self._node.track, bound), (self._node,), value)
-        return self._with(node, missing=_valid_of(other))
+        return self._with(self._plus(self._vector(other)), missing=_valid_of(other))
 
     __radd__ = __add__
 
@@ -132,7 +147,8 @@ class Column:
         return self._with(_Node("negate", self._node.track, (self._node,)))
 
     def __sub__(self, other: Column | Vector | Number) -> Column:
-        return self + (-other if isinstance(other, Column) else _negative(other))
+        # Unsigned numbers have no negative, nor has the least of the signed: the column is negated, twice.
+        return self + -other if isinstance(other, Column) else -(-self + other)
 
     def __rsub__(self, other: Vector | Number) -> Column:
         return -self + other
@@ -141,17 +157,17 @@ class Column:
         if isinstance(other, Column):
             return self._times(other)
         node = _settled(self._node, self._tracker)
-        if np.ndim(other) == 0:
-            number = self._whole(_numbers(np.array([other])))[0].item()
-            return self._with(self._times_plain(node, number, float(abs(number))))
+        if np.ndim(other) == 0 or self.meta.folded:  # a sum is in all slots, and all of them are multiplied
+            number = self._whole(self._vector(other) if self.meta.folded else _numbers([other]))[0].item()
+            made = self._with(self._times_plain(node, abs(number), float(abs(number))))
+            return -made if number < 0 else made  # SEAL's BFV takes -c for t - c, which makes much more noise
         if self.meta.preset.packing == "complex":
             raise CircuitTooDeep(
                 "this key packs two values into a slot, which multiplies by one number for all rows only",
                 hint="let he.choose see the whole circuit",
             )
         values = self._whole(self._vector(other))
-        bound = float(np.abs(values).max(initial=0))
-        return self._with(self._times_plain(node, values, bound), missing=_valid_of(other), zeroed=True)
+        return self._with(self._times_plain(node, values, largest(values)), missing=_valid_of(other), zeroed=True)
 
     __rmul__ = __mul__
 
@@ -161,23 +177,34 @@ class Column:
             raise InvalidArgument(f"a power of {exponent}", hint="use a whole number, 1 or more")
         if exponent == 1:
             return self
-        half = self ** (exponent // 2)
-        return half * (self ** (exponent - exponent // 2))
+        powers = {1: self}
+
+        def power(n: int) -> Column:
+            if n not in powers:
+                powers[n] = power(n // 2) * power(n - n // 2)
+            return powers[n]
+
+        return power(exponent)
 
     def __truediv__(self, other: Number) -> Column:
-        if isinstance(other, Column | np.ndarray | pa.Array | pa.ChunkedArray):
+        if isinstance(other, Column) or np.ndim(other):
             raise InvalidArgument(
-                "an encrypted column is divided by one number only", hint="multiply by the vector's inverse"
+                "an encrypted column is divided by one number only",
+                hint="multiply by a plain vector's inverse; reveal a column before it divides",
             )
-        if not other:
-            raise InvalidArgument("a division by zero")
+        divisor = float(_numbers([other])[0])
+        if not math.isfinite(1 / divisor if divisor else math.inf):
+            raise InvalidArgument("a division by zero, or by next to nothing", hint="divide by another number")
         if self.meta.folded:
             return Column(
-                msgspec.structs.replace(self.meta, divisor=self.meta.divisor * abs(other)),
-                (-self)._node if other < 0 else self._node,
+                msgspec.structs.replace(self.meta, divisor=self.meta.divisor * abs(divisor)),
+                (-self)._node if divisor < 0 else self._node,
                 self._public,
             )
-        return self * (1 / other)
+        return self * (1 / divisor)
+
+    def __rtruediv__(self, other: object) -> NoReturn:
+        raise InvalidArgument("nothing is divided by an encrypted column", hint="reveal it before it divides")
 
     def sigmoid(self) -> Column:
         """1 / (1 + exp(-x)) by a polynomial of degree 3, for values within +-8: off by at most 0.12 there.
@@ -216,22 +243,27 @@ class Column:
         """
         if by is None:
             return self._folded([self._clean()])[0]
-        labels = np.asarray(by.to_pylist() if isinstance(by, pa.Array | pa.ChunkedArray) else by)
-        if len(labels) != self.meta.length:
-            raise InvalidArgument(f"{len(labels):,} groups for {self.meta.length:,} values")
-        wanted = list(dict.fromkeys(labels.tolist())) if keys is None else list(keys)
-        masks = [np.asarray(labels == key) & self._present() for key in wanted]
-        return dict(zip(wanted, self._folded([self * mask.astype(np.int64) for mask in masks]), strict=True))
+        members = self._groups(by, keys)
+        masked = [self * mask.astype(np.int64) for mask in members.values()]
+        return dict(zip(members, self._folded(masked), strict=True))
 
     def mean(
         self, *, by: Vector | Sequence[Any] | None = None, keys: Sequence[Any] | None = None
     ) -> Column | dict[Any, Column]:
         """As `sum`, divided by the number of values that are not null, which is not secret; computes."""
+        self._not_folded()
+        members = {None: self._present()} if by is None else self._groups(by, keys)
+        counts = {key: int(mask.sum()) for key, mask in members.items()}
+        empty = [key for key, count in counts.items() if not count]
+        if empty:
+            raise InvalidArgument(
+                "the mean of no values" if by is None else f"the mean of groups without values: {empty[:5]}",
+                hint="all are null; leave such groups out of keys, or take sums",
+            )
         sums = self.sum(by=by, keys=keys)
         if isinstance(sums, Column):
-            return sums / max(1, int(self._present().sum()))
-        labels = np.asarray(by.to_pylist() if isinstance(by, pa.Array | pa.ChunkedArray) else by)
-        return {key: total / max(1, int((self._present() & (labels == key)).sum())) for key, total in sums.items()}
+            return sums / counts[None]
+        return {key: total / counts[key] for key, total in sums.items()}
 
     def dot(self, other: Column | Vector) -> Column:
         """The sum of products row by row; computes."""
@@ -246,12 +278,16 @@ class Column:
         """The ciphertexts as an Arrow array of encrypted type; computes what was not yet."""
         self._compute()
         rows, meta = self._node.rows, self.meta
+        tails = [i.to_bytes(NUMBER_BYTES, "little") for i in range(len(rows))]
         if meta.nulls:
             bits = np.zeros(meta.rows * meta.preset.values_a_row, np.uint8)
             bits[: meta.length] = self._present()
             packed = np.packbits(bits, bitorder="little").reshape(meta.rows, -1)
-            rows = [bytes(row) + packed[i].tobytes() for i, row in enumerate(rows)]
-        storage = pa.array([bytes(row) for row in rows], pa.binary(meta.row_bytes))
+            tails = [packed[i].tobytes() + tail for i, tail in enumerate(tails)]
+        content = b"".join(part for row, tail in zip(rows, tails, strict=True) for part in (row, tail))
+        storage = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(meta.row_bytes), len(rows), [None, pa.py_buffer(content)]
+        )
         return pa.ExtensionArray.from_storage(EncryptedType(meta), storage)
 
     def rows(self) -> Sequence[Buffer]:
@@ -260,17 +296,24 @@ class Column:
         return self._node.rows
 
     def __repr__(self) -> str:
-        meta, track = self.meta, self._node.track
+        meta = self.meta
         what = "sum" if meta.folded else f"{meta.length:,} values"
         return (
-            f"encrypted {what} within {track.bound:.3g}, depth {self.depth}, {track.summands} summands, {meta.preset}"
+            f"encrypted {what} within {self.bound:.3g}, error at most {at_most(self.error)}, "
+            f"depth {self.depth}; {meta.preset}"
         )
 
     def __len__(self) -> int:
         return self.length
 
-    def __bool__(self) -> bool:
-        raise TypeError("an encrypted column has no truth value: it cannot be compared")
+    def __bool__(self) -> NoReturn:
+        raise TypeError("an encrypted column has no truth value: he.reveal it first")
+
+    def _compare(self, other: object) -> NoReturn:
+        raise TypeError("encrypted columns are not compared: he.reveal them, or filter before they are encrypted")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __hash__ = object.__hash__
 
     __array_ufunc__ = None  # so that vector + column is the column's business
 
@@ -278,30 +321,51 @@ class Column:
 
     def _vector(self, other: Vector | Number) -> npt.NDArray[Any]:
         """A plain operand with a value for each row, zero in place of nulls on either side."""
-        values = np.repeat(_numbers(np.array([other])), self.length) if np.ndim(other) == 0 else _numbers(other)
+        values = np.repeat(_numbers([other]), self.length) if np.ndim(other) == 0 else _numbers(other)
         if len(values) != self.length:
-            raise InvalidArgument(f"a vector of {len(values):,} for {self.length:,} values")
+            raise InvalidArgument(
+                f"a vector of {len(values):,} for {self.length:,} values",
+                hint="use one number for all, or a vector with a value for each; neither is repeated",
+            )
         return values if self.valid is None else np.where(self.valid, values, values.dtype.type(0))
 
-    def _addend(self, other: Vector | Number) -> tuple[Values, float]:
-        """What is added in the slots, as the evaluator wants it, and its bound: nothing where there is no value."""
-        values = self._vector(other)
+    def _plus(self, values: npt.NDArray[Any]) -> _Node:
+        """Plain values added in the slots: none where there is no value of the column."""
         if self.meta.divisor != 1.0:
             values = values * self.meta.divisor
-        bound = float(np.abs(values.astype(np.float64)).max(initial=0.0))
-        exact = self._tracker.exact
-        return (to_units(values, self.meta.preset.resolution) if exact else values.astype(np.float64)), bound
+        bound = largest(values)
+        if not bound:
+            return self._node
+        resolution = self.meta.preset.resolution if self._tracker.exact else 0.0
+        on_grid = bool(resolution) and _on_grid(values, resolution)
+        track = self._tracker.plus_plain(self._node.track, bound, on_grid=on_grid)
+        addend = to_units(values, resolution) if resolution else values.astype(np.float64)
+        return _Node("add_plain", track, (self._node,), addend)
 
     def _whole(self, factors: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Factors as the scheme can multiply by them."""
         if not self._tracker.exact:
             return factors.astype(np.float64)
-        if not (factors == np.rint(factors)).all() or np.abs(factors.astype(np.float64)).max(initial=0) >= 2.0**29:
+        if not (factors == np.rint(factors)).all() or largest(factors) >= 2.0**29:
             raise CircuitTooDeep(
                 "an exact column is multiplied by whole numbers within 2^29 only",
                 hint="let he.choose see the whole circuit: it takes CKKS for products of reals",
             )
         return factors.astype(np.int64)
+
+    def _groups(self, by: Vector | Sequence[Any], keys: Sequence[Any] | None) -> dict[Any, npt.NDArray[np.bool_]]:
+        """For each group which of the values that are not null are in it."""
+        self._not_folded()
+        if np.ndim(by) != 1 or len(by) != self.meta.length:
+            raise InvalidArgument(
+                f"groups of shape {np.shape(by)} for {self.length:,} values", hint="give the group of each value"
+            )
+        labels = np.empty(len(by), object)
+        labels[:] = by.to_pylist() if isinstance(by, pa.Array | pa.ChunkedArray) else list(by)
+        wanted = list(dict.fromkeys(labels if keys is None else keys))
+        if any(key != key for key in (*wanted, *labels)):  # noqa: PLR0124 - so is a NaN found
+            raise InvalidArgument("NaN among the groups", hint="give such rows a group of their own")
+        return {key: np.asarray(labels == key, bool) & self._present() for key in wanted}
 
     def _present(self) -> npt.NDArray[np.bool_]:
         return np.ones(self.meta.length, bool) if self.valid is None else self.valid
@@ -358,8 +422,15 @@ class Column:
                 f"columns under two keys, {mine.key[:12]} and {theirs.key[:12]}: their sum would be garbage",
                 hint="encrypt both under one key",
             )
-        if (mine.folded, mine.divisor) != (theirs.folded, theirs.divisor) or self.length != other.length:
-            raise InvalidArgument(f"columns that do not fit row by row: {self}; {other}")
+        if mine.folded != theirs.folded:
+            raise InvalidArgument("a column and a sum do not fit row by row", hint="reveal the sum first")
+        if self.length != other.length:
+            raise InvalidArgument(f"columns of {self.length:,} and of {other.length:,} values do not fit row by row")
+        if mine.divisor != theirs.divisor:
+            raise InvalidArgument(
+                f"means or quotients of two divisors, {mine.divisor:g} and {theirs.divisor:g}",
+                hint="add the sums, and divide what is revealed",
+            )
 
     def _aligned(self, other: Column) -> tuple[_Node, _Node]:
         """Both at one level and scale."""
@@ -409,8 +480,7 @@ class Column:
         return _Node("add", self._tracker.sum(one.track, two.track), (one, two))
 
     def _folded(self, columns: Sequence[Column]) -> list[Column]:
-        if self.meta.folded:
-            raise InvalidArgument("this is a sum already", hint="it is one number")
+        self._not_folded()
         rows = self.meta.rows
         tracks = [self._tracker.folded(column._node.track, rows, self.meta.length) for column in columns]
         made = []
@@ -421,6 +491,10 @@ class Column:
             )
             made.append(Column(meta, _Node("load", track, rows=row), self._public))
         return made
+
+    def _not_folded(self) -> None:
+        if self.meta.folded:
+            raise InvalidArgument("this is a sum already", hint="it is one number: reveal it")
 
     def _compute(self) -> None:
         if self._node.op != "load":
@@ -442,6 +516,8 @@ def matmul(
         raise InvalidArgument(
             f"{len(columns)} columns and weights of shape {matrix.shape}", hint="give a row of weights for each column"
         )
+    if intercepts is not None and len(intercepts) != matrix.shape[1]:
+        raise InvalidArgument(f"{len(intercepts)} intercepts for {matrix.shape[1]} results")
     made = []
     for i in range(matrix.shape[1]):
         total: Column | None = None
@@ -465,6 +541,8 @@ def dot(column: Column, other: Column | Vector) -> Column | list[Column]:
 
 
 def check_key(meta: Meta, public: PublicContext) -> None:
+    if not isinstance(public, PublicContext):
+        raise InvalidArgument(f"a {type(public).__name__} is no key", hint="give the PublicContext or SecretContext")
     if meta.key != public.fingerprint or meta.preset != public.preset:
         raise InvalidArgument(
             f"a column under the key {meta.key[:12]}, and the key {public.fingerprint[:12]}: they do not fit",
@@ -473,33 +551,72 @@ def check_key(meta: Meta, public: PublicContext) -> None:
 
 
 def to_units(values: npt.NDArray[Any], resolution: float) -> npt.NDArray[Any]:
-    """Finite values as the nearest whole number of units, half to even: int64, or Python integers beyond 2^62."""
-    if values.dtype.kind in "iub" and resolution == 1.0:
-        return values.astype(np.int64) if values.dtype != np.uint64 else values.astype(object)
-    units = np.rint(values.astype(np.float64) / resolution)
-    if np.abs(units).max(initial=0.0) < 2.0**62:
+    """Finite values as the nearest whole number of units, a power of two: int64, or Python integers beyond 2^62.
+
+    Nothing is rounded but to the grid: integers beyond 2^53 are no float64 numbers.
+    """
+    most = largest(values)
+    if values.dtype.kind in "iub" and max(most, most / resolution) >= 2.0**53:
+        whole = values.astype(object)
+        if resolution <= 1.0:
+            return np.asarray(whole * int(1 / resolution))
+        return np.asarray((whole + int(resolution) // 2) // int(resolution))
+    units = values.astype(np.float64, copy=False) / resolution
+    np.rint(units, out=units)
+    if most / resolution < 2.0**62:
         return units.astype(np.int64)
     return np.array([int(unit) for unit in units.tolist()], object)
 
 
-def _rows_of(storage: pa.Array, meta: Meta) -> Iterable[memoryview]:
+def largest(values: npt.NDArray[Any]) -> float:
+    """The largest absolute value, without a copy; nan where one is."""
+    return max(float(values.max(initial=0)), -float(values.min(initial=0)))
+
+
+def _on_grid(values: npt.NDArray[Any], resolution: float) -> bool:
+    """Whether all are whole numbers of units."""
+    whole = values.dtype.kind in "iub"
+    if whole and (resolution <= 1.0 or largest(values) >= 2.0**53):
+        return resolution <= 1.0 or not (values.astype(object) % int(resolution)).any()
+    return not np.fmod(values.astype(np.float64), resolution).any()
+
+
+def _in_order(rows: list[memoryview], meta: Meta) -> list[memoryview]:
+    """The rows by their numbers, which are all there."""
+    numbered = {int.from_bytes(row[-NUMBER_BYTES:], "little"): row for row in rows}
+    if len(rows) != meta.rows or numbered.keys() != set(range(meta.rows)):
+        raise InvalidArgument(
+            f"{len(rows):,} rows, {len(numbered):,} of them different, where an encrypted column has {meta.rows:,}",
+            hint="a row is the ciphertext of a whole chunk: use all of them, each once",
+        )
+    return [numbered[number] for number in range(meta.rows)]
+
+
+def _rows_of(storage: pa.Array, meta: Meta) -> list[memoryview]:
     """Each row of fixed-size binary as a view: nothing is copied."""
     if storage.null_count:
         raise InvalidArgument("a null in place of a ciphertext", hint="it is damaged, or was joined or filtered")
+    if not len(storage):
+        return []
     size = meta.row_bytes
     view = memoryview(storage.buffers()[1]).cast("B")[storage.offset * size : (storage.offset + len(storage)) * size]
     return [view[i * size : (i + 1) * size] for i in range(len(storage))]
 
 
-def _numbers(vector: Vector) -> npt.NDArray[Any]:
+def _numbers(vector: Vector | Sequence[Any]) -> npt.NDArray[Any]:
     if isinstance(vector, pa.Array | pa.ChunkedArray):
+        if not (pa.types.is_integer(vector.type) or pa.types.is_floating(vector.type)
+                or pa.types.is_boolean(vector.type)):  # fmt: skip
+            raise InvalidArgument(f"an operand of {vector.type}", hint="use a number or a vector of numbers")
         filled = pc.fill_null(vector, False if pa.types.is_boolean(vector.type) else 0)
         vector = filled.to_numpy(zero_copy_only=False) if isinstance(filled, pa.Array) else filled.to_numpy()
-    values = np.asarray(vector)
+    try:
+        values = np.asarray(vector)
+    except ValueError:
+        raise InvalidArgument("an operand of uneven shape", hint="use a number or a vector of numbers") from None
     if values.ndim != 1 or values.dtype.kind not in "iubf":
-        raise InvalidArgument(
-            f"an operand of {values.dtype} and shape {values.shape}", hint="use a number or a vector of numbers"
-        )
+        what = f"shape {values.shape}" if values.ndim != 1 else type(values.tolist()[0]).__name__
+        raise InvalidArgument(f"an operand of {what}", hint="use a number or a vector of numbers")
     if not np.isfinite(values).all():
         raise InvalidArgument("NaN or infinity in an operand", hint="encrypted arithmetic has no such values")
     return values.astype(np.int64) if values.dtype.kind == "b" else values
@@ -509,12 +626,6 @@ def _valid_of(vector: Any) -> npt.NDArray[np.bool_] | None:
     if isinstance(vector, pa.Array | pa.ChunkedArray) and vector.null_count:
         return np.asarray(vector.is_valid().to_numpy(zero_copy_only=False))
     return None
-
-
-def _negative(other: Vector | Number) -> Any:
-    if isinstance(other, pa.Array | pa.ChunkedArray):
-        return pc.negate(other)
-    return -other
 
 
 def _same(one: npt.NDArray[np.bool_] | None, other: npt.NDArray[np.bool_] | None) -> bool:

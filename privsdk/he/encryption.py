@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
@@ -12,9 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import CircuitTooDeep, DataError, InvalidArgument, UnknownName
+from ..errors import CircuitTooDeep, DataError, InvalidArgument, ProtocolViolation, UnknownName
 from .ciphertexts import EncryptedType, Meta
-from .columns import Column, Vector, _Node, to_units
+from .columns import Column, Vector, largest, to_units
 from .evaluation import Values, encrypt_chunk
 from .evaluation import encrypt as encrypt_rows
 from .keys import PublicContext, SecretContext
@@ -76,12 +77,16 @@ def encrypt(
     ------
     Who gets the ciphertexts: length, bounds, null positions where those are public. Who holds the key: everything.
     """
+    if isinstance(data, pa.RecordBatch):
+        data = pa.Table.from_batches([data])
     if isinstance(data, pa.Table):
         if not isinstance(bounds, Mapping) or not bounds:
             raise InvalidArgument("no columns to encrypt", hint='give {"column": largest absolute value, ...}')
         for name in bounds:
             if name not in data.column_names:
                 raise UnknownName.among("column", name, data.column_names)
+            if data.column_names.count(name) > 1:
+                raise DataError(f"there are {data.column_names.count(name)} columns {name}", hint="rename all but one")
         made = {
             name: _encrypted(data[name], name, bound, key, owner, min_parties, nulls).to_arrow()
             for name, bound in bounds.items()
@@ -94,11 +99,14 @@ def encrypt(
 
 def columns(table: pa.Table, key: Key) -> dict[str, Column]:
     """The encrypted columns of a table, ready to be computed under their key."""
-    return {
-        name: Column.from_arrow(table[name], key)
-        for name in table.column_names
-        if isinstance(table[name].type, EncryptedType)
-    }
+    found = {}
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if isinstance(field.type, EncryptedType):
+            try:
+                found[field.name] = Column.from_arrow(column, key)
+            except (InvalidArgument, ProtocolViolation) as refused:
+                raise type(refused)(f"column {field.name}: {refused.message}", hint=refused.hint) from None
+    return found
 
 
 def restored(column: pa.Array | pa.ChunkedArray, like: EncryptedType | bytes | str) -> pa.Array:
@@ -119,6 +127,8 @@ def restored(column: pa.Array | pa.ChunkedArray, like: EncryptedType | bytes | s
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     try:
         return pa.ExtensionArray.from_storage(like, whole.cast(like.storage_type))
+    except pa.ArrowNotImplementedError:
+        raise InvalidArgument(f"a column of {whole.type} holds no rows of ciphertexts", hint="give binary") from None
     except pa.ArrowInvalid:
         raise InvalidArgument(f"rows that are not of {like.meta.row_bytes:,} bytes: another column's or cut") from None
 
@@ -178,19 +188,19 @@ def choose(
     >>> preset = he.choose(lambda x, y: (x * y).sum(), error=0.1, x=he.Range(bound=100), y=he.Range(bound=1))
     >>> key = he.SecretContext.new(preset)
     """
-    if not 0 < error < math.inf:
+    if not _positive(error):
         raise InvalidArgument(f"an error of {error}", hint="give a positive, finite number")
-    reasons: list[CircuitTooDeep | InvalidArgument] = []
-    if scheme != "ckks":
-        try:
-            return _exact(circuit, error, secret, inputs)
-        except (CircuitTooDeep, InvalidArgument) as refused:
-            if scheme == "exact" or not isinstance(refused, CircuitTooDeep):
-                raise
+    given = {name: list(ranges) if isinstance(ranges, Iterable) else ranges for name, ranges in inputs.items()}
+    _check_inputs(circuit, given)
+    reasons: list[CircuitTooDeep] = []
     best = math.inf
-    for chain in ckks_chains():
+    if scheme != "ckks":
+        preset, best = _exact(circuit, error, secret, given, reasons)
+        if preset is not None:
+            return preset
+    for chain in ckks_chains() if scheme != "exact" else ():
         for packing in ("complex", "real"):
-            preset, found = _ckks(circuit, chain, packing, error, secret, reveals, inputs, reasons)
+            preset, found = _ckks(circuit, chain, packing, error, secret, reveals, given, reasons)
             if preset is not None and found <= error:
                 return preset
             best = min(best, found)
@@ -200,32 +210,43 @@ def choose(
             hint="allow a larger error, declare smaller bounds, or reveal less often under one key (reveals=)",
         )
     raise CircuitTooDeep(
-        f"no preset computes this: {reasons[-1].message if reasons else 'too deep'}",
-        hint="reveal something between, or declare smaller bounds",
+        f"no preset computes this; of the largest: {reasons[-1].message}",
+        hint="multiply less often one after the other, declare smaller bounds, or reveal something between",
     )
 
 
-def _exact(circuit: Callable[..., Any], error: float, secret: bool, inputs: Mapping[str, Any]) -> Preset:
-    """With a grid as coarse as the error allows, and as few limbs as the totals ask for."""
-    ranges = [one for given in inputs.values() for one in ([given] if isinstance(given, Range) else list(given))]
-    refused: CircuitTooDeep | InvalidArgument | None = None
+def _exact(
+    circuit: Callable[..., Any],
+    error: float,
+    secret: bool,
+    inputs: Mapping[str, Any],
+    reasons: list[CircuitTooDeep],
+) -> tuple[Preset | None, float]:
+    """With a grid as coarse as the error allows, and as few limbs as the totals ask for; and the error it comes to."""
+    ranges = [one for given in inputs.values() for one in ([given] if isinstance(given, Range) else given)]
+    best = math.inf
     for chain in (*exact_chains(0), *exact_chains(1)):
         probe = Preset(scheme="exact", limbs=MAX_LIMBS, resolution=2.0**-40 if error < 1 else 1.0, **chain)
         try:
             _, found = _trace(circuit, probe, secret, inputs)
             resolution = 1.0
-            if not all(one.integers for one in ranges) or found > error:
-                resolution = 2.0 ** math.floor(math.log2(error / found * probe.resolution))
+            if found and not (found <= error and all(one.integers for one in ranges)):
+                finer = math.log2(error) - math.log2(found) + math.log2(probe.resolution)
+                resolution = 2.0 ** max(-1000, min(math.floor(finer), 1000))
             for limbs in range(1, MAX_LIMBS + 1):
                 preset = Preset(scheme="exact", limbs=limbs, resolution=resolution, **chain)
                 try:
-                    if _trace(circuit, preset, secret, inputs)[1] <= error:
-                        return preset
-                except InvalidArgument as more:
-                    refused = more
-        except CircuitTooDeep as deeper:
-            refused = deeper
-    raise refused or CircuitTooDeep(f"no exact preset computes this within {error:.3g}")
+                    found = _trace(circuit, preset, secret, inputs)[1]
+                except CircuitTooDeep as refused:
+                    reasons.append(refused)
+                    continue
+                if found <= error:
+                    return preset, found
+                best = min(best, found)  # what results lose as float64 numbers
+                break
+        except CircuitTooDeep as refused:
+            reasons.append(refused)
+    return None, best
 
 
 def _ckks(
@@ -236,7 +257,7 @@ def _ckks(
     secret: bool,
     reveals: int,
     inputs: Mapping[str, Any],
-    reasons: list[Any],
+    reasons: list[CircuitTooDeep],
 ) -> tuple[Preset | None, float]:
     """A chain with the largest scale that the circuit's values allow, and the error it comes to."""
 
@@ -247,7 +268,7 @@ def _ckks(
             )
             try:
                 return preset, _trace(circuit, preset, secret, inputs)[1]
-            except (CircuitTooDeep, InvalidArgument) as refused:
+            except CircuitTooDeep as refused:
                 reasons.append(refused)
             if packing == "complex":
                 break
@@ -273,10 +294,10 @@ def _trace(
     tracker = Tracker(preset)
 
     def symbol(given: Range) -> Column:
-        on_grid = given.integers and preset.scheme == "exact" and float(1 / preset.resolution).is_integer()
+        on_grid = given.integers and preset.scheme == "exact" and preset.resolution <= 1.0
         track = tracker.fresh(given.bound, secret=secret, on_grid=on_grid)
         meta = Meta(preset=preset, key="", track=track, length=given.length)
-        return Column(meta, _Node("load", track), None)
+        return Column.of_rows(meta, (), None)
 
     arguments: dict[str, Any] = {
         name: symbol(given) if isinstance(given, Range) else [symbol(one) for one in given]
@@ -286,6 +307,29 @@ def _trace(
     if not results:
         raise InvalidArgument("the circuit returns no encrypted column")
     return results, max(result.error for result in results)
+
+
+def _check_inputs(circuit: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
+    try:
+        inspect.signature(circuit).bind(**inputs)
+    except TypeError as error:
+        raise InvalidArgument(
+            f"the circuit does not take the columns {', '.join(inputs) or 'none'}: {error}",
+            hint="give a he.Range for each of its parameters, by name",
+        ) from None
+    for name, given in inputs.items():
+        for one in given if isinstance(given, list) else [given]:
+            if not isinstance(one, Range):
+                raise InvalidArgument(
+                    f"{name} is given as {type(one).__name__}",
+                    hint=f"describe it: {name}=he.Range(bound=..., length=...)",
+                )
+            if not _positive(one.bound):
+                raise InvalidArgument(f"{name} has a bound of {one.bound}", hint="give its largest absolute value")
+
+
+def _positive(number: Any) -> bool:
+    return isinstance(number, int | float | np.integer | np.floating) and bool(0 < number < math.inf)
 
 
 def _flat(result: Any) -> list[Column]:
@@ -306,25 +350,25 @@ def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_par
     secret, preset = isinstance(key, SecretContext), key.preset
     public = key.public if isinstance(key, SecretContext) else key
     whose = f"{owner}'s {name}" if owner else name
+    if not _positive(bound):
+        raise InvalidArgument(
+            f"{whose} has a bound of {bound!r}", hint="give the largest absolute value it may hold, positive and finite"
+        )
     values, valid = _values(data, whose, nulls)
-    magnitude = np.abs(values.astype(np.float64)).max(initial=0.0)
+    magnitude = largest(values)
     if not math.isfinite(magnitude):
         raise DataError(f"{whose} holds NaN or infinity: nothing was encrypted", hint="make such values null, or clean")
     if magnitude > bound:
         raise DataError(f"{whose} exceeds the declared bound of {bound:g}: nothing was encrypted", hint="declare more")
-    tracker = Tracker(preset)
-    units: Values = values.astype(np.float64)
-    on_grid = False
-    if preset.scheme == "exact":
-        units = to_units(values, preset.resolution)
-        on_grid = values.dtype.kind in "iub" and float(1 / preset.resolution).is_integer()
-    track = tracker.fresh(bound, secret=secret, on_grid=on_grid)
-    meta = Meta(
-        preset=preset,
-        key=public.fingerprint,
-        track=track,
+    exact = preset.scheme == "exact"
+    on_grid = exact and values.dtype.kind in "iub" and preset.resolution <= 1.0
+    units: Values = to_units(values, preset.resolution) if exact else values.astype(np.float64, copy=False)
+    meta = Meta.fresh(
+        public,
+        bound,
         length=len(values),
-        seeded=secret,
+        secret=secret,
+        on_grid=on_grid,
         nulls=valid is not None,
         owners=(owner,) if owner else (),
         min_parties=min_parties,
@@ -337,7 +381,7 @@ def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_par
         ]
     else:
         rows = encrypt_rows(public, units)
-    return Column(meta, _Node("load", track, rows=rows), public, valid)
+    return Column.of_rows(meta, rows, public, valid)
 
 
 def _values(data: Any, whose: str, nulls: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import lru_cache
 from typing import Any
 
@@ -53,12 +54,15 @@ class Circuit(msgspec.Struct, frozen=True):
 
 def slots_of(values: Values, preset: Preset) -> list[Any]:
     """Values of one chunk, at most `values_a_row`, as all slots of a plaintext; what is left is zero."""
-    whole = np.zeros(preset.values_a_row, values.dtype)
-    whole[: len(values)] = values
+    whole: npt.NDArray[Any] = values
+    if len(values) < preset.values_a_row:
+        whole = np.zeros(preset.values_a_row, values.dtype)
+        whole[: len(values)] = values
     if preset.packing == "complex":
         half = preset.degree // 2
-        return list((whole[:half] + 1j * whole[half:]).tolist())
-    return list(whole.tolist())
+        whole = whole[:half] + 1j * whole[half:]
+    slots: list[Any] = whole.tolist()
+    return slots
 
 
 def values_of(slots: npt.NDArray[Any], preset: Preset) -> npt.NDArray[Any]:
@@ -159,7 +163,12 @@ class Evaluator:
     # operations, each on one limb
 
     def _add(self, ring: Any, one: Any, other: Any) -> Any:
-        return self._opaque(ring, one, lambda made: ring.evaluator.add(one, other, made))
+        made = ring.new_ciphertext()
+        if not self._opaque(lambda: ring.evaluator.add(one, other, made)):
+            hidden = ring.new_ciphertext()
+            ring.evaluator.add(one, self._zero(ring, one, one.scale), hidden)
+            ring.evaluator.add(hidden, other, made)
+        return made
 
     def _negate(self, ring: Any, one: Any) -> Any:
         made = ring.new_ciphertext()
@@ -174,10 +183,10 @@ class Evaluator:
         return made
 
     def _times_plain(self, ring: Any, one: Any, plain: Any) -> Any:
-        scale = one.scale * one.scale
-        if plain is None:
-            return self._zero(ring, one, scale)
-        return self._opaque(ring, one, lambda made: ring.evaluator.multiply_plain(one, plain, made), scale)
+        made = ring.new_ciphertext()
+        if plain is None or not self._opaque(lambda: ring.evaluator.multiply_plain(one, plain, made)):
+            return self._zero(ring, one, one.scale * one.scale)
+        return made
 
     def _times(self, ring: Any, one: Any, other: Any) -> Any:
         made = ring.new_ciphertext()
@@ -194,16 +203,18 @@ class Evaluator:
             made = smaller
         return made
 
-    def _opaque(self, ring: Any, like: Any, compute: Callable[[Any], None], scale: float | None = None) -> Any:
-        """The result, or where it is a bare zero that anyone could read, which SEAL refuses, an encryption of zero."""
-        made = ring.new_ciphertext()
+    def _opaque(self, compute: Callable[[], None]) -> bool:
+        """Compute, but for a result that anyone could read, which SEAL refuses: all that was secret cancelled out.
+
+        An encryption of zero among the summands hides it; `tracking` has room for its noise.
+        """
         try:
-            compute(made)
+            compute()
         except (ValueError, RuntimeError) as error:
             if "transparent" not in str(error):
                 raise
-            return self._zero(ring, like, like.scale if scale is None else scale)
-        return made
+            return False
+        return True
 
     def _zero(self, ring: Any, like: Any, scale: float) -> Any:
         made = ring.new_ciphertext()
@@ -246,7 +257,7 @@ def compute(
 
     Returns, for each output, its rows.
     """
-    if _cost_ms(public.preset, circuit) * chunks < HEAVY_MS or chunks < 2:
+    if _cost_ms(public.preset, circuit) * chunks < HEAVY_MS or chunks < (_FOLDED if circuit.fold else 2):
         return Evaluator(public, circuit, operands).run(inputs, chunks)
     pool = workers.shared()
     pieces = np.array_split(np.arange(chunks), min(chunks, pool.count))
@@ -258,7 +269,7 @@ def compute(
         sent = [_packed(o[values]) if isinstance(o, np.ndarray) else o for o in operands]
         rows = [[bytes(row) for row in column[part]] for column in inputs]
         tasks.append(pool.submit(compute_here, key, msgspec.msgpack.encode(circuit), rows, sent, len(piece)))
-    parts = [task.result() for task in tasks]
+    parts = _results(pool, tasks)
     if not circuit.fold:
         return [[row for part in parts for row in part[i]] for i in range(len(circuit.outputs))]
     return [_added(public, [part[i][0] for part in parts], level) for i, level in enumerate(circuit.levels)]
@@ -299,7 +310,16 @@ def encrypt(public: PublicContext, values: Values) -> list[bytes]:
     pool, key = workers.shared(), public.to_bytes()
     share = -(-chunks // (2 * pool.count)) * size
     tasks = [pool.submit(encrypt_here, key, _packed(values[i : i + share])) for i in range(0, len(values), share)]
-    return [row for task in tasks for row in task.result()]
+    return [row for rows in _results(pool, tasks) for row in rows]
+
+
+def _results(pool: workers.Workers, tasks: Sequence[Future[Any]]) -> list[Any]:
+    """What the workers return, in order; where one fails or the cell is interrupted, none goes on."""
+    try:
+        return [task.result() for task in tasks]
+    except BaseException:
+        pool.stop(*tasks)
+        raise
 
 
 @lru_cache(maxsize=8)
@@ -330,11 +350,14 @@ def _unpacked(sent: list[Any]) -> Values:
     return np.frombuffer(content, kind)
 
 
+_FOLDED = 8  # fewer chunks are not worth that every worker returns all sums
 _ENCRYPT_MS = 1.2
 _STEP_MS = {"load": 0.1, "add": 0.02, "negate": 0.02, "add_plain": 0.2, "times_plain": 0.3, "times": 6.0, "settle": 0.5}
 
 
 def _cost_ms(preset: Preset, circuit: Circuit) -> float:
-    """About what a chunk costs, to decide where to compute it."""
+    """About what a chunk costs, to decide where to compute it; nothing for sums, which cost less than to be moved."""
+    if all(step.op in ("load", "add", "negate") for step in circuit.steps):
+        return 0.0
     size = preset.degree / 4096 * len(preset.data) * max(1, preset.limbs)
     return size * (sum(_STEP_MS[step.op] for step in circuit.steps) + 0.4 * len(circuit.outputs) * (not circuit.fold))

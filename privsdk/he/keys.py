@@ -27,7 +27,7 @@ from ..errors import InvalidArgument, PolicyRefused, ProtocolViolation
 from ..messages import build
 from .presets import Preset
 
-MAX_PUBLIC_BYTES = 64 << 20
+MAX_PUBLIC_BYTES = 128 << 20  # keys for products take most: 105 MiB for the deepest preset
 _SCRYPT = {"n": 1 << 15, "r": 8, "p": 1}
 
 
@@ -183,9 +183,14 @@ class SecretContext:
         target = Path(path)
         if target.exists():
             raise InvalidArgument(f"{target} exists", hint="choose another name: a key is never overwritten")
+        if self._disk is not None:
+            raise InvalidArgument(
+                f"this key is kept in {self._disk.path} already", hint="two files would each count half of its reveals"
+            )
         salt = secrets.token_bytes(16)
-        self._disk = _Disk(target, salt, _derived(passphrase, salt))
-        self._write()
+        disk = _Disk(target, salt, _derived(passphrase, salt))
+        disk.write(self._stored(disk))
+        self._disk = disk
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], passphrase: str) -> Self:
@@ -200,15 +205,16 @@ class SecretContext:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         try:
-            stored = msgspec.msgpack.decode(Path(path).read_bytes(), type=_Stored)
+            content = Path(path).read_bytes()
+            stored = msgspec.msgpack.decode(content, type=_Stored)
         except FileNotFoundError:
             raise InvalidArgument(f"there is no key file {path}") from None
         except msgspec.DecodeError:
             raise InvalidArgument(f"{path} is no key file of this version") from None
-        disk = _Disk(Path(path), stored.salt, _derived(passphrase, stored.salt))
+        disk = _Disk(Path(path), stored.salt, _derived(passphrase, stored.salt), content)
         try:
             inner = AESGCM(disk.key).decrypt(stored.nonce, stored.sealed, stored.facts)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the latter for a nonce of no length that there is
             raise InvalidArgument(
                 f"{path} does not open", hint="check the passphrase; or the file was changed"
             ) from None
@@ -220,10 +226,12 @@ class SecretContext:
         return made
 
     def _write(self) -> None:
+        if self._disk is not None:
+            self._disk.replace(self._stored(self._disk))
+
+    def _stored(self, disk: _Disk) -> bytes:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        if self._disk is None:
-            return
         facts = Facts(
             owner=self.owner, created=self.created, generation=self.generation, uses=self.uses, retired=self.retired,
             records=self.records,
@@ -231,8 +239,8 @@ class SecretContext:
         clear, nonce = msgspec.json.encode(facts), secrets.token_bytes(12)
         saved = tuple(ring.saved_secret(key) for ring, key in zip(self.preset.rings, self._secrets, strict=True))
         inner = msgspec.msgpack.encode(_Kept(preset=self.preset, rows=self.public.rows, secrets=saved))
-        sealed = AESGCM(self._disk.key).encrypt(nonce, inner, clear)
-        self._disk.write(msgspec.msgpack.encode(_Stored(facts=clear, salt=self._disk.salt, nonce=nonce, sealed=sealed)))
+        sealed = AESGCM(disk.key).encrypt(nonce, inner, clear)
+        return msgspec.msgpack.encode(_Stored(facts=clear, salt=disk.salt, nonce=nonce, sealed=sealed))
 
     def __repr__(self) -> str:
         whose = f" of {self.owner}" if self.owner else ""
@@ -244,7 +252,7 @@ class SecretContext:
     def __iter__(self) -> NoReturn:
         raise TypeError("a SecretContext cannot be iterated")
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self, *_memo: object) -> NoReturn:
         raise TypeError("a SecretContext is never serialised; save(path, passphrase) keeps it")
 
     __copy__ = __deepcopy__ = __reduce__
@@ -290,12 +298,26 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True, tag="privsdk.he.key.1",
 
 
 class _Disk:
-    """Where a key is kept, and what it is sealed with."""
+    """Where a key is kept, what it is sealed with, and a digest of what was last there."""
 
-    def __init__(self, path: Path, salt: bytes, key: bytes) -> None:
+    def __init__(self, path: Path, salt: bytes, key: bytes, content: bytes = b"") -> None:
         self.path = path
         self.salt = salt
         self.key = key
+        self._seen = hashlib.sha256(content).digest()
+
+    def replace(self, content: bytes) -> None:
+        """Write anew, unless another process has done so since: its count of reveals would be lost."""
+        try:
+            found = hashlib.sha256(self.path.read_bytes()).digest()
+        except FileNotFoundError:
+            found = b""
+        if found != self._seen:
+            raise InvalidArgument(
+                f"{self.path} was changed or removed since this key was loaded",
+                hint="load it again: another session may have revealed with it, and every reveal counts",
+            )
+        self.write(content)
 
     def write(self, content: bytes) -> None:
         """Replace the file in one step, on disk before it returns."""
@@ -306,9 +328,16 @@ class _Disk:
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(self.path)
+            if os.name == "posix":  # the new name, too, is on disk only then
+                folder = os.open(self.path.parent, os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+        self._seen = hashlib.sha256(content).digest()
 
 
 def _derived(passphrase: str, salt: bytes) -> bytes:

@@ -27,6 +27,9 @@ from .seal import SEED_BYTES, Parameters, Ring, data_primes, ring
 MAX_REVEALS = 1024
 MAX_LIMBS = 8
 LIMB_BITS = 30
+SECURITY_BITS = {4096: 109, 8192: 218, 16384: 438, 32768: 881}  # of the modulus, for 128 bits of security
+PRIME_BITS = (20, 60)
+_FRESH_NOISE_BITS = 9
 
 # The largest primes of 30 bits congruent to 1 modulo 2 N, which is what packing integers into slots asks for.
 PLAIN_PRIMES = {
@@ -81,11 +84,32 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise InvalidArgument(
                 f"{self.reveals} reveals a key", hint=f"use 1 to {MAX_REVEALS:,}, and a new key after them"
             )
-        exact = self.scheme == "exact"
-        if exact != (self.packing == "integer") or (exact and not 1 <= self.limbs <= MAX_LIMBS):
-            raise InvalidArgument(f"a preset that does not fit together: {self}", hint="let he.choose make it")
-        if exact and not 0 < self.resolution < math.inf:
-            raise InvalidArgument(f"a resolution of {self.resolution}", hint="give a positive, finite number")
+        if not (self._secure() and (self._fits_exact() if self.scheme == "exact" else self._fits_ckks())):
+            raise InvalidArgument("a preset whose parts do not fit together", hint="let he.choose make it")
+
+    def _secure(self) -> bool:
+        bits = (*self.data, self.special)
+        return (
+            self.degree in SECURITY_BITS
+            and len(bits) > 1
+            and all(PRIME_BITS[0] <= one <= PRIME_BITS[1] for one in bits)
+            and sum(bits) <= SECURITY_BITS[self.degree]
+        )
+
+    def _fits_exact(self) -> bool:
+        powers = math.frexp(self.resolution)[0] == 0.5  # so that whole numbers of units are float64 numbers
+        shape = self.degree in PLAIN_PRIMES and 1 <= self.limbs <= MAX_LIMBS and self.packing == "integer"
+        return powers and shape and not (self.scale_bits or self.drop or self.products)
+
+    def _fits_ckks(self) -> bool:
+        """Dropping brings the scale back, so what is dropped after a product has the scale's bits."""
+        if self.packing == "integer" or self.limbs or self.resolution or self.drop not in (0, 1, 2):
+            return False
+        if not 0 < self.scale_bits < sum(self.data):
+            return False
+        levels = range((len(self.data) - 1) // self.drop if self.drop else 0)
+        dropped = {sum(self.data[self.primes_at(level + 1) : self.primes_at(level)]) for level in levels}
+        return dropped <= {self.scale_bits}
 
     @property
     def rings(self) -> tuple[Ring, ...]:
@@ -122,12 +146,19 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def depth(self) -> int:
-        """Products one after the other that there are primes for; how large the values are may allow fewer."""
+        """Products one after the other that there is room for; how large the values are may allow fewer.
+
+        Exact: products row by row with plain numbers, each of which multiplies the noise by half of N 2^30.
+        """
         if self.scheme == "exact":
-            return 1 if len(self.data) > 1 else 0
-        if self.drop:
-            return sum(1 for level in range(1, len(self.data)) if self.primes_at(level) > 0)
-        return max(0, int(math.log2(sum(self.data) / self.scale_bits)))
+            return int((sum(self.data) - LIMB_BITS - _FRESH_NOISE_BITS) / (math.log2(self.degree) + LIMB_BITS - 1))
+        depth, scale = 0, self.scale_bits
+        while 2 * scale < sum(self.data[: self.primes_at(depth)]):  # of the product, before any prime is dropped
+            scale = scale if self.drop else 2 * scale
+            depth += 1
+            if scale >= sum(self.data[: max(0, self.primes_at(depth))]):
+                return depth - 1
+        return depth
 
     def primes_at(self, level: int) -> int:
         """Data primes that are left after so many products."""
@@ -165,6 +196,9 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         else:
             what = f"CKKS, {self.packing} slots, scale 2^{self.scale_bits}, depth {self.depth}"
         return f"{what}, ring {self.degree} [{', '.join(map(str, (*self.data, self.special)))}]"
+
+    def __repr__(self) -> str:
+        return f"Preset({self})"
 
 
 def exact_chains(depth: int) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ from .presets import Preset
 from .seal import Buffer, combined
 from .tracking import Track, Tracker
 
-_FLOAT = 2.0**-52
+_FLOAT = 2.0**-50  # room for eight roundings: plain summands and divisors, units to reals, the quotient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,8 @@ class Revealed:
         what = f"{len(self.values):,} values" if isinstance(self.values, np.ndarray) else f"{self.values:.10g}"
         return f"{what} ({exact})"
 
+    __repr__ = __str__
+
 
 def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None) -> Revealed:
     """Decrypt an encrypted column for whoever may see it.
@@ -100,6 +102,11 @@ def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None
             f"a {type(key).__name__} reveals nothing",
             hint="only the holder of the SecretContext can: send it the column",
         )
+    if not isinstance(column, Column):
+        raise InvalidArgument(
+            f"a {type(column).__name__} is no encrypted column",
+            hint="he.columns(table, key) gives those of a table; reveal the columns of a dict one by one",
+        )
     meta = column.meta
     check_key(meta, key.public)
     others = set(meta.owners) - {key.owner}
@@ -125,6 +132,8 @@ def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None
     limit = (column.bound + error) * (1 + _FLOAT)
     if not bool(np.all(np.abs(found) <= limit)):
         raise ProtocolViolation("a decryption is beyond its declared bound: an overflow, or a forged ciphertext")
+    if column.valid is not None:  # behind a null may be what only one operand had
+        found = np.where(column.valid, found, found.dtype.type(0))
     return Revealed(values=found[0].item() if meta.folded else found, valid=column.valid, error=error, record=record)
 
 
@@ -175,10 +184,9 @@ def exactly(rows: Sequence[Buffer], key: SecretContext, *, primes: int, folded: 
                 raise ProtocolViolation("a ciphertext is under another key, or holds more noise than its figures say")
             decryptor.decrypt(ciphertext, plain)
             limbs[i].append(ring.decode(plain))
-    found = [np.concatenate(parts) for parts in limbs]
     if folded:
-        found = [limb.sum(keepdims=True) for limb in found]
-    return combined(found, key.preset.plain_primes)
+        return combined([np.concatenate(parts).sum(keepdims=True) for parts in limbs], key.preset.plain_primes)
+    return np.concatenate([combined(chunk, key.preset.plain_primes) for chunk in zip(*limbs, strict=True)])
 
 
 def approximately(

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidArgument
-from ..protocol import Entropy, SystemEntropy
+from ..protocol import SystemEntropy
 from .evaluation import Circuit, Step, compute, encrypt
 from .keys import PublicContext, SecretContext
 from .presets import PLAIN_PRIMES, Preset
@@ -83,9 +83,13 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
     def add(self, key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]:
         return _add(key, summands)
 
-    def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> list[int]:
-        """The exact totals."""
-        return [int(total) for total in exactly(rows, key, primes=1)[: self.length].tolist()]
+    def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> npt.NDArray[Any]:
+        """Every slot of these rows."""
+        return exactly(rows, key, primes=1)
+
+    def totals(self, slots: npt.NDArray[Any]) -> list[int]:
+        """The exact totals, of the slots of all rows."""
+        return [int(total) for total in slots[: self.length].tolist()]
 
 
 class Approximate(msgspec.Struct, frozen=True, kw_only=True, tag="approximate"):
@@ -139,10 +143,13 @@ class Approximate(msgspec.Struct, frozen=True, kw_only=True, tag="approximate"):
     def add(self, key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]:
         return _add(key, summands)
 
-    def decrypt(self, key: SecretContext, rows: Sequence[Buffer], entropy: Entropy | None = None) -> list[float]:
-        """The totals, flooded, so that they can be shown."""
-        found = approximately(rows, key, self.track, entropy or SystemEntropy())
-        return list((found[: self.length] * np.array(self.bounds)).tolist())
+    def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> npt.NDArray[Any]:
+        """Every slot of these rows, flooded, so that they can be shown."""
+        return approximately(rows, key, self.track, SystemEntropy())
+
+    def totals(self, slots: npt.NDArray[Any]) -> list[float]:
+        """The totals, of the slots of all rows."""
+        return list((slots[: self.length] * np.array(self.bounds)).tolist())
 
 
 def limbs_for(parties: int, max_units: int) -> int:

@@ -122,7 +122,7 @@ class Ring:
     def decode(self, plain: Any) -> npt.NDArray[Any]:
         """Every slot of a plaintext: complex for CKKS, for BFV integers in [-t/2, t/2]."""
         if self.parameters.scheme == "bfv":
-            return np.asarray(self.encoder.decode_int64(plain), np.int64)
+            return np.fromiter(self.encoder.decode_int64(plain), np.int64, self.slots)
         return np.asarray(self.encoder.decode_complex(plain), np.complex128)
 
     def coefficients(self, plain: Any, primes: int) -> npt.NDArray[Any]:
@@ -145,12 +145,13 @@ class Ring:
     def row(self, ciphertext: Any) -> bytes:
         """A ciphertext of two polynomials as a row."""
         layout = self._layout(ciphertext.coeff_modulus_size(), seeded=False)
-        return self.packed(layout.data_of(_saved(ciphertext)))
+        return self.packed(layout.data_of(_saved(ciphertext, layout.length)))
 
     def seeded_row(self, serializable: Any, primes: int) -> bytes:
         """What `encrypt_symmetric` returns, as a row with its seed."""
-        stream = _saved(serializable)
-        return self.packed(self._layout(primes, seeded=True).data_of(stream)) + stream[-SEED_BYTES:]
+        layout = self._layout(primes, seeded=True)
+        stream = _saved(serializable, layout.length)
+        return self.packed(layout.data_of(stream)) + stream[-SEED_BYTES:]
 
     def ciphertext(self, row: Buffer, primes: int, *, scale: float = 1.0) -> Any:
         """The ciphertext of a row, seeded or not.
@@ -182,14 +183,15 @@ class Ring:
         """64-bit words as coefficients of `width` bytes."""
         if self.width == _WORD:
             return bytes(words)
-        return np.frombuffer(words, np.uint8).reshape(-1, _WORD)[:, : self.width].tobytes()
+        narrow = np.dtype(f"V{self.width}")
+        return np.ndarray(memoryview(words).nbytes // _WORD, narrow, words, strides=(_WORD,)).tobytes()
 
     def _unpacked(self, coefficients: Buffer) -> Buffer:
         if self.width == _WORD:
             return coefficients
-        narrow = np.frombuffer(coefficients, np.uint8).reshape(-1, self.width)
-        words = np.zeros((len(narrow), _WORD), np.uint8)
-        words[:, : self.width] = narrow
+        narrow = np.frombuffer(coefficients, f"V{self.width}")
+        words = np.zeros(len(narrow), np.uint64)
+        np.ndarray(len(narrow), narrow.dtype, words, strides=(_WORD,))[:] = narrow
         return words.data
 
     # keys
@@ -225,10 +227,13 @@ class Ring:
         """A secret key from `saved_secret`: bytes that were this package's own and authenticated."""
         made = self._sealapi.SecretKey()
         _load(made, self.context, [_header(len(saved)), saved])
+        _scratch.of.file.truncate(0)
         return made
 
     def saved_secret(self, secret: Any) -> bytes:
-        return _saved(secret)
+        saved = _saved(secret)
+        _scratch.of.file.truncate(0)
+        return saved
 
     def encryptor(self, key: Any) -> Any:
         """Of a public or a secret key; only the latter encrypts symmetrically."""
@@ -307,10 +312,13 @@ class Ring:
 
 def residues(units: npt.NDArray[Any], prime: int) -> npt.NDArray[Any]:
     """Integers of any size modulo a prime, or a product of primes, those of least absolute value."""
+    half = prime // 2
+    if units.dtype == np.int64 and -half <= units.min(initial=0) and units.max(initial=0) <= half:
+        return units
     reduced = units % prime
     if prime < 1 << 62:
         reduced = reduced.astype(np.int64)
-    return np.where(reduced > prime // 2, reduced - prime, reduced)
+    return np.where(reduced > half, reduced - prime, reduced)
 
 
 def combined(residues: Sequence[npt.NDArray[Any]], primes: Sequence[int]) -> npt.NDArray[Any]:
@@ -340,7 +348,10 @@ def data_primes(degree: int, bits: tuple[int, ...]) -> tuple[int, ...]:
     """The primes of these bits, without the special one: the last of `bits`."""
     from tenseal import sealapi
 
-    return tuple(modulus.value() for modulus in sealapi.CoeffModulus.Create(degree, list(bits)))[:-1]
+    try:
+        return tuple(modulus.value() for modulus in sealapi.CoeffModulus.Create(degree, list(bits)))[:-1]
+    except (ValueError, RuntimeError) as error:
+        raise InvalidArgument(f"there are no primes of {bits} bits for a ring of {degree}: {error}") from None
 
 
 class _Layout:
@@ -349,21 +360,22 @@ class _Layout:
     def __init__(self, sample: bytes, words: int, *, tail: int = 0) -> None:
         end = len(sample) - tail
         start = end - words * _WORD
-        (count,) = struct.unpack_from("<Q", sample, start - _WORD)
-        if count != words:
+        self._words = struct.pack("<Q", words)
+        if sample[start - _WORD : start] != self._words:
             raise RuntimeError("this TenSEAL writes ciphertexts in a form that privsdk does not know")
         self.head = sample[:start]
         self._span = slice(start, end)
         self._tail = sample[end : len(sample) - SEED_BYTES] if tail else b""
-        self._length = len(sample)
+        self.length = len(sample)
 
     def data_of(self, stream: bytes) -> memoryview:
-        if len(stream) != self._length:
+        start = self._span.start
+        if len(stream) != self.length or stream[start - _WORD : start] != self._words:
             raise RuntimeError("an object of SEAL is not of the size that its parameters give")
         return memoryview(stream)[self._span]
 
     def pieces(self, words: Buffer, seed: bytes) -> list[Buffer]:
-        return [_header(self._length), self.head, words, self._tail + seed]
+        return [_header(self.length), self.head, words, self._tail + seed]
 
 
 class _File:
@@ -407,8 +419,8 @@ def _magic() -> bytes:
     return _scratch.of.file.read(_HEADER)
 
 
-def _saved(thing: Any) -> bytes:
-    """What SEAL saves, without its header and compression."""
+def _saved(thing: Any, length: int | None = None) -> bytes:
+    """What SEAL saves, without its header and compression; sooner where the length to come is known."""
     scratch = _scratch.of
     thing.save(scratch.path)
     scratch.file.seek(0)
@@ -416,7 +428,12 @@ def _saved(thing: Any) -> bytes:
     if stream[5] == 0:
         return stream[_HEADER:]
     codec = {1: "gzip", 2: "zstd"}[stream[5]]
-    plain: bytes = pa.CompressedInputStream(pa.py_buffer(memoryview(stream)[_HEADER:]), codec).read()
+    packed = memoryview(stream)[_HEADER:]
+    plain: bytes
+    if length is None:
+        plain = pa.CompressedInputStream(pa.py_buffer(packed), codec).read()
+    else:
+        plain = pa.decompress(packed, length, codec, asbytes=True)
     return plain
 
 

@@ -81,6 +81,7 @@ class Tracker:
         clean = 8 * math.sqrt(2) * SIGMA * n + 6 * SIGMA * math.sqrt(n) + 16 * SIGMA * math.sqrt(h * n)
         self._rounded = math.sqrt(n / 3) * (3 + 8 * math.sqrt(h))
         self._public = clean / 2.0 ** (preset.special - 1) + self._rounded
+        self._zero = clean / 2.0 ** (min(*preset.data, preset.special) - 1) + self._rounded  # at any level
         self._secret = 6 * SIGMA * math.sqrt(n)
         self._switched = 8 * SIGMA * n / math.sqrt(3)
         self._steep = 6 * SIGMA * n**1.5 / math.pi
@@ -112,11 +113,10 @@ class Tracker:
 
     def sum(self, *tracks: Track) -> Track:
         """Of settled alike ciphertexts: one level, all pending or none."""
-        first = tracks[0]
-        return self.checked(
+        return self._hidden(
             Track(
-                level=first.level,
-                pending=first.pending,
+                level=tracks[0].level,
+                pending=any(track.pending for track in tracks),
                 bound=math.fsum(track.bound for track in tracks),
                 error=math.fsum(track.error for track in tracks),
                 noise=math.fsum(track.noise for track in tracks),
@@ -151,8 +151,12 @@ class Tracker:
             )
         )
 
-    def plus_plain(self, track: Track, bound: float) -> Track:
-        error = self.preset.resolution / 2 if self.exact else self._encoding(bound, self.scale_of(track))
+    def plus_plain(self, track: Track, bound: float, *, on_grid: bool = False) -> Track:
+        """Plus plain numbers within +-bound; exact ones may lie on the grid."""
+        if not bound:
+            return track
+        rounding = 0.0 if on_grid else self.preset.resolution / 2
+        error = rounding if self.exact else self._encoding(bound, self.scale_of(track))
         return self.checked(
             msgspec.structs.replace(
                 track, bound=track.bound + bound, error=track.error + error, noise=track.noise + self.exact
@@ -163,7 +167,7 @@ class Tracker:
         """By plain numbers within +-bound: one for all rows (`constant`), or one for each."""
         if self.exact:
             growth = bound if constant else self.preset.degree * 2.0**29
-            return self.checked(
+            return self._hidden(
                 msgspec.structs.replace(
                     track,
                     pending=track.pending or not constant,
@@ -176,7 +180,9 @@ class Tracker:
         encoding = (0.5 / scale + bound * _DOUBLE) if constant else self._encoding(bound, scale)
         error = track.error * bound + track.bound * encoding + track.error * encoding
         noise = track.noise * (bound + encoding)
-        return self._product(track, bound=track.bound * bound, error=error, noise=noise)
+        return self._hidden(
+            msgspec.structs.replace(track, pending=True, bound=track.bound * bound, error=error, noise=noise)
+        )
 
     def times(self, one: Track, other: Track) -> Track:
         """Of two settled ciphertexts of one level."""
@@ -187,8 +193,16 @@ class Tracker:
         noise = one.noise * (other.bound + other.error) + other.noise * (one.bound + one.error)
         noise += one.noise * other.noise + switched / scale / scale
         error += switched / scale / scale
-        track = self._product(one, bound=one.bound * other.bound, error=error, noise=noise)
-        return msgspec.structs.replace(track, summands=max(one.summands, other.summands))
+        return self.checked(
+            Track(
+                level=one.level,
+                pending=True,
+                bound=one.bound * other.bound,
+                error=error,
+                noise=noise,
+                summands=max(one.summands, other.summands),
+            )
+        )
 
     def settled(self, track: Track) -> Track:
         """A pending product, its primes dropped."""
@@ -209,7 +223,7 @@ class Tracker:
         preset = self.preset
         if self.exact:
             if 2 * (track.bound + track.error) / preset.resolution >= preset.modulus:
-                raise InvalidArgument(
+                raise CircuitTooDeep(
                     f"totals of up to {track.bound:.3g} on a grid of {preset.resolution:.3g} need more than "
                     f"{preset.limbs} limbs",
                     hint="let he.choose see the whole circuit, or declare a smaller bound or a coarser error",
@@ -217,30 +231,43 @@ class Tracker:
             q = 2.0 ** (sum(preset.data) - 1)
             if track.noise >= q / 2.0**31:
                 raise CircuitTooDeep(
-                    f"this needs more room for noise than the preset has ({preset})",
-                    hint="let he.choose see the whole circuit; for arithmetic beyond sums it takes CKKS",
+                    f"this outgrows the preset's room for noise, the answer would be wrong ({preset})",
+                    hint="let he.choose see the whole circuit, products row by row and group sums included",
                 )
             return track
         if self.preset.primes_at(track.level) < 1:
             raise self._too_deep(track.level + track.pending)
-        if _HEADROOM * (track.bound + track.error) * self.scale_of(track) >= self.preset.capacity(track.level):
+        size = max(_HEADROOM * (track.bound + track.error), 1.0)  # SEAL refuses scales beyond the modulus
+        if not size * self.scale_of(track) < self.preset.capacity(track.level):
             if track.pending or track.level > self.preset.depth:
                 raise self._too_deep(track.level + track.pending)
-            raise InvalidArgument(
+            raise CircuitTooDeep(
                 f"values of up to {track.bound:.3g} do not fit the preset ({self.preset})",
                 hint="let he.choose see the whole circuit, or declare a smaller bound",
             )
         return track
 
-    def _product(self, track: Track, *, bound: float, error: float, noise: float) -> Track:
-        return self.checked(msgspec.structs.replace(track, pending=True, bound=bound, error=error, noise=noise))
+    def credible(self, track: Track) -> bool:
+        """Whether no noise is claimed that is less than any ciphertext has: reveals hide as much as is claimed."""
+        if self.exact:
+            return track.noise >= min(_CLIPPED, self._noise)
+        least = min(self._secret, self._zero) / self.scale_of(track)
+        return track.error >= track.noise >= least * (1 - _DOUBLE)
+
+    def _hidden(self, track: Track) -> Track:
+        """A result with room for the encryption of zero that hides it where everything secret cancels out."""
+        least = self._noise if self.exact else self._zero / self.scale_of(track)
+        more = max(0.0, least - track.noise)
+        error = track.error if self.exact else track.error + more
+        return self.checked(msgspec.structs.replace(track, noise=track.noise + more, error=error))
 
     def _encoding(self, bound: float, scale: float) -> float:
         return self.preset.degree / 2 / scale + bound * _DOUBLE
 
     def _too_deep(self, needed: int) -> CircuitTooDeep:
+        times = "one multiplication" if needed == 1 else f"{needed} multiplications one after the other"
+        allowed = max(0, min(needed - 1, self.preset.depth))
         return CircuitTooDeep(
-            f"this needs {needed} multiplications one after the other of values this large; the preset allows "
-            f"{min(needed - 1, self.preset.depth)} ({self.preset})",
+            f"this needs {times} of values this large; the preset allows {allowed or 'none'} ({self.preset})",
             hint="let he.choose see the whole circuit, and encrypt under a key of the preset it gives",
         )

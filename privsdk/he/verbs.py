@@ -1,75 +1,86 @@
-"""What a notebook calls of he, and the declaration of `he.sum` and `he.mean`."""
+"""What a notebook calls of he: one verb for each statistic over the rows of several parties.
+
+Every party makes totals of its own rows in the clear, and only additions happen under encryption, exact ones unless
+CKKS is asked for. `error` bounds the whole difference from exact arithmetic; `privsdk.he.moments` derives it.
+
+By public groups an answer is an Arrow table of the group column (`key` where its own name is taken), the statistic,
+`error`, and `count` where rows are counted. Groups of too few rows or parties are withheld, which is null in each
+column; `privsdk.he.floors` says which and why. Rows of other keys, like those of a null key, are counted nowhere.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-import msgspec
+import pyarrow as pa
 
-from ..calls import Finished
-from ..charges import Debit, Exact
-from ..displays import at_most
-from ..errors import DataError, InvalidArgument, UnknownName
-from ..fixedpoint import ColumnSum, FixedPoint
-from ..handles import Table, Tables, as_tables, new_request, runner_of
-from ..operations import Kind, Operation, Outcome, Request, RoleInput, of_kinds, register
-from ..privacy import Disclosure, Learns, Need
-from ..protocol import Role, checkpoint
-from ..results import Plan, Runner
-from . import schemes
-from .presets import Scheme as Preset
-from .schemes import Approximate
-from .sums import EncryptedSum, Scheme, V
-
-DEFAULT_BOUND = 2.0**40
-DEFAULT_ROWS = 1 << 24
-ROWS_A_STEP = 1 << 20  # about 0.1 s of summing between checkpoints
+from ..errors import InvalidArgument
+from ..results import Plan
+from .answers import Matrix, Pooled, Variance
+from .plans import DEFAULT_BOUND, DEFAULT_ROWS, Keys, OfColumns, Sources, plan_statistic
+from .presets import Scheme
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pooled:
-    """A statistic over all parties' rows.
+def count(
+    tables: Sources,
+    *,
+    by: str | None = None,
+    keys: Keys | None = None,
+    max_rows: int = DEFAULT_ROWS,
+    key_holder: str | None = None,
+) -> Plan[Pooled | pa.Table]:
+    """Count the rows of all parties, in all or in each public group, under encryption.
 
-    Attributes
+    Parameters
     ----------
-    value : float
-        The sum or the mean, in the column's unit; NaN for a mean of no rows.
-    count : int or None
-        Rows in it, where they were counted.
-    error : float
-        Bound on the difference from exact arithmetic: rounding to the grid, and CKKS noise where that preset was used.
-    count_error : float
-        Bound on the error of `count`: 0 but for the CKKS preset.
+    tables : Tables
+        One table a party, such as `fed.tables("sales")`.
+    by, keys : str and sequence, optional
+        Text, integer or boolean column, and the public group keys to answer for.
+    max_rows : int
+        Most rows of one party, which refuses if it has more.
+    key_holder : str, optional
+        The party that decrypts; it contributes nothing. Default: the first party that holds none of the tables.
+
+    Returns
+    -------
+    Plan of Pooled, or of Arrow table
+        By group the columns are the group and `count`.
+
+    Raises
+    ------
+    InvalidArgument
+        A column or key cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: a party has fewer rows than its owner's minimum count, or more than `max_rows`.
+
+    Learns
+    ------
+    Key holder: the counts, by group also those that are withheld, and how many parties are in each group. Caller: the
+    counts that are not withheld. Others: nothing. Aggregator and key holder together would see every contribution.
+
+    Examples
+    --------
+    >>> he.count(fed.tables("sales"), by="region", keys=["north", "south"]).release()
+
+    Source: see `privsdk.he.sums` and `privsdk.he.schemes`.
     """
-
-    value: float
-    count: int | None
-    error: float
-    count_error: float = 0.0
-
-    def __float__(self) -> float:
-        return self.value
-
-    def __str__(self) -> str:
-        over = "" if self.count is None else f" over {self.count:,} rows"
-        if self.count_error:
-            over = f" over about {self.count:,} rows (within {at_most(self.count_error)})"
-        return f"{self.value:.10g}{over} (error at most {at_most(self.error)})"
+    return plan_statistic("count", tables, (), max_rows=max_rows, by=by, keys=keys, key_holder=key_holder)
 
 
 def sum(
-    tables: Tables | Table | list[Table],
+    tables: Sources,
     column: str,
     *,
     bound: float = DEFAULT_BOUND,
+    max_rows: int = DEFAULT_ROWS,
     resolution: float | None = None,
-    preset: Preset = "exact",
+    preset: Scheme = "exact",
+    by: str | None = None,
+    keys: Keys | None = None,
     key_holder: str | None = None,
-) -> Plan[Pooled]:
-    """Sum a column over all parties that hold it, under encryption.
+) -> Plan[Pooled | pa.Table]:
+    """Sum a column over all parties that hold it, in all or in each public group, under encryption.
 
     Parameters
     ----------
@@ -79,288 +90,301 @@ def sum(
         Numeric or boolean. Nulls are left out; a NaN or infinite value is refused by its party before anything is
         encrypted.
     bound : float
-        Largest absolute total, in the column's unit; each party refuses if its own subtotal is larger.
+        Largest absolute total, by group of each group, in the column's unit; each party refuses if one of its own
+        subtotals is larger.
+    max_rows : int
+        Most values of one party, which refuses if it has more.
     resolution : float, optional
         Grid of the fixed point, in the column's unit. Default: 1 for integers; for reals 2**-60 of the bound.
     preset : "exact" or "ckks"
-        Exact integers by BFV, or approximate reals by CKKS with a stated error.
+        Exact integers by BFV, or approximate reals by CKKS with a stated error; groups are exact only.
+    by, keys : str and sequence, optional
+        Text, integer or boolean column, and the public group keys to answer for.
     key_holder : str, optional
         The party that decrypts; it contributes nothing. Default: the first party that holds none of the tables.
 
     Each party takes part with at least its owner's minimum count of values.
 
+    Returns
+    -------
+    Plan of Pooled, or of Arrow table
+        By group the columns are the group, `sum` and `error`.
+
+    Raises
+    ------
+    InvalidArgument
+        A column, key or option cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: a party's values cannot be summed within the bound, or it has too few or too many.
+
     Learns
     ------
-    Key holder and caller: the total. Others: nothing. Aggregator and key holder together would see every contribution.
+    Key holder and caller: the total. By group the key holder learns all totals, and how many rows and parties are in
+    each group; the caller the totals that are not withheld. Others: nothing. Aggregator and key holder together would
+    see every contribution.
+
+    Examples
+    --------
+    >>> he.sum(fed.tables("sales"), "turnover", by="region", keys=["north", "south"]).release()
 
     Source: see `privsdk.he.sums` and `privsdk.he.schemes`.
     """
-    return _plan("sum", tables, column, bound, DEFAULT_ROWS, resolution, preset, key_holder)
+    return plan_statistic(
+        "sum",
+        tables,
+        (column,),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        preset=preset,
+        by=by,
+        keys=keys,
+        key_holder=key_holder,
+    )
 
 
 def mean(
-    tables: Tables | Table | list[Table],
+    tables: Sources,
     column: str,
     *,
     bound: float = DEFAULT_BOUND,
     max_rows: int = DEFAULT_ROWS,
     resolution: float | None = None,
-    preset: Preset = "exact",
+    preset: Scheme = "exact",
+    by: str | None = None,
+    keys: Keys | None = None,
     key_holder: str | None = None,
-) -> Plan[Pooled]:
-    """Mean of a column over all parties' rows, under encryption.
+) -> Plan[Pooled | pa.Table]:
+    """Mean of a column over all parties' rows, in all or in each public group, under encryption.
 
-    Parameters as for `sum`; `max_rows` bounds the number of rows of all parties (it scales CKKS's error).
+    Parameters, errors and example as for `sum`. `bound` is the largest absolute total, not mean. CKKS's error grows
+    with `max_rows`.
+
+    Returns
+    -------
+    Plan of Pooled, or of Arrow table
+        By group the columns are the group, `mean`, `error` and `count`.
 
     Learns
     ------
-    Key holder and caller: the total and the number of rows, so the mean. Others: nothing.
+    Key holder and caller: the total and the number of rows, so the mean. By group as for `sum`. Others: nothing.
     """
-    return _plan("mean", tables, column, bound, max_rows, resolution, preset, key_holder)
+    return plan_statistic(
+        "mean",
+        tables,
+        (column,),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        preset=preset,
+        by=by,
+        keys=keys,
+        key_holder=key_holder,
+    )
 
 
-def _plan(
-    statistic: str,
-    tables: Tables | Table | list[Table],
+def variance(
+    tables: Sources,
     column: str,
-    bound: float,
-    max_rows: int,
-    resolution: float | None,
-    preset: Preset,
-    key_holder: str | None,
-) -> Plan[Pooled]:
-    group = as_tables(tables)
-    runner = runner_of(*group)
-    operands = {table.party: table.operand(column) for table in group}
-    integers = all(_is_integer(table.type_of(column)) for table in group)
-    for table in group:
-        if not _is_integer(table.type_of(column)) and not _is_real(table.type_of(column)):
-            raise InvalidArgument(
-                f"{table.party}/{table.name}.{column} is {table.type_of(column)}: it has no {statistic}",
-                hint="use a numeric or boolean column",
-            )
-    grid = FixedPoint.choose(bound=bound, resolution=resolution, integers=integers)
-    holder = pick_key_holder(runner, tuple(operands), key_holder)
-    request = new_request(
-        runner,
-        f"he.{statistic}",
-        parties=(*operands, holder),
-        operands=operands,
-        parameters={"grid": msgspec.to_builtins(grid), "preset": preset, "max_rows": max_rows},
-    )
-    parameters = SumParameters(grid=grid, preset=preset, max_rows=max_rows)
-    scheme = _scheme(request, parameters)
+    *,
+    ddof: int = 1,
+    bound: float = DEFAULT_BOUND,
+    max_rows: int = DEFAULT_ROWS,
+    resolution: float | None = None,
+    by: str | None = None,
+    keys: Keys | None = None,
+    key_holder: str | None = None,
+) -> Plan[Variance | pa.Table]:
+    """Variance, standard deviation and mean of a column over all parties' rows, in all or in each public group.
 
-    def finish(answers: Mapping[str, Finished]) -> Pooled:
-        return _pooled(answers[holder].value, statistic, parameters, scheme, integers)
+    Parameters
+    ----------
+    tables, column, by, keys, key_holder
+        As for `sum`.
+    ddof : int
+        Delta degrees of freedom: 1 for a sample's variance, as in pandas and SQL; 0 for a population's, as in NumPy.
+    bound : float
+        Largest absolute value, in the column's unit; each party refuses if it has a larger one.
+    max_rows : int
+        Most values of one party, which refuses if it has more.
+    resolution : float, optional
+        Grid to which each value is rounded, in the column's unit. Default: 1 for integers; for reals 2**-60 of the
+        bound.
 
-    notes = (
-        ("keys", f"{holder} holds the key and contributes nothing; {request.parties[-2]} adds the ciphertexts"),
-        ("arithmetic", _arithmetic(parameters, scheme)),
-    )
-    return Plan(runner, request, finish, notes=notes)
+    Returns
+    -------
+    Plan of Variance, or of Arrow table
+        By group the columns are the group, `variance`, `error`, `std`, `std_error`, `mean`, `mean_error` and `count`.
+        NaN where there are no more rows than `ddof`.
 
+    Raises
+    ------
+    InvalidArgument
+        A column, key or option cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: a value is beyond the bound, NaN or infinite, or a party has too few rows or too many.
 
-def pick_key_holder(runner: Runner, contributors: tuple[str, ...], wanted: str | None) -> str:
-    """The named party, or the first of the federation that contributes nothing."""
-    free = [party for party in runner.parties if party not in contributors]
-    if wanted is None:
-        if not free:
-            raise InvalidArgument(
-                f"all parties contribute ({', '.join(contributors)}): nobody is left to hold the key",
-                hint="add a party without this table, such as ps.embedded(..., notary={}), or leave one table out",
-            )
-        return free[0]
-    if wanted in contributors:
-        raise InvalidArgument(
-            f"{wanted} contributes and cannot hold the key: it would decrypt the others' values",
-            hint=f"choose one that contributes nothing: {', '.join(free) or 'none yet'}",
-        )
-    if wanted not in free:
-        raise UnknownName.among("party", wanted, runner.parties)
-    return wanted
+    Learns
+    ------
+    Key holder and caller: the total, that of the squares, and the number of rows. By group the key holder learns those
+    of each group, and how many parties are in it; the caller what is not withheld. Others: nothing.
 
+    Examples
+    --------
+    >>> he.variance(fed.tables("sales"), "turnover", bound=1e6).release().value.std
 
-def _is_integer(text: str) -> bool:
-    return text.startswith(("int", "uint", "bool"))
-
-
-def _is_real(text: str) -> bool:
-    return text in ("float", "double", "halffloat")
-
-
-def _arithmetic(parameters: SumParameters, scheme: schemes.Exact | Approximate) -> str:
-    grid = parameters.grid
-    if isinstance(scheme, Approximate):
-        return f"CKKS, error of a total at most {at_most(scheme.error_bound(0))}"
-    return f"exact on a grid of {grid.resolution:.3g}, totals within {grid.bound:.3g}, {scheme.limbs} limbs of 30 bits"
-
-
-def _pooled(
-    value: dict[str, Any],
-    statistic: str,
-    parameters: SumParameters,
-    scheme: schemes.Exact | Approximate,
-    integers: bool,
-) -> Pooled:
-    grid, parties = parameters.grid, scheme.parties
-    whole = integers and grid.resolution == 1.0
-    rounding = 0.0 if whole else parties * grid.resolution / 2  # each party rounds once to the grid
-    if isinstance(scheme, Approximate):
-        totals = [float(total) for total in value["totals"]]
-        error = rounding + scheme.error_bound(0)
-        count_error = scheme.error_bound(1) if scheme.length > 1 else 0.0
-        total = totals[0]
-    else:
-        total = grid.from_units(int(value["totals"][0]))
-        totals = [total, *(int(other) for other in value["totals"][1:])]
-        # and the total is rounded to float64, which changes no integer up to 2^53
-        error = rounding + (0.0 if whole and abs(total) < 2.0**53 else abs(total) * 2.0**-53)
-        count_error = 0.0
-    if statistic == "sum":
-        return Pooled(value=total, count=None, error=error)
-    count = round(totals[1])
-    if count < 1:
-        error = math.inf if count_error else 0.0
-        return Pooled(value=math.nan, count=max(0, count), error=error, count_error=count_error)
-    mean_value = total / totals[1]
-    least = max(totals[1] - count_error, 0.5)
-    division = abs(mean_value) * 2.0**-53
-    error = (error + abs(mean_value) * count_error) / least + division
-    return Pooled(value=mean_value, count=count, error=error, count_error=count_error)
-
-
-class SumParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    grid: FixedPoint
-    preset: Preset
-    max_rows: int
-
-    def __post_init__(self) -> None:
-        if self.max_rows < 1:
-            raise InvalidArgument(f"max_rows is {self.max_rows}", hint="give a number of rows, 1 or more")
-
-
-def _scheme(request: Request, parameters: SumParameters) -> schemes.Exact | Approximate:
-    grid = parameters.grid
-    parties, length = len(request.operands), 2 if request.operation == "he.mean" else 1
-    if parameters.preset == "ckks":
-        bounds = (grid.bound, float(parameters.max_rows))[:length]
-        return Approximate(parties=parties, length=length, bounds=bounds)
-    return schemes.Exact(parties=parties, length=length, max_units=max(grid.max_units, parameters.max_rows))
-
-
-def _check(request: Request, parameters: SumParameters) -> None:
-    check_star(request)
-    if len({operand.columns for operand in request.operands.values()}) != 1:
-        raise InvalidArgument(f"{request.operation} takes the same column of every party")
-    if any(len(operand.columns) != 1 or operand.alignment for operand in request.operands.values()):
-        raise InvalidArgument(f"{request.operation} takes one column of a base table from each party")
-    _scheme(request, parameters)
-
-
-def check_star(request: Request) -> None:
-    """The shape of an encrypted sum: contributors, the aggregator last of them, then a key holder without data."""
-    contributors, holder = request.parties[:-1], request.parties[-1:]
-    if not contributors or set(request.operands) != set(contributors) or holder[0] in request.operands:
-        raise InvalidArgument(f"{request.operation} takes contributors with a table each and a key holder without")
-
-
-def star_contributors(request: Request, parameters: object) -> tuple[str, ...]:
-    return request.parties[:-1]
-
-
-def _recipients(request: Request, parameters: object) -> tuple[str, ...]:
-    return (request.parties[-1], request.caller)
-
-
-def _kinds(request: Request, parameters: SumParameters) -> Mapping[str, Kind]:
-    return {operand.columns[0]: Kind.NUMBER for operand in request.operands.values()}
-
-
-def _needs(request: Request, parameters: SumParameters) -> dict[str, tuple[Need, ...]]:
-    return {
-        party: (Need(table=operand.table, column=operand.columns[0], disclosure=Disclosure.HE_OPERAND),)
-        for party, operand in request.operands.items()
-    }
-
-
-def _price(request: Request, parameters: SumParameters) -> dict[str, tuple[Debit, ...]]:
-    return {
-        party: (Debit(table=operand.table, charge=Exact(what=request.operation)),)
-        for party, operand in request.operands.items()
-    }
-
-
-def _learns(request: Request, parameters: SumParameters) -> tuple[Learns, ...]:
-    *contributors, aggregator, holder = request.parties
-    what = "the total over all parties" + (" and the number of rows" if request.operation == "he.mean" else "")
-    return (
-        Learns(who=holder, what=what),
-        Learns(who=request.caller, what=what),
-        Learns(who=", ".join((*contributors, aggregator)), what="nothing; ciphertexts they cannot open"),
-        Learns(who="onlooker", what="nothing but that it ran"),
-        Learns(who=f"{aggregator} and {holder} together", what="every party's total: the collusion threshold is 1"),
+    Source: see `privsdk.he.moments`.
+    """
+    return plan_statistic(
+        "variance",
+        tables,
+        (column,),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        by=by,
+        keys=keys,
+        ddof=ddof,
+        key_holder=key_holder,
     )
 
 
-def _role(given: RoleInput, parameters: SumParameters) -> Role[Outcome]:
-    scheme = _scheme(given.request, parameters)
-    if isinstance(scheme, Approximate):
-        reals = _star(given, scheme)
-        if reals.holds_key:
-            return (yield from _totals(reals))
-        total, count = yield from _column_sum(given, parameters)
-        return (yield from _contribute(reals, [parameters.grid.from_units(total), float(count)][: scheme.length]))
-    integers = _star(given, scheme)
-    if integers.holds_key:
-        return (yield from _totals(integers))
-    own = yield from _column_sum(given, parameters)
-    return (yield from _contribute(integers, [*own][: scheme.length]))
+def covariance(
+    tables: Sources,
+    columns: Sequence[str],
+    *,
+    ddof: int = 1,
+    bound: OfColumns = DEFAULT_BOUND,
+    max_rows: int = DEFAULT_ROWS,
+    resolution: OfColumns | None = None,
+    key_holder: str | None = None,
+) -> Plan[Matrix]:
+    """Covariance of each two of several columns over all parties' rows, under encryption.
 
+    Parameters
+    ----------
+    tables, key_holder
+        As for `sum`.
+    columns : sequence of str
+        2 to 64 numeric or boolean columns. Rows with a null in any of them are left out, as pandas' `dropna` does.
+    ddof : int
+        Delta degrees of freedom, as for `variance`.
+    bound, resolution : float, or mapping of column to float
+        As for `variance`; one for all columns or one for each.
+    max_rows : int
+        Most complete rows of one party, which refuses if it has more.
 
-def _star(given: RoleInput, scheme: Scheme[V]) -> EncryptedSum[V]:
-    *contributors, holder = given.request.parties
-    return EncryptedSum(scheme, me=given.party, contributors=tuple(contributors), key_holder=holder)
+    Returns
+    -------
+    Plan of Matrix
 
+    Raises
+    ------
+    InvalidArgument
+        A column or option cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: as for `variance`.
 
-def _totals(summation: EncryptedSum[V]) -> Role[Outcome]:
-    yield from summation.set_up()
-    totals = yield from summation.collect()
-    return Outcome(value={"totals": [str(total) for total in totals]})
+    Learns
+    ------
+    Key holder and caller: the number of complete rows, each column's total, and that of each two columns' products and
+    of each one's squares. Others: nothing.
 
+    Examples
+    --------
+    >>> he.covariance(fed.tables("sales"), ["turnover", "staff"], bound={"turnover": 1e6, "staff": 1000}).release()
 
-def _contribute(summation: EncryptedSum[V], vector: list[V]) -> Role[Outcome]:
-    yield from summation.set_up()
-    yield from summation.contribute(vector)
-    return Outcome()
-
-
-def _column_sum(given: RoleInput, parameters: SumParameters) -> Role[ColumnSum]:
-    column, name, parts = given.table.column(0), given.table.column_names[0], []
-    for start in range(0, len(column), ROWS_A_STEP):
-        yield from checkpoint("summing", start, len(column))
-        parts.append(parameters.grid.part(column.slice(start, ROWS_A_STEP), party=given.party, name=name))
-    total = parameters.grid.total(parts, party=given.party, name=name)
-    if total.rows < given.min_count:
-        raise DataError(
-            f"{given.party} has fewer values in {name} than its minimum count of {given.min_count}: nothing was sent",
-            hint="leave this party out",
-        )
-    return total
-
-
-for _name in ("he.sum", "he.mean"):
-    register(
-        Operation(
-            name=_name,
-            parameters=SumParameters,
-            check=_check,
-            needs=_needs,
-            price=_price,
-            learns=_learns,
-            role=_role,
-            fits=of_kinds(_kinds),
-            contributors=star_contributors,
-            recipients=_recipients,
-        )
+    Source: see `privsdk.he.moments`.
+    """
+    return plan_statistic(
+        "covariance",
+        tables,
+        _several(columns),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        ddof=ddof,
+        key_holder=key_holder,
     )
+
+
+def correlation(
+    tables: Sources,
+    columns: Sequence[str],
+    *,
+    bound: OfColumns = DEFAULT_BOUND,
+    max_rows: int = DEFAULT_ROWS,
+    resolution: OfColumns | None = None,
+    key_holder: str | None = None,
+) -> Plan[Matrix]:
+    """Pearson's correlation of each two of several columns over all parties' rows, under encryption.
+
+    Parameters, errors and what everyone learns as for `covariance`. A column that is constant, to within its grid, has
+    no correlation: NaN, and the matrix names it in `undefined`.
+
+    Examples
+    --------
+    >>> he.correlation(fed.tables("sales"), ["turnover", "staff"]).release().value.values
+    """
+    return plan_statistic(
+        "correlation",
+        tables,
+        _several(columns),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        key_holder=key_holder,
+    )
+
+
+def histogram(
+    tables: Sources,
+    column: str,
+    *,
+    edges: Sequence[float],
+    max_rows: int = DEFAULT_ROWS,
+    key_holder: str | None = None,
+) -> Plan[pa.Table]:
+    """Count the values of a column in public bins over all parties' rows, under encryption.
+
+    Parameters
+    ----------
+    tables, column, key_holder
+        As for `sum`.
+    edges : sequence of float
+        Public edges, each above the one before: bin i holds edges[i] <= value < edges[i + 1], and the last one its
+        upper edge too, as in `numpy.histogram`. Values outside are counted nowhere.
+    max_rows : int
+        Most values of one party, which refuses if it has more.
+
+    Returns
+    -------
+    Plan of Arrow table
+        Columns `from`, `to` and `count`, which is null where a bin is withheld: those of too few rows or parties are,
+        as groups are.
+
+    Raises
+    ------
+    InvalidArgument
+        The column or edges cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: a value is NaN or infinite, or a party has too few values or too many.
+
+    Learns
+    ------
+    Key holder: the counts of all bins, and how many parties have values in each. Caller: the counts that are not
+    withheld. Others: nothing.
+
+    Examples
+    --------
+    >>> he.histogram(fed.tables("sales"), "turnover", edges=[0, 100, 1_000, 10_000]).release()
+
+    Source: see `privsdk.he.sums`.
+    """
+    return plan_statistic("histogram", tables, (column,), max_rows=max_rows, edges=edges, key_holder=key_holder)
+
+
+def _several(columns: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(columns, str):
+        raise InvalidArgument(f"one column, {columns!r}", hint="give a list of two or more")
+    return tuple(columns)

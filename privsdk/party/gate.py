@@ -278,6 +278,7 @@ class Gate:
             min_count=min_count,
             entropy=self._entropy,
             joint=b"" if joint is None else joint.session,
+            min_parties=self._policy.min_parties,
             settle=settle,
         )
         return given, version

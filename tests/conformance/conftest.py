@@ -19,8 +19,12 @@ POLICY = ps.Policy(
 BUDGET = ps.Budget(epsilon=200.0, delta=1e-6, exact=100_000)
 
 
+MODEL = {"feature": ["number", "(intercept)", "amount"], "weight": [0.004, -2.0, 0.03]}
+
+
 def make_tables() -> dict[str, dict[str, pa.Table]]:
-    """Three shops with the same columns for different rows, and a bank; keys overlap in part, some twice or null."""
+    """Three shops with the same columns for different rows, and a bank that has a model too; keys overlap in part, some
+    twice or null."""
     rng = np.random.default_rng(7)
 
     def sales(rows: int) -> pa.Table:
@@ -46,7 +50,7 @@ def make_tables() -> dict[str, dict[str, pa.Table]]:
         "EWR": {"sales": sales(900)},
         "JFK": {"sales": sales(700)},
         "lga_2": {"sales": sales(800)},
-        "bank": {"loans": loans},
+        "bank": {"loans": loans, "model": pa.table(MODEL)},
     }
 
 

@@ -122,6 +122,83 @@ def test_encrypted_sum_by_ckks(fed: ps.Federation, tables: Tables) -> None:
     assert abs(float(total) - np.sum(values)) <= total.error
 
 
+def whole(tables: Tables) -> pa.Table:
+    """The rows of all shops."""
+    return pa.concat_tables([tables[shop]["sales"] for shop in SHOPS])
+
+
+def test_encrypted_statistics_by_group(fed: ps.Federation, tables: Tables) -> None:
+    keys = ["Süd €", "nowhere", "south", "north"]  # nobody is nowhere: withheld, and with it the smallest other group
+    sales = fed.tables("sales")
+    with duckdb.connect() as sql:
+        sql.register("sales", whole(tables))
+        rows = sql.execute(
+            "SELECT region, count(*), sum(number), avg(amount), var_samp(amount), stddev_samp(amount), count(amount) "
+            "FROM sales GROUP BY region"
+        ).fetchall()
+    found = {row[0]: row[1:] for row in rows}
+    amounts = {key: found[key][5] if key in found else 0 for key in keys}
+
+    def shown(sizes: dict[str, int]) -> list[str]:
+        return sorted(found, key=lambda key: sizes[key])[1:]
+
+    count = he.count(sales, by="region", keys=keys).release().value
+    total = he.sum(sales, "number", by="region", keys=keys).release().value
+    mean = he.mean(sales, "amount", by="region", keys=keys).release().value
+    variance = he.variance(sales, "amount", bound=1000, by="region", keys=keys).release()
+    for i, key in enumerate(keys):
+        if key in shown({key: figures[0] for key, figures in found.items()}):
+            assert count["count"][i].as_py() == found[key][0]
+        else:
+            assert count["count"][i].as_py() is None
+        if key in shown(amounts):
+            assert mean["count"][i].as_py() == variance.value["count"][i].as_py() == found[key][5]
+            assert abs(mean["mean"][i].as_py() - found[key][2]) <= mean["error"][i].as_py() + 1e-9
+            assert variance.value["variance"][i].as_py() == pytest.approx(found[key][3], rel=1e-9)
+            assert variance.value["std"][i].as_py() == pytest.approx(found[key][4], rel=1e-9)
+        if total["sum"][i].is_valid:
+            assert (total["sum"][i].as_py(), total["error"][i].as_py()) == (found[key][1], 0.0)
+    assert count.column_names == ["region", "count"]
+    assert [table["region"].to_pylist() for table in (count, total, mean, variance.value)] == [keys] * 4
+    assert "withheld    2 groups of fewer than 10 rows or 2 parties" in repr(variance)
+    assert variance.receipt.verify()
+
+
+def test_encrypted_variance(fed: ps.Federation, tables: Tables) -> None:
+    values = whole(tables)["amount"].drop_null().to_numpy()
+    result = he.variance(fed.tables("sales"), "amount", bound=1000).release()
+    found = result.value
+    assert abs(float(found) - values.var(ddof=1)) <= found.error + 1e-9
+    assert abs(found.std - values.std(ddof=1)) <= found.std_error + 1e-9
+    assert (found.count, found.ddof, found.mean) == (len(values), 1, pytest.approx(values.mean(), rel=1e-12))
+    assert f"{found.value:.10g} over {len(values):,} rows" in repr(result)
+    assert "standard deviation" in result._repr_html_()
+
+
+def test_encrypted_matrices(fed: ps.Federation, tables: Tables) -> None:
+    columns = ["number", "amount", "late"]
+    frame = whole(tables).select(columns).to_pandas().dropna().astype(float)
+    covariance = he.covariance(fed.tables("sales"), columns, bound={"number": 500, "amount": 1000, "late": 1}).release()
+    assert covariance.value.count == len(frame)
+    assert np.abs(covariance.value.values - frame.cov().to_numpy()).max() <= covariance.value.errors.max() + 1e-9
+    correlation = he.correlation(fed.tables("sales"), columns, bound=1000).release()
+    assert np.abs(correlation.value.values - frame.corr().to_numpy()).max() <= 1e-9
+    assert (correlation.value.columns, correlation.value.undefined) == (tuple(columns), ())
+    for text in (repr(correlation), correlation._repr_html_()):
+        assert f"correlation of 3 columns over {len(frame):,} rows" in text
+        assert f"{frame.corr().loc['amount', 'late']:.6g}" in text
+
+
+def test_encrypted_histogram_and_count(fed: ps.Federation, tables: Tables) -> None:
+    values = whole(tables)["amount"].drop_null().to_numpy()
+    edges = [0, 20, 40, 60, 80, 100]
+    counts = he.histogram(fed.tables("sales"), "amount", edges=edges).release().value
+    assert counts.column_names == ["from", "to", "count"]
+    assert counts["count"].to_pylist() == np.histogram(values, edges)[0].tolist()
+    total = he.count(fed.tables("sales")).release().value
+    assert (float(total), total.error) == (whole(tables).num_rows, 0.0)
+
+
 def test_noisy_count_and_sum(fed: ps.Federation, tables: Tables) -> None:
     sales = tables["JFK"]["sales"]
     # epsilon 1 and scale 1: noise beyond 40 has a probability below 1e-17
@@ -200,6 +277,25 @@ def test_model_is_the_same_over_both_links(cluster: object, tables: Tables) -> N
     assert np.array_equal(*weights)
 
 
+def test_scores_by_anothers_model(fed: ps.Federation, tables: Tables) -> None:
+    sales, model = fed["EWR"]["sales"], fed["bank"]["model"]
+    edges = [0, 0.1, 0.25, 0.5, 1]
+    features = {"number": 500, "amount": 1000}
+    result = he.score(model, sales, features=features, weight_bound=2, edges=edges, label="late").release()
+    frame = tables["EWR"]["sales"].to_pandas().dropna(subset=["amount"])
+    truth = 1 / (1 + np.exp(2.0 - 0.004 * frame["number"] - 0.03 * frame["amount"]))
+    found = result.value
+    assert (found.count, found.mean) == (len(frame), pytest.approx(truth.mean(), abs=found.error))
+    assert found.table["rows"].to_pylist() == np.histogram(truth, edges)[0].tolist()
+    assert found.table["labelled"].to_pylist() == np.histogram(truth[frame["late"]], edges)[0].tolist()
+    assert result.receipt.verify()
+    again = he.score(model, sales, features=features, weight_bound=2, edges=[0, 0.5, 1]).release().value
+    assert again.table["rows"].to_pylist() == np.histogram(truth, [0, 0.5, 1])[0].tolist()
+    with pytest.raises(ps.errors.DataError, match="bank's model has a weight beyond 1,") as refused:
+        he.score(model, sales, features=features, weight_bound=1).release()
+    assert refused.value.party == "bank"
+
+
 def test_refusal_is_the_same_error_and_free(fed: ps.Federation) -> None:
     before = fed.budgets()
     plan = dp.count(fed["JFK"]["sales"], epsilon=1.5)  # the grant allows 1 a release
@@ -238,7 +334,9 @@ def test_preview_says_what_is_left(fed: ps.Federation) -> None:
 
 def test_every_operation_is_here() -> None:
     noisy = ("dp.count", "dp.histogram", "dp.mean", "dp.quantile", "dp.sum", "dp.variance")
-    assert operation_names() == ("aggregate", *noisy, "fl.fit", "he.mean", "he.sum", "psi.join")
+    statistics = ("correlation", "count", "covariance", "histogram", "mean", "sum", "variance")
+    encrypted = (f"he.{name}" for name in statistics)
+    assert operation_names() == tuple(sorted(("aggregate", *noisy, "fl.fit", *encrypted, "he.score", "psi.join")))
 
 
 def test_batches_smaller_than_the_minimum_count_are_refused(fed: ps.Federation) -> None:

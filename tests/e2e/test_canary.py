@@ -56,7 +56,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module", params=["embedded", "flight"])
 def fed(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Iterator[ps.Federation]:
     folder = folders[request.param]
-    tables = {f"shop{i}": {"sales": canary_table(i), "spoiled": spoiled(i)} for i in range(3)} | {"notary": {}}
+    tables = {f"shop{i}": {"sales": canary_table(i), "spoiled": spoiled(i)} for i in range(3)}
+    tables["notary"] = {"model": pa.table({"feature": ["x"], "weight": [NUMBER]})}
     if request.param == "embedded":
         with ps.embedded(tables, store=folder, quiet=True) as opened:
             yield opened
@@ -71,6 +72,7 @@ def questions(fed: ps.Federation) -> list[Callable[[], Any]]:
     join = psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key").release()
     side = join.value["shop0"]
     model = fl.Logistic(features={"x": (0, 10_000)})
+    weights, x = fed["notary"]["model"], {"features": {"x": 8000}, "weight_bound": 8000}
     return [
         lambda: join,
         lambda: side.count(by="group").release(),
@@ -91,6 +93,13 @@ def questions(fed: ps.Federation) -> list[Callable[[], Any]]:
         lambda: fl.fit(model, sales, label="y", rounds=2).release(),
         lambda: fl.fit(model, sales, label="x", rounds=2).release(),
         lambda: fl.fit(model, sales, label="y", rounds=2, learning_rate=1e9).release(),
+        lambda: he.score(weights, fed["shop0"]["sales"], **x, label="y").release(),
+        lambda: he.score(weights, fed["shop0"]["sales"], **x).preview(),
+        lambda: he.score(weights, fed["shop0"]["spoiled"], **x).release(),
+        lambda: he.score(weights, fed["shop0"]["sales"], **x, label="x").release(),
+        lambda: he.score(weights, fed["shop0"]["sales"], **{**x, "weight_bound": 10}).release(),
+        lambda: he.score(weights, fed["shop0"]["sales"], **{**x, "features": {"x": 10}}).release(),
+        lambda: he.score(weights, fed["shop0"]["sales"], features={"y": 1}, weight_bound=8000).release(),
         lambda: psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on=("key", "x")).release(),
         lambda: psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on=("key", "group")).release(),
         lambda: fed,

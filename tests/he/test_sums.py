@@ -153,7 +153,7 @@ def test_a_total_that_wraps_is_a_modular_one() -> None:
     scheme = Exact(parties=2, length=1, max_units=2**40, modular=True)
     key, modulus = SecretContext.new(scheme.preset), scheme.preset.modulus
     rows = scheme.add(key.public, [scheme.encrypt(key.public, scheme.units([modulus - 3]))] * 2)
-    assert scheme.decrypt(key, rows) == [-6]
+    assert scheme.totals(scheme.decrypt(key, rows)) == [-6]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def test_words_of_a_mark_within_a_request_do_not_lock_a_party(tmp_path: Path) ->
     with ps.embedded({**tables, "keeper": {}}, store=tmp_path, quiet=True) as fed:
         plan = he.sum(fed.tables("t"), "x")
         forged = msgspec.structs.replace(plan.request, parameters=dict(plan.request.parameters))
-        forged.parameters["grid"] = {**forged.parameters["grid"], "event": "behind", "pad": "x" * 9000}
+        (grid,) = forged.parameters["grids"]
+        forged.parameters["grids"] = [{**grid, "event": "behind", "pad": "x" * 9000}]
         with pytest.raises(InvalidArgument, match="unknown field"):
             fed.execute(forged, threading.Event())
     with closing(open_books(tmp_path / "other.sqlite", 5)) as books:

@@ -1,0 +1,58 @@
+"""The shape of an encrypted sum: contributors, the aggregator last of them, and a key holder that brings nothing."""
+
+from __future__ import annotations
+
+from ..errors import InvalidArgument, UnknownName
+from ..operations import Request
+from ..privacy import Learns
+from ..results import Runner
+
+
+def pick_key_holder(runner: Runner, contributors: tuple[str, ...], wanted: str | None) -> str:
+    """The named party, or the first of the federation that contributes nothing."""
+    free = [party for party in runner.parties if party not in contributors]
+    if wanted is None:
+        if not free:
+            raise InvalidArgument(
+                f"all parties contribute ({', '.join(contributors)}): nobody is left to hold the key",
+                hint="add a party without this table, such as ps.embedded(..., notary={}), or leave one table out",
+            )
+        return free[0]
+    if wanted in contributors:
+        raise InvalidArgument(
+            f"{wanted} contributes and cannot hold the key: it would decrypt the others' values",
+            hint=f"choose one that contributes nothing: {', '.join(free) or 'none yet'}",
+        )
+    if wanted not in free:
+        raise UnknownName.among("party", wanted, runner.parties)
+    return wanted
+
+
+def check_star(request: Request) -> None:
+    """Raise InvalidArgument unless a request has contributors with a table each and then a key holder without."""
+    contributors, holder = request.parties[:-1], request.parties[-1:]
+    if not contributors or set(request.operands) != set(contributors) or holder[0] in request.operands:
+        raise InvalidArgument(f"{request.operation} takes contributors with a table each and a key holder without")
+
+
+def star_contributors(request: Request, parameters: object) -> tuple[str, ...]:
+    return request.parties[:-1]
+
+
+def star_recipients(request: Request, parameters: object) -> tuple[str, ...]:
+    return (request.parties[-1], request.caller)
+
+
+def star_learns(request: Request, holder: str, caller: str, onlooker: str) -> tuple[Learns, ...]:
+    """Who learns what, where these are what the key holder, the caller and an onlooker learn."""
+    contributors, key_holder = request.parties[:-1], request.parties[-1]
+    return (
+        Learns(who=key_holder, what=holder),
+        Learns(who=request.caller, what=caller),
+        Learns(who=", ".join(contributors), what="nothing; ciphertexts they cannot open"),
+        Learns(who="onlooker", what=onlooker),
+        Learns(
+            who=f"{contributors[-1]} and {key_holder} together",
+            what="every party's total: the collusion threshold is 1",
+        ),
+    )

@@ -1,0 +1,138 @@
+"""What each party receives of a pooled statistic is what its record says: ciphertexts, and by group the floors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from claims import Cases
+from harness import assert_absent, assert_same_shape
+from pooling import answer_of, request_for, statistic
+from test_sums_transcripts import traces
+
+from privsdk.he import declaration
+from privsdk.he.floors import Floors, tell_floors
+from privsdk.he.statistics import Statistic
+from privsdk.operations import RoleInput, operation_named
+from privsdk.protocol import Role, tell
+from privsdk.testing import Sent
+
+TRANSCRIPTS = pytest.mark.claim("transcripts: he statistics send ciphertexts, and by group each owner's floors")
+GROUPED = {"by": "g", "keys": ("a", "b", "c")}
+ASKED = {
+    "count": statistic("count", **GROUPED),
+    "sum": statistic("sum", ["x"], bound=2.0**56, **GROUPED),
+    "mean": statistic("mean", ["x"], bound=2.0**56, **GROUPED),
+    "variance": statistic("variance", ["x"], bound=2.0**50, **GROUPED),
+    "covariance": statistic("covariance", ["x", "y"], bound=2.0**50),
+    "correlation": statistic("correlation", ["x", "y"], bound=2.0**50),
+    "histogram": statistic("histogram", ["x"], edges=(-1e16, 0.0, 1e3, 1e16)),
+}
+
+
+def tables(seed: int, groups: str) -> list[pa.Table]:
+    """Three parties' rows: other values, other groups, other numbers of nulls, and as many rows as it happens."""
+    rng = np.random.default_rng(seed)
+    return [
+        pa.table(
+            {
+                "x": pa.array(rng.uniform(-(2.0**49), 2.0**49, n), mask=rng.random(n) < 0.1),
+                "y": rng.uniform(-(2.0**49), 2.0**49, n),
+                "g": pa.array(rng.choice(list(groups), n)),
+            }
+        )
+        for n in rng.integers(10, 60, 3)
+    ]
+
+
+def run(asked: Statistic, rows: list[pa.Table]) -> list[Sent]:
+    transcript: list[Sent] = []
+    answer_of(asked, rows, min_count=[3, 2, 4], min_parties=[2, 1, 1], transcript=transcript)
+    return transcript
+
+
+def held(rows: list[pa.Table]) -> list[bytes]:
+    """Forms in which a value, or a party's total of values, might be sent."""
+    numbers = [v for table in rows for name in "xy" for v in table[name].to_pylist() if v is not None]
+    numbers += [sum(v for v in table[name].to_pylist() if v is not None) for table in rows for name in "xy"]
+    return traces([[round(number) for number in numbers]]) + [repr(number).encode() for number in numbers]
+
+
+def check(name: str) -> list[Sent]:
+    asked, one, other = ASKED[name], tables(1, "abcd"), tables(2, "ad")
+    first, second = run(asked, one), run(asked, other)
+    assert_same_shape(first, second)
+    for transcript, rows in ((first, one), (second, other)):
+        assert_absent(held(rows), transcript)
+    for sent in first:
+        if sent.tag == "he.floors.Floors":
+            body = msgspec.json.decode(sent.header)["body"]
+            assert set(body) <= {"type", "min_count", "min_parties"}
+            index = int(sent.sender[1])
+            assert (body["min_count"], body["min_parties"]) == ([3, 2, 4][index], [2, 1, 1][index])
+    return first
+
+
+@TRANSCRIPTS
+@pytest.mark.parametrize("name", ASKED)
+def test_transcripts_tell_nothing_of_the_rows(name: str, cases: Cases) -> None:
+    transcript = check(name)
+    floors = [(f"p{i}", "k", "he.floors.Floors") for i in range(3)] if ASKED[name].grouped else []
+    sums = [("p0", "p2"), ("p1", "p2"), ("p2", "k")]
+    keys = [("k", f"p{i}", "he.sums.PublicKeys") for i in range(3)]
+    expected = [*keys, *floors, *((sender, to, "he.sums.Encrypted") for sender, to in sums)]
+    assert sorted((s.sender, s.receiver, s.tag) for s in transcript) == sorted(expected)
+    cases()
+
+
+def leaky(leak: Callable[[RoleInput], Floors]) -> Any:
+    def tells(given: RoleInput, key_holder: str) -> Role[None]:
+        yield from tell(key_holder, leak(given))
+
+    return tells
+
+
+LEAKS: dict[str, Callable[[RoleInput], Floors]] = {
+    "the number of rows": lambda given: Floors(min_count=given.table.num_rows, min_parties=given.min_parties),
+    "whether a group is there": lambda given: Floors(
+        min_count=given.min_count, min_parties=int("b" in given.table["g"].to_pylist())
+    ),
+}
+
+
+@TRANSCRIPTS
+@pytest.mark.parametrize("leak", LEAKS)
+def test_leaks_are_found(leak: str, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
+    monkeypatch.setattr(declaration, "tell_floors", leaky(LEAKS[leak]))
+    with pytest.raises(AssertionError):
+        check("count")
+    monkeypatch.setattr(declaration, "tell_floors", tell_floors)
+    check("count")
+    cases()
+
+
+@TRANSCRIPTS
+@pytest.mark.parametrize("name", ASKED)
+def test_the_answer_is_what_the_record_says(name: str, cases: Cases) -> None:
+    """One number for each part and group, null where a group is withheld, and no more than the record names."""
+    asked = ASKED[name]
+    answer = answer_of(asked, tables(3, "ab"), min_count=5, min_parties=2)
+    assert answer.column_names == list(asked.parts)
+    assert answer.num_rows == asked.groups
+    metadata = {} if not asked.grouped else {b"withheld_groups", b"withheld_because"}
+    assert set(answer.schema.metadata or {}) == set(metadata)
+    request = request_for(asked, ["p0", "p1", "p2"])
+    learns = {item.who: item.what for item in operation_named(request.operation).learns(request, asked)}
+    words = {"sum": "total", "rows": "the number of", "product": "products" if asked.pairs[1:] else "squares"}
+    for member in ("k", "analyst"):
+        for part in asked.parts:
+            assert words[part.split()[0]] in learns[member]
+        assert ("withheld" in learns[member]) == asked.grouped
+        assert ("minimum count" in learns[member]) == asked.grouped
+    assert ("how many rows and parties are in each" in learns["k"]) == asked.grouped
+    assert learns["p0, p1, p2"] == "nothing; ciphertexts they cannot open"
+    cases()
