@@ -102,13 +102,17 @@ def _less(a: Words, b: Words, q: int) -> Words:
 
 
 def _times(a: Words, b: Words, q: int) -> Words:
-    """Products modulo q without overflow: a few bits of b at a time."""
-    bits, modulus = 64 - q.bit_length(), np.uint64(q)
-    total = np.zeros(np.broadcast(a, b).shape, dtype=np.uint64)
-    for shift in reversed(range(0, q.bit_length(), bits)):
-        digit = (b >> np.uint64(shift)) & np.uint64((1 << bits) - 1)
-        total = ((total << np.uint64(bits)) % modulus + a * digit % modulus) % modulus
-    return total
+    """Products modulo q without overflow: 30 bits of b at a time."""
+    half = np.uint64(30)
+    high = _scaled(_scaled(a, b >> half, q), np.uint64(1 << 30), q)
+    return (high + _scaled(a, b & np.uint64((1 << 30) - 1), q)) % np.uint64(q)
+
+
+def _scaled(a: Words, small: Words | np.uint64, q: int) -> Words:
+    """Products with at most 2^30, by a quotient in float64, which is off by one at most; differences wrap."""
+    quotient = (a.astype(np.float64) * small / q).astype(np.uint64)
+    rest = (a * small - quotient * np.uint64(q)).astype(np.int64)
+    return np.where(rest < 0, rest + q, np.where(rest >= q, rest - q, rest)).astype(np.uint64)
 
 
 def _inverse(a: Words, q: int) -> Words:

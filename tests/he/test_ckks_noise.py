@@ -60,6 +60,8 @@ OPERATIONS: dict[str, Operation] = {
     "times a vector": lambda one, other, vector: one * vector,
     "plus a number": lambda one, other, vector: one - 0.3,
     "plus a vector": lambda one, other, vector: one + vector,
+    "less itself": lambda one, other, vector: one - one,
+    "times zero": lambda one, other, vector: one * 0,
 }
 
 
