@@ -223,8 +223,7 @@ def test_choosing_takes_no_time_and_no_ciphertext(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Ring, "encode", None)
     start = time.perf_counter()
-    for name in CIRCUITS:
-        circuit, error, inputs = CIRCUITS[name]
+    for circuit, error, inputs in CIRCUITS.values():
         he.choose(circuit, error=error, **inputs)
     assert time.perf_counter() - start < 5
 
