@@ -103,6 +103,8 @@ def columns(table: pa.Table, key: Key) -> dict[str, Column]:
     found = {}
     for field, column in zip(table.schema, table.columns, strict=True):
         if isinstance(field.type, EncryptedType):
+            if field.name in found:
+                raise InvalidArgument(f"there are two encrypted columns {field.name}", hint="rename one")
             try:
                 found[field.name] = Column.from_arrow(column, key)
             except (InvalidArgument, ProtocolViolation) as refused:
@@ -314,7 +316,9 @@ def _trace(
     }
     results = _flat(circuit(**arguments))
     if not results:
-        raise InvalidArgument("the circuit returns no encrypted column")
+        raise InvalidArgument(
+            "the circuit returns no encrypted column", hint="return what will be revealed: a column, or a list or dict"
+        )
     return results, max(result.error for result in results)
 
 

@@ -109,8 +109,9 @@ def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None
     check_key(meta, key.public)
     others = set(meta.owners) - {key.owner}
     if meta.min_parties > 1 and len(others) < meta.min_parties:
+        count = "1 owner" if len(others) == 1 else f"{len(others)} owners"
         raise PolicyRefused(
-            f"this holds values of {len(others)} owners; one of them asked for {meta.min_parties} at least",
+            f"this holds values of {count}; one of them asked for {meta.min_parties} at least",
             hint="add the columns of more owners first",
         )
     rows = column.rows()

@@ -274,8 +274,8 @@ def test_groups_may_be_anything_that_is_equal_to_itself() -> None:
     days = np.array(["2020-01-01", "2020-01-02", "2020-01-01", "2020-01-03"], "datetime64[ns]")
     for groups in (
         [1, 2, 1, 3], np.array([1, 2, 1, 3]), pa.array([1, None, 1, 3]), ["a", "b", "a", "c"],
-        [True, False, True, None], days, pa.array(days), [1, "1", 1, 1.5], np.array([b"a", b"b", b"a", b"c"]), [(1, 2), (2, 1), (1, 2), ()],
-        pa.chunked_array([["a"], ["b", "a", "c"]]).dictionary_encode(),
+        [True, False, True, None], days, pa.array(days), [1, "1", 1, 1.5], np.array([b"a", b"b", b"a", b"c"]),
+        [(1, 2), (2, 1), (1, 2), ()], pa.chunked_array([["a"], ["b", "a", "c"]]).dictionary_encode(),
     ):  # fmt: skip
         sums = x.sum(by=groups)
         assert isinstance(sums, dict)
@@ -326,7 +326,7 @@ def test_results_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_operands_survive_the_way_to_workers() -> None:
     for values in (
-        np.array([1, -2], np.int64), np.array([0.5, -2.0]), np.array([2**70, -(2**80), 0], object), np.array([], np.float64),
+        np.array([1, -2], np.int64), np.array([0.5, -2.0]), np.array([2**70, -(2**80), 0], object), np.array([], float),
     ):  # fmt: skip
         back = evaluation._unpacked(evaluation._packed(values))
         assert back.dtype == values.dtype
