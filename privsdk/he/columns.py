@@ -24,9 +24,10 @@ import pyarrow.compute as pc
 from ..displays import at_most
 from ..errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
 from .ciphertexts import NUMBER_BYTES, EncryptedType, Meta
-from .evaluation import Circuit, Step, Values, compute
+from .evaluation import Circuit, Step, Values
 from .keys import PublicContext, SecretContext
-from .seal import Buffer
+from .parallel import compute
+from .serial import Buffer
 from .tracking import Track, Tracker
 
 Number = int | float

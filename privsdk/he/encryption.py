@@ -18,8 +18,8 @@ from ..errors import CircuitTooDeep, DataError, InvalidArgument, ProtocolViolati
 from .ciphertexts import EncryptedType, Meta
 from .columns import Column, Vector, largest, to_units
 from .evaluation import Values, encrypt_chunk
-from .evaluation import encrypt as encrypt_rows
 from .keys import PublicContext, SecretContext
+from .parallel import encrypt as encrypt_rows
 from .presets import MAX_LIMBS, MAX_REVEALS, Packing, Preset, Scheme, ckks_chains, exact_chains
 from .tracking import Tracker
 

@@ -22,7 +22,8 @@ from typing import Any, Literal
 import msgspec
 
 from ..errors import InvalidArgument
-from .seal import SEED_BYTES, Parameters, Ring, data_primes, ring
+from .seal import Parameters, Ring, data_primes, ring
+from .serial import SEED_BYTES
 
 MAX_REVEALS = 1024
 MAX_LIMBS = 8

@@ -32,7 +32,8 @@ from .evaluation import split_row, values_of
 from .flooding import error_after, flooded
 from .keys import Record, SecretContext
 from .presets import Preset
-from .seal import Buffer, combined
+from .remainders import combined
+from .serial import Buffer
 from .tracking import Track, Tracker
 
 _FLOAT = 2.0**-50  # room for eight roundings: plain summands and divisors, units to reals, the quotient

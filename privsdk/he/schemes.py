@@ -22,11 +22,13 @@ import numpy.typing as npt
 
 from ..errors import InvalidArgument
 from ..protocol import SystemEntropy
-from .evaluation import Circuit, Step, compute, encrypt
+from .evaluation import Circuit, Step
 from .keys import PublicContext, SecretContext
+from .parallel import compute, encrypt
 from .presets import PLAIN_PRIMES, Preset
+from .remainders import residues
 from .reveals import approximately, exactly, slot_error
-from .seal import Buffer, residues
+from .serial import Buffer
 from .tracking import Track, Tracker
 
 MAX_PARTIES = 1000

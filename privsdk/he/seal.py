@@ -11,28 +11,19 @@ parser except coefficients, which it compares with the primes. A malformed row i
 
 from __future__ import annotations
 
-import os
-import struct
-import tempfile
-import threading
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from ..errors import InvalidArgument, ProtocolViolation
+from .remainders import combined
+from .serial import HEADER, SEED_BYTES, WORD, Buffer, Layout, forget, header, load, saved
 
 SIGMA = 3.2  # standard deviation of SEAL's encryption noise
-SEED_BYTES = 64
-_HEADER = 16
-_WORD = 8
-
-Buffer: TypeAlias = bytes | memoryview
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,7 +80,7 @@ class Ring:
             self.primes = self.primes or tuple(m.value() for m in data.parms().coeff_modulus())
             self._ids.append(data.parms_id())
             data = data.next_context_data()
-        self._layouts: dict[tuple[int, bool], _Layout] = {}
+        self._layouts: dict[tuple[int, bool], Layout] = {}
 
     @property
     def width(self) -> int:
@@ -131,13 +122,13 @@ class Ring:
         SEAL decodes in floating point only. It transforms ciphertexts exactly, so the plaintext takes the place of the
         first of a ciphertext's polynomials; the second is 1, as SEAL refuses 0.
         """
-        size = primes * self.parameters.degree * _WORD
-        words, one = memoryview(_saved(plain))[-size:], struct.pack("<Q", 1) * (size // _WORD)
+        size = primes * self.parameters.degree * WORD
+        words, one = memoryview(saved(plain))[-size:], (1).to_bytes(WORD, "little") * (size // WORD)
         layout = self._layout(primes, seeded=False)
         made, back = self._sealapi.Ciphertext(), self._sealapi.Ciphertext()
-        _load(made, self.context, layout.pieces(bytes(words) + one, b""))
+        load(made, self.context, layout.pieces(bytes(words) + one, b""))
         self.evaluator.transform_from_ntt(made, back)
-        found = np.frombuffer(layout.data_of(_saved(back))[:size], np.uint64).reshape(primes, -1)
+        found = np.frombuffer(layout.data_of(saved(back))[:size], np.uint64).reshape(primes, -1)
         return combined(list(found), self.primes[:primes])
 
     # rows
@@ -145,12 +136,12 @@ class Ring:
     def row(self, ciphertext: Any) -> bytes:
         """A ciphertext of two polynomials as a row."""
         layout = self._layout(ciphertext.coeff_modulus_size(), seeded=False)
-        return self.packed(layout.data_of(_saved(ciphertext, layout.length)))
+        return self.packed(layout.data_of(saved(ciphertext, layout.length)))
 
     def seeded_row(self, serializable: Any, primes: int) -> bytes:
         """What `encrypt_symmetric` returns, as a row with its seed."""
         layout = self._layout(primes, seeded=True)
-        stream = _saved(serializable, layout.length)
+        stream = saved(serializable, layout.length)
         return self.packed(layout.data_of(stream)) + stream[-SEED_BYTES:]
 
     def ciphertext(self, row: Buffer, primes: int, *, scale: float = 1.0) -> Any:
@@ -173,7 +164,7 @@ class Ring:
         words = self._unpacked(view[: len(view) - len(seed)])
         made = self._sealapi.Ciphertext()
         try:
-            _load(made, self.context, layout.pieces(words, seed))
+            load(made, self.context, layout.pieces(words, seed))
         except (ValueError, RuntimeError):
             _malformed()
         made.scale = scale
@@ -181,17 +172,17 @@ class Ring:
 
     def packed(self, words: Buffer) -> bytes:
         """64-bit words as coefficients of `width` bytes."""
-        if self.width == _WORD:
+        if self.width == WORD:
             return bytes(words)
         narrow = np.dtype(f"V{self.width}")
-        return np.ndarray(memoryview(words).nbytes // _WORD, narrow, words, strides=(_WORD,)).tobytes()
+        return np.ndarray(memoryview(words).nbytes // WORD, narrow, words, strides=(WORD,)).tobytes()
 
     def _unpacked(self, coefficients: Buffer) -> Buffer:
-        if self.width == _WORD:
+        if self.width == WORD:
             return coefficients
         narrow = np.frombuffer(coefficients, f"V{self.width}")
         words = np.zeros(len(narrow), np.uint64)
-        np.ndarray(len(narrow), narrow.dtype, words, strides=(_WORD,))[:] = narrow
+        np.ndarray(len(narrow), narrow.dtype, words, strides=(WORD,))[:] = narrow
         return words.data
 
     # keys
@@ -203,17 +194,17 @@ class Ring:
         """A fresh public key of this secret key."""
         key = self._sealapi.PublicKey()
         self._sealapi.KeyGenerator(self.context, secret).create_public_key(key)
-        return self.packed(self._public_layout.data_of(_saved(key)))
+        return self.packed(self._public_layout.data_of(saved(key)))
 
     def relin_key_row(self, secret: Any) -> bytes:
         """Fresh relinearisation keys of this secret key: what products of two ciphertexts need."""
         keys = self._sealapi.RelinKeys()
         self._sealapi.KeyGenerator(self.context, secret).create_relin_keys(keys)
-        stream, piece = _saved(keys), self._relin_piece
-        step = piece + self._key_words * _WORD
+        stream, piece = saved(keys), self._relin_piece
+        step = piece + self._key_words * WORD
         start = len(stream) - len(self.primes) * step + piece
         return b"".join(
-            self.packed(stream[start + i * step : start + i * step + self._key_words * _WORD])
+            self.packed(stream[start + i * step : start + i * step + self._key_words * WORD])
             for i in range(len(self.primes))
         )
 
@@ -223,17 +214,17 @@ class Ring:
     def relin_keys(self, row: Buffer) -> Any:
         return self._loaded_key(self._sealapi.RelinKeys(), row, self._relin_heads)
 
-    def secret_key(self, saved: bytes) -> Any:
+    def secret_key(self, content: bytes) -> Any:
         """A secret key from `saved_secret`: bytes that were this package's own and authenticated."""
         made = self._sealapi.SecretKey()
-        _load(made, self.context, [_header(len(saved)), saved])
-        _scratch.of.file.truncate(0)
+        load(made, self.context, [header(len(content)), content])
+        forget()
         return made
 
     def saved_secret(self, secret: Any) -> bytes:
-        saved = _saved(secret)
-        _scratch.of.file.truncate(0)
-        return saved
+        content = saved(secret)
+        forget()
+        return content
 
     def encryptor(self, key: Any) -> Any:
         """Of a public or a secret key; only the latter encrypts symmetrically."""
@@ -257,16 +248,16 @@ class Ring:
     def _id(self, primes: int | None) -> Any:
         return self._ids[0 if primes is None else len(self.primes) - primes]
 
-    def _layout(self, primes: int, *, seeded: bool) -> _Layout:
+    def _layout(self, primes: int, *, seeded: bool) -> Layout:
         if (primes, seeded) not in self._layouts:
             encryptor, words = self.encryptor(self._any_secret), primes * self.parameters.degree
             if seeded:
-                sample = _saved(encryptor.encrypt_zero_symmetric(self._id(primes)))
-                self._layouts[primes, seeded] = _Layout(sample, words, tail=_HEADER + 1 + SEED_BYTES)
+                sample = saved(encryptor.encrypt_zero_symmetric(self._id(primes)))
+                self._layouts[primes, seeded] = Layout(sample, words, tail=HEADER + 1 + SEED_BYTES)
             else:
                 zero = self.new_ciphertext()
                 encryptor.encrypt_zero_symmetric(self._id(primes), zero)
-                self._layouts[primes, seeded] = _Layout(_saved(zero), 2 * words)
+                self._layouts[primes, seeded] = Layout(saved(zero), 2 * words)
         return self._layouts[primes, seeded]
 
     @cached_property
@@ -274,22 +265,22 @@ class Ring:
         return self.new_secret_key()
 
     @cached_property
-    def _public_layout(self) -> _Layout:
+    def _public_layout(self) -> Layout:
         key = self._sealapi.PublicKey()
         self._sealapi.KeyGenerator(self.context, self._any_secret).create_public_key(key)
-        return _Layout(_saved(key), self._key_words)
+        return Layout(saved(key), self._key_words)
 
     @property
     def _relin_piece(self) -> int:
         """Bytes of headers before the coefficients of each part of a relinearisation key."""
-        return _HEADER + len(self._public_layout.head)
+        return HEADER + len(self._public_layout.head)
 
     @cached_property
     def _relin_heads(self) -> list[bytes]:
         keys = self._sealapi.RelinKeys()
         self._sealapi.KeyGenerator(self.context, self._any_secret).create_relin_keys(keys)
-        stream, count = _saved(keys), len(self.primes)
-        step = self._relin_piece + self._key_words * _WORD
+        stream, count = saved(keys), len(self.primes)
+        step = self._relin_piece + self._key_words * WORD
         first = len(stream) - count * step
         starts = [first + i * step for i in range(count)]
         heads = [stream[start : start + self._relin_piece] for start in starts]
@@ -304,37 +295,10 @@ class Ring:
         for i, head in enumerate(heads):
             pieces += [head, self._unpacked(view[i * size : (i + 1) * size])]
         try:
-            _load(made, self.context, [_header(sum(memoryview(piece).nbytes for piece in pieces)), *pieces])
+            load(made, self.context, [header(sum(memoryview(piece).nbytes for piece in pieces)), *pieces])
         except (ValueError, RuntimeError):
             raise ProtocolViolation("a key is malformed or of other parameters") from None
         return made
-
-
-def residues(units: npt.NDArray[Any], prime: int) -> npt.NDArray[Any]:
-    """Integers of any size modulo a prime, or a product of primes, those of least absolute value."""
-    half = prime // 2
-    if units.dtype == np.int64 and -half <= units.min(initial=0) and units.max(initial=0) <= half:
-        return units
-    reduced = units % prime
-    if prime < 1 << 62:
-        reduced = reduced.astype(np.int64)
-    return np.where(reduced > half, reduced - prime, reduced)
-
-
-def combined(residues: Sequence[npt.NDArray[Any]], primes: Sequence[int]) -> npt.NDArray[Any]:
-    """The integers of least absolute value with these residues modulo the primes (Garner's method).
-
-    int64 while products fit, Python's integers beyond.
-    """
-    modulus = primes[0]
-    value = residues[0].astype(np.int64 if max(primes) < 1 << 31 else object) % modulus
-    for residue, prime in zip(residues[1:], primes[1:], strict=True):
-        digit = (residue - value % prime) % prime * pow(modulus, -1, prime) % prime
-        if modulus * prime >= 1 << 62:
-            value, digit = value.astype(object), digit.astype(object)
-        value = value + digit * modulus
-        modulus *= prime
-    return np.where(value > modulus // 2, value - modulus, value)
 
 
 @lru_cache(maxsize=64)
@@ -352,100 +316,6 @@ def data_primes(degree: int, bits: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(modulus.value() for modulus in sealapi.CoeffModulus.Create(degree, list(bits)))[:-1]
     except (ValueError, RuntimeError) as error:
         raise InvalidArgument(f"there are no primes of {bits} bits for a ring of {degree}: {error}") from None
-
-
-class _Layout:
-    """Where the coefficients lie in SEAL's serialised form of an object, from a sample made here."""
-
-    def __init__(self, sample: bytes, words: int, *, tail: int = 0) -> None:
-        end = len(sample) - tail
-        start = end - words * _WORD
-        self._words = struct.pack("<Q", words)
-        if sample[start - _WORD : start] != self._words:
-            raise RuntimeError("this TenSEAL writes ciphertexts in a form that privsdk does not know")
-        self.head = sample[:start]
-        self._span = slice(start, end)
-        self._tail = sample[end : len(sample) - SEED_BYTES] if tail else b""
-        self.length = len(sample)
-
-    def data_of(self, stream: bytes) -> memoryview:
-        start = self._span.start
-        if len(stream) != self.length or stream[start - _WORD : start] != self._words:
-            raise RuntimeError("an object of SEAL is not of the size that its parameters give")
-        return memoryview(stream)[self._span]
-
-    def pieces(self, words: Buffer, seed: bytes) -> list[Buffer]:
-        return [_header(self.length), self.head, words, self._tail + seed]
-
-
-class _File:
-    """What SEAL saves to and loads from: in memory on Linux, elsewhere in a temporary folder of this user."""
-
-    def __init__(self) -> None:
-        if hasattr(os, "memfd_create"):
-            self.file = os.fdopen(os.memfd_create("privsdk"), "r+b", buffering=0)
-            self.path, self._named = f"/proc/self/fd/{self.file.fileno()}", False
-        else:  # pragma: no cover
-            descriptor, self.path = tempfile.mkstemp(prefix="privsdk")
-            self.file, self._named = os.fdopen(descriptor, "r+b", buffering=0), True
-
-    def __del__(self) -> None:
-        self.file.close()
-        if self._named:
-            Path(self.path).unlink(missing_ok=True)
-
-
-class _Scratch(threading.local):
-    """One file for each thread, closed when it ends."""
-
-    def __init__(self) -> None:
-        self.of = _File()
-
-
-_scratch = _Scratch()
-
-
-def _header(length: int) -> bytes:
-    """SEAL's header of an uncompressed object of so many bytes behind it, in the version of the SEAL that runs here."""
-    return _magic()[:5] + b"\0\0\0" + struct.pack("<Q", _HEADER + length)
-
-
-@lru_cache(maxsize=1)
-def _magic() -> bytes:
-    from tenseal import sealapi
-
-    sealapi.Plaintext("1").save(_scratch.of.path)
-    _scratch.of.file.seek(0)
-    return _scratch.of.file.read(_HEADER)
-
-
-def _saved(thing: Any, length: int | None = None) -> bytes:
-    """What SEAL saves, without its header and compression; sooner where the length to come is known."""
-    scratch = _scratch.of
-    thing.save(scratch.path)
-    scratch.file.seek(0)
-    stream: bytes = scratch.file.read()
-    if stream[5] == 0:
-        return stream[_HEADER:]
-    codec = {1: "gzip", 2: "zstd"}[stream[5]]
-    packed = memoryview(stream)[_HEADER:]
-    plain: bytes
-    if length is None:
-        plain = pa.CompressedInputStream(pa.py_buffer(packed), codec).read()
-    else:
-        plain = pa.decompress(packed, length, codec, asbytes=True)
-    return plain
-
-
-def _load(made: Any, context: Any, pieces: Sequence[Buffer]) -> None:
-    file = _scratch.of.file
-    file.seek(0)
-    for piece in pieces:
-        view = memoryview(piece).cast("B")
-        while len(view):
-            view = view[file.write(view) :]
-    file.truncate()
-    made.load(context, _scratch.of.path)
 
 
 def _malformed() -> NoReturn:

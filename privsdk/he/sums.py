@@ -34,7 +34,7 @@ from ..messages import Message
 from ..protocol import Role, checkpoint, gather, hear, tell, tell_all
 from .keys import PublicContext, SecretContext
 from .presets import Preset
-from .seal import Buffer
+from .serial import Buffer
 
 BLOBS = pa.schema([pa.field("blob", pa.large_binary(), nullable=False)])
 ROWS_A_STEP = 128  # ciphertexts between checkpoints: 0.2 s of encrypting on one core

@@ -15,7 +15,7 @@ from polynomials import encoded
 
 from privsdk import he
 from privsdk.he.flooding import _slots
-from privsdk.he.seal import Buffer, _saved
+from privsdk.he.serial import Buffer, saved
 
 DEGREE = 4096
 SCALE = 2.0**40
@@ -34,7 +34,7 @@ class Victim:
         self.context = he.SecretContext.new(preset, owner="victim")
         self._ring = preset.rings[0]
         (self.modulus,) = preset.primes
-        secret = _saved(self.context._secrets[0])
+        secret = saved(self.context._secrets[0])
         self.key = _coefficients(np.frombuffer(secret[-8 * 2 * DEGREE : -8 * DEGREE], "<u8"), self.modulus)
 
     def sum_of(self, vectors: list[npt.NDArray[np.float64]]) -> tuple[he.Column, Slots]:
@@ -51,7 +51,7 @@ class Victim:
 
     def encode(self, slots: Slots) -> Words:
         """The plaintext of these slots at SEAL's roots modulo q; anyone can do this."""
-        return np.frombuffer(_saved(self._ring.encode(slots.tolist(), scale=SCALE))[-8 * DEGREE :], "<u8")
+        return np.frombuffer(saved(self._ring.encode(slots.tolist(), scale=SCALE))[-8 * DEGREE :], "<u8")
 
 
 def parts(row: Buffer) -> tuple[Words, Words]:

@@ -18,7 +18,7 @@ from privsdk.he.evaluation import slots_of
 from privsdk.he.flooding import _positions, _twists
 from privsdk.he.keys import SecretContext
 from privsdk.he.presets import Preset
-from privsdk.he.seal import Buffer
+from privsdk.he.serial import Buffer
 from privsdk.he.tracking import Track, Tracker
 
 Integers = npt.NDArray[Any]

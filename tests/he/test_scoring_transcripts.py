@@ -18,7 +18,7 @@ from privsdk.he import scoring
 from privsdk.he.columns import Column
 from privsdk.he.encryption import encrypt
 from privsdk.he.keys import SecretContext
-from privsdk.he.seal import combined
+from privsdk.he.remainders import combined
 from privsdk.messages import Message
 from privsdk.protocol import Role, hear, tell
 from privsdk.testing import Sent, pair

@@ -20,7 +20,8 @@ from privsdk import he
 from privsdk.errors import InvalidArgument, PrivsdkError, ProtocolViolation
 from privsdk.he.evaluation import encrypt_chunk
 from privsdk.he.presets import Preset, ckks_chains, exact_chains
-from privsdk.he.seal import Parameters, combined, residues, ring
+from privsdk.he.remainders import combined, residues
+from privsdk.he.seal import Parameters, ring
 
 BLOBS_CLAIM = "he: malformed ciphertexts are refused and never crash"
 SMALL = Parameters(scheme="bfv", degree=4096, data=(54,), special=55, plain=1073692673)
