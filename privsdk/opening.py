@@ -24,7 +24,7 @@ from .witness import Witness
 
 T = TypeVar("T")
 
-# Everything that lets out no single row's value.
+# Everything that lets out no single row's value, but a model's weights to the party whose rows they score.
 _WORKSHOP = tuple(d for d in Disclosure if d not in (Disclosure.EXTREME, Disclosure.PAYLOAD))
 WORKSHOP_POLICY = Policy(
     operations=(ANY,),
@@ -51,7 +51,7 @@ class _WorkshopPolicy(Displayed):
                 "joint results",
                 f"at least {WORKSHOP_POLICY.min_parties} contributors, not counting one who sees the result",
             ),
-            ("never", "rows, single values, minima, maxima"),
+            ("never", "rows, single values, minima, maxima; but a model's weights to the party whose rows they score"),
             ("budget", self._budget),
             ("ledgers", self._store),
         ]
