@@ -20,7 +20,7 @@ from .statistics import MATRICES, OF_VALUES, Statistic
 Totals = Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Pooled:
     """A count, sum or mean over all parties' rows.
 
@@ -50,8 +50,10 @@ class Pooled:
             over = f" over about {self.count:,} rows (within {at_most(self.count_error)})"
         return f"{self.value:.10g}{over} (error at most {at_most(self.error)})"
 
+    __repr__ = __str__
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Variance:
     """A variance over all parties' rows, with what the same totals give besides.
 
@@ -84,6 +86,8 @@ class Variance:
             f"{self.value:.10g} over {self.count:,} rows (error at most {at_most(self.error)}); standard deviation "
             f"{self.std:.10g}, mean {self.mean:.10g}"
         )
+
+    __repr__ = __str__
 
 
 class Matrix(Displayed):

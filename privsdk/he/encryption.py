@@ -82,7 +82,10 @@ def encrypt(
         data = pa.Table.from_batches([data])
     if isinstance(data, pa.Table):
         if not isinstance(bounds, Mapping) or not bounds:
-            raise InvalidArgument("no columns to encrypt", hint='give {"column": largest absolute value, ...}')
+            raise InvalidArgument(
+                "which columns to encrypt, and within which bounds?",
+                hint='give {"column": largest absolute value, ...}',
+            )
         for name in bounds:
             if name not in data.column_names:
                 raise UnknownName.among("column", name, data.column_names)
@@ -372,7 +375,9 @@ def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_par
     if not math.isfinite(magnitude):
         raise DataError(f"{whose} holds NaN or infinity: nothing was encrypted", hint="make such values null, or clean")
     if magnitude > bound:
-        raise DataError(f"{whose} exceeds the declared bound of {bound:g}: nothing was encrypted", hint="declare more")
+        raise DataError(
+            f"{whose} exceeds the declared bound of {bound:g}: nothing was encrypted", hint="declare a larger bound"
+        )
     exact = preset.scheme == "exact"
     on_grid = exact and values.dtype.kind in "iub" and preset.resolution <= 1.0
     units: Values = to_units(values, preset.resolution) if exact else values.astype(np.float64, copy=False)

@@ -70,7 +70,7 @@ def plan_statistic(
         preset=preset,
         by=by,
         keys=plain_keys(by, keys),
-        edges=None if edges is None else tuple(float(edge) for edge in edges),
+        edges=None if edges is None else _numbers(edges),
     )
     for table in group:
         table.expect(statistic.kinds)
@@ -117,3 +117,12 @@ def _arithmetic(statistic: Statistic, scheme: Exact | Approximate) -> str:
     what = "values" if statistic.name in OF_VALUES else "totals"
     of = [f"{grid.resolution:.3g}, {what} within {grid.bound:.3g}" for grid in statistic.grids]
     return f"exact on a grid of {'; '.join(dict.fromkeys(of))}; {limbs}"
+
+
+def _numbers(edges: Sequence[float]) -> tuple[float, ...]:
+    try:
+        return tuple(float(edge) for edge in edges)
+    except (TypeError, ValueError):
+        raise InvalidArgument(
+            f"edges are {edges!r}", hint="give the edges themselves, such as [0, 100, 1_000]: they are public"
+        ) from None

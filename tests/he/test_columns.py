@@ -17,7 +17,7 @@ from exact_columns import PRESETS, beside, key_of
 
 from privsdk import he
 from privsdk.errors import CircuitTooDeep, DataError, InvalidArgument, PrivsdkError, UnknownName
-from privsdk.he import evaluation
+from privsdk.he import parallel
 from privsdk.he.columns import Column
 
 EXACT = key_of("exact")
@@ -79,7 +79,7 @@ BAD_DATA: dict[str, tuple[Callable[[], Any], type[PrivsdkError], str]] = {
 def test_bad_data_is_refused_by_name_and_not_by_value(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, kind, said = BAD_DATA[case]
     if case != "encrypted":
-        monkeypatch.setattr(evaluation, "encrypt_chunk", None)  # nothing is encrypted
+        monkeypatch.setattr(parallel, "encrypt_chunk", None)  # nothing is encrypted
         monkeypatch.setattr("privsdk.he.encryption.encrypt_chunk", None)
     with pytest.raises(kind, match=f"(?s){said}") as refused:
         make()
@@ -313,8 +313,8 @@ def test_a_sum_of_thousands_of_columns_is_no_deep_recursion() -> None:
 
 def test_results_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
-    run = evaluation.Evaluator.run
-    monkeypatch.setattr(evaluation.Evaluator, "run", lambda self, *args: runs.append(1) or run(self, *args))
+    run = parallel.Evaluator.run
+    monkeypatch.setattr(parallel.Evaluator, "run", lambda self, *args: runs.append(1) or run(self, *args))
     x = he.encrypt([1, 2], 2, EXACT)
     doubled = x + x
     assert not runs
@@ -328,7 +328,7 @@ def test_operands_survive_the_way_to_workers() -> None:
     for values in (
         np.array([1, -2], np.int64), np.array([0.5, -2.0]), np.array([2**70, -(2**80), 0], object), np.array([], float),
     ):  # fmt: skip
-        back = evaluation._unpacked(evaluation._packed(values))
+        back = parallel._unpacked(parallel._packed(values))
         assert back.dtype == values.dtype
         assert back.tolist() == values.tolist()
 
@@ -337,7 +337,7 @@ def test_a_column_shows_no_values() -> None:
     x = he.encrypt([SECRET, 1], 5000, key_of("growing").public, owner="north")
     text = repr(x * 2 + 1)
     assert "4242" not in text
-    assert text.startswith("encrypted 2 values within 1e+04, depth 1, 1 summands, CKKS, real slots")
+    assert text.startswith("encrypted 2 values within 1e+04, error at most 2e+03, depth 1; CKKS, real slots")
     assert repr(x.sum()).startswith("encrypted sum within")
     assert (len(x), x.length, x.depth, x.bound) == (2, 2, 0, 5000)
     assert len(x.sum()) == 1

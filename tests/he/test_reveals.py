@@ -186,7 +186,7 @@ def test_who_opens_an_exact_sum_sees_uniform_slots_and_their_sum(
 @pytest.mark.claim(FLOODED)
 def test_sums_are_blinded_where_a_notebook_computes_and_where_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     from privsdk import workers
-    from privsdk.he import evaluation
+    from privsdk.he import parallel
 
     class Here:
         """Workers' side of a task, in this process."""
@@ -200,7 +200,7 @@ def test_sums_are_blinded_where_a_notebook_computes_and_where_workers_do(monkeyp
 
             return Done()
 
-    monkeypatch.setattr(evaluation, "HEAVY_MS", 0.0)
+    monkeypatch.setattr(parallel, "HEAVY_MS", 0.0)
     monkeypatch.setattr(workers, "shared", Here)
     rng = np.random.default_rng(5)
     for name in ("exact", "exact, fine", "complex", "growing"):
