@@ -145,7 +145,7 @@ class Column:
         if isinstance(other, Column):
             return self._times(other)
         node = _settled(self._node, self._tracker)
-        if np.ndim(other) == 0 or self.meta.folded:  # a sum is in all slots, and all of them are multiplied
+        if not _is_vector(other) or self.meta.folded:  # a sum is in all slots, and all of them are multiplied
             number = self._whole(self._vector(other) if self.meta.folded else _numbers([other]))[0].item()
             made = self._with(self._times_plain(node, abs(number), float(abs(number))))
             return -made if number < 0 else made  # SEAL's BFV takes -c for t - c, which makes much more noise
@@ -175,7 +175,7 @@ class Column:
         return power(exponent)
 
     def __truediv__(self, other: Number) -> Column:
-        if isinstance(other, Column) or np.ndim(other):
+        if isinstance(other, Column) or _is_vector(other):
             raise InvalidArgument(
                 "an encrypted column is divided by one number only",
                 hint="multiply by a plain vector's inverse; reveal a column before it divides",
@@ -308,7 +308,7 @@ class Column:
 
     def _vector(self, other: Vector | Number) -> npt.NDArray[Any]:
         """A plain operand with a value for each row, zero in place of nulls on either side."""
-        values = np.repeat(_numbers([other]), self.length) if np.ndim(other) == 0 else _numbers(other)
+        values = _numbers(other) if _is_vector(other) else np.repeat(_numbers([other]), self.length)
         if len(values) != self.length:
             raise InvalidArgument(
                 f"a vector of {len(values):,} for {self.length:,} values",
@@ -343,16 +343,20 @@ class Column:
     def _groups(self, by: Vector | Sequence[Any], keys: Sequence[Any] | None) -> dict[Any, npt.NDArray[np.bool_]]:
         """For each group which of the values that are not null are in it."""
         self._not_folded()
-        if np.ndim(by) != 1 or len(by) != self.meta.length:
-            raise InvalidArgument(
-                f"groups of shape {np.shape(by)} for {self.length:,} values", hint="give the group of each value"
-            )
-        labels = np.empty(len(by), object)
-        labels[:] = by.to_pylist() if isinstance(by, pa.Array | pa.ChunkedArray) else list(by)
-        wanted = list(dict.fromkeys(labels if keys is None else keys))
-        if any(key != key for key in (*wanted, *labels)):  # noqa: PLR0124 - so is a NaN found
+        if len(by) != self.meta.length or getattr(by, "ndim", 1) != 1:
+            raise InvalidArgument(f"{len(by):,} groups for {self.length:,} values", hint="give the group of each value")
+        labels = by.to_pylist() if isinstance(by, pa.Array | pa.ChunkedArray) else list(by)
+        if isinstance(by, np.ndarray) and by.dtype.kind in "iubfUS":
+            labels = by.tolist()
+        try:
+            found: dict[Any, int] = {}
+            numbers = np.array([found.setdefault(label, len(found)) for label in labels])
+            wanted = dict.fromkeys(found if keys is None else keys)
+        except TypeError:
+            raise InvalidArgument("groups that are not hashable", hint="use numbers, text, dates or tuples") from None
+        if any(key != key for key in (*wanted, *found)):  # noqa: PLR0124 - so is a NaN found
             raise InvalidArgument("NaN among the groups", hint="give such rows a group of their own")
-        return {key: np.asarray(labels == key, bool) & self._present() for key in wanted}
+        return {key: (numbers == found.get(key, -1)) & self._present() for key in wanted}
 
     def _present(self) -> npt.NDArray[np.bool_]:
         return np.ones(self.meta.length, bool) if self.valid is None else self.valid
@@ -606,6 +610,11 @@ def _numbers(vector: Vector | Sequence[Any]) -> npt.NDArray[Any]:
     if not np.isfinite(values).all():
         raise InvalidArgument("NaN or infinity in an operand", hint="encrypted arithmetic has no such values")
     return values.astype(np.int64) if values.dtype.kind == "b" else values
+
+
+def _is_vector(other: Any) -> bool:
+    """Whether an operand has a value for each row, or at least is no single number."""
+    return isinstance(other, list | tuple) or np.ndim(other) > 0
 
 
 def _valid_of(vector: Any) -> npt.NDArray[np.bool_] | None:

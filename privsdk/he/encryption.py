@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
@@ -102,6 +103,8 @@ def columns(table: pa.Table, key: Key) -> dict[str, Column]:
     found = {}
     for field, column in zip(table.schema, table.columns, strict=True):
         if isinstance(field.type, EncryptedType):
+            if field.name in found:
+                raise InvalidArgument(f"there are two encrypted columns {field.name}", hint="rename one")
             try:
                 found[field.name] = Column.from_arrow(column, key)
             except (InvalidArgument, ProtocolViolation) as refused:
@@ -144,11 +147,14 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
         Number of values.
     integers : bool
         Whether all values are whole numbers.
+    nulls : bool
+        Whether some may be null, where another column's are not: sums of such columns have to mask them.
     """
 
     bound: float
     length: int = 1
     integers: bool = False
+    nulls: bool = False
 
 
 def choose(
@@ -293,11 +299,16 @@ def _trace(
     """The circuit over columns without ciphertexts, and the largest error of its results."""
     tracker = Tracker(preset)
 
+    nullable = itertools.count()
+
     def symbol(given: Range) -> Column:
         on_grid = given.integers and preset.scheme == "exact" and preset.resolution <= 1.0
         track = tracker.fresh(given.bound, secret=secret, on_grid=on_grid)
-        meta = Meta(preset=preset, key="", track=track, length=given.length)
-        return Column(meta, _Node("load", track), None)
+        meta = Meta(preset=preset, key="", track=track, length=given.length, nulls=given.nulls)
+        valid = np.ones(given.length, bool) if given.nulls else None
+        if valid is not None:  # each column's nulls are elsewhere
+            valid[next(nullable) % given.length] = given.length == 1
+        return Column(meta, _Node("load", track), None, valid)
 
     arguments: dict[str, Any] = {
         name: symbol(given) if isinstance(given, Range) else [symbol(one) for one in given]
@@ -305,7 +316,9 @@ def _trace(
     }
     results = _flat(circuit(**arguments))
     if not results:
-        raise InvalidArgument("the circuit returns no encrypted column")
+        raise InvalidArgument(
+            "the circuit returns no encrypted column", hint="return what will be revealed: a column, or a list or dict"
+        )
     return results, max(result.error for result in results)
 
 
@@ -390,7 +403,7 @@ def _values(data: Any, whose: str, nulls: str) -> tuple[npt.NDArray[Any], npt.ND
     array = data if isinstance(data, pa.Array | pa.ChunkedArray) else None
     try:
         array = pa.array(data) if array is None else array
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except (TypeError, ValueError, pa.ArrowNotImplementedError):
         raise DataError(f"{whose} is not a column of numbers", hint="give one dimension of numbers") from None
     if isinstance(array.type, EncryptedType):
         raise InvalidArgument(f"{whose} is encrypted already")

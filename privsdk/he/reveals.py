@@ -109,8 +109,9 @@ def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None
     check_key(meta, key.public)
     others = set(meta.owners) - {key.owner}
     if meta.min_parties > 1 and len(others) < meta.min_parties:
+        count = "1 owner" if len(others) == 1 else f"{len(others)} owners"
         raise PolicyRefused(
-            f"this holds values of {len(others)} owners; one of them asked for {meta.min_parties} at least",
+            f"this holds values of {count}; one of them asked for {meta.min_parties} at least",
             hint="add the columns of more owners first",
         )
     rows = column.rows()
@@ -143,7 +144,7 @@ def revealed_error(meta: Meta, track: Track) -> float:
     """
     preset = meta.preset
     if preset.scheme == "exact":
-        return (track.error + (track.bound * _FLOAT if _rounds(preset, meta, track) else 0.0)) / meta.divisor
+        return (track.error + (track.bound * _FLOAT if _rounds(meta, track) else 0.0)) / meta.divisor
     slot = slot_error(preset, track)
     if not meta.folded:
         return slot + track.bound * _FLOAT
@@ -152,15 +153,16 @@ def revealed_error(meta: Meta, track: Track) -> float:
     return (track.error * slots + shown + track.bound * slots * _FLOAT) / meta.divisor
 
 
-def _rounds(preset: Preset, meta: Meta, track: Track) -> bool:
-    """Whether a value may not be a float64."""
-    return meta.divisor != 1.0 or not (
-        track.bound / preset.resolution < 2.0**53 and _is_power_of_two(preset.resolution)
+def _whole(meta: Meta, track: Track) -> bool:
+    """Whether exact values are shown as int64."""
+    return meta.preset.resolution == meta.divisor == 1.0 and track.bound + track.error < 2.0**63
+
+
+def _rounds(meta: Meta, track: Track) -> bool:
+    """Whether exact values, shown as float64, may be none; a preset's resolution is a power of two."""
+    return not _whole(meta, track) and (
+        meta.divisor != 1.0 or (track.bound + track.error) / meta.preset.resolution >= 2.0**53
     )
-
-
-def _is_power_of_two(value: float) -> bool:
-    return math.frexp(value)[0] == 0.5
 
 
 def slot_error(preset: Preset, track: Track) -> float:
@@ -210,11 +212,12 @@ def approximately(
 
 
 def _exact(rows: Sequence[Buffer], meta: Meta, key: SecretContext) -> npt.NDArray[Any]:
-    preset = meta.preset
     units = exactly(rows, key, primes=meta.primes, folded=meta.folded)[: 1 if meta.folded else meta.length]
-    if preset.resolution == 1.0 and meta.divisor == 1.0 and units.dtype != object:
-        return units
-    return np.asarray(units * preset.resolution / meta.divisor, np.float64)
+    if not _whole(meta, meta.track):
+        return np.asarray(units * meta.preset.resolution / meta.divisor, np.float64)
+    if np.abs(units).max() >= 1 << 63:
+        raise ProtocolViolation("a decryption is beyond its declared bound: an overflow, or a forged ciphertext")
+    return units.astype(np.int64)
 
 
 def _ckks(rows: Sequence[Buffer], meta: Meta, key: SecretContext, entropy: Entropy | None) -> npt.NDArray[np.float64]:

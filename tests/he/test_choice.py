@@ -215,7 +215,7 @@ def test_a_refusal_says_what_and_what_to_do(case: str) -> None:
     make, said = TEXTS[case]
     text = make()
     assert text.startswith(said)
-    assert "What to do: " in text or case in ("no columns", "no result")
+    assert "What to do: " in text
 
 
 def test_choosing_takes_no_time_and_no_ciphertext(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,8 +223,7 @@ def test_choosing_takes_no_time_and_no_ciphertext(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Ring, "encode", None)
     start = time.perf_counter()
-    for name in CIRCUITS:
-        circuit, error, inputs = CIRCUITS[name]
+    for circuit, error, inputs in CIRCUITS.values():
         he.choose(circuit, error=error, **inputs)
     assert time.perf_counter() - start < 5
 

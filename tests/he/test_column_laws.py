@@ -174,7 +174,7 @@ def program(name: str, seed: int, cases: Cases) -> float:
 def test_random_programs_stay_within_their_error(name: str, cases: Cases, soak: bool) -> None:
     worst = 0.0
 
-    @settings(max_examples=(2000 if soak else 30) // (4 if PRESETS[name].degree > 8192 else 1))
+    @settings(max_examples=(1000 if soak else 30) // (4 if PRESETS[name].degree > 8192 else 1))
     @given(seed=st.integers(0, 2**32))
     def law(seed: int) -> None:
         nonlocal worst

@@ -37,7 +37,7 @@ def test_the_fewest_owners_are_those_that_one_of_them_asked_for() -> None:
     key = he.SecretContext.new(PRESETS["exact"], owner="keeper")
     north, south, own = of("north", key.public, fewest=2), of("south", key.public), of("keeper", key.public)
     for column in (north, north + north, north + own, north * 3 - own, (north + own).sum(), north.mean()):
-        with pytest.raises(PolicyRefused, match="1 owners; one of them asked for 2"):
+        with pytest.raises(PolicyRefused, match="1 owner; one of them asked for 2"):
             he.reveal(column, key)
     assert key.uses == 0
     for column in (north + south, south + north + own, (south - north).sum(), he.weighted_sum([north, south], [1, 2])):

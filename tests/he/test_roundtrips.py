@@ -233,6 +233,8 @@ def test_only_encrypted_columns_are_taken_and_named() -> None:
         he.columns(table, he.SecretContext.new(PRESETS["exact"]))
     with pytest.raises(InvalidArgument, match="not encrypted"):
         Column.from_arrow(table["plain"], key)
+    with pytest.raises(InvalidArgument, match="two encrypted columns a"):
+        he.columns(table.append_column("a", table["a"]), key)
 
 
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
