@@ -4,9 +4,11 @@ Over a federation call `sum`, `mean` and their like on its tables. Without one, 
 have operators, live in Arrow tables and come out by `reveal` alone; `choose` finds the parameters.
 """
 
-from .columns import Column, dot, matmul, weighted_sum
-from .encryption import Range, choose, columns, encrypt, restored
+from .choice import Range, choose
+from .columns import Column
+from .encryption import columns, encrypt, restored
 from .keys import PublicContext, SecretContext
+from .linear import dot, matmul, weighted_sum
 from .presets import Preset
 from .reveals import Revealed, reveal
 from .scores import Scores, score

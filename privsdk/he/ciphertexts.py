@@ -154,3 +154,35 @@ _SAMPLE = Meta(
     length=1,
 )
 pa.register_extension_type(EncryptedType(_SAMPLE))
+
+
+def check_key(meta: Meta, public: PublicContext) -> None:
+    if not isinstance(public, PublicContext):
+        raise InvalidArgument(f"a {type(public).__name__} is no key", hint="give the PublicContext or SecretContext")
+    if meta.key != public.fingerprint or meta.preset != public.preset:
+        raise InvalidArgument(
+            f"a column under the key {meta.key[:12]}, and the key {public.fingerprint[:12]}: they do not fit",
+            hint="use the key that it was encrypted under",
+        )
+
+
+def in_order(rows: list[memoryview], meta: Meta) -> list[memoryview]:
+    """The rows by their numbers, which are all there."""
+    numbered = {int.from_bytes(row[-NUMBER_BYTES:], "little"): row for row in rows}
+    if len(rows) != meta.rows or numbered.keys() != set(range(meta.rows)):
+        raise InvalidArgument(
+            f"{len(rows):,} rows, {len(numbered):,} of them different, where an encrypted column has {meta.rows:,}",
+            hint="a row is the ciphertext of a whole chunk: use all of them, each once",
+        )
+    return [numbered[number] for number in range(meta.rows)]
+
+
+def rows_of(storage: pa.Array, meta: Meta) -> list[memoryview]:
+    """Each row of fixed-size binary as a view: nothing is copied."""
+    if storage.null_count:
+        raise InvalidArgument("a null in place of a ciphertext", hint="it is damaged, or was joined or filtered")
+    if not len(storage):
+        return []
+    size = meta.row_bytes
+    view = memoryview(storage.buffers()[1]).cast("B")[storage.offset * size : (storage.offset + len(storage)) * size]
+    return [view[i * size : (i + 1) * size] for i in range(len(storage))]

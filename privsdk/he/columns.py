@@ -12,39 +12,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..displays import at_most
 from ..errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
-from .ciphertexts import NUMBER_BYTES, EncryptedType, Meta
-from .evaluation import Circuit, Step, Values
+from .ciphertexts import NUMBER_BYTES, EncryptedType, Meta, check_key, in_order, rows_of
+from .expressions import Node, aligned, raised, run, settled, times_plain
 from .keys import PublicContext, SecretContext
-from .parallel import compute
+from .operands import Number, Vector, is_vector, largest, numbers, on_grid, same, to_units, valid_of
 from .serial import Buffer
-from .tracking import Track, Tracker
+from .tracking import Tracker
 
-Number = int | float
-Vector: TypeAlias = npt.NDArray[Any] | pa.Array | pa.ChunkedArray
 SIGMOID = (0.5, 0.15012, -0.0015930078125)  # least squares on [-8, 8]: Kim, Song, Wang, Xia, Jiang 2018, section 3.3
 SIGMOID_RANGE = 8.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Node:
-    """A step of an expression: what it does, of what, and the figures of its result."""
-
-    op: str
-    track: Track
-    args: tuple[_Node, ...] = ()
-    operand: float | int | Values | None = None
-    rows: Sequence[Buffer] = field(default=(), repr=False)
 
 
 class Column:
@@ -62,7 +47,7 @@ class Column:
     """
 
     def __init__(
-        self, meta: Meta, node: _Node, public: PublicContext | None, valid: npt.NDArray[np.bool_] | None = None
+        self, meta: Meta, node: Node, public: PublicContext | None, valid: npt.NDArray[np.bool_] | None = None
     ) -> None:
         self.meta = meta
         self.valid = valid
@@ -79,7 +64,7 @@ class Column:
         valid: npt.NDArray[np.bool_] | None = None,
     ) -> Column:
         """A column of ciphertexts that are there, or of none where only figures are asked for."""
-        return cls(meta, _Node("load", meta.track, rows=rows), public, valid)
+        return cls(meta, Node("load", meta.track, rows=rows), public, valid)
 
     @classmethod
     def from_arrow(cls, column: pa.Array | pa.ChunkedArray, key: PublicContext | SecretContext) -> Column:
@@ -105,7 +90,7 @@ class Column:
         if not credible:
             raise ProtocolViolation("an encrypted column whose figures cannot be: it was changed")
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        rows = _in_order([row for chunk in chunks for row in _rows_of(chunk.storage, meta)], meta)
+        rows = in_order([row for chunk in chunks for row in rows_of(chunk.storage, meta)], meta)
         valid = None
         if meta.nulls:
             bits = [np.frombuffer(row[meta.cipher_bytes : -NUMBER_BYTES], np.uint8) for row in rows]
@@ -139,13 +124,13 @@ class Column:
 
     def __add__(self, other: Column | Vector | Number) -> Column:
         if isinstance(other, Column):
-            return self._with(self._sum(*self._aligned(other)), other)
-        return self._with(self._plus(self._vector(other)), missing=_valid_of(other))
+            return self._with(self._sum(other), other)
+        return self._with(self._plus(self._vector(other)), missing=valid_of(other))
 
     __radd__ = __add__
 
     def __neg__(self) -> Column:
-        return self._with(_Node("negate", self._node.track, (self._node,)))
+        return self._with(Node("negate", self._node.track, (self._node,)))
 
     def __sub__(self, other: Column | Vector | Number) -> Column:
         # Unsigned numbers have no negative, nor has the least of the signed: the column is negated, twice.
@@ -157,10 +142,10 @@ class Column:
     def __mul__(self, other: Column | Vector | Number) -> Column:
         if isinstance(other, Column):
             return self._times(other)
-        node = _settled(self._node, self._tracker)
-        if not _is_vector(other) or self.meta.folded:  # a sum is in all slots, and all of them are multiplied
-            number = self._whole(self._vector(other) if self.meta.folded else _numbers([other]))[0].item()
-            made = self._with(self._times_plain(node, abs(number), float(abs(number))))
+        node = settled(self._node, self._tracker)
+        if not is_vector(other) or self.meta.folded:  # a sum is in all slots, and all of them are multiplied
+            number = self._whole(self._vector(other) if self.meta.folded else numbers([other]))[0].item()
+            made = self._with(times_plain(node, abs(number), float(abs(number)), self._tracker))
             return -made if number < 0 else made  # SEAL's BFV takes -c for t - c, which makes much more noise
         if self.meta.preset.packing == "complex":
             raise CircuitTooDeep(
@@ -168,7 +153,9 @@ class Column:
                 hint="let he.choose see the whole circuit",
             )
         values = self._whole(self._vector(other))
-        return self._with(self._times_plain(node, values, largest(values)), missing=_valid_of(other), zeroed=True)
+        return self._with(
+            times_plain(node, values, largest(values), self._tracker), missing=valid_of(other), zeroed=True
+        )
 
     __rmul__ = __mul__
 
@@ -188,12 +175,12 @@ class Column:
         return power(exponent)
 
     def __truediv__(self, other: Number) -> Column:
-        if isinstance(other, Column) or _is_vector(other):
+        if isinstance(other, Column) or is_vector(other):
             raise InvalidArgument(
                 "an encrypted column is divided by one number only",
                 hint="multiply by a plain vector's inverse; reveal a column before it divides",
             )
-        divisor = float(_numbers([other])[0])
+        divisor = float(numbers([other])[0])
         if not math.isfinite(1 / divisor if divisor else math.inf):
             raise InvalidArgument("a division by zero, or by next to nothing", hint="divide by another number")
         if self.meta.folded:
@@ -243,10 +230,10 @@ class Column:
             `values_a_row`-th value.
         """
         if by is None:
-            return self._folded([self._clean()])[0]
+            return folded([self._clean()])[0]
         members = self._groups(by, keys)
         masked = [self * mask.astype(np.int64) for mask in members.values()]
-        return dict(zip(members, self._folded(masked), strict=True))
+        return dict(zip(members, folded(masked), strict=True))
 
     def mean(
         self, *, by: Vector | Sequence[Any] | None = None, keys: Sequence[Any] | None = None
@@ -322,7 +309,7 @@ class Column:
 
     def _vector(self, other: Vector | Number) -> npt.NDArray[Any]:
         """A plain operand with a value for each row, zero in place of nulls on either side."""
-        values = _numbers(other) if _is_vector(other) else np.repeat(_numbers([other]), self.length)
+        values = numbers(other) if is_vector(other) else np.repeat(numbers([other]), self.length)
         if len(values) != self.length:
             raise InvalidArgument(
                 f"a vector of {len(values):,} for {self.length:,} values",
@@ -330,7 +317,7 @@ class Column:
             )
         return values if self.valid is None else np.where(self.valid, values, values.dtype.type(0))
 
-    def _plus(self, values: npt.NDArray[Any]) -> _Node:
+    def _plus(self, values: npt.NDArray[Any]) -> Node:
         """Plain values added in the slots: none where there is no value of the column."""
         if self.meta.divisor != 1.0:
             values = values * self.meta.divisor
@@ -338,10 +325,11 @@ class Column:
         if not bound:
             return self._node
         resolution = self.meta.preset.resolution if self._tracker.exact else 0.0
-        on_grid = bool(resolution) and _on_grid(values, resolution)
-        track = self._tracker.plus_plain(self._node.track, bound, on_grid=on_grid)
+        track = self._tracker.plus_plain(
+            self._node.track, bound, on_grid=bool(resolution) and on_grid(values, resolution)
+        )
         addend = to_units(values, resolution) if resolution else values.astype(np.float64)
-        return _Node("add_plain", track, (self._node,), addend)
+        return Node("add_plain", track, (self._node,), addend)
 
     def _whole(self, factors: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Factors as the scheme can multiply by them."""
@@ -388,7 +376,7 @@ class Column:
 
     def _with(
         self,
-        node: _Node,
+        node: Node,
         other: Column | None = None,
         *,
         missing: npt.NDArray[np.bool_] | None = None,
@@ -404,7 +392,7 @@ class Column:
         valid = self._both(missing)
         if zeroed is None:  # slots of nulls hold zero still, where both sides have their nulls in the same places
             sides = (self.valid, valid) if other is None else (self.valid, other.valid)
-            zeroed = meta.zeroed and (other is None or other.meta.zeroed) and _same(*sides)
+            zeroed = meta.zeroed and (other is None or other.meta.zeroed) and same(*sides)
         meta = msgspec.structs.replace(
             meta,
             track=node.track,
@@ -437,31 +425,6 @@ class Column:
                 hint="add the sums, and divide what is revealed",
             )
 
-    def _aligned(self, other: Column) -> tuple[_Node, _Node]:
-        """Both at one level and scale."""
-        self._fits(other)
-        one, two = self._node, other._node
-        if self._tracker.exact:
-            return one, two
-        behind = self._tracker.products_of(one.track) - self._tracker.products_of(two.track)
-        if behind > 0:
-            two = self._raised(two, one.track)
-        elif behind < 0:
-            one = self._raised(one, two.track)
-        elif one.track.pending != two.track.pending:
-            one, two = _settled(one, self._tracker), _settled(two, self._tracker)
-        return one, two
-
-    def _raised(self, node: _Node, goal: Track) -> _Node:
-        """A ciphertext brought down to a goal's level and scale, by products with one."""
-        while (node.track.level, node.track.pending) != (goal.level, goal.pending):
-            node = _settled(node, self._tracker) if node.track.pending else self._times_plain(node, 1.0, 1.0)
-        return node
-
-    def _times_plain(self, node: _Node, value: float | int | Values, bound: float) -> _Node:
-        track = self._tracker.times_plain(node.track, bound, constant=not isinstance(value, np.ndarray))
-        return _Node("times_plain", track, (node,), value)
-
     def _times(self, other: Column) -> Column:
         self._fits(other)
         if self._tracker.exact:
@@ -473,29 +436,18 @@ class Column:
             raise CircuitTooDeep(
                 "this key does not multiply columns with each other", hint="let he.choose see the whole circuit"
             )
-        one, two = _settled(self._node, self._tracker), _settled(other._node, self._tracker)
+        one, two = settled(self._node, self._tracker), settled(other._node, self._tracker)
         if one.track.level < two.track.level:
-            one = self._raised(one, two.track)
+            one = raised(one, two.track, self._tracker)
         elif two.track.level < one.track.level:
-            two = self._raised(two, one.track)
+            two = raised(two, one.track, self._tracker)
         zeroed = self.meta.zeroed and other.meta.zeroed
-        return self._with(_Node("times", self._tracker.times(one.track, two.track), (one, two)), other, zeroed=zeroed)
+        return self._with(Node("times", self._tracker.times(one.track, two.track), (one, two)), other, zeroed=zeroed)
 
-    def _sum(self, one: _Node, two: _Node) -> _Node:
-        return _Node("add", self._tracker.sum(one.track, two.track), (one, two))
-
-    def _folded(self, columns: Sequence[Column]) -> list[Column]:
-        self._not_folded()
-        rows = self.meta.rows
-        tracks = [self._tracker.folded(column._node.track, rows, self.meta.length) for column in columns]
-        made = []
-        found = _run([column._node for column in columns], self._public, rows, fold=True)
-        for column, track, row in zip(columns, tracks, found, strict=True):
-            meta = msgspec.structs.replace(
-                column.meta, track=track, folded=True, nulls=False, zeroed=True, seeded=False
-            )
-            made.append(Column(meta, _Node("load", track, rows=row), self._public))
-        return made
+    def _sum(self, other: Column) -> Node:
+        self._fits(other)
+        one, two = aligned(self._node, other._node, self._tracker)
+        return Node("add", self._tracker.sum(one.track, two.track), (one, two))
 
     def _not_folded(self) -> None:
         if self.meta.folded:
@@ -503,182 +455,18 @@ class Column:
 
     def _compute(self) -> None:
         if self._node.op != "load":
-            (rows,) = _run([self._node], self._public, self.meta.rows)
-            self._node = _Node("load", self._node.track, rows=rows)
+            (rows,) = run([self._node], self._public, self.meta.rows)
+            self._node = Node("load", self._node.track, rows=rows)
 
 
-def weighted_sum(columns: Sequence[Column], weights: Sequence[Number], *, intercept: Number = 0.0) -> Column:
-    """The sum of columns, each times its weight, plus the intercept: a linear score of every row."""
-    return matmul(columns, np.asarray(weights, dtype=np.float64).reshape(-1, 1), intercepts=[intercept])[0]
-
-
-def matmul(
-    columns: Sequence[Column], weights: npt.NDArray[Any], *, intercepts: Sequence[Number] | None = None
-) -> list[Column]:
-    """Encrypted columns, as a matrix of rows by d, times a plain matrix of shape (d, k): k encrypted columns."""
-    matrix = np.asarray(weights)
-    if matrix.ndim != 2 or len(matrix) != len(columns) or not columns:
-        raise InvalidArgument(
-            f"{len(columns)} columns and weights of shape {matrix.shape}", hint="give a row of weights for each column"
-        )
-    if intercepts is not None and len(intercepts) != matrix.shape[1]:
-        raise InvalidArgument(f"{len(intercepts)} intercepts for {matrix.shape[1]} results")
+def folded(columns: Sequence[Column]) -> list[Column]:
+    """The sums over all rows of columns of one key, zero at their nulls; computes."""
+    first = columns[0]
+    first._not_folded()
+    found = run([column._node for column in columns], first._public, first.meta.rows, fold=True)
     made = []
-    for i in range(matrix.shape[1]):
-        total: Column | None = None
-        for column, weight in zip(columns, matrix[:, i].tolist(), strict=True):
-            if weight:
-                total = column * weight if total is None else total + column * weight
-        if total is None:
-            raise InvalidArgument("all weights are zero: the answer is not secret")
-        made.append(total if intercepts is None or not intercepts[i] else total + intercepts[i])
+    for column, rows in zip(columns, found, strict=True):
+        track = column._tracker.folded(column._node.track, column.meta.rows, column.meta.length)
+        meta = msgspec.structs.replace(column.meta, track=track, folded=True, nulls=False, zeroed=True, seeded=False)
+        made.append(Column.of_rows(meta, rows, column._public))
     return made
-
-
-def dot(column: Column, other: Column | Vector) -> Column | list[Column]:
-    """The sum of products row by row; of a matrix of shape (rows, d), a list of d sums: its transpose times the column.
-
-    Computes.
-    """
-    if isinstance(other, np.ndarray) and other.ndim == 2:
-        return column._folded([(column * other[:, j])._clean() for j in range(other.shape[1])])
-    return column.dot(other)
-
-
-def check_key(meta: Meta, public: PublicContext) -> None:
-    if not isinstance(public, PublicContext):
-        raise InvalidArgument(f"a {type(public).__name__} is no key", hint="give the PublicContext or SecretContext")
-    if meta.key != public.fingerprint or meta.preset != public.preset:
-        raise InvalidArgument(
-            f"a column under the key {meta.key[:12]}, and the key {public.fingerprint[:12]}: they do not fit",
-            hint="use the key that it was encrypted under",
-        )
-
-
-def to_units(values: npt.NDArray[Any], resolution: float) -> npt.NDArray[Any]:
-    """Finite values as the nearest whole number of units, a power of two: int64, or Python integers beyond 2^62.
-
-    Nothing is rounded but to the grid: integers beyond 2^53 are no float64 numbers.
-    """
-    most = largest(values)
-    if values.dtype.kind in "iub" and max(most, most / resolution) >= 2.0**53:
-        whole = values.astype(object)
-        if resolution <= 1.0:
-            return np.asarray(whole * int(1 / resolution))
-        return np.asarray((whole + int(resolution) // 2) // int(resolution))
-    units = values.astype(np.float64, copy=False) / resolution
-    np.rint(units, out=units)
-    if most / resolution < 2.0**62:
-        return units.astype(np.int64)
-    return np.array([int(unit) for unit in units.tolist()], object)
-
-
-def largest(values: npt.NDArray[Any]) -> float:
-    """The largest absolute value, without a copy; nan where one is."""
-    return max(float(values.max(initial=0)), -float(values.min(initial=0)))
-
-
-def _on_grid(values: npt.NDArray[Any], resolution: float) -> bool:
-    """Whether all are whole numbers of units."""
-    whole = values.dtype.kind in "iub"
-    if whole and (resolution <= 1.0 or largest(values) >= 2.0**53):
-        return resolution <= 1.0 or not (values.astype(object) % int(resolution)).any()
-    return not np.fmod(values.astype(np.float64), resolution).any()
-
-
-def _in_order(rows: list[memoryview], meta: Meta) -> list[memoryview]:
-    """The rows by their numbers, which are all there."""
-    numbered = {int.from_bytes(row[-NUMBER_BYTES:], "little"): row for row in rows}
-    if len(rows) != meta.rows or numbered.keys() != set(range(meta.rows)):
-        raise InvalidArgument(
-            f"{len(rows):,} rows, {len(numbered):,} of them different, where an encrypted column has {meta.rows:,}",
-            hint="a row is the ciphertext of a whole chunk: use all of them, each once",
-        )
-    return [numbered[number] for number in range(meta.rows)]
-
-
-def _rows_of(storage: pa.Array, meta: Meta) -> list[memoryview]:
-    """Each row of fixed-size binary as a view: nothing is copied."""
-    if storage.null_count:
-        raise InvalidArgument("a null in place of a ciphertext", hint="it is damaged, or was joined or filtered")
-    if not len(storage):
-        return []
-    size = meta.row_bytes
-    view = memoryview(storage.buffers()[1]).cast("B")[storage.offset * size : (storage.offset + len(storage)) * size]
-    return [view[i * size : (i + 1) * size] for i in range(len(storage))]
-
-
-def _numbers(vector: Vector | Sequence[Any]) -> npt.NDArray[Any]:
-    if isinstance(vector, pa.Array | pa.ChunkedArray):
-        if not (pa.types.is_integer(vector.type) or pa.types.is_floating(vector.type)
-                or pa.types.is_boolean(vector.type)):  # fmt: skip
-            raise InvalidArgument(f"an operand of {vector.type}", hint="use a number or a vector of numbers")
-        filled = pc.fill_null(vector, False if pa.types.is_boolean(vector.type) else 0)
-        vector = filled.to_numpy(zero_copy_only=False) if isinstance(filled, pa.Array) else filled.to_numpy()
-    try:
-        values = np.asarray(vector)
-    except ValueError:
-        raise InvalidArgument("an operand of uneven shape", hint="use a number or a vector of numbers") from None
-    if values.ndim != 1 or values.dtype.kind not in "iubf":
-        what = f"shape {values.shape}" if values.ndim != 1 else type(values.tolist()[0]).__name__
-        raise InvalidArgument(f"an operand of {what}", hint="use a number or a vector of numbers")
-    if not np.isfinite(values).all():
-        raise InvalidArgument("NaN or infinity in an operand", hint="encrypted arithmetic has no such values")
-    return values.astype(np.int64) if values.dtype.kind == "b" else values
-
-
-def _is_vector(other: Any) -> bool:
-    """Whether an operand has a value for each row, or at least is no single number."""
-    return isinstance(other, list | tuple) or np.ndim(other) > 0
-
-
-def _valid_of(vector: Any) -> npt.NDArray[np.bool_] | None:
-    if isinstance(vector, pa.Array | pa.ChunkedArray) and vector.null_count:
-        return np.asarray(vector.is_valid().to_numpy(zero_copy_only=False))
-    return None
-
-
-def _same(one: npt.NDArray[np.bool_] | None, other: npt.NDArray[np.bool_] | None) -> bool:
-    return one is other or (one is not None and other is not None and np.array_equal(one, other))
-
-
-def _settled(node: _Node, tracker: Tracker) -> _Node:
-    track = tracker.settled(node.track) if not tracker.exact else node.track
-    return node if track is node.track else _Node("settle", track, (node,))
-
-
-def _run(nodes: Sequence[_Node], public: PublicContext | None, chunks: int, *, fold: bool = False) -> list[list[bytes]]:
-    """Compile expressions into one circuit and run it."""
-    if public is None:  # he.choose looks at figures only
-        return [[] for _ in nodes]
-    tracker = Tracker(public.preset)
-    steps: list[Step] = []
-    inputs: list[Sequence[Buffer]] = []
-    operands: list[float | Values] = []
-    numbers: dict[int, int] = {}
-
-    def add(node: _Node) -> None:
-        track = node.args[0].track if node.args else node.track
-        args = tuple(numbers[id(arg)] for arg in node.args)
-        scale, operand = 1.0, -1
-        if not tracker.exact:
-            scale = public.preset.scale(track.level) if node.op == "times_plain" else tracker.scale_of(track)
-        if node.op == "load":
-            args = (len(inputs),)
-            inputs.append(node.rows)
-        if node.operand is not None:
-            operand = len(operands)
-            operands.append(node.operand)
-        numbers[id(node)] = len(steps)
-        steps.append(Step(node.op, args, track.level, scale, operand))
-
-    waiting = list(nodes)
-    while waiting:  # not by recursion: a sum of thousands of columns is a deep expression
-        missing = [arg for arg in waiting[-1].args if id(arg) not in numbers]
-        if missing:
-            waiting += missing
-        elif id(node := waiting.pop()) not in numbers:
-            add(node)
-    outputs = tuple(numbers[id(node)] for node in nodes)
-    levels = tuple(node.track.level for node in nodes)
-    return compute(public, Circuit(tuple(steps), outputs, levels, fold), inputs, operands, chunks)

@@ -26,8 +26,8 @@ import pyarrow as pa
 from ..displays import at_most
 from ..errors import InvalidArgument, PolicyRefused, ProtocolViolation
 from ..protocol import Entropy, SystemEntropy
-from .ciphertexts import Meta
-from .columns import Column, check_key
+from .ciphertexts import Meta, check_key
+from .columns import Column
 from .evaluation import split_row, values_of
 from .flooding import error_after, flooded
 from .keys import Record, SecretContext

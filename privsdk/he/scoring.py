@@ -36,10 +36,12 @@ import pyarrow as pa
 from ..errors import CircuitTooDeep, DataError, ProtocolViolation
 from ..messages import Message
 from ..protocol import Role, ask, checkpoint, hear, tell
+from .choice import Range, choose
 from .ciphertexts import Meta
-from .columns import Column, matmul
-from .encryption import Range, choose, encrypt
+from .columns import Column
+from .encryption import encrypt
 from .keys import PublicContext, SecretContext
+from .linear import matmul
 from .presets import Preset
 from .reveals import reveal
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from privsdk.he.columns import _Node
 from privsdk.he.evaluation import slots_of
+from privsdk.he.expressions import Node
 from privsdk.he.flooding import _positions, _twists
 from privsdk.he.keys import SecretContext
 from privsdk.he.presets import Preset
@@ -79,7 +79,7 @@ def encoded(preset: Preset, values: Any, scale: float, level: int = 0) -> Intege
     return ring.coefficients(ring.encode(slots, scale=scale, primes=primes), primes)
 
 
-def exactly(node: _Node, inputs: dict[int, Exact], preset: Preset) -> Exact:
+def exactly(node: Node, inputs: dict[int, Exact], preset: Preset) -> Exact:
     """An expression over encoded plaintexts, step by step as the evaluator runs it; its columns have one chunk.
 
     `inputs` gives the encoded values for the identity of each node that loads ciphertexts.

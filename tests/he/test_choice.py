@@ -148,7 +148,7 @@ def test_no_cheaper_chain_would_do(name: str, monkeypatch: pytest.MonkeyPatch) -
         for i, c in enumerate(chains)
         if (c["degree"], c["data"], c["drop"]) == (chosen.degree, chosen.data, chosen.drop)
     )
-    monkeypatch.setattr("privsdk.he.encryption.ckks_chains", lambda: chains[:at])
+    monkeypatch.setattr("privsdk.he.choice.ckks_chains", lambda: chains[:at])
     if at:
         with pytest.raises(CircuitTooDeep):
             he.choose(circuit, error=error, scheme="ckks", **inputs)
