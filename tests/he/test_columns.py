@@ -226,6 +226,9 @@ def test_integers_are_exact_at_any_size() -> None:
             assert he.reveal(x, key_of(name)).values.tolist() == values
             assert total.error == 0
             assert total.values == sum(values)
+    coarse = he.encrypt(np.array([6, 8]), 9, key_of("exact, coarse"))
+    shown = he.reveal(coarse + np.array([2**54 + 2, 2**54]), key_of("exact, coarse"))
+    assert abs(int(shown.values[0]) - (2**54 + 8)) == 4 <= shown.error  # both rounded up by half a unit
     top = he.encrypt(np.array([2**64 - 1, 2**63], np.uint64), 2.0**64, key_of("exact, fine"))
     assert he.reveal(top - np.array([2**64 - 1, 2**63], np.uint64), key_of("exact, fine")).values.tolist() == [0, 0]
 
