@@ -29,7 +29,7 @@ class Disclosure(StrEnum):
     HE_OPERAND = "HE operand"  # enters an encrypted sum over at least `min_parties` contributors
     TRAINING_FEATURE = "training feature"  # input of a jointly trained model
     TRAINING_LABEL = "training label"  # target of a jointly trained model
-    MODEL_WEIGHT = "model weight"  # scores another party's rows: that party learns the scores, and from many the model
+    MODEL_WEIGHT = "model weight"  # scores another party's rows: that party learns the scores and the model
     DP_RELEASE = "DP release"  # differentially private, up to `max_epsilon` a release
 
     @property

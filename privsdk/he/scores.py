@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, get_args
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..calls import Finished
 from ..charges import Debit, Exact
 from ..displays import Card, Displayed, at_most, grid_of
-from ..errors import CircuitTooDeep, DataError, InvalidArgument
+from ..errors import InvalidArgument
 from ..handles import Table, new_request, runner_of
-from ..operations import Figures, Kind, Operation, Outcome, Request, RoleInput, RowSet, register
+from ..operations import Kind, Operation, Outcome, Request, RoleInput, register
 from ..privacy import Disclosure, Learns, Need
-from ..protocol import Role, checkpoint
+from ..protocol import Role
 from ..results import Plan
 from . import scoring
-from .presets import Preset
-from .scoring import INTERCEPT
-from .vectors import bins_of
+from .scored import LARGEST, Link, ScoreParameters, complete, linked, told
 
 OPERATION = "he.score"
-Link = Literal["identity", "logistic"]
 DEFAULT_EDGES = tuple(i / 10 for i in range(11))
 DEFAULT_ERROR = 1e-6
-MOST_EDGES = 1001
-LARGEST = 2.0**40
 
 
 class Scores(Displayed):
@@ -63,65 +53,6 @@ class Scores(Displayed):
 
     def _card(self) -> Card:
         return Card(title=str(self), grids=(("scores", grid_of(self.table)),))
-
-
-class ScoreParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything public: features with bounds, the bound on weights, the link, the intervals, the label."""
-
-    features: tuple[tuple[str, float], ...]
-    weight_bound: float
-    link: Link
-    edges: tuple[float, ...]
-    label: str | None
-    error: float
-
-    def __post_init__(self) -> None:
-        bounds = [bound for _, bound in self.features]
-        if not self.features or len(set(self.names)) != len(self.features):
-            raise InvalidArgument("features are missing or named twice", hint='give {"age": 120, "income": 1e6}')
-        if INTERCEPT in self.names:
-            raise InvalidArgument(f"a feature named {INTERCEPT}: so a model names its intercept", hint="rename it")
-        if self.label in self.names:
-            raise InvalidArgument(f"the label {self.label!r} is among the features", hint="leave it out of them")
-        if self.link not in get_args(Link):
-            raise InvalidArgument(f"a link {self.link!r}", hint=f"known: {', '.join(get_args(Link))}")
-        if not all(0 < bound <= LARGEST for bound in (*bounds, self.weight_bound, self.error)):
-            raise InvalidArgument(
-                "bounds of features, of weights and of the error are positive and at most 2^40",
-                hint="declare the largest absolute value of each feature and weight",
-            )
-        rising = all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False))
-        if not 2 <= len(self.edges) <= MOST_EDGES or not rising or not all(map(math.isfinite, self.edges)):
-            raise InvalidArgument(
-                f"edges are 2 to {MOST_EDGES:,} finite numbers, each above the one before",
-                hint="such as [0, 0.25, 0.5, 0.75, 1]",
-            )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self.features)
-
-    @property
-    def bounds(self) -> tuple[float, ...]:
-        return tuple(bound for _, bound in self.features)
-
-    @property
-    def used(self) -> tuple[str, ...]:
-        """The data owner's columns."""
-        return (*self.names, *(() if self.label is None else (self.label,)))
-
-    @property
-    def preset(self) -> Preset:
-        """How features are encrypted; raises InvalidArgument where no preset is precise enough."""
-        try:
-            return scoring.preset_for(self.bounds, self.weight_bound, self.error)
-        except CircuitTooDeep as refused:
-            raise InvalidArgument(refused.message, hint="declare closer bounds or a larger error") from None
-
-    @property
-    def score_error(self) -> float:
-        """Of what comes out of the link, whose slope is at most a quarter."""
-        return self.error if self.link == "identity" else self.error / 4 + 2.0**-52
 
 
 def score(
@@ -313,108 +244,11 @@ def _role(given: RoleInput, parameters: ScoreParameters) -> Role[Outcome]:
         )
         yield from scoring.model_owner(weights, intercept, parameters.bounds, preset=preset, peer=owner)
         return Outcome()
-    rows, features, label = yield from _complete(given, parameters, scoring.most_rows(preset))
+    rows, features, label = yield from complete(given, parameters, scoring.most_rows(preset))
     found = yield from scoring.data_owner(
         features, parameters.bounds, preset=preset, weight_bound=parameters.weight_bound, peer=modeller
     )
-    return _told(given, parameters, rows, linked(found, parameters.link), label)
-
-
-def linked(found: scoring.Reals, link: Link) -> scoring.Reals:
-    """Scores of w x; nothing overflows."""
-    return found if link == "identity" else 0.5 * (1 + np.tanh(found / 2))
-
-
-def _complete(
-    given: RoleInput, parameters: ScoreParameters, most: int
-) -> Role[tuple[npt.NDArray[np.int64], list[scoring.Reals], npt.NDArray[np.bool_] | None]]:
-    """The complete rows, their features, and who of them has the label."""
-    columns: list[scoring.Reals] = []
-    complete = np.ones(given.table.num_rows, dtype=np.bool_)
-    for name in parameters.used:
-        yield from checkpoint("reading", len(columns), len(parameters.used))
-        reals = pc.fill_null(pc.cast(given.table[name], pa.float64(), safe=False), math.nan).to_numpy()
-        complete &= ~np.isnan(reals)
-        columns.append(reals)
-    rows = np.flatnonzero(complete).astype(np.int64)
-    units = len(rows) if given.keys is None else len(np.unique(given.keys[rows]))
-    if units < max(1, given.min_count):
-        raise DataError(
-            f"{given.party} has fewer complete rows than its minimum count of {given.min_count}: nothing was sent",
-            hint="rows with a null in a feature or the label are left out",
-        )
-    if len(rows) > most:
-        raise DataError(
-            f"{given.party} has more than {most:,} complete rows, which is as many as one key may reveal: nothing was "
-            "sent",
-            hint="ask its owner for a table of fewer rows",
-        )
-    for i, (name, bound) in enumerate(parameters.features):
-        columns[i] = columns[i][rows]
-        if not (np.abs(columns[i]) <= bound).all():
-            raise DataError(
-                f"{given.party}'s {name} exceeds the declared bound of {bound:g}: nothing was sent",
-                hint="declare a larger bound for it",
-            )
-    if parameters.label is None:
-        return rows, columns, None
-    label = columns.pop()[rows]
-    if not np.isin(label, (0.0, 1.0)).all():
-        raise DataError(
-            f"{given.party}'s {parameters.label} holds something that is not 0 or 1: nothing was sent",
-            hint="use a boolean",
-        )
-    return rows, columns, label == 1.0
-
-
-def _told(
-    given: RoleInput,
-    parameters: ScoreParameters,
-    rows: npt.NDArray[np.int64],
-    scores: scoring.Reals,
-    label: npt.NDArray[np.bool_] | None,
-) -> Outcome:
-    """The mean, and the intervals with enough rows; the guard compares their rows with what was let out before, and
-    those of no interval shown too, whose number follows from the others."""
-    intervals = len(parameters.edges) - 1
-    at = bins_of(scores, parameters.edges)
-    shown = _shown(given, rows, at, intervals)
-    # One mean of each run: another model, or another link, has another over the same rows.
-    total = RowSet(rows=rows, measure=f"mean score {given.session.hex()}", figures=(len(rows), float(scores.mean())))
-    measure = "rows by score" if label is None else f"rows by score, with {parameters.label}"
-    sets = [total]
-    for i in shown:
-        inside = at == i
-        positive = () if label is None else (int(label[inside].sum()),)
-        sets.append(RowSet(rows=rows[inside], measure=measure, figures=(int(inside.sum()), *positive)))
-    rest = rows[~np.isin(at, shown)]
-    if len(rest):
-        sets.append(RowSet(rows=rest, measure="rows of no interval", figures=(len(rest),)))
-    (count, mean), *told = given.settle(sets, given.min_count)
-    counts: list[Figures] = [(None, None)] * intervals
-    for i, figures in zip(shown, told, strict=False):
-        counts[i] = figures
-    columns = {
-        "from": pa.array(parameters.edges[:-1], pa.float64()),
-        "to": pa.array(parameters.edges[1:], pa.float64()),
-        "rows": pa.array([figures[0] for figures in counts], pa.int64()),
-    }
-    if label is not None:
-        columns["labelled"] = pa.array([figures[1] for figures in counts], pa.int64())
-    return Outcome(value={"count": count, "mean": mean}, table=pa.table(columns))
-
-
-def _shown(given: RoleInput, rows: npt.NDArray[np.int64], at: npt.NDArray[np.int64], intervals: int) -> list[int]:
-    """The intervals with enough rows, less the smallest where what is withheld would follow from the total."""
-
-    def units(of: npt.NDArray[np.bool_]) -> int:
-        return int(of.sum()) if given.keys is None else len(np.unique(given.keys[rows[of]]))
-
-    sizes = {i: units(at == i) for i in range(intervals)}
-    shown = sorted((i for i in sizes if sizes[i] >= given.min_count), key=lambda i: sizes[i], reverse=True)
-    while shown and 0 < units(~np.isin(at, shown)) < given.min_count:
-        shown.pop()
-    return sorted(shown)
+    return told(given, parameters, rows, linked(found, parameters.link), label)
 
 
 register(

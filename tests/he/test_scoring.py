@@ -25,7 +25,7 @@ from privsdk.he import scores, scoring
 from privsdk.he.columns import Column
 from privsdk.he.encryption import encrypt
 from privsdk.he.keys import SecretContext
-from privsdk.he.scores import ScoreParameters, linked
+from privsdk.he.scored import ScoreParameters, linked
 from privsdk.operations import Operand, Outcome, Request, RoleInput, as_computed, operation_named
 from privsdk.protocol import Role
 from privsdk.testing import SeededEntropy, Sent, pair, together
