@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 import privsdk as ps
 from privsdk import he
 from privsdk.errors import CircuitTooDeep, DataError, DifferencingRefused, InvalidArgument, PolicyRefused, UsageError
-from privsdk.he import scored, scoring
+from privsdk.he import scored as told_of
+from privsdk.he import scoring
 from privsdk.he.columns import Column
 from privsdk.he.encryption import encrypt
 from privsdk.he.keys import SecretContext
@@ -295,7 +296,7 @@ def told(placed: Sequence[tuple[float, int]], *, units: bool, min_count: int) ->
     whose = np.array([unit for _, unit in placed], np.int64)
     table = pa.table({"x": pa.array(found)})
     mine = given_to("bank", asked, table, min_count=min_count, keys=whose if units else None)
-    answer = scored.told(mine, asked, np.arange(len(found)), found, None)
+    answer = told_of.told(mine, asked, np.arange(len(found)), found, None)
     return answer.table["rows"].to_pylist()
 
 
@@ -330,7 +331,7 @@ def test_small_intervals_are_withheld(placed: list[tuple[float, int]], units: bo
         check_withheld(placed, units=units, min_count=min_count)
 
 
-SHOWN = scored._shown
+SHOWN = told_of._shown
 WRONG: dict[str, Callable[..., list[int]]] = {
     "only the small ones": lambda given, rows, at, n: [i for i in range(n) if (at == i).sum() >= given.min_count],
     "all but empty ones": lambda given, rows, at, n: [i for i in range(n) if (at == i).any()],
@@ -344,12 +345,12 @@ def test_too_much_told_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch, cas
     """Three rows are in the second interval, or outside of all; two units own the third's rows."""
     placed = [(0.1, i) for i in range(9)] + [(0.3, i) for i in range(3)] + [(0.6, i % 2) for i in range(9)]
     outside = [(0.1, i) for i in range(9)] + [(1.1, i) for i in range(3)]
-    monkeypatch.setattr(scored, "_shown", WRONG[wrong])
+    monkeypatch.setattr(told_of, "_shown", WRONG[wrong])
     units = wrong == "rows in place of units"
     each = placed if units else outside
     with pytest.raises(AssertionError):
         check_withheld(each, units=units, min_count=5)
-    monkeypatch.setattr(scored, "_shown", SHOWN)
+    monkeypatch.setattr(told_of, "_shown", SHOWN)
     for each in (placed, outside):
         check_withheld(each, units=units, min_count=5)
         cases(len(each))
