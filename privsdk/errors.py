@@ -4,7 +4,7 @@ PrivsdkError
 ├── UsageError            yours: fix the call
 │   ├── UnknownName         no such party, table, column, operation or run
 │   ├── InvalidArgument     a value, type or combination that cannot be used
-│   ├── CircuitTooDeep      more multiplications under encryption than the key's preset allows
+│   ├── CircuitTooDeep      more multiplications or larger values under encryption than the preset allows
 │   ├── DataError           a party's data does not fit the operation (never quotes a value)
 │   └── StaleJoin           an alignment that is gone, expired or belongs to another caller or table
 ├── Refused               a data owner said no; nothing was charged, but by DifferencingRefused
