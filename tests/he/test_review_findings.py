@@ -1,0 +1,70 @@
+"""What a review found: wrong answers, lost counts and refusals that nobody understands."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privsdk import he
+from privsdk.errors import InvalidArgument
+
+PRESET = he.choose(lambda x: x.sum(), error=0.4, x=he.Range(bound=1000, length=5, integers=True))
+
+
+def test_threads_that_reveal_with_one_key_are_all_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = he.SecretContext.new(PRESET)
+    key.save(tmp_path / "key", "a passphrase")
+    column = he.encrypt([1, 2], 1000, key)
+    refused: list[InvalidArgument] = []
+
+    def several() -> None:
+        for _ in range(5):
+            try:
+                he.reveal(column, key)
+            except InvalidArgument as error:
+                refused.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=several) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not refused
+    assert key.uses == he.SecretContext.load(tmp_path / "key", "a passphrase").uses == 20
+
+
+def _count_one(path: Path, barrier: Barrier, counted: Any) -> None:
+    key = he.SecretContext.load(path, "a passphrase")
+    column = he.encrypt([1, 2], 1000, key)
+    barrier.wait()
+    try:
+        he.reveal(column, key)
+        counted.put(1)
+    except InvalidArgument:
+        counted.put(0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders")
+def test_processes_that_reveal_at_once_are_counted_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    he.SecretContext.new(PRESET).save(path, "a passphrase")
+    start = multiprocessing.get_context("spawn")
+    barrier, counted = start.Barrier(3), start.Queue()
+    processes = [start.Process(target=_count_one, args=(path, barrier, counted)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    revealed = sum(counted.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert revealed == he.SecretContext.load(path, "a passphrase").uses >= 1
