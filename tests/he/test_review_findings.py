@@ -9,6 +9,8 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from privsdk import he
@@ -68,3 +70,14 @@ def test_processes_that_reveal_at_once_are_counted_or_refused(tmp_path: Path) ->
     for process in processes:
         process.join()
     assert revealed == he.SecretContext.load(path, "a passphrase").uses >= 1
+
+
+def test_bounds_that_are_numpy_integers_do_not_wrap_around() -> None:
+    bound = np.int32(2_000_000)
+    preset = he.choose(lambda x: x.sum(), error=0.4, x=he.Range(bound=bound, length=9000, integers=True))
+    key = he.SecretContext.new(preset)
+    encrypted = he.encrypt(pa.table({"x": np.full(9000, bound)}), {"x": bound}, key)
+    total = he.columns(encrypted, key)["x"].sum()
+    assert isinstance(total, he.Column)
+    assert total.bound == 18e9
+    assert he.reveal(total, key).values == 18 * 10**9
