@@ -69,7 +69,9 @@ def numbers(vector: Vector | Sequence[Any]) -> npt.NDArray[Any]:
         raise InvalidArgument(f"an operand of {what}", hint="use a number or a vector of numbers")
     if not np.isfinite(values).all():
         raise InvalidArgument("NaN or infinity in an operand", hint="encrypted arithmetic has no such values")
-    return values.astype(np.int64) if values.dtype.kind == "b" else values
+    if values.dtype.kind in "bf":  # in fewer bits, products with a divisor would be rounded to them
+        return values.astype(np.int64 if values.dtype.kind == "b" else np.float64)
+    return values
 
 
 def is_vector(other: Any) -> bool:

@@ -73,7 +73,7 @@ def test_processes_that_reveal_at_once_are_counted_or_refused(tmp_path: Path) ->
 
 
 def test_bounds_that_are_numpy_integers_do_not_wrap_around() -> None:
-    bound = np.int32(2_000_000)
+    bound: Any = np.int32(2_000_000)
     preset = he.choose(lambda x: x.sum(), error=0.4, x=he.Range(bound=bound, length=9000, integers=True))
     key = he.SecretContext.new(preset)
     encrypted = he.encrypt(pa.table({"x": np.full(9000, bound)}), {"x": bound}, key)
@@ -81,3 +81,12 @@ def test_bounds_that_are_numpy_integers_do_not_wrap_around() -> None:
     assert isinstance(total, he.Column)
     assert total.bound == 18e9
     assert he.reveal(total, key).values == 18 * 10**9
+
+
+def test_numbers_of_few_bits_are_added_to_a_mean_as_they_are() -> None:
+    preset = he.choose(lambda x: x.sum() / 3 + 0.1, error=1e-9, x=he.Range(bound=10, length=3))
+    key = he.SecretContext.new(preset)
+    mean = he.encrypt([0.0, 1.0, 2.0], 10, key).mean()
+    assert isinstance(mean, he.Column)
+    shown = he.reveal(mean + np.float32(0.1), key)
+    assert abs(float(shown) - (1 + float(np.float32(0.1)))) <= shown.error <= 1e-9
