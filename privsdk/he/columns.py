@@ -350,6 +350,8 @@ class Column:
         labels = by.to_pylist() if isinstance(by, pa.Array | pa.ChunkedArray) else list(by)
         if isinstance(by, np.ndarray) and by.dtype.kind in "iubfUS":
             labels = by.tolist()
+        if isinstance(keys, pa.Array | pa.ChunkedArray):  # whose own scalars equal no label
+            keys = keys.to_pylist()
         try:
             found: dict[Any, int] = {}
             numbers = np.array([found.setdefault(label, len(found)) for label in labels])

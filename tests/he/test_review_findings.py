@@ -90,3 +90,12 @@ def test_numbers_of_few_bits_are_added_to_a_mean_as_they_are() -> None:
     assert isinstance(mean, he.Column)
     shown = he.reveal(mean + np.float32(0.1), key)
     assert abs(float(shown) - (1 + float(np.float32(0.1)))) <= shown.error <= 1e-9
+
+
+def test_groups_given_as_an_arrow_array_are_found() -> None:
+    groups = pa.array(["a", "b"])
+    preset = he.choose(lambda x: list(x.sum(by=groups).values()), error=0.4, x=he.Range(bound=9, length=2))
+    key = he.SecretContext.new(preset)
+    sums = he.encrypt([3, 4], 9, key).sum(by=groups, keys=groups)
+    assert isinstance(sums, dict)
+    assert {group: float(he.reveal(total, key)) for group, total in sums.items()} == {"a": 3, "b": 4}
