@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -87,3 +87,13 @@ def valid_of(vector: Any) -> npt.NDArray[np.bool_] | None:
 
 def same(one: npt.NDArray[np.bool_] | None, other: npt.NDArray[np.bool_] | None) -> bool:
     return one is other or (one is not None and other is not None and np.array_equal(one, other))
+
+
+def kinds(labels: Iterable[Any]) -> set[str]:
+    """The types of labels, but for None; those are one whose values may equal each other."""
+    named = {str: "text", bool: "numbers", int: "numbers", float: "numbers", np.number: "numbers", np.bool_: "numbers"}
+    return {
+        next((name for kind, name in named.items() if isinstance(label, kind)), type(label).__name__)
+        for label in labels
+        if label is not None
+    }

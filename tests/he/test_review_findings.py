@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import multiprocessing
 import sys
 import threading
@@ -99,3 +100,13 @@ def test_groups_given_as_an_arrow_array_are_found() -> None:
     sums = he.encrypt([3, 4], 9, key).sum(by=groups, keys=groups)
     assert isinstance(sums, dict)
     assert {group: float(he.reveal(total, key)) for group, total in sums.items()} == {"a": 3, "b": 4}
+
+
+def test_keys_of_another_type_than_the_groups_are_refused() -> None:
+    column = he.encrypt([3, 4], 9, he.SecretContext.new(PRESET))
+    days = [datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)]
+    for groups, keys in ((np.array(days, "M8[D]"), days), ([1, 2], ["1", "2"]), (["a", "b"], [b"a"])):
+        with pytest.raises(InvalidArgument, match="keys that are"):
+            column._groups(groups, keys)
+    assert [mask.sum() for mask in column._groups(pa.array([None, None], pa.string()), ["a"]).values()] == [0]
+    assert [mask.sum() for mask in column._groups([1, 2], [1.0, np.float32(2), True]).values()] == [1, 1]
