@@ -24,7 +24,7 @@ from ..errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
 from .ciphertexts import NUMBER_BYTES, EncryptedType, Meta, check_key, in_order, rows_of
 from .expressions import Node, aligned, raised, run, settled, times_plain
 from .keys import PublicContext, SecretContext
-from .operands import Number, Vector, is_vector, largest, numbers, on_grid, same, to_units, valid_of
+from .operands import Number, Vector, is_vector, kinds, largest, numbers, on_grid, same, to_units, valid_of
 from .serial import Buffer
 from .tracking import Tracker
 
@@ -304,6 +304,7 @@ class Column:
     __hash__ = object.__hash__
 
     __array_ufunc__ = None  # so that vector + column is the column's business
+    __pandas_priority__ = 5000  # nor a Series of columns
 
     # inside
 
@@ -350,6 +351,8 @@ class Column:
         labels = by.to_pylist() if isinstance(by, pa.Array | pa.ChunkedArray) else list(by)
         if isinstance(by, np.ndarray) and by.dtype.kind in "iubfUS":
             labels = by.tolist()
+        if isinstance(keys, pa.Array | pa.ChunkedArray):  # whose own scalars equal no label
+            keys = keys.to_pylist()
         try:
             found: dict[Any, int] = {}
             numbers = np.array([found.setdefault(label, len(found)) for label in labels])
@@ -358,6 +361,12 @@ class Column:
             raise InvalidArgument("groups that are not hashable", hint="use numbers, text, dates or tuples") from None
         if any(key != key for key in (*wanted, *found)):  # noqa: PLR0124 - so is a NaN found
             raise InvalidArgument("NaN among the groups", hint="give such rows a group of their own")
+        mine, theirs = kinds(found), kinds(wanted)
+        if mine and theirs and mine.isdisjoint(theirs):
+            raise InvalidArgument(
+                f"keys that are {' or '.join(sorted(theirs))}, for groups that are {' or '.join(sorted(mine))}",
+                hint="give keys of the groups' own type: others equal none, and every sum would be zero",
+            )
         return {key: (numbers == found.get(key, -1)) & self._present() for key in wanted}
 
     def _present(self) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,9 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -102,8 +104,8 @@ class SecretContext:
     """
 
     __slots__ = (
-        "_decryptors", "_disk", "_encryptors", "_secrets", "created", "generation", "owner", "public", "records",
-        "retired", "uses",
+        "_counting", "_decryptors", "_disk", "_encryptors", "_secrets", "created", "generation", "owner", "public",
+        "records", "retired", "uses",
     )  # fmt: skip
 
     def __init__(self, secrets_: Sequence[Any], public: PublicContext, *, facts: Facts) -> None:
@@ -111,6 +113,7 @@ class SecretContext:
         self._encryptors: tuple[Any, ...] | None = None
         self._decryptors: tuple[Any, ...] | None = None
         self._disk: _Disk | None = None
+        self._counting = threading.Lock()
         self.public = public
         self.owner = facts.owner
         self.created = facts.created
@@ -155,21 +158,23 @@ class SecretContext:
 
     def used(self, record: Record, *, ciphertexts: int) -> None:
         """Count a reveal of so many ciphertexts, on disk first where the key has a file."""
-        if self.preset.scheme == "ckks" and self.uses + ciphertexts > self.preset.reveals:
-            raise PolicyRefused(
-                f"this key has revealed {self.uses:,} ciphertexts of the {self.preset.reveals:,} it may, and this is "
-                f"{ciphertexts:,} more: each tells a little of the key",
-                hint="encrypt under a new key, key.rotate(), and reveal sums rather than rows",
-            )
-        self.uses += ciphertexts
-        self.records = (*self.records, record)
-        self._write()
+        with self._counting:
+            if self.preset.scheme == "ckks" and self.uses + ciphertexts > self.preset.reveals:
+                raise PolicyRefused(
+                    f"this key has revealed {self.uses:,} ciphertexts of the {self.preset.reveals:,} it may, and this "
+                    f"is {ciphertexts:,} more: each tells a little of the key",
+                    hint="encrypt under a new key, key.rotate(), and reveal sums rather than rows",
+                )
+            self.uses += ciphertexts
+            self.records = (*self.records, record)
+            self._write()
 
     def rotate(self) -> SecretContext:
         """A fresh key of the same preset and owner; this one encrypts no more."""
         successor = SecretContext.new(self.preset, owner=self.owner, generation=self.generation + 1)
-        self.retired = True
-        self._write()
+        with self._counting:
+            self.retired = True
+            self._write()
         return successor
 
     def save(self, path: str | os.PathLike[str], passphrase: str) -> None:
@@ -308,16 +313,17 @@ class _Disk:
 
     def replace(self, content: bytes) -> None:
         """Write anew, unless another process has done so since: its count of reveals would be lost."""
-        try:
-            found = hashlib.sha256(self.path.read_bytes()).digest()
-        except FileNotFoundError:
-            found = b""
-        if found != self._seen:
-            raise InvalidArgument(
-                f"{self.path} was changed or removed since this key was loaded",
-                hint="load it again: another session may have revealed with it, and every reveal counts",
-            )
-        self.write(content)
+        with _alone(self.path.parent):
+            try:
+                found = hashlib.sha256(self.path.read_bytes()).digest()
+            except FileNotFoundError:
+                found = b""
+            if found != self._seen:
+                raise InvalidArgument(
+                    f"{self.path} was changed or removed since this key was loaded",
+                    hint="load it again: another session may have revealed with it, and every reveal counts",
+                )
+            self.write(content)
 
     def write(self, content: bytes) -> None:
         """Replace the file in one step, on disk before it returns."""
@@ -338,6 +344,24 @@ class _Disk:
             Path(name).unlink(missing_ok=True)
             raise
         self._seen = hashlib.sha256(content).digest()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process is here for the same folder, where the file system has locks for it: its own, not a file's that
+    is replaced."""
+    if os.name != "posix":  # pragma: no cover
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _derived(passphrase: str, salt: bytes) -> bytes:

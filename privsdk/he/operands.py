@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Number as AnyNumber
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -60,6 +62,8 @@ def numbers(vector: Vector | Sequence[Any]) -> npt.NDArray[Any]:
             raise InvalidArgument(f"an operand of {vector.type}", hint="use a number or a vector of numbers")
         filled = pc.fill_null(vector, False if pa.types.is_boolean(vector.type) else 0)
         vector = filled.to_numpy(zero_copy_only=False) if isinstance(filled, pa.Array) else filled.to_numpy()
+    if isinstance(vector, np.ma.MaskedArray):
+        raise InvalidArgument("an operand with a mask", hint="give an Arrow array with nulls")
     try:
         values = np.asarray(vector)
     except ValueError:
@@ -69,7 +73,9 @@ def numbers(vector: Vector | Sequence[Any]) -> npt.NDArray[Any]:
         raise InvalidArgument(f"an operand of {what}", hint="use a number or a vector of numbers")
     if not np.isfinite(values).all():
         raise InvalidArgument("NaN or infinity in an operand", hint="encrypted arithmetic has no such values")
-    return values.astype(np.int64) if values.dtype.kind == "b" else values
+    if values.dtype.kind in "bf":  # in fewer bits, products with a divisor would be rounded to them
+        return values.astype(np.int64 if values.dtype.kind == "b" else np.float64)
+    return values
 
 
 def is_vector(other: Any) -> bool:
@@ -85,3 +91,13 @@ def valid_of(vector: Any) -> npt.NDArray[np.bool_] | None:
 
 def same(one: npt.NDArray[np.bool_] | None, other: npt.NDArray[np.bool_] | None) -> bool:
     return one is other or (one is not None and other is not None and np.array_equal(one, other))
+
+
+def kinds(labels: Iterable[Any]) -> set[str]:
+    """The types of labels, but for None; those are one whose values may equal each other."""
+    named = {str: "text", AnyNumber: "numbers", np.bool_: "numbers", datetime.datetime: "times"}
+    return {
+        next((name for kind, name in named.items() if isinstance(label, kind)), type(label).__name__)
+        for label in labels
+        if label is not None
+    }

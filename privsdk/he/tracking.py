@@ -103,6 +103,7 @@ class Tracker:
         """Of values within +-bound, encrypted with a secret or the public key; exact ones may lie on the grid."""
         if not 0 < bound < math.inf:
             raise InvalidArgument(f"a bound of {bound}", hint="give the largest absolute value, positive and finite")
+        bound = float(bound)  # NumPy's integers wrap around, and its numbers are no metadata
         if self.exact:
             noise = _CLIPPED if secret else self._noise
             error = 0.0 if on_grid else self.preset.resolution / 2
