@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Number as AnyNumber
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -91,7 +93,7 @@ def same(one: npt.NDArray[np.bool_] | None, other: npt.NDArray[np.bool_] | None)
 
 def kinds(labels: Iterable[Any]) -> set[str]:
     """The types of labels, but for None; those are one whose values may equal each other."""
-    named = {str: "text", bool: "numbers", int: "numbers", float: "numbers", np.number: "numbers", np.bool_: "numbers"}
+    named = {str: "text", AnyNumber: "numbers", np.bool_: "numbers", datetime.datetime: "times"}
     return {
         next((name for kind, name in named.items() if isinstance(label, kind)), type(label).__name__)
         for label in labels

@@ -6,6 +6,7 @@ import datetime
 import multiprocessing
 import sys
 import threading
+from decimal import Decimal
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -109,4 +110,6 @@ def test_keys_of_another_type_than_the_groups_are_refused() -> None:
         with pytest.raises(InvalidArgument, match="keys that are"):
             column._groups(groups, keys)
     assert [mask.sum() for mask in column._groups(pa.array([None, None], pa.string()), ["a"]).values()] == [0]
-    assert [mask.sum() for mask in column._groups([1, 2], [1.0, np.float32(2), True]).values()] == [1, 1]
+    assert [mask.sum() for mask in column._groups([1, 2], [Decimal(1), np.float32(2), True]).values()] == [1, 1]
+    times = pa.array(days).cast(pa.timestamp("ns"))
+    assert [mask.sum() for mask in column._groups(times, [datetime.datetime(2020, 1, 1)]).values()] == [1]
