@@ -304,6 +304,7 @@ class Column:
     __hash__ = object.__hash__
 
     __array_ufunc__ = None  # so that vector + column is the column's business
+    __pandas_priority__ = 5000  # nor a Series of columns
 
     # inside
 

@@ -187,8 +187,10 @@ def _values(data: Any, whose: str, nulls: str) -> tuple[npt.NDArray[Any], npt.ND
     array = data if isinstance(data, pa.Array | pa.ChunkedArray) else None
     try:
         array = pa.array(data) if array is None else array
-    except (TypeError, ValueError, pa.ArrowNotImplementedError):
-        raise DataError(f"{whose} is not a column of numbers", hint="give one dimension of numbers") from None
+    except (TypeError, ValueError, OverflowError, pa.ArrowNotImplementedError):
+        raise DataError(
+            f"{whose} is not a column of numbers", hint="give one dimension of numbers, whole ones of up to 64 bits"
+        ) from None
     if isinstance(array.type, EncryptedType):
         raise InvalidArgument(f"{whose} is encrypted already")
     kind = array.type

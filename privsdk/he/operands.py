@@ -62,6 +62,8 @@ def numbers(vector: Vector | Sequence[Any]) -> npt.NDArray[Any]:
             raise InvalidArgument(f"an operand of {vector.type}", hint="use a number or a vector of numbers")
         filled = pc.fill_null(vector, False if pa.types.is_boolean(vector.type) else 0)
         vector = filled.to_numpy(zero_copy_only=False) if isinstance(filled, pa.Array) else filled.to_numpy()
+    if isinstance(vector, np.ma.MaskedArray):
+        raise InvalidArgument("an operand with a mask", hint="give an Arrow array with nulls")
     try:
         values = np.asarray(vector)
     except ValueError:

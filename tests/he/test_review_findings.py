@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from privsdk import he
-from privsdk.errors import InvalidArgument
+from privsdk.errors import DataError, InvalidArgument
 
 PRESET = he.choose(lambda x: x.sum(), error=0.4, x=he.Range(bound=1000, length=5, integers=True))
 
@@ -113,3 +113,18 @@ def test_keys_of_another_type_than_the_groups_are_refused() -> None:
     assert [mask.sum() for mask in column._groups([1, 2], [Decimal(1), np.float32(2), True]).values()] == [1, 1]
     times = pa.array(days).cast(pa.timestamp("ns"))
     assert [mask.sum() for mask in column._groups(times, [datetime.datetime(2020, 1, 1)]).values()] == [1]
+
+
+def test_masked_operands_and_integers_of_more_than_64_bits_are_refused() -> None:
+    column = he.encrypt([3, 4], 9, he.SecretContext.new(PRESET))
+    with pytest.raises(InvalidArgument, match="mask"):
+        column + np.ma.array([1, 2], mask=[False, True])
+    with pytest.raises(DataError, match="not a column of numbers"):
+        he.encrypt([2**70], 2.0**71, he.SecretContext.new(PRESET))
+
+
+def test_a_series_and_a_column_make_a_column() -> None:
+    pandas = pytest.importorskip("pandas")
+    key = he.SecretContext.new(PRESET)
+    made = pandas.Series([1, 2]) - he.encrypt([3, 4], 9, key)
+    assert np.array_equal(he.reveal(made, key).values, [-2, -2])
