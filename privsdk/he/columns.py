@@ -407,7 +407,7 @@ class Column:
             track=node.track,
             owners=owners,
             min_parties=parties,
-            seeded=False,
+            seeded=meta.seeded and node is self._node,
             nulls=valid is not None,
             zeroed=zeroed,
         )

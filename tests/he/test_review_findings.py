@@ -128,3 +128,10 @@ def test_a_series_and_a_column_make_a_column() -> None:
     key = he.SecretContext.new(PRESET)
     made = pandas.Series([1, 2]) - he.encrypt([3, 4], 9, key)
     assert np.array_equal(he.reveal(made, key).values, [-2, -2])
+
+
+def test_a_column_of_a_secret_key_plus_zero_becomes_arrow() -> None:
+    key = he.SecretContext.new(PRESET)
+    for zero in (0, -0.0, np.zeros(2), pa.array([0, None])):
+        made = he.Column.from_arrow((he.encrypt([3, 4], 9, key) + zero).to_arrow(), key)
+        assert np.array_equal(he.reveal(made, key).values, [3, 0 if made.meta.nulls else 4])
