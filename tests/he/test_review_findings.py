@@ -135,3 +135,19 @@ def test_a_column_of_a_secret_key_plus_zero_becomes_arrow() -> None:
     for zero in (0, -0.0, np.zeros(2), pa.array([0, None])):
         made = he.Column.from_arrow((he.encrypt([3, 4], 9, key) + zero).to_arrow(), key)
         assert np.array_equal(he.reveal(made, key).values, [3, 0 if made.meta.nulls else 4])
+
+
+def test_a_passphrase_is_the_same_however_its_letters_are_typed(tmp_path: Path) -> None:
+    key: Any = he.SecretContext.new(PRESET)
+    key.save(tmp_path / "key", "caf\u00e9")
+    assert he.SecretContext.load(tmp_path / "key", "cafe\u0301").uses == 0
+    for wrong in ("\ud800", b"caf", None):
+        with pytest.raises(InvalidArgument, match="passphrase"):
+            key.load(tmp_path / "key", wrong)
+
+
+def test_folders_in_place_of_key_files_and_missing_ones_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="no key file"):
+        he.SecretContext.load(tmp_path, "a passphrase")
+    with pytest.raises(InvalidArgument, match="no folder"):
+        he.SecretContext.new(PRESET).save(tmp_path / "none" / "key", "a passphrase")
