@@ -16,9 +16,10 @@ import pyarrow as pa
 import pytest
 
 from privsdk import he
-from privsdk.errors import DataError, InvalidArgument
+from privsdk.errors import DataError, InvalidArgument, PolicyRefused
 
 PRESET = he.choose(lambda x: x.sum(), error=0.4, x=he.Range(bound=1000, length=5, integers=True))
+RANGE = he.Range(bound=9, length=2, integers=True)
 
 
 def test_threads_that_reveal_with_one_key_are_all_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,3 +152,15 @@ def test_folders_in_place_of_key_files_and_missing_ones_are_named(tmp_path: Path
         he.SecretContext.load(tmp_path, "a passphrase")
     with pytest.raises(InvalidArgument, match="no folder"):
         he.SecretContext.new(PRESET).save(tmp_path / "none" / "key", "a passphrase")
+
+
+@pytest.mark.parametrize("zero", [0, np.zeros(2, np.int64)], ids=["number", "vector"])
+def test_owners_whose_values_are_multiplied_by_zero_hide_nobody(zero: Any) -> None:
+    preset = he.choose(lambda x, y: x + y * np.ones(2, np.int64), error=0.4, x=RANGE, y=RANGE)
+    key = he.SecretContext.new(preset)
+    asks = he.encrypt([3, 4], 9, key, owner="anna", min_parties=2)
+    other = he.encrypt([1, 1], 9, key, owner="bert")
+    assert np.array_equal(he.reveal(asks + other, key).values, [4, 5])
+    with pytest.raises(PolicyRefused, match="1 owner"):
+        he.reveal(asks + other * zero, key)
+    assert he.reveal(other + asks * zero, key).record.owners == ("bert",)
