@@ -146,6 +146,8 @@ class Column:
         if not is_vector(other) or self.meta.folded:  # a sum is in all slots, and all of them are multiplied
             number = self._whole(self._vector(other) if self.meta.folded else numbers([other]))[0].item()
             made = self._with(times_plain(node, abs(number), float(abs(number)), self._tracker))
+            if not number:
+                return made._of_nobody()
             return -made if number < 0 else made  # SEAL's BFV takes -c for t - c, which makes much more noise
         if self.meta.preset.packing == "complex":
             raise CircuitTooDeep(
@@ -153,9 +155,10 @@ class Column:
                 hint="let he.choose see the whole circuit",
             )
         values = self._whole(self._vector(other))
-        return self._with(
+        made = self._with(
             times_plain(node, values, largest(values), self._tracker), missing=valid_of(other), zeroed=True
         )
+        return made if largest(values) else made._of_nobody()
 
     __rmul__ = __mul__
 
@@ -407,11 +410,16 @@ class Column:
             track=node.track,
             owners=owners,
             min_parties=parties,
-            seeded=False,
+            seeded=meta.seeded and node is self._node,
             nulls=valid is not None,
             zeroed=zeroed,
         )
         return Column(meta, node, self._public, valid)
+
+    def _of_nobody(self) -> Column:
+        """A product with zero, which holds no owner's values: nobody is hidden among them."""
+        self.meta = msgspec.structs.replace(self.meta, owners=(), min_parties=1)
+        return self
 
     def _fits(self, other: Column) -> None:
         mine, theirs = self.meta, other.meta

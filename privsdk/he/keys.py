@@ -17,6 +17,7 @@ import os
 import secrets
 import tempfile
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -183,11 +184,13 @@ class SecretContext:
         Raises
         ------
         InvalidArgument
-            The file exists, or the passphrase is empty.
+            The file exists, its folder does not, or the passphrase is empty.
         """
         target = Path(path)
         if target.exists():
             raise InvalidArgument(f"{target} exists", hint="choose another name: a key is never overwritten")
+        if not target.parent.is_dir():
+            raise InvalidArgument(f"there is no folder {target.parent}", hint="make it first")
         if self._disk is not None:
             raise InvalidArgument(
                 f"this key is kept in {self._disk.path} already", hint="two files would each count half of its reveals"
@@ -212,7 +215,7 @@ class SecretContext:
         try:
             content = Path(path).read_bytes()
             stored = msgspec.msgpack.decode(content, type=_Stored)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             raise InvalidArgument(f"there is no key file {path}") from None
         except msgspec.DecodeError:
             raise InvalidArgument(f"{path} is no key file of this version") from None
@@ -367,9 +370,13 @@ def _alone(folder: Path) -> Iterator[None]:
 def _derived(passphrase: str, salt: bytes) -> bytes:
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-    if not passphrase:
-        raise InvalidArgument("an empty passphrase", hint="a key at rest is encrypted under one: give it")
-    return Scrypt(salt=salt, length=32, **_SCRYPT).derive(passphrase.encode())
+    if not isinstance(passphrase, str) or not passphrase:
+        raise InvalidArgument("an empty passphrase, or none", hint="a key at rest is encrypted under one: give text")
+    try:
+        encoded = unicodedata.normalize("NFC", passphrase).encode()  # systems type one letter in several ways
+    except UnicodeEncodeError:
+        raise InvalidArgument("a passphrase that is no Unicode text", hint="type it anew") from None
+    return Scrypt(salt=salt, length=32, **_SCRYPT).derive(encoded)
 
 
 for _struct in (_Public, _Kept, _Stored, Facts):

@@ -16,9 +16,10 @@ import pyarrow as pa
 import pytest
 
 from privsdk import he
-from privsdk.errors import DataError, InvalidArgument
+from privsdk.errors import DataError, InvalidArgument, PolicyRefused
 
 PRESET = he.choose(lambda x: x.sum(), error=0.4, x=he.Range(bound=1000, length=5, integers=True))
+RANGE = he.Range(bound=9, length=2, integers=True)
 
 
 def test_threads_that_reveal_with_one_key_are_all_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +112,7 @@ def test_keys_of_another_type_than_the_groups_are_refused() -> None:
             column._groups(groups, keys)
     assert [mask.sum() for mask in column._groups(pa.array([None, None], pa.string()), ["a"]).values()] == [0]
     assert [mask.sum() for mask in column._groups([1, 2], [Decimal(1), np.float32(2), True]).values()] == [1, 1]
-    times = pa.array(days, pa.timestamp("ns"))
+    times = pa.array(days).cast(pa.timestamp("ns"))
     assert [mask.sum() for mask in column._groups(times, [datetime.datetime(2020, 1, 1)]).values()] == [1]
 
 
@@ -127,4 +128,39 @@ def test_a_series_and_a_column_make_a_column() -> None:
     pandas = pytest.importorskip("pandas")
     key = he.SecretContext.new(PRESET)
     made = pandas.Series([1, 2]) - he.encrypt([3, 4], 9, key)
-    assert he.reveal(made, key).values.tolist() == [-2, -2]
+    assert np.array_equal(he.reveal(made, key).values, [-2, -2])
+
+
+def test_a_column_of_a_secret_key_plus_zero_becomes_arrow() -> None:
+    key = he.SecretContext.new(PRESET)
+    for zero in (0, -0.0, np.zeros(2), pa.array([0, None])):
+        made = he.Column.from_arrow((he.encrypt([3, 4], 9, key) + zero).to_arrow(), key)
+        assert np.array_equal(he.reveal(made, key).values, [3, 0 if made.meta.nulls else 4])
+
+
+def test_a_passphrase_is_the_same_however_its_letters_are_typed(tmp_path: Path) -> None:
+    key: Any = he.SecretContext.new(PRESET)
+    key.save(tmp_path / "key", "caf\u00e9")
+    assert he.SecretContext.load(tmp_path / "key", "cafe\u0301").uses == 0
+    for wrong in ("\ud800", b"caf", None):
+        with pytest.raises(InvalidArgument, match="passphrase"):
+            key.load(tmp_path / "key", wrong)
+
+
+def test_folders_in_place_of_key_files_and_missing_ones_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="no key file"):
+        he.SecretContext.load(tmp_path, "a passphrase")
+    with pytest.raises(InvalidArgument, match="no folder"):
+        he.SecretContext.new(PRESET).save(tmp_path / "none" / "key", "a passphrase")
+
+
+@pytest.mark.parametrize("zero", [0, np.zeros(2, np.int64)], ids=["number", "vector"])
+def test_owners_whose_values_are_multiplied_by_zero_hide_nobody(zero: Any) -> None:
+    preset = he.choose(lambda x, y: x + y * np.ones(2, np.int64), error=0.4, x=RANGE, y=RANGE)
+    key = he.SecretContext.new(preset)
+    asks = he.encrypt([3, 4], 9, key, owner="anna", min_parties=2)
+    other = he.encrypt([1, 1], 9, key, owner="bert")
+    assert np.array_equal(he.reveal(asks + other, key).values, [4, 5])
+    with pytest.raises(PolicyRefused, match="1 owner"):
+        he.reveal(asks + other * zero, key)
+    assert he.reveal(other + asks * zero, key).record.owners == ("bert",)
