@@ -137,6 +137,8 @@ def restored(column: pa.Array | pa.ChunkedArray, like: EncryptedType | bytes | s
 
 
 def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_parties: int, nulls: str) -> Column:
+    if not isinstance(min_parties, int | np.integer) or min_parties < 1:
+        raise InvalidArgument(f"min_parties={min_parties!r}", hint="give a whole number of owners, 1 or more")
     if nulls not in ("refuse", "public"):
         raise InvalidArgument(f"nulls={nulls!r}", hint='use "refuse" or "public"')
     if not isinstance(key, PublicContext | SecretContext):
@@ -169,7 +171,7 @@ def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_par
         on_grid=on_grid,
         nulls=valid is not None,
         owners=(owner,) if owner else (),
-        min_parties=min_parties,
+        min_parties=int(min_parties),
     )
     if isinstance(key, SecretContext):
         size = preset.values_a_row

@@ -21,7 +21,10 @@ def weighted_sum(columns: Sequence[Column], weights: Sequence[Number], *, interc
 def matmul(
     columns: Sequence[Column], weights: npt.NDArray[Any], *, intercepts: Sequence[Number] | None = None
 ) -> list[Column]:
-    """Encrypted columns, as a matrix of rows by d, times a plain matrix of shape (d, k): k encrypted columns."""
+    """Encrypted columns, as a matrix of rows by d, times a plain matrix of shape (d, k): k encrypted columns.
+
+    A column of weight zero does not enter a result, nor do its nulls.
+    """
     matrix = np.asarray(weights)
     if matrix.ndim != 2 or len(matrix) != len(columns) or not columns:
         raise InvalidArgument(
