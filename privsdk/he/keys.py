@@ -15,11 +15,8 @@ import datetime
 import hashlib
 import os
 import secrets
-import tempfile
 import threading
-import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -28,10 +25,10 @@ import msgspec
 
 from ..errors import InvalidArgument, PolicyRefused, ProtocolViolation
 from ..messages import build
+from .keyfiles import KeyFile, derived
 from .presets import Preset
 
 MAX_PUBLIC_BYTES = 128 << 20  # keys for products take most: 105 MiB for the deepest preset
-_SCRYPT = {"n": 1 << 17, "r": 8, "p": 1}  # 128 MiB and about half a second, as OWASP asks of passwords at rest
 
 
 class PublicContext:
@@ -113,7 +110,7 @@ class SecretContext:
         self._secrets = tuple(secrets_)
         self._encryptors: tuple[Any, ...] | None = None
         self._decryptors: tuple[Any, ...] | None = None
-        self._disk: _Disk | None = None
+        self._disk: KeyFile | None = None
         self._counting = threading.Lock()
         self.public = public
         self.owner = facts.owner
@@ -196,7 +193,7 @@ class SecretContext:
                 f"this key is kept in {self._disk.path} already", hint="two files would each count half of its reveals"
             )
         salt = secrets.token_bytes(16)
-        disk = _Disk(target, salt, _derived(passphrase, salt))
+        disk = KeyFile(target, salt, derived(passphrase, salt))
         disk.write(self._stored(disk))
         self._disk = disk
 
@@ -219,7 +216,7 @@ class SecretContext:
             raise InvalidArgument(f"there is no key file {path}") from None
         except msgspec.DecodeError:
             raise InvalidArgument(f"{path} is no key file of this version") from None
-        disk = _Disk(Path(path), stored.salt, _derived(passphrase, stored.salt), content)
+        disk = KeyFile(Path(path), stored.salt, derived(passphrase, stored.salt), content)
         try:
             inner = AESGCM(disk.key).decrypt(stored.nonce, stored.sealed, stored.facts)
         except (InvalidTag, ValueError):  # the latter for a nonce of no length that there is
@@ -237,7 +234,7 @@ class SecretContext:
         if self._disk is not None:
             self._disk.replace(self._stored(self._disk))
 
-    def _stored(self, disk: _Disk) -> bytes:
+    def _stored(self, disk: KeyFile) -> bytes:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         facts = Facts(
@@ -303,80 +300,6 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True, tag="privsdk.he.key.1",
     salt: bytes
     nonce: bytes
     sealed: bytes
-
-
-class _Disk:
-    """Where a key is kept, what it is sealed with, and a digest of what was last there."""
-
-    def __init__(self, path: Path, salt: bytes, key: bytes, content: bytes = b"") -> None:
-        self.path = path
-        self.salt = salt
-        self.key = key
-        self._seen = hashlib.sha256(content).digest()
-
-    def replace(self, content: bytes) -> None:
-        """Write anew, unless another process has done so since: its count of reveals would be lost."""
-        with _alone(self.path.parent):
-            try:
-                found = hashlib.sha256(self.path.read_bytes()).digest()
-            except FileNotFoundError:
-                found = b""
-            if found != self._seen:
-                raise InvalidArgument(
-                    f"{self.path} was changed or removed since this key was loaded",
-                    hint="load it again: another session may have revealed with it, and every reveal counts",
-                )
-            self.write(content)
-
-    def write(self, content: bytes) -> None:
-        """Replace the file in one step, on disk before it returns."""
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-            if os.name == "posix":  # the new name, too, is on disk only then
-                folder = os.open(self.path.parent, os.O_RDONLY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        self._seen = hashlib.sha256(content).digest()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other process is here for the same folder, where the file system has locks for it: its own, not a file's that
-    is replaced."""
-    if os.name != "posix":  # pragma: no cover
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _derived(passphrase: str, salt: bytes) -> bytes:
-    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
-    if not isinstance(passphrase, str) or not passphrase:
-        raise InvalidArgument("an empty passphrase, or none", hint="a key at rest is encrypted under one: give text")
-    try:
-        encoded = unicodedata.normalize("NFC", passphrase).encode()  # systems type one letter in several ways
-    except UnicodeEncodeError:
-        raise InvalidArgument("a passphrase that is no Unicode text", hint="type it anew") from None
-    return Scrypt(salt=salt, length=32, **_SCRYPT).derive(encoded)
 
 
 for _struct in (_Public, _Kept, _Stored, Facts):
