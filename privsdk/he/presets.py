@@ -212,8 +212,8 @@ def exact_chains(depth: int) -> list[dict[str, Any]]:
 def ckks_chains() -> list[dict[str, Any]]:
     """Rings for CKKS, cheapest first: by ring dimension, then primes, then how they are dropped."""
     chains: list[dict[str, Any]] = [{"degree": 4096, "data": (60,), "special": 49, "drop": 0}]
-    for count in (2, 3):
-        chains.append({"degree": 8192, "data": (54,) * count, "special": 55, "drop": 0})
+    for data, special in (((54, 54), 55), ((60, 60), 60), ((54, 54, 54), 55)):
+        chains.append({"degree": 8192, "data": data, "special": special, "drop": 0})
     chains.append({"degree": 8192, "data": (60, 40, 40), "special": 60, "drop": 1})
     for count in range(3, 8):
         chains += [{"degree": 16384, "data": (54,) * count, "special": 56, "drop": drop} for drop in (0, 1, 2)]
