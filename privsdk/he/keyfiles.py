@@ -53,7 +53,7 @@ class KeyFile:
                     os.fsync(folder)
                 finally:
                     os.close(folder)
-        except BaseException:
+        except BaseException:  # whatever it was goes on; no half-written key is left
             Path(name).unlink(missing_ok=True)
             raise
         self._seen = hashlib.sha256(content).digest()

@@ -94,7 +94,7 @@ def _results(pool: workers.Workers, tasks: Sequence[Future[Any]]) -> list[Any]:
     """What the workers return, in order; where one fails or the cell is interrupted, none goes on."""
     try:
         return [task.result() for task in tasks]
-    except BaseException:
+    except BaseException:  # whatever it was, an interrupt too, goes on; no worker computes for nobody
         pool.stop(*tasks)
         raise
 
