@@ -49,7 +49,7 @@ def compute(
     parts = _results(pool, tasks)
     if not circuit.fold:
         return [[row for part in parts for row in part[i]] for i in range(len(circuit.outputs))]
-    return [_added(public, [part[i][0] for part in parts], level) for i, level in enumerate(circuit.levels)]
+    return [added(public, [part[i] for part in parts], level) for i, level in enumerate(circuit.levels)]
 
 
 def compute_here(
@@ -90,6 +90,15 @@ def encrypt(public: PublicContext, values: Values) -> list[bytes]:
     return [row for rows in _results(pool, tasks) for row in rows]
 
 
+def added(public: PublicContext, columns: Sequence[Sequence[Buffer]], level: int = 0) -> list[bytes]:
+    """The sums, row by row, of columns of ciphertexts of one level and scale; here, as sending them takes longer."""
+    steps = [Step("load", (i,), level) for i in range(len(columns))]
+    for i in range(1, len(columns)):
+        steps.append(Step("add", (len(steps) - 1 if i > 1 else 0, i), level))
+    circuit = Circuit(tuple(steps), (len(steps) - 1,), (level,))
+    return Evaluator(public, circuit, []).run(columns, len(columns[0]))[0]
+
+
 def _results(pool: workers.Workers, tasks: Sequence[Future[Any]]) -> list[Any]:
     """What the workers return, in order; where one fails or the cell is interrupted, none goes on."""
     try:
@@ -102,15 +111,6 @@ def _results(pool: workers.Workers, tasks: Sequence[Future[Any]]) -> list[Any]:
 @lru_cache(maxsize=8)
 def _public(key: bytes) -> PublicContext:
     return PublicContext.from_bytes(key)
-
-
-def _added(public: PublicContext, rows: list[bytes], level: int) -> list[bytes]:
-    """The folded parts of several workers added."""
-    steps = [Step("load", (i,), level) for i in range(len(rows))]
-    for i in range(1, len(rows)):
-        steps.append(Step("add", (len(steps) - 1 if i > 1 else 0, i), level))
-    circuit = Circuit(tuple(steps), (len(steps) - 1,), (level,))
-    return Evaluator(public, circuit, []).run([[row] for row in rows], 1)[0]
 
 
 def _packed(values: Values) -> list[Any]:

@@ -22,9 +22,8 @@ import numpy.typing as npt
 
 from ..errors import InvalidArgument
 from ..protocol import SystemEntropy
-from .evaluation import Circuit, Step
 from .keys import PublicContext, SecretContext
-from .parallel import compute, encrypt
+from .parallel import encrypt
 from .presets import PLAIN_PRIMES, Preset
 from .remainders import residues
 from .reveals import approximately, exactly, slot_error
@@ -81,9 +80,6 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
         if vector.dtype == object:
             vector = residues(vector, self.preset.modulus)
         return encrypt(key, vector)
-
-    def add(self, key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]:
-        return _add(key, summands)
 
     def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> npt.NDArray[Any]:
         """Every slot of these rows."""
@@ -142,9 +138,6 @@ class Approximate(msgspec.Struct, frozen=True, kw_only=True, tag="approximate"):
     def encrypt(self, key: PublicContext, vector: npt.NDArray[Any]) -> list[bytes]:
         return encrypt(key, vector)
 
-    def add(self, key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]:
-        return _add(key, summands)
-
     def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> npt.NDArray[Any]:
         """Every slot of these rows, flooded, so that they can be shown."""
         return approximately(rows, key, self.track, SystemEntropy())
@@ -172,14 +165,3 @@ def _check_shape(parties: int, length: int) -> None:
         raise InvalidArgument(f"{parties} parties; an encrypted sum takes 1 to {MAX_PARTIES}")
     if length < 1:
         raise InvalidArgument("an empty vector cannot be summed")
-
-
-def _add(key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]:
-    if len(summands) == 1:
-        return [bytes(row) for row in summands[0]]
-    scale = 2.0**key.preset.scale_bits if key.preset.scheme == "ckks" else 1.0
-    steps = [Step("load", (0,), 0, scale)]
-    for i in range(1, len(summands)):
-        steps += [Step("load", (i,), 0, scale), Step("add", (len(steps) - 1, len(steps)), 0)]
-    circuit = Circuit(tuple(steps), (len(steps) - 1,), (0,))
-    return compute(key, circuit, summands, [], len(summands[0]))[0]

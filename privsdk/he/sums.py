@@ -33,6 +33,7 @@ from ..errors import ProtocolViolation
 from ..messages import Message
 from ..protocol import Role, checkpoint, gather, hear, tell, tell_all
 from .keys import PublicContext, SecretContext
+from .parallel import added
 from .presets import Preset
 from .serial import Buffer
 
@@ -69,7 +70,6 @@ class Scheme(Protocol[V]):
     def rows(self) -> int: ...
     def units(self, vector: Sequence[V] | npt.NDArray[Any]) -> npt.NDArray[Any]: ...
     def encrypt(self, key: PublicContext, vector: npt.NDArray[Any]) -> list[bytes]: ...
-    def add(self, key: PublicContext, summands: Sequence[Sequence[Buffer]]) -> list[bytes]: ...
     def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> npt.NDArray[Any]: ...
     def totals(self, slots: npt.NDArray[Any]) -> list[V]: ...
 
@@ -128,7 +128,7 @@ class EncryptedSum(Generic[V]):
         totals: list[bytes] = []
         for start in range(0, self._scheme.rows, ROWS_A_STEP):
             yield from checkpoint("adding", start, self._scheme.rows)
-            totals += self._scheme.add(self._key, [rows[start : start + ROWS_A_STEP] for rows in summands])
+            totals += added(self._key, [rows[start : start + ROWS_A_STEP] for rows in summands])
         yield from tell(self._key_holder, self._encrypted(totals))
 
     def collect(self) -> Role[list[V]]:

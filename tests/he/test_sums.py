@@ -14,6 +14,7 @@ from tenseal import sealapi
 
 from privsdk.errors import InvalidArgument
 from privsdk.he.keys import SecretContext
+from privsdk.he.parallel import added
 from privsdk.he.presets import PLAIN_PRIMES
 from privsdk.he.schemes import MAX_PARTIES, PRIMES, Approximate, Exact, limbs_for
 from privsdk.he.sums import EncryptedSum, Scheme
@@ -152,7 +153,7 @@ def test_a_vector_outside_the_scheme_is_never_encrypted(scheme: Scheme[Any], vec
 def test_a_total_that_wraps_is_a_modular_one() -> None:
     scheme = Exact(parties=2, length=1, max_units=2**40, modular=True)
     key, modulus = SecretContext.new(scheme.preset), scheme.preset.modulus
-    rows = scheme.add(key.public, [scheme.encrypt(key.public, scheme.units([modulus - 3]))] * 2)
+    rows = added(key.public, [scheme.encrypt(key.public, scheme.units([modulus - 3]))] * 2)
     assert scheme.totals(scheme.decrypt(key, rows)) == [-6]
 
 
