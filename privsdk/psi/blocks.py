@@ -1,0 +1,58 @@
+"""From canonical keys of any length to uniform blocks of 128 bits, and from blocks to buckets.
+
+The map depends on the run's salt, which was drawn after every party had read its keys. Keys of at most 15 bytes are
+padded to a block and encrypted under a key from the salt: different keys have different blocks. Longer ones are hashed
+by BLAKE2b keyed with the salt. Two of n keys have the same block with probability below n^2 / 2^128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..protocol import Role, checkpoint
+from .bulk import Words, derived, encrypted
+
+SHORT = 15
+BATCH = 1 << 17  # keys between checkpoints: less than 0.1 s
+
+
+def blocks_of(keys: pa.LargeBinaryArray, salt: bytes) -> Role[Words]:
+    """A block for each key, shape (n, 2)."""
+    result = np.empty((len(keys), 2), np.uint64)
+    for start in range(0, len(keys), BATCH):
+        yield from checkpoint("hashing keys", start, len(keys))
+        part = keys.slice(start, BATCH)
+        lengths, padded = _padded(part)
+        blocks = encrypted(derived(salt, "short key"), padded)
+        for index in np.flatnonzero(lengths > SHORT).tolist():
+            digest = blake2b(part[index].as_py(), digest_size=16, key=salt, person=b"privsdk long key").digest()
+            blocks[index] = np.frombuffer(digest, np.uint64)
+        result[start : start + BATCH] = blocks
+    return result
+
+
+def _padded(keys: pa.LargeBinaryArray) -> tuple[npt.NDArray[np.int64], Words]:
+    """The length of each key, and its bytes, zeros and length as one block where it is short enough."""
+    _, offsets_buffer, data_buffer = keys.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int64)[keys.offset : keys.offset + len(keys) + 1]
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
+    lengths = np.diff(offsets)
+    blocks = np.zeros((len(keys), SHORT + 1), np.uint8)
+    for place in range(min(SHORT, int(lengths.max(initial=0)))):
+        held = np.flatnonzero((lengths > place) & (lengths <= SHORT))
+        blocks[held, place] = data[offsets[held] + place]
+    blocks[:, SHORT] = np.where(lengths <= SHORT, lengths, 0)
+    return lengths, blocks.view(np.uint64)
+
+
+def bucketed(blocks: Words, buckets: int) -> Iterator[npt.NDArray[np.int64]]:
+    """For each bucket the positions of its keys: a bucket is chosen by a block's first 32 bits."""
+    first = blocks.view(np.uint32)[:, 0].astype(np.uint64)
+    bucket = ((first * np.uint64(buckets)) >> np.uint64(32)).astype(np.uint16)
+    order = np.argsort(bucket, kind="stable")
+    yield from np.split(order, np.searchsorted(bucket[order], np.arange(1, buckets)))

@@ -1,0 +1,194 @@
+"""Two-party exact set intersection by a batched oblivious PRF; one party learns it or both.
+
+Paper: V. Kolesnikov, R. Kumaresan, M. Rosulek, N. Trieu, "Efficient Batched Oblivious PRF with Applications to Private
+Set Intersection", CCS 2016, section 5 and figure 5, without a stash (B. Pinkas, T. Schneider, M. Zohner, "Scalable
+Private Set Intersection Based on OT Extension", TOPS 2018, section 5); in buckets. The PRF F is `oprf`, its sizes are
+derived in `parameters`.
+
+    receiver R (keys x)                                   sender S (keys y)
+        after `terms`: a salt, both numbers of keys
+    <== base oblivious transfers (`baseot`) ==>           one seed of each pair
+    for each bucket:
+    --- Corrections: U --------------------------------->
+    <-- Tags: F(cell, y) for y's three cells, shuffled ---
+    --- Matches: which records matched ------------------>    where S learns it too
+
+A bucket's cuckoo table, records and so its messages have the same size whatever is in it: records beyond the keys are
+random. A record has the three tags of one key, in the order of the thirds, so that Matches does not say in which cell R
+had placed its key: that depends on R's other keys. Joint keys are numbered by bucket and record.
+
+Learns: R which of its own keys S has. S, where it is a learner, which of its own keys R has. Both the other's number of
+keys (`terms`). An onlooker both numbers, from the lengths.
+
+Assumes: semi-honest parties; AES as an ideal cipher, BLAKE2b as a random oracle, Diffie-Hellman in ristretto255. Two
+parties: any collusion is of one with itself.
+
+Cost: `width` base transfers; R sends about 72 bytes a key, S 31, and each a few microseconds a key of symmetric work.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import ProtocolViolation
+from ..messages import Message
+from ..protocol import Entropy, Role, checkpoint, hear, tell
+from . import baseot
+from .blocks import blocks_of, bucketed
+from .bulk import KEY_BYTES, Words, shuffled, stream
+from .oprf import Setting, evaluate, mask
+from .parameters import Parameters, parameters
+from .terms import Agreed
+
+NO_KEY = -1
+AHEAD = 2  # buckets that the receiver masks before it waits for the tags of the first
+Positions = npt.NDArray[np.int64]
+OCTETS = pa.schema([pa.field("octets", pa.large_binary(), nullable=False)])
+
+
+class Corrections(Message, frozen=True, kw_only=True, tag="psi.kkrt.Corrections"):
+    """A bucket's matrix U by columns, in one row."""
+
+    SCHEMA = OCTETS
+    MAX_BYTES = 32 << 20
+    table: pa.Table
+
+
+class Tags(Message, frozen=True, kw_only=True, tag="psi.kkrt.Tags"):
+    """A bucket's records of three tags, in one row."""
+
+    SCHEMA = OCTETS
+    MAX_BYTES = 16 << 20
+    table: pa.Table
+
+
+class Matches(Message, frozen=True, kw_only=True, tag="psi.kkrt.Matches"):
+    """A bit for each record of all buckets, in one row."""
+
+    SCHEMA = OCTETS
+    MAX_BYTES = 32 << 20
+    table: pa.Table
+
+
+def intersection(
+    keys: pa.LargeBinaryArray, *, me: str, peer: str, learner: str | None, agreed: Agreed, entropy: Entropy
+) -> Role[Positions]:
+    """Either party; `keys` are distinct. `learner` is who learns the result, None stands for both.
+
+    Returns
+    -------
+    int64 array
+        Positions of the shared keys in `keys`, ordered as at the peer; empty for one that is not to learn them.
+    """
+    if 0 in agreed.sizes.values():
+        return np.zeros(0, np.int64)
+    receiver = learner or min((me, peer), key=lambda party: (agreed.sizes[party], party))
+    sizes = parameters(agreed.sizes[receiver], agreed.sizes[peer if receiver == me else me])
+    blocks = yield from blocks_of(keys, agreed.salt)
+    part = _receive if receiver == me else _send
+    return (yield from part(blocks, sizes, peer=peer, both=learner is None, salt=agreed.salt, entropy=entropy))
+
+
+def _receive(
+    blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: bytes, entropy: Entropy
+) -> Role[Positions]:
+    seeds = yield from baseot.offer(sizes.width, peer=peer, salt=salt, entropy=entropy)
+    buckets = list(bucketed(blocks, sizes.buckets))
+    waiting: list[_Expected] = []
+    found = []
+    matches = np.zeros((sizes.buckets, sizes.sender), np.bool_)
+    for number in range(sizes.buckets + AHEAD):
+        yield from checkpoint("intersecting", min(number, sizes.buckets), sizes.buckets)
+        if number < sizes.buckets:
+            setting = Setting(salt, number, sizes.third, sizes.width)
+            masked = mask(setting, blocks[buckets[number]], seeds.zero, seeds.one)
+            yield from tell(peer, Corrections(table=_to_table(masked.corrections)))
+            waiting.append(_Expected(buckets[number], masked.cells // sizes.third, _tags(masked.outputs, sizes)))
+        if number >= AHEAD:
+            told = yield from hear(peer, Tags)
+            records = _octets(told.table, sizes.sender * 3 * sizes.tag_bytes, peer)
+            record, position = _matched(records.reshape(-1, 3, sizes.tag_bytes), waiting.pop(0), peer)
+            found.append(position)
+            matches[number - AHEAD, record] = True
+    if both:
+        yield from tell(peer, Matches(table=_to_table(np.packbits(matches))))
+    return np.concatenate(found)
+
+
+def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: bytes, entropy: Entropy) -> Role[Positions]:
+    chosen = yield from baseot.choose(sizes.width, peer=peer, salt=salt, entropy=entropy)
+    key_of = np.full((sizes.buckets, sizes.sender), NO_KEY, np.int64)
+    for number, bucket in enumerate(bucketed(blocks, sizes.buckets)):
+        yield from checkpoint("intersecting", number, sizes.buckets)
+        told = yield from hear(peer, Corrections)
+        corrections = _octets(told.table, sizes.width * sizes.cells // 8, peer).view(np.uint64)
+        setting = Setting(salt, number, sizes.third, sizes.width)
+        outputs = evaluate(setting, blocks[bucket], corrections.reshape(sizes.width, -1), chosen.bits, chosen.keys)
+        seed = entropy.draw(KEY_BYTES)
+        place = shuffled(seed, sizes.sender)[: len(bucket)]
+        records = stream(seed, 1 << 32, sizes.sender * 3 * sizes.tag_bytes).reshape(sizes.sender, -1)
+        records[place] = _tags(outputs, sizes).reshape(len(bucket), -1)
+        key_of[number, place] = bucket
+        yield from tell(peer, Tags(table=_to_table(records)))
+    if not both:
+        return np.zeros(0, np.int64)
+    answer = yield from hear(peer, Matches)
+    bits = np.unpackbits(_octets(answer.table, -(-key_of.size // 8), peer), count=key_of.size)
+    positions: Positions = key_of.ravel()[bits.view(np.bool_)]
+    if (positions == NO_KEY).any():
+        raise ProtocolViolation(f"{peer} matched a record that holds no key")
+    return positions
+
+
+class _Expected(NamedTuple):
+    """What the receiver awaits for a bucket: its keys' positions, in which third each lies, and their tags."""
+
+    positions: Positions
+    thirds: Positions
+    tags: npt.NDArray[np.uint8]
+
+
+def _matched(records: npt.NDArray[np.uint8], expected: _Expected, peer: str) -> tuple[Positions, Positions]:
+    """The records, in order, that have the tag of a key in the third where it lies; and the keys' positions."""
+    key = np.full(len(records), -1, np.int64)
+    for third in range(3):
+        here = np.flatnonzero(expected.thirds == third)
+        index = pc.index_in(_binary(records[:, third]), value_set=_binary(expected.tags[here]))
+        equal = index.is_valid().to_numpy(zero_copy_only=False)
+        if (key[equal] >= 0).any():
+            raise ProtocolViolation(f"{peer} sent a record that matches two keys")
+        key[equal] = here[index.drop_null().to_numpy()]
+    record = np.flatnonzero(key >= 0)
+    if len(np.unique(key[record])) != len(record):
+        raise ProtocolViolation(f"{peer} sent two records that match one key")
+    return record, expected.positions[key[record]]
+
+
+def _tags(outputs: Words, sizes: Parameters) -> npt.NDArray[np.uint8]:
+    """The first bytes of each output."""
+    return outputs.view(np.uint8)[..., : sizes.tag_bytes]
+
+
+def _binary(tags: npt.NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
+    buffer = pa.py_buffer(np.ascontiguousarray(tags))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(tags.shape[1]), len(tags), [None, buffer])
+
+
+def _to_table(octets: npt.NDArray[np.uint64] | npt.NDArray[np.uint8] | bytes) -> pa.Table:
+    """One row, without a copy."""
+    content = pa.py_buffer(octets if isinstance(octets, bytes) else np.ascontiguousarray(octets))
+    ends = pa.py_buffer(np.array([0, content.size], np.int64))
+    return pa.table([pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, ends, content])], schema=OCTETS)
+
+
+def _octets(table: pa.Table, size: int, sender: str) -> npt.NDArray[np.uint8]:
+    """The bytes of a received row, which must be so many."""
+    rows = [row.as_buffer() for row in table.column("octets")] if table.num_rows == 1 else []
+    if not rows or rows[0].size != size:
+        raise ProtocolViolation(f"{sender} sent {rows[0].size if rows else 'no'} bytes where {size} are due")
+    return np.frombuffer(rows[0], np.uint8)
