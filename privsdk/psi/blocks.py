@@ -7,7 +7,6 @@ by BLAKE2b keyed with the salt. Two of n keys have the same block with probabili
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from hashlib import blake2b
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow as pa
 
 from ..protocol import Role, checkpoint
 from .bulk import Words, derived, encrypted
+from .parameters import unlucky
 
 SHORT = 15
 BATCH = 1 << 17  # keys between checkpoints: less than 0.1 s
@@ -50,9 +50,12 @@ def _padded(keys: pa.LargeBinaryArray) -> tuple[npt.NDArray[np.int64], Words]:
     return lengths, blocks.view(np.uint64)
 
 
-def bucketed(blocks: Words, buckets: int) -> Iterator[npt.NDArray[np.int64]]:
-    """For each bucket the positions of its keys: a bucket is chosen by a block's first 32 bits."""
+def bucketed(blocks: Words, buckets: int, most: int) -> list[npt.NDArray[np.int64]]:
+    """For each bucket the positions of its keys, at most so many: a block's first 32 bits choose its bucket."""
     first = blocks.view(np.uint32)[:, 0].astype(np.uint64)
     bucket = ((first * np.uint64(buckets)) >> np.uint64(32)).astype(np.uint16)
     order = np.argsort(bucket, kind="stable")
-    yield from np.split(order, np.searchsorted(bucket[order], np.arange(1, buckets)))
+    parts = np.split(order, np.searchsorted(bucket[order], np.arange(1, buckets)))
+    if max(map(len, parts)) > most:
+        raise unlucky("the keys fell too unevenly into buckets")
+    return parts

@@ -41,14 +41,14 @@ from ..protocol import Entropy, Role, checkpoint, hear, tell
 from . import baseot
 from .blocks import blocks_of, bucketed
 from .bulk import KEY_BYTES, Words, shuffled, stream
-from .oprf import Setting, evaluate, mask
+from .octets import OCTETS, octets_of, to_table
+from .oprf import Setting, evaluate, mask, place
 from .parameters import Parameters, parameters
 from .terms import Agreed
 
 NO_KEY = -1
 AHEAD = 2  # buckets that the receiver masks before it waits for the tags of the first
 Positions = npt.NDArray[np.int64]
-OCTETS = pa.schema([pa.field("octets", pa.large_binary(), nullable=False)])
 
 
 class Corrections(Message, frozen=True, kw_only=True, tag="psi.kkrt.Corrections"):
@@ -98,47 +98,48 @@ def _receive(
     blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: bytes, entropy: Entropy
 ) -> Role[Positions]:
     seeds = yield from baseot.offer(sizes.width, peer=peer, salt=salt, entropy=entropy)
-    buckets = list(bucketed(blocks, sizes.buckets))
+    buckets = bucketed(blocks, sizes.buckets, sizes.receiver)
     waiting: list[_Expected] = []
     found = []
-    matches = np.zeros((sizes.buckets, sizes.sender), np.bool_)
+    matches = np.zeros((sizes.buckets, sizes.senders[0]), np.bool_)
     for number in range(sizes.buckets + AHEAD):
         yield from checkpoint("intersecting", min(number, sizes.buckets), sizes.buckets)
         if number < sizes.buckets:
             setting = Setting(salt, number, sizes.third, sizes.width)
-            masked = mask(setting, blocks[buckets[number]], seeds.zero, seeds.one)
-            yield from tell(peer, Corrections(table=_to_table(masked.corrections)))
-            waiting.append(_Expected(buckets[number], masked.cells // sizes.third, _tags(masked.outputs, sizes)))
+            keys = place(setting, blocks[buckets[number]])
+            masked = mask(setting, keys, seeds.zero, seeds.one)
+            yield from tell(peer, Corrections(table=to_table(masked.corrections)))
+            waiting.append(_Expected(buckets[number], keys.cells // sizes.third, _tags(masked.outputs, sizes)))
         if number >= AHEAD:
             told = yield from hear(peer, Tags)
-            records = _octets(told.table, sizes.sender * 3 * sizes.tag_bytes, peer)
+            records = octets_of(told.table, sizes.senders[0] * 3 * sizes.tag_bytes, peer)
             record, position = _matched(records.reshape(-1, 3, sizes.tag_bytes), waiting.pop(0), peer)
             found.append(position)
             matches[number - AHEAD, record] = True
     if both:
-        yield from tell(peer, Matches(table=_to_table(np.packbits(matches))))
+        yield from tell(peer, Matches(table=to_table(np.packbits(matches))))
     return np.concatenate(found)
 
 
 def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: bytes, entropy: Entropy) -> Role[Positions]:
     chosen = yield from baseot.choose(sizes.width, peer=peer, salt=salt, entropy=entropy)
-    key_of = np.full((sizes.buckets, sizes.sender), NO_KEY, np.int64)
-    for number, bucket in enumerate(bucketed(blocks, sizes.buckets)):
+    key_of = np.full((sizes.buckets, sizes.senders[0]), NO_KEY, np.int64)
+    for number, bucket in enumerate(bucketed(blocks, sizes.buckets, sizes.senders[0])):
         yield from checkpoint("intersecting", number, sizes.buckets)
         told = yield from hear(peer, Corrections)
-        corrections = _octets(told.table, sizes.width * sizes.cells // 8, peer).view(np.uint64)
+        corrections = octets_of(told.table, sizes.width * sizes.cells // 8, peer).view(np.uint64)
         setting = Setting(salt, number, sizes.third, sizes.width)
         outputs = evaluate(setting, blocks[bucket], corrections.reshape(sizes.width, -1), chosen.bits, chosen.keys)
         seed = entropy.draw(KEY_BYTES)
-        place = shuffled(seed, sizes.sender)[: len(bucket)]
-        records = stream(seed, 1 << 32, sizes.sender * 3 * sizes.tag_bytes).reshape(sizes.sender, -1)
+        place = shuffled(seed, sizes.senders[0])[: len(bucket)]
+        records = stream(seed, 1 << 32, sizes.senders[0] * 3 * sizes.tag_bytes).reshape(sizes.senders[0], -1)
         records[place] = _tags(outputs, sizes).reshape(len(bucket), -1)
         key_of[number, place] = bucket
-        yield from tell(peer, Tags(table=_to_table(records)))
+        yield from tell(peer, Tags(table=to_table(records)))
     if not both:
         return np.zeros(0, np.int64)
     answer = yield from hear(peer, Matches)
-    bits = np.unpackbits(_octets(answer.table, -(-key_of.size // 8), peer), count=key_of.size)
+    bits = np.unpackbits(octets_of(answer.table, -(-key_of.size // 8), peer), count=key_of.size)
     positions: Positions = key_of.ravel()[bits.view(np.bool_)]
     if (positions == NO_KEY).any():
         raise ProtocolViolation(f"{peer} matched a record that holds no key")
@@ -164,7 +165,7 @@ def _matched(records: npt.NDArray[np.uint8], expected: _Expected, peer: str) -> 
             raise ProtocolViolation(f"{peer} sent a record that matches two keys")
         key[equal] = here[index.drop_null().to_numpy()]
     record = np.flatnonzero(key >= 0)
-    if len(np.unique(key[record])) != len(record):
+    if np.bincount(key[record], minlength=1).max() > 1:
         raise ProtocolViolation(f"{peer} sent two records that match one key")
     return record, expected.positions[key[record]]
 
@@ -177,18 +178,3 @@ def _tags(outputs: Words, sizes: Parameters) -> npt.NDArray[np.uint8]:
 def _binary(tags: npt.NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
     buffer = pa.py_buffer(np.ascontiguousarray(tags))
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(tags.shape[1]), len(tags), [None, buffer])
-
-
-def _to_table(octets: npt.NDArray[np.uint64] | npt.NDArray[np.uint8] | bytes) -> pa.Table:
-    """One row, without a copy."""
-    content = pa.py_buffer(octets if isinstance(octets, bytes) else np.ascontiguousarray(octets))
-    ends = pa.py_buffer(np.array([0, content.size], np.int64))
-    return pa.table([pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, ends, content])], schema=OCTETS)
-
-
-def _octets(table: pa.Table, size: int, sender: str) -> npt.NDArray[np.uint8]:
-    """The bytes of a received row, which must be so many."""
-    rows = [row.as_buffer() for row in table.column("octets")] if table.num_rows == 1 else []
-    if not rows or rows[0].size != size:
-        raise ProtocolViolation(f"{sender} sent {rows[0].size if rows else 'no'} bytes where {size} are due")
-    return np.frombuffer(rows[0], np.uint8)

@@ -45,7 +45,8 @@ import numpy.typing as npt
 
 from .bits import Compression, transposed
 from .bulk import Words, derived, encrypted, hashed, stream
-from .cuckoo import Cells, cells_of, placed
+from .cuckoo import Cells, NoPlacement, cells_of, placed
+from .parameters import unlucky
 
 
 class Setting(NamedTuple):
@@ -61,37 +62,47 @@ class Setting(NamedTuple):
         return 3 * self.third
 
 
+class Placed(NamedTuple):
+    """A receiver's keys in their cells: the cell of each, and their codes by columns."""
+
+    cells: Cells
+    columns: Words
+
+
 class Masked(NamedTuple):
-    """The receiver's part: the matrix U by columns, shape (width, cells/64), the cell of each key, and its F."""
+    """What a receiver makes for one sender: the matrix U by columns, shape (width, cells/64), and F of each key."""
 
     corrections: Words
-    cells: Cells
     outputs: Words
 
 
-def mask(setting: Setting, blocks: Words, zero: Sequence[bytes], one: Sequence[bytes]) -> Masked:
-    """The receiver: place the keys and mask their codes.
-
-    Returns
-    -------
-    Masked
-        `outputs` of shape (n, 2), in the order of the blocks.
+def place(setting: Setting, blocks: Words) -> Placed:
+    """The receiver, once for all senders.
 
     Raises
     ------
-    NoPlacement
+    DataError
+        There is no placement: once in 2^40 runs.
     """
-    cells = placed(cells_of(blocks, setting.third), setting.cells)
+    try:
+        cells = placed(cells_of(blocks, setting.third), setting.cells)
+    except NoPlacement:
+        raise unlucky("the keys could not be placed in their table") from None
     codes = np.zeros((_words(setting), setting.cells), np.uint64)
     codes[:, cells] = _codes(setting, blocks)
+    return Placed(cells, transposed(codes.reshape(len(codes), 64, -1)))
+
+
+def mask(setting: Setting, keys: Placed, zero: Sequence[bytes], one: Sequence[bytes]) -> Masked:
+    """The receiver, for a sender with whom it has these pairs of seeds; `outputs` has shape (n, 2)."""
     own = _streams(setting, zero)
-    columns = transposed(codes.reshape(own.shape))
+    columns = _streams(setting, one)
+    columns ^= keys.columns
     columns ^= own
-    columns ^= _streams(setting, one)
-    rows = transposed(own).reshape(codes.shape)[:, cells]
+    rows = transposed(own).reshape(-1, setting.cells)[:, keys.cells]
     compression = Compression(setting.salt, setting.width)
-    outputs = hashed(derived(setting.salt, "hash"), compression(rows), _tweaks(setting, cells))
-    return Masked(columns.reshape(-1, setting.cells // 64)[: setting.width], cells, outputs)
+    outputs = hashed(derived(setting.salt, "hash"), compression(rows), _tweaks(setting, keys.cells))
+    return Masked(columns.reshape(-1, setting.cells // 64)[: setting.width], outputs)
 
 
 def evaluate(

@@ -1,6 +1,6 @@
 """Sizes of tables, codes and tags for every number of keys, derived so that a run fails with probability below 2^-40.
 
-The five events that break a run of the OPRF in `oprf` each have a share of 2^-43:
+The five events that break a run of the OPRF in `oprf` each have a share of 2^-43, divided by the number of senders:
 
 1. A bucket overflows at the receiver, or 2. at the sender: keys fall into buckets by a random hash, so a bucket's
    number is binomial, and P(Bin(n, 1/B) > c) <= exp(-n KL((c+1)/n || 1/B)) (Chernoff), times B.
@@ -24,6 +24,8 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
+from ..errors import DataError
+
 SHARE = 43  # five events of 2^-43 are less than 2^-40
 DISTANCE = 128  # what the smallest distance of codes is worth in computational security
 BUCKET = 1 << 17  # keys in a bucket, about: what a core's caches and a message hold well
@@ -31,13 +33,15 @@ CELLS_A_KEY = 1.25
 
 
 class Parameters(NamedTuple):
-    """What both parties compute from both numbers of keys.
+    """What all parties compute from all numbers of keys.
 
     Attributes
     ----------
     buckets : int
-    receiver, sender : int
-        The most keys of either party in a bucket.
+    receiver : int
+        The most keys that the receiver has in a bucket.
+    senders : tuple of int
+        And each sender.
     third : int
         Cells in each third of a bucket's cuckoo table, a multiple of 64.
     width : int
@@ -48,7 +52,7 @@ class Parameters(NamedTuple):
 
     buckets: int
     receiver: int
-    sender: int
+    senders: tuple[int, ...]
     third: int
     width: int
     tag_bytes: int
@@ -59,25 +63,26 @@ class Parameters(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def parameters(receiver: int, sender: int) -> Parameters:
-    """For a receiver and a sender of so many keys."""
-    buckets = -(-max(receiver, sender, 1) // BUCKET)
-    most = capacity(receiver, buckets), capacity(sender, buckets)
+def parameters(receiver: int, *senders: int) -> Parameters:
+    """For a receiver and one or more senders of so many keys."""
+    buckets = -(-max(receiver, *senders, 1) // BUCKET)
+    share = SHARE + math.log2(len(senders))
+    mine, theirs = capacity(receiver, buckets, share), tuple(capacity(sender, buckets, share) for sender in senders)
     return Parameters(
         buckets=buckets,
-        receiver=most[0],
-        sender=most[1],
-        third=-(-third(most[0], SHARE + math.log2(buckets)) // 64) * 64,
-        width=width(3 * max(sender, 1)),
-        tag_bytes=math.ceil((SHARE + math.log2(buckets * max(most[0] * most[1], 1))) / 8),
+        receiver=mine,
+        senders=theirs,
+        third=-(-third(mine, share + math.log2(buckets)) // 64) * 64,
+        width=width(3 * sum(senders)),
+        tag_bytes=math.ceil((share + math.log2(max(buckets * mine * max(theirs), 1))) / 8),
     )
 
 
-def capacity(keys: int, buckets: int) -> int:
-    """The least number that no bucket exceeds but with probability 2^-43."""
+def capacity(keys: int, buckets: int, share: float) -> int:
+    """The least number that no bucket exceeds but with probability 2^-share."""
     if buckets == 1:
         return keys
-    allowed = (SHARE + math.log2(buckets)) * math.log(2)
+    allowed = (share + math.log2(buckets)) * math.log(2)
     low, high = keys // buckets, keys
     while low < high:
         middle = (low + high) // 2
@@ -102,6 +107,11 @@ def width(evaluations: int) -> int:
         bits += 8
         near = sum(math.comb(bits, i) for i in range(DISTANCE))
     return bits
+
+
+def unlucky(what: str) -> DataError:
+    """What a role raises where one of these events happens."""
+    return DataError(f"{what}, which happens by chance once in 2^40 runs", hint="run it again")
 
 
 def _divergence(p: float, q: float) -> float:
