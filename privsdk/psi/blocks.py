@@ -26,28 +26,42 @@ def blocks_of(keys: pa.LargeBinaryArray, salt: bytes) -> Role[Words]:
     result = np.empty((len(keys), 2), np.uint64)
     for start in range(0, len(keys), BATCH):
         yield from checkpoint("hashing keys", start, len(keys))
-        part = keys.slice(start, BATCH)
-        lengths, padded = _padded(part)
-        blocks = encrypted(derived(salt, "short key"), padded)
-        for index in np.flatnonzero(lengths > SHORT).tolist():
-            digest = blake2b(part[index].as_py(), digest_size=16, key=salt, person=b"privsdk long key").digest()
-            blocks[index] = np.frombuffer(digest, np.uint64)
-        result[start : start + BATCH] = blocks
+        result[start : start + BATCH] = _blocks(keys.slice(start, BATCH), salt)
     return result
 
 
-def _padded(keys: pa.LargeBinaryArray) -> tuple[npt.NDArray[np.int64], Words]:
-    """The length of each key, and its bytes, zeros and length as one block where it is short enough."""
+def _blocks(keys: pa.LargeBinaryArray, salt: bytes) -> Words:
     _, offsets_buffer, data_buffer = keys.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[keys.offset : keys.offset + len(keys) + 1]
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
+    blocks = encrypted(derived(salt, "short key"), _padded(offsets, data))
+    long = np.flatnonzero(np.diff(offsets) > SHORT)
+    if len(long):
+        state = blake2b(digest_size=16, salt=derived(salt, "long key"), person=b"privsdk long key")
+        view = memoryview(data)
+        digests = bytearray()
+        for start, end in zip(offsets[long].tolist(), offsets[long + 1].tolist(), strict=True):
+            each = state.copy()
+            each.update(view[start:end])
+            digests += each.digest()
+        blocks[long] = np.frombuffer(digests, np.uint64).reshape(-1, 2)
+    return blocks
+
+
+def _padded(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> Words:
+    """The bytes of each short key, zeros and its length as one block; long keys leave theirs empty."""
     lengths = np.diff(offsets)
-    blocks = np.zeros((len(keys), SHORT + 1), np.uint8)
-    for place in range(min(SHORT, int(lengths.max(initial=0)))):
-        held = np.flatnonzero((lengths > place) & (lengths <= SHORT))
+    short = lengths <= SHORT
+    blocks = np.zeros((len(lengths), SHORT + 1), np.uint8)
+    blocks[:, SHORT] = np.where(short, lengths, 0)
+    longest = int(lengths.max(initial=0))
+    if longest <= SHORT and (lengths == longest).all():  # as ids mostly are
+        blocks[:, :longest] = data[offsets[0] : offsets[-1]].reshape(len(lengths), longest)
+        return blocks.view(np.uint64)
+    for place in range(min(SHORT, longest)):
+        held = np.flatnonzero((lengths > place) & short)
         blocks[held, place] = data[offsets[held] + place]
-    blocks[:, SHORT] = np.where(lengths <= SHORT, lengths, 0)
-    return lengths, blocks.view(np.uint64)
+    return blocks.view(np.uint64)
 
 
 def bucketed(blocks: Words, buckets: int, most: int) -> list[npt.NDArray[np.int64]]:

@@ -89,7 +89,8 @@ def place(setting: Setting, blocks: Words) -> Placed:
     except NoPlacement:
         raise unlucky("the keys could not be placed in their table") from None
     codes = np.zeros((_words(setting), setting.cells), np.uint64)
-    codes[:, cells] = _codes(setting, blocks)
+    for word, code in zip(codes, _codes(setting, blocks), strict=True):
+        word[cells] = code
     return Placed(cells, transposed(codes.reshape(len(codes), 64, -1)))
 
 
@@ -99,7 +100,7 @@ def mask(setting: Setting, keys: Placed, zero: Sequence[bytes], one: Sequence[by
     columns = _streams(setting, one)
     columns ^= keys.columns
     columns ^= own
-    rows = transposed(own).reshape(-1, setting.cells)[:, keys.cells]
+    rows = transposed(own).reshape(-1, setting.cells).take(keys.cells, axis=1)  # several times faster than by index
     compression = Compression(setting.salt, setting.width)
     outputs = hashed(derived(setting.salt, "hash"), compression(rows), _tweaks(setting, keys.cells))
     return Masked(columns.reshape(-1, setting.cells // 64)[: setting.width], outputs)
@@ -118,7 +119,9 @@ def evaluate(
     secret = np.packbits(np.pad(bits, (0, 64 * _words(setting) - len(bits))), bitorder="little").view(np.uint64)
     of_keys = compression(_codes(setting, blocks) & secret[:, None])
     cells = cells_of(blocks, setting.third).T
-    return hashed(derived(setting.salt, "hash"), of_cells[cells] ^ of_keys[:, None], _tweaks(setting, cells))
+    return hashed(
+        derived(setting.salt, "hash"), of_cells.take(cells, axis=0) ^ of_keys[:, None], _tweaks(setting, cells)
+    )
 
 
 def _words(setting: Setting) -> int:
