@@ -38,7 +38,7 @@ def _blocks(keys: pa.LargeBinaryArray, salt: bytes) -> Words:
     long = np.flatnonzero(np.diff(offsets) > SHORT)
     if len(long):
         state = blake2b(digest_size=16, salt=derived(salt, "long key"), person=b"privsdk long key")
-        view = memoryview(data)
+        view = data.data
         digests = bytearray()
         for start, end in zip(offsets[long].tolist(), offsets[long + 1].tolist(), strict=True):
             each = state.copy()
