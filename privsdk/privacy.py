@@ -21,6 +21,7 @@ class Disclosure(StrEnum):
     narrower (`implied`)."""
 
     JOIN_KEY = "join key"  # set intersection: the partner learns which of its own keys are here too
+    CARDINALITY = "cardinality only"  # set intersection: the partner and the caller learn how many keys both have
     PAYLOAD = "payload"  # the partner of a join learns the value, or whether it passes a filter, of each shared key
     GROUP_KEY = "group key"  # its distinct values label the groups of an aggregate
     COMPARISON = "comparison"  # filters the rows of an aggregate: how many pass is told
@@ -39,8 +40,10 @@ class Disclosure(StrEnum):
 
 
 # A count by group tells what a filter on that column would; an owner's own total, what a total over several does.
-# What the partner of a join learns (join key, payload) says nothing of what the caller may, and is on no such ladder.
+# Of a join partner and caller learn how many keys are shared anyway. What else the partner learns (which ones, payload)
+# says nothing of what the caller may, and is on no such ladder.
 _NARROWER = {
+    Disclosure.JOIN_KEY: (Disclosure.CARDINALITY,),
     Disclosure.GROUP_KEY: (Disclosure.COMPARISON,),
     Disclosure.EXTREME: (Disclosure.AGGREGATE,),
     Disclosure.AGGREGATE: (Disclosure.HE_OPERAND,),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
@@ -157,26 +157,27 @@ class Conversation:
 
 
 def drive(role: Role[T], conversation: Callable[[str], Conversation], on_step: Callable[[Progress | None], None]) -> T:
-    """Run a role over conversations until it returns.
+    """Run a role over conversations until it returns; one that is stopped is closed, and with it what it had begun.
 
     `on_step` is called before every step; raising from it stops the role (this is how cancelling works).
     """
     heard: dict[str, Message | Gone] | None = None
-    while True:
-        try:
-            step = role.send(heard) if heard is not None else next(role)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        on_step(step.progress)
-        for peer, message in step.send.items():
-            conversation(peer).send(message)
-        heard = {}
-        for peer, kind in step.receive.items():
+    with closing(role):
+        while True:
             try:
-                heard[peer] = conversation(peer).receive(kind)
-            except PeerGone as error:
-                heard[peer] = Gone(peer, error)
+                step = role.send(heard) if heard is not None else next(role)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            on_step(step.progress)
+            for peer, message in step.send.items():
+                conversation(peer).send(message)
+            heard = {}
+            for peer, kind in step.receive.items():
+                try:
+                    heard[peer] = conversation(peer).receive(kind)
+                except PeerGone as error:
+                    heard[peer] = Gone(peer, error)
 
 
 class Sent(NamedTuple):
@@ -225,14 +226,17 @@ def together(roles: Mapping[str, Role[Any]], transcript: list[Sent] | None = Non
             deliver(name, receiver, message)
         waiting[name] = step
 
-    for name in roles:
-        advance(name, None)
-    while waiting:
-        ready = [n for n, step in waiting.items() if all(mail.get((sender, n)) for sender in step.receive)]
-        if not ready:
-            raise RuntimeError(f"every role waits: {', '.join(sorted(waiting))}")
-        for name in ready:
-            advance(name, {sender: mail[sender, name].popleft() for sender in waiting[name].receive})
+    with ExitStack() as stopping:
+        for role in roles.values():
+            stopping.enter_context(closing(role))
+        for name in roles:
+            advance(name, None)
+        while waiting:
+            ready = [n for n, step in waiting.items() if all(mail.get((sender, n)) for sender in step.receive)]
+            if not ready:
+                raise RuntimeError(f"every role waits: {', '.join(sorted(waiting))}")
+            for name in ready:
+                advance(name, {sender: mail[sender, name].popleft() for sender in waiting[name].receive})
     return outputs
 
 

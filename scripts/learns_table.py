@@ -26,6 +26,7 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
     model = fl.Logistic(features={"x": (0, 100)})
     return [
         ("psi.join", join),
+        ("psi.cardinality", psi.cardinality(a, b, on="key")),
         ("table.count, .sum, .mean", a.mean("x", by="group")),
         ("table.min, .max", a.min("x", where={"group": ["g", "h"]})),
         ("joint[A].count, .sum, .mean", joint["A"].mean("x", by="group")),

@@ -21,6 +21,7 @@ _COUNTED = (
     Disclosure.COMPARISON,
     Disclosure.PAYLOAD,
     Disclosure.JOIN_KEY,
+    Disclosure.CARDINALITY,
     Disclosure.PAYLOAD,
     Disclosure.TRAINING_LABEL,
     Disclosure.HE_OPERAND,

@@ -1,7 +1,8 @@
-"""Private set intersection: joins in which the parties learn which keys they share, and nothing else of each other."""
+"""Private set intersection: the parties learn which keys they share, or how many, and nothing else of each other."""
 
 from .alignment import Joint, JointSide
-from .ddh import Intersection, intersect
+from .counting import Cardinality, cardinality
+from .ddh import intersect
 from .verbs import join
 
-__all__ = ["Intersection", "Joint", "JointSide", "intersect", "join"]
+__all__ = ["Cardinality", "Joint", "JointSide", "cardinality", "intersect", "join"]

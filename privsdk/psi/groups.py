@@ -1,6 +1,7 @@
 """ristretto255 (RFC 9496) by way of libsodium: hashing to the group and multiplying whole columns of points.
 
-Not a general group library: only what Diffie-Hellman intersection needs, with every received point checked.
+Not a general group library: only what Diffie-Hellman intersection needs, with every received point checked. Columns
+that take long go to the worker processes. A scalar goes with them: it is secret, and they are this user's own.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -17,10 +18,12 @@ import pyarrow as pa
 
 from ..errors import ProtocolViolation
 from ..protocol import Entropy, Role, checkpoint
+from .pieces import computed
 
 POINT = pa.binary(32)
 IDENTITY = bytes(32)
-BATCH = 2048  # about 0.1 s of scalar multiplications between checkpoints
+BATCH = 2048  # at most 0.15 s of scalar multiplications between checkpoints
+PIECE = 4096  # at most 0.3 s of them for a worker; what is one piece is done here
 
 
 @cache
@@ -57,22 +60,39 @@ def hash_to_group(domain: bytes, data: bytes) -> bytes:
 
 def hash_all(domain: bytes, keys: Sequence[bytes], phase: str) -> Role[list[bytes]]:
     """`hash_to_group` of every key, with checkpoints."""
-    points: list[bytes] = []
-    for start in range(0, len(keys), BATCH):
-        yield from checkpoint(phase, start, len(keys))
-        points += [hash_to_group(domain, key) for key in keys[start : start + BATCH]]
-    return points
+    return (yield from _in_pieces(hash_piece, domain, keys, phase))
 
 
 def multiply_all(scalar: bytes, points: Sequence[bytes], phase: str) -> Role[list[bytes]]:
     """Every point times the scalar, with checkpoints."""
-    products: list[bytes] = []
-    for start in range(0, len(points), BATCH):
-        yield from checkpoint(phase, start, len(points))
-        products += [
-            libsodium().crypto_scalarmult_ristretto255(scalar, point) for point in points[start : start + BATCH]
-        ]
-    return products
+    return (yield from _in_pieces(multiply_piece, scalar, points, phase))
+
+
+def hash_piece(domain: bytes, keys: Sequence[bytes]) -> list[bytes]:
+    """A part of `hash_all`, here or in a worker."""
+    return [hash_to_group(domain, key) for key in keys]
+
+
+def multiply_piece(scalar: bytes, points: Sequence[bytes]) -> list[bytes]:
+    """A part of `multiply_all`, here or in a worker."""
+    multiply = libsodium().crypto_scalarmult_ristretto255
+    return [multiply(scalar, point) for point in points]
+
+
+def _in_pieces(
+    fn: Callable[[bytes, Sequence[bytes]], list[bytes]], fixed: bytes, values: Sequence[bytes], phase: str
+) -> Role[list[bytes]]:
+    size = BATCH if len(values) <= PIECE else PIECE
+    starts = range(0, len(values), size)
+    if size == PIECE:
+        arguments = ((fixed, values[start : start + size]) for start in starts)
+        parts = yield from computed(fn, arguments, phase, total=len(starts))
+    else:
+        parts = []
+        for done, start in enumerate(starts):
+            yield from checkpoint(phase, done, len(starts))
+            parts.append(fn(fixed, values[start : start + size]))
+    return [value for part in parts for value in part]
 
 
 def to_table(points: Sequence[bytes]) -> pa.Table:
@@ -96,4 +116,21 @@ def checked(table: pa.Table, sender: str) -> Role[list[bytes]]:
             yield from checkpoint("checking points", index, len(points))
         if point is None or point == IDENTITY or not libsodium().crypto_core_ristretto255_is_valid_point(point):
             raise ProtocolViolation(f"{sender} sent a point that is not a valid element of ristretto255")
+    return points
+
+
+def fresh(table: pa.Table, sender: str, *, count: int, seen: Collection[bytes]) -> Role[list[bytes]]:
+    """The points of a received table where they are as many as announced, valid, distinct, and none of those `seen`.
+
+    A point seen before would be one of ours sent back, which passes for a shared key, or the sender's own sent again.
+
+    Raises
+    ------
+    ProtocolViolation
+    """
+    if table.num_rows != count:
+        raise ProtocolViolation(f"{sender} sent {table.num_rows} points where {count} were due")
+    points = yield from checked(table, sender)
+    if len(set(points)) != len(points) or not set(points).isdisjoint(seen):
+        raise ProtocolViolation(f"{sender} sent a point twice, or one of ours back")
     return points

@@ -1,9 +1,10 @@
-"""What a notebook calls of psi, and the declaration of `psi.join`."""
+"""`psi.join` and its declaration, and what every question about two parties' keys checks of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -16,8 +17,9 @@ from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role
 from ..results import Plan
 from .alignment import Joint
-from .ddh import opener, responder
-from .keys import distinct_keys
+from .ddh import intersection
+from .keys import DistinctKeys, distinct_keys
+from .terms import Agreed, agree
 
 _KEY_TYPE = re.compile(
     r"(dictionary<values=)?(?:(?P<integer>u?int\d+)|(?P<string>(large_)?string)|(large_|fixed_size_)?binary(\[\d+\])?)"
@@ -53,10 +55,23 @@ def join(left: Table, right: Table, *, on: str | tuple[str, str]) -> Plan[Joint]
 
     Source: Agrawal, Evfimievski, Srikant, SIGMOD 2003, section 3.
     """
+    request = question("psi.join", left, right, on, parameters={"protocol": "ddh"})
+    runner = runner_of(left, right)
+
+    def finish(answers: Mapping[str, Finished]) -> Joint:
+        return Joint(runner, request, answers, {left.party: left, right.party: right})
+
+    return Plan(runner, request, finish, notes=(("protocol", "Diffie-Hellman over ristretto255"),))
+
+
+def question(
+    operation: str, left: Table, right: Table, on: str | tuple[str, str], *, parameters: Mapping[str, Any]
+) -> Request:
+    """The request of an operation over the keys of two tables, both checked as far as their descriptions go."""
     for table in (left, right):
         if not isinstance(table, Table):
             raise InvalidArgument(
-                f"psi.join takes two tables, not a {type(table).__name__}", hint='use fed["party"]["table"]'
+                f"{operation} takes two tables, not a {type(table).__name__}", hint='use fed["party"]["table"]'
             )
     if left.party == right.party:
         raise InvalidArgument(
@@ -70,19 +85,13 @@ def join(left: Table, right: Table, *, on: str | tuple[str, str]) -> Plan[Joint]
             f"is {right.type_of(right_on)}: they would never match",
             hint="join columns of one family: string with string, integer with integer, binary with binary",
         )
-    runner = runner_of(left, right)
-    request = new_request(
-        runner,
-        "psi.join",
+    return new_request(
+        runner_of(left, right),
+        operation,
         parties=(left.party, right.party),
         operands={left.party: left.operand(left_on), right.party: right.operand(right_on)},
-        parameters={"protocol": "ddh"},
+        parameters=parameters,
     )
-
-    def finish(answers: Mapping[str, Finished]) -> Joint:
-        return Joint(runner, request, answers, {left.party: left, right.party: right})
-
-    return Plan(runner, request, finish, notes=(("protocol", "Diffie-Hellman over ristretto255"),))
 
 
 def _kind_of(table: Table, column: str) -> str:
@@ -102,10 +111,15 @@ class JoinParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 def _check(request: Request, parameters: JoinParameters) -> None:
     if parameters.protocol != "ddh":
         raise InvalidArgument(f"psi.join has no protocol {parameters.protocol!r}", hint="known: ddh")
+    check_operands(request)
+
+
+def check_operands(request: Request) -> None:
+    """Raise InvalidArgument unless two parties bring one key column each."""
     if len(request.parties) != 2 or set(request.operands) != set(request.parties):
-        raise InvalidArgument("psi.join takes two parties with a table each")
+        raise InvalidArgument(f"{request.operation} takes two parties with a table each")
     if any(len(operand.columns) != 1 or operand.alignment for operand in request.operands.values()):
-        raise InvalidArgument("psi.join takes one key column of a base table from each party")
+        raise InvalidArgument(f"{request.operation} takes one key column of a base table from each party")
 
 
 def _needs(request: Request, parameters: JoinParameters) -> dict[str, tuple[Need, ...]]:
@@ -138,26 +152,35 @@ def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
     )
 
 
-def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
-    keys = distinct_keys(given.table.column(0))
-    left, right = given.request.parties
-    role, peer = (opener, right) if given.party == left else (responder, left)
-    found = yield from role(
-        keys.encoded,
+def agreement(given: RoleInput, keys: DistinctKeys) -> Role[Agreed]:
+    """A party's terms for its keys, exchanged with those of the others."""
+    peers = [party for party in given.request.parties if party != given.party]
+    return agree(
+        given.party,
+        peers,
         kind=keys.kind,
-        peer=peer,
+        size=len(keys.encoded),
+        min_count=given.min_count,
         session=given.session,
         entropy=given.entropy,
-        min_count=given.min_count,
     )
-    rows, joint_keys = keys.rows_of(found.positions)
-    size = len(found.positions)
+
+
+def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
+    keys = distinct_keys(given.table.column(0))
+    agreed = yield from agreement(given, keys)
+    (peer,) = (party for party in given.request.parties if party != given.party)
+    found = yield from intersection(
+        keys.encoded, me=given.party, peer=peer, learner=None, agreed=agreed, entropy=given.entropy
+    )
+    rows, joint_keys = keys.rows_of(found)
+    size = len(found)
     return Outcome(
-        value={"keys": size if size >= found.min_count else None, "min_count": found.min_count},
+        value={"keys": size if size >= agreed.min_count else None, "min_count": agreed.min_count},
         keep=Alignment(
             rows=rows,
             keys=joint_keys,
-            min_count=found.min_count,
+            min_count=agreed.min_count,
             column=given.table.column_names[0],
             session=given.session,
         ),

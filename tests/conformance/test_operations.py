@@ -52,6 +52,15 @@ def test_join_on_integers(fed: ps.Federation, tables: Tables) -> None:
     assert joint["EWR"].count().release().value.num_rows == 0
 
 
+def test_cardinality(fed: ps.Federation, tables: Tables) -> None:
+    result = psi.cardinality(fed["EWR"]["sales"], fed["bank"]["loans"], on="company").release()
+    companies = [set(tables[p][t]["company"].to_pylist()) - {None} for p, t in (("EWR", "sales"), ("bank", "loans"))]
+    assert result.value.size == len(companies[0] & companies[1])
+    assert result.receipt.verify()
+    few = psi.cardinality(fed["EWR"]["sales"], fed["bank"]["loans"], on=("number", "sum")).release().value
+    assert (few.size, few.min_count) == (None, 10)
+
+
 def test_aggregates_of_a_table(fed: ps.Federation, tables: Tables) -> None:
     sales = fed["EWR"]["sales"]
     where = {"number": (-400, 400), "late": 1, "region": ["north", "Süd €"]}
@@ -336,7 +345,8 @@ def test_every_operation_is_here() -> None:
     noisy = ("dp.count", "dp.histogram", "dp.mean", "dp.quantile", "dp.sum", "dp.variance")
     statistics = ("correlation", "count", "covariance", "histogram", "mean", "sum", "variance")
     encrypted = (f"he.{name}" for name in statistics)
-    assert operation_names() == tuple(sorted(("aggregate", *noisy, "fl.fit", *encrypted, "he.score", "psi.join")))
+    others = ("aggregate", "fl.fit", "he.score", "psi.cardinality", "psi.join")
+    assert operation_names() == tuple(sorted((*others, *noisy, *encrypted)))
 
 
 def test_batches_smaller_than_the_minimum_count_are_refused(fed: ps.Federation) -> None:

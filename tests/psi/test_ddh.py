@@ -14,15 +14,16 @@ from claims import Cases
 from harness import play
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from joins import SESSION, Side, names, run
+from joins import SESSION, Positions, joining, names, run
 
 from privsdk import psi
-from privsdk.errors import DataError, ProtocolViolation
+from privsdk.errors import DataError, InvalidArgument, ProtocolViolation
 from privsdk.operations import Operand, Request, RoleInput, operation_named
 from privsdk.protocol import Role, ask, hear, tell
-from privsdk.psi.ddh import Blinded, Doubled, Intersection, opener, responder
+from privsdk.psi.ddh import Blinded, Doubled, intersection
 from privsdk.psi.groups import hash_to_group, to_table
 from privsdk.psi.keys import DistinctKeys, distinct_keys
+from privsdk.psi.terms import Agreed
 from privsdk.testing import SeededEntropy, together
 
 # no folding, trimming or normalising: these are all different keys
@@ -51,11 +52,11 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def rows_by_key(keys: DistinctKeys, found: Intersection, column: pa.Array) -> list[tuple[Any, list[int]]]:
+def rows_by_key(keys: DistinctKeys, found: Positions, column: pa.Array) -> list[tuple[Any, list[int]]]:
     """For each joint key, in order, the key itself and the rows that hold it."""
-    rows, joint = keys.rows_of(found.positions)
+    rows, joint = keys.rows_of(found)
     assert (np.diff(joint) >= 0).all()
-    held = [rows[joint == j].tolist() for j in range(len(found.positions))]
+    held = [rows[joint == j].tolist() for j in range(len(found))]
     return [(column[indices[0]].as_py(), indices) for indices in held]
 
 
@@ -79,8 +80,6 @@ def test_join_equals_duckdb(kind: str, database: duckdb.DuckDBPyConnection, case
         query = f"SELECT k, list(row ORDER BY row) FROM {mine} SEMI JOIN {other} USING (k) GROUP BY k"  # noqa: S608
         assert dict(held) == dict(database.execute(query).fetchall())
         assert len(held) == len(shared)
-    for side, seen_by in zip(sides, reversed(found), strict=True):
-        assert seen_by.peer_size == len(set(side.values.to_pylist()) - {None})
     cases()
 
 
@@ -124,41 +123,90 @@ def test_the_caller_is_told_the_size_from_the_minimum_count_up(min_count: int, t
         assert outcomes[party].table is None
 
 
-def side(which: Side) -> Role[Intersection]:
-    return which(names(1, 2, 3).encoded, kind="string", peer="b", session=SESSION, entropy=SeededEntropy(b"a"))
+AGREED = Agreed(salt=b"s" * 32, sizes={"a": 3, "b": 3}, min_count=0)
+POINTS = [hash_to_group(b"test", bytes([n])) for n in range(6)]
 
 
-POINTS = [hash_to_group(b"test", bytes([n])) for n in range(3)]
+def party_a(learner: str | None, entropy: bytes = b"a") -> Role[Positions]:
+    given = {"me": "a", "peer": "b", "agreed": AGREED, "entropy": SeededEntropy(entropy)}
+    return intersection(names(1, 2, 3).encoded, learner=learner, **given)
 
 
-@pytest.mark.parametrize("which", [opener, responder])
-def test_keys_of_another_type_are_an_error_at_both(which: Side) -> None:
-    with pytest.raises(DataError, match="of type string here and integer at b"):
-        play(side(which), Blinded(kind="integer", min_count=0, table=to_table(POINTS)))
+def test_keys_of_another_type_are_an_error() -> None:
+    with pytest.raises(DataError, match=r"a: string; b: integer"):
+        run(names(1, 2, 3), distinct_keys(pa.array([1, 2, 3])))
 
 
-@pytest.mark.parametrize("which", [opener, responder])
+def test_only_the_learner_learns() -> None:
+    left, right = names(*range(9)), names(*range(3, 20))
+    both, *_ = run(left, right)
+    for learner, other in (("a", "b"), ("b", "a")):
+        one = functools.partial(joining, learner=learner)
+        *outputs, transcript = run(left, right, (one, one))
+        found = dict(zip("ab", outputs, strict=True))
+        assert (len(found[learner]), len(found[other])) == (6, 0)
+        assert [s.sender for s in transcript if s.tag == "psi.ddh.Doubled"] == [other]
+        if learner == "a":
+            assert found["a"].tolist() == both.tolist()
+    with pytest.raises(InvalidArgument, match="c is to learn"):
+        play(party_a("c"))
+
+
+@pytest.mark.parametrize("sizes", [(0, 0), (0, 4), (4, 0), (1, 1)])
+@pytest.mark.parametrize("learner", [None, "a", "b"])
+def test_sets_of_nothing_or_one_key(sizes: tuple[int, int], learner: str | None) -> None:
+    one = functools.partial(joining, learner=learner)
+    *found, _ = run(names(*range(sizes[0])), names(*range(sizes[1])), (one, one))
+    assert [len(each) for each in found] == [min(sizes) * (learner in (None, me)) for me in "ab"]
+
+
+def test_keys_may_be_an_arrow_array() -> None:
+    keys = names(1, 2, 3).encoded
+    found = []
+    for form in (keys, pa.array(keys, pa.large_binary())):
+        roles = {
+            me: intersection(form, me=me, peer=peer, learner=None, agreed=AGREED, entropy=SeededEntropy(me.encode()))
+            for me, peer in ("ab", "ba")
+        }
+        found.append(together(roles)["a"].tolist())
+    assert found[0] == found[1]
+    assert sorted(found[0]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("learner", [None, "a"])
 @pytest.mark.parametrize(
     ("blinded", "doubled", "reason"),
     [
-        (POINTS, POINTS[:2], "returned 2 points for 3"),
-        (POINTS, POINTS * 2, "returned 6 points for 3"),
-        (POINTS, [POINTS[0]] * 3, "a point twice"),
-        ([POINTS[0]] * 3, POINTS, "a point twice"),
-        ([*POINTS[:2], bytes(32)], POINTS, "not a valid element"),
-        (POINTS, [*POINTS[:2], b"\x01" * 32], "not a valid element"),
+        (POINTS[:2], POINTS[3:], "b sent 2 points where 3 were due"),
+        (POINTS[:4], POINTS[3:], "b sent 4 points where 3 were due"),
+        (POINTS[:3], POINTS[3:5], "b sent 2 points where 3 were due"),
+        (POINTS[:3], POINTS[2:], "b sent 4 points where 3 were due"),
+        (POINTS[:3], [POINTS[3]] * 3, "a point twice"),
+        (POINTS[:3], POINTS[1:4], "a point twice"),
+        ([POINTS[0]] * 3, POINTS[3:], "a point twice"),
+        ([*POINTS[:2], bytes(32)], POINTS[3:], "not a valid element"),
+        (POINTS[:3], [*POINTS[3:5], b"\x01" * 32], "not a valid element"),
     ],
 )
-def test_a_peers_wrong_points_are_found(which: Side, blinded: list[bytes], doubled: list[bytes], reason: str) -> None:
-    sent = Blinded(kind="string", min_count=0, table=to_table(blinded)), Doubled(table=to_table(doubled))
+def test_a_peers_wrong_points_are_found(
+    learner: str | None, blinded: list[bytes], doubled: list[bytes], reason: str
+) -> None:
+    sent = Blinded(table=to_table(blinded)), Doubled(table=to_table(doubled))
     with pytest.raises(ProtocolViolation, match=reason):
-        play(side(which), *sent)
+        play(party_a(learner), *sent)
+
+
+def test_a_number_of_points_is_checked_before_the_points() -> None:
+    with pytest.raises(ProtocolViolation, match="b sent 4 points"):
+        play(party_a(None), Blinded(table=to_table([bytes(32)] * 4)))
 
 
 def test_own_points_sent_back_are_no_shared_keys() -> None:
-    """A responder that holds none of the keys returns what it got."""
+    """A peer that holds none of the keys returns what it got, or the single points as if they were doubled."""
     with pytest.raises(ProtocolViolation, match="one of ours back"):
-        together({"a": side(opener), "b": mirror_of("a")})
+        together({"a": party_a(None), "b": mirror_of("a")})
+    with pytest.raises(ProtocolViolation, match="one of ours back"):
+        together({"a": party_a(None), "b": lazy_peer_of("a")})
 
 
 def mirror_of(peer: str) -> Role[None]:
@@ -167,9 +215,6 @@ def mirror_of(peer: str) -> Role[None]:
     yield from tell(peer, doubled)
 
 
-def test_the_larger_minimum_count_holds_for_both() -> None:
-    left, right = names(*range(9)), names(*range(3, 20))
-    sides = (functools.partial(opener, min_count=2), functools.partial(responder, min_count=50))
-    first, second, _ = run(left, right, sides)
-    assert (first.min_count, second.min_count) == (50, 50)
-    assert len(first.positions) == len(second.positions) == 6
+def lazy_peer_of(peer: str) -> Role[None]:
+    blinded = yield from ask(peer, Blinded(table=to_table(POINTS[:3])), Blinded)
+    yield from ask(peer, Doubled(table=blinded.table), Doubled)

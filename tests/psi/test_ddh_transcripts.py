@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -10,25 +11,48 @@ import pyarrow as pa
 import pytest
 from claims import Cases
 from harness import assert_absent, assert_same_shape, digest
-from joins import SESSION, Side, names, run
+from joins import SESSION, Positions, Side, agreement, joining, names, run
 
 from privsdk.messages import Message
 from privsdk.protocol import Role, hear, tell
 from privsdk.psi import ddh
-from privsdk.psi.ddh import DOMAIN, Intersection, opener, responder
+from privsdk.psi.ddh import DOMAIN
 from privsdk.psi.groups import hash_to_group, to_table
+from privsdk.psi.keys import DistinctKeys
 
 
-def test_transcript_with_fixed_entropy_is_a_known_answer() -> None:
-    *_, transcript = run(names(1, 2, 3), names(3, 4))
-    assert [s.tag for s in transcript] == ["psi.ddh.Blinded"] * 2 + ["psi.ddh.Doubled"] * 2
-    assert digest(transcript) == "1c465b3a009a6052131fa0c80554e138f9c704f778a3ec1a4756414f81d4fe2f"
+@pytest.mark.parametrize(
+    ("learner", "doubled_by", "known"),
+    [
+        (None, ["a", "b"], "c2b44aad1b4c47adc7aa6ddb80d20a68e03c0d4061aa14c4e4f1d71fd91ccf2a"),
+        ("b", ["a"], "9aa8b7e8fdf9b1586e6db38e763dde472d900433069aa319b9de97ed935c0a86"),
+    ],
+)
+def test_transcript_with_fixed_entropy_is_a_known_answer(
+    learner: str | None, doubled_by: list[str], known: str
+) -> None:
+    one = functools.partial(joining, learner=learner)
+    *_, transcript = run(names(1, 2, 3), names(3, 4), (one, one))
+    begun = ["psi.Terms"] * 2 + ["psi.Opening"] * 2 + ["psi.ddh.Blinded"] * 2
+    assert [s.tag for s in transcript[:6]] == begun
+    assert sorted((s.tag, s.sender) for s in transcript[6:]) == [("psi.ddh.Doubled", who) for who in doubled_by]
+    assert digest(transcript) == known
+
+
+def salt(session: bytes = SESSION) -> bytes:
+    """What the two parties of these tests toss."""
+
+    def agreed(keys: DistinctKeys, **given: Any) -> Role[bytes]:
+        return (yield from agreement(keys, **given)).salt
+
+    tossed: bytes = run(names(0), names(0), (agreed, agreed), session)[0]
+    return tossed
 
 
 def traces_of(key: bytes) -> list[bytes]:
     """A key and what anyone could compute from it alone."""
     hashes = [hashlib.new(name, key).digest() for name in ("sha256", "sha1", "md5", "sha512", "blake2b", "sha3_256")]
-    points = [hash_to_group(domain, key) for domain in (b"", DOMAIN, DOMAIN + SESSION)]
+    points = [hash_to_group(domain, key) for domain in (b"", DOMAIN, DOMAIN + salt())]
     return [key, *hashes, *(digest[:32] for digest in hashes if len(digest) > 32), *points]
 
 
@@ -59,8 +83,23 @@ TRANSCRIPTS = pytest.mark.claim("transcripts: psi.join sends nothing beyond its 
 
 
 @TRANSCRIPTS
-def test_transcript_tells_nothing_beyond_learns(cases: Cases) -> None:
-    check_transcripts((opener, responder), cases)
+@pytest.mark.parametrize("learner", [None, "a", "b"])
+def test_transcript_tells_nothing_beyond_learns(learner: str | None, cases: Cases) -> None:
+    one = functools.partial(joining, learner=learner)
+    check_transcripts((one, one), cases)
+
+
+@TRANSCRIPTS
+def test_who_is_not_to_learn_gets_nothing_of_its_own_back(cases: Cases) -> None:
+    """It could otherwise tell its shared keys: what it gets in the world of both contains what tells them."""
+    one = functools.partial(joining, learner="b")
+    left, right = names(*range(12)), names(*range(5, 20))
+    *_, transcript = run(left, right, (one, one))
+    to_a = [(s.tag, None if s.table is None else s.table.num_rows) for s in transcript if s.receiver == "a"]
+    assert to_a == [("psi.Terms", None), ("psi.Opening", None), ("psi.ddh.Blinded", 15)]
+    *_, other = run(left, names(*range(50, 65)), (one, one))
+    assert_same_shape(transcript, other)
+    cases(2)
 
 
 @TRANSCRIPTS
@@ -68,7 +107,7 @@ def test_two_sessions_have_no_point_in_common(cases: Cases) -> None:
     points = []
     for session in (SESSION, SESSION[::-1]):  # even where both parties drew the same secrets
         *_, transcript = run(names(*range(9)), names(*range(5)), session=session)
-        points.append({point for sent in transcript for point in sent.table["point"].to_pylist()})
+        points.append({point for sent in transcript if sent.table for point in sent.table["point"].to_pylist()})
         cases()
     assert not points[0] & points[1]
 
@@ -78,16 +117,16 @@ class Extra(Message, frozen=True, kw_only=True, tag="test.Extra"):
     table: pa.Table | None = None
 
 
-def leaking(what: Callable[[list[bytes], Intersection], Extra]) -> tuple[Side, Side]:
-    """The protocol with one message more, from the responder."""
+def leaking(what: Callable[[list[bytes], Positions], Extra]) -> tuple[Side, Side]:
+    """The protocol with one message more, from the second party."""
 
-    def talkative(keys: list[bytes], **given: Any) -> Role[Intersection]:
-        found = yield from responder(keys, **given)
-        yield from tell(given["peer"], what(keys, found))
+    def talkative(keys: DistinctKeys, **given: Any) -> Role[Positions]:
+        found = yield from joining(keys, **given)
+        yield from tell(given["peer"], what(keys.encoded, found))
         return found
 
-    def listener(keys: list[bytes], **given: Any) -> Role[Intersection]:
-        found = yield from opener(keys, **given)
+    def listener(keys: DistinctKeys, **given: Any) -> Role[Positions]:
+        found = yield from joining(keys, **given)
         yield from hear(given["peer"], Extra)
         return found
 
@@ -104,9 +143,9 @@ LEAKS: dict[str, tuple[Side, Side]] = {
     "one key in hexadecimal": leaking(lambda keys, _: Extra(said=(keys[3].hex().encode(),))),
     "hashes without a key": leaking(lambda keys, _: Extra(table=to_table([hashlib.sha256(k).digest() for k in keys]))),
     "points without a secret": leaking(
-        lambda keys, _: Extra(table=to_table([hash_to_group(DOMAIN + SESSION, k) for k in keys]))
+        lambda keys, _: Extra(table=to_table([hash_to_group(DOMAIN + salt(), k) for k in keys]))
     ),
-    "points of matched keys only": leaking(lambda _, found: Extra(table=to_table([bytes(32)] * len(found.positions)))),
+    "points of matched keys only": leaking(lambda _, found: Extra(table=to_table([bytes(32)] * len(found)))),
     "the order of rows": leaking(lambda keys, _: Extra(said=(bytes(sorted(range(15), key=keys.__getitem__)),))),
 }
 
@@ -123,5 +162,5 @@ def test_leaks_are_found(leak: str, cases: Cases) -> None:
 def test_a_set_that_is_sent_unsorted_is_found(cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ddh, "sorted", lambda values, key=None: list(values), raising=False)
     with pytest.raises(AssertionError):
-        check_transcripts((opener, responder))
+        check_transcripts((joining, joining))
     cases()
