@@ -2,6 +2,7 @@
 
 from .alignment import Joint, JointSide
 from .ddh import Intersection, intersect
+from .declarations import Key, key
 from .verbs import join
 
-__all__ = ["Intersection", "Joint", "JointSide", "intersect", "join"]
+__all__ = ["Intersection", "Joint", "JointSide", "Key", "intersect", "join", "key"]

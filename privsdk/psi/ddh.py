@@ -164,8 +164,8 @@ def intersect(left: pa.Array | pa.ChunkedArray, right: pa.Array | pa.ChunkedArra
     session = entropy.draw(16)
     outputs = together(
         {
-            "left": opener(a.encoded, kind=a.kind, peer="right", session=session, entropy=entropy),
-            "right": responder(b.encoded, kind=b.kind, peer="left", session=session, entropy=entropy),
+            "left": opener(a.encoded.to_pylist(), kind=a.kind, peer="right", session=session, entropy=entropy),
+            "right": responder(b.encoded.to_pylist(), kind=b.kind, peer="left", session=session, entropy=entropy),
         }
     )
-    return a.values.take(pa.array(outputs["left"].positions))
+    return a.values.take(pa.array(outputs["left"].positions)).column(0).combine_chunks()

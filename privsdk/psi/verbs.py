@@ -143,7 +143,7 @@ def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
     left, right = given.request.parties
     role, peer = (opener, right) if given.party == left else (responder, left)
     found = yield from role(
-        keys.encoded,
+        keys.encoded.to_pylist(),
         kind=keys.kind,
         peer=peer,
         session=given.session,

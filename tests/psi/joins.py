@@ -21,8 +21,10 @@ def run(
     """The protocol with fixed entropy."""
     transcript: list[Sent] = []
     roles = {
-        "a": sides[0](left.encoded, kind=left.kind, peer="b", session=session, entropy=SeededEntropy(b"a")),
-        "b": sides[1](right.encoded, kind=right.kind, peer="a", session=session, entropy=SeededEntropy(b"b")),
+        "a": sides[0](left.encoded.to_pylist(), kind=left.kind, peer="b", session=session, entropy=SeededEntropy(b"a")),
+        "b": sides[1](
+            right.encoded.to_pylist(), kind=right.kind, peer="a", session=session, entropy=SeededEntropy(b"b")
+        ),
     }
     outputs = together(roles, transcript)
     return outputs["a"], outputs["b"], transcript
