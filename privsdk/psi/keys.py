@@ -29,7 +29,7 @@ class DistinctKeys:
     kind : str
         The declaration, such as "string (nfc) + date".
     values : Arrow table of n rows
-        The key columns of each key's first row, as they stand there.
+        The key columns of each key's first row, as they stand there; views in the large types.
     encoded : Arrow array of n large_binary
         Byte strings, equal where the keys are.
     codes : int64 array
@@ -80,6 +80,7 @@ def distinct_keys(
         table = pa.table(listed, names=[f"key column {n}" for n in range(1, len(listed) + 1)])
     declaration = key(*table.column_names, normalise=normalise)
     kind = declared([str(type_) for type_ in table.schema.types], declaration)
+    table = pa.table([_without_views(column) for column in table.columns], names=table.column_names)
     parts = [comparable(column, declaration.normalise) for column in table.columns]
     codes = _numbered(parts[0]) if len(parts) == 1 else _jointly_numbered([_numbered(part) for part in parts])
     new = np.diff(np.maximum.accumulate(codes), prepend=-1) > 0  # rows whose key none before them has
@@ -87,6 +88,12 @@ def distinct_keys(
         first = pa.array(np.flatnonzero(new))
         table, parts = table.filter(pa.array(new)), [part.take(first) for part in parts]
     return DistinctKeys(kind=kind, values=table, encoded=encoded(parts), codes=codes)
+
+
+def _without_views(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Views as the large types: Arrow cannot filter views."""
+    large = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    return column.cast(large[column.type]) if column.type in large else column
 
 
 def _numbered(part: pa.Array) -> npt.NDArray[np.int64]:
