@@ -83,8 +83,8 @@ class Alignment:
         For each of them the joint key, numbered as at the partner.
     min_count : int
         The larger of both owners' minimum counts.
-    column : str
-        The party's join column.
+    columns : tuple of str
+        The columns of the party's key.
     session : bytes
         The session that made it: both sides of one join have the same.
     """
@@ -92,7 +92,7 @@ class Alignment:
     rows: npt.NDArray[np.int64]
     keys: npt.NDArray[np.int64]
     min_count: int
-    column: str
+    columns: tuple[str, ...]
     session: bytes
 
 

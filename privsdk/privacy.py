@@ -22,6 +22,7 @@ class Disclosure(StrEnum):
 
     JOIN_KEY = "join key"  # set intersection: the partner learns which of its own keys are here too
     CARDINALITY = "cardinality only"  # set intersection: the partner and the caller learn how many keys both have
+    ROW_RETURN = "row return"  # the value of each returned row: rows leave their owner (psi.difference)
     PAYLOAD = "payload"  # the partner of a join learns the value, or whether it passes a filter, of each shared key
     GROUP_KEY = "group key"  # its distinct values label the groups of an aggregate
     COMPARISON = "comparison"  # filters the rows of an aggregate: how many pass is told

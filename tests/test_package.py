@@ -35,7 +35,10 @@ def test_public_names() -> None:
     ]  # fmt: skip
     assert all(hasattr(privsdk, name) for name in privsdk.__all__)
     assert (sorted(privsdk.psi.__all__), sorted(privsdk.he.__all__)) == (
-        ["Cardinality", "Joint", "JointSide", "cardinality", "intersect", "join"],
+        [
+            "Cardinality", "Difference", "Joint", "JointSide", "Key", "cardinality", "difference", "intersect", "join",
+            "key",
+        ],
         [
             "Column", "Preset", "PublicContext", "Range", "Revealed", "Scores", "SecretContext", "choose", "columns",
             "correlation", "count", "covariance", "dot", "encrypt", "histogram", "matmul", "mean", "restored", "reveal",

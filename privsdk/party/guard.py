@@ -106,7 +106,7 @@ class Guard:
         column = self._unit_column(table)
         units = self._content(table) if column is None else self._store.hashes(table, (column,))
         ids = with_ordinals(units)
-        keys = None if joint is None else self._store.hashes(table, (joint.column,))
+        keys = None if joint is None else self._store.hashes(table, joint.columns)
         own = np.arange(len(ids)) if joint is None else joint.rows
         return Rows(ids, ids if column is None else units, keys, own)
 

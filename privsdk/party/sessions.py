@@ -143,7 +143,6 @@ class JointRows(NamedTuple):
     version: str
     caller: str
     purpose: str
-    partner: str
     request: str
     since: float
 
@@ -231,14 +230,12 @@ class Sessions:
 
     def keep(self, request: Request, operand: Operand, version: str, alignment: Alignment) -> str:
         """Store an alignment; returns its random id."""
-        (partner,) = (party for party in request.parties if party != self._party)
         joint = JointRows(
             alignment,
             operand.table,
             version,
             request.caller,
             request.purpose,
-            partner,
             request.digest(),
             time.monotonic(),
         )

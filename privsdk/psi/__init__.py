@@ -2,7 +2,11 @@
 
 from .alignment import Joint, JointSide
 from .counting import Cardinality, cardinality
-from .ddh import intersect
+from .declarations import Key, key
+from .difference import Difference, difference
+from .local import intersect
 from .verbs import join
 
-__all__ = ["Cardinality", "Joint", "JointSide", "cardinality", "intersect", "join"]
+__all__ = [
+    "Cardinality", "Difference", "Joint", "JointSide", "Key", "cardinality", "difference", "intersect", "join", "key",
+]  # fmt: skip

@@ -18,6 +18,7 @@ from ..errors import UnknownName
 from ..handles import Handle, Table, new_request
 from ..operations import Operand, Request
 from ..results import Plan, Runner
+from .choice import NAMES
 
 
 class Joint(Handle):
@@ -28,6 +29,7 @@ class Joint(Handle):
     ) -> None:
         sizes = [answer.value["keys"] for answer in answers.values()]
         self.size: int | None = None if None in sizes else sizes[0]
+        self.protocol: str = next(iter(answers.values())).value["protocol"]
         self.min_count: int = max(answer.value["min_count"] for answer in answers.values())
         self.parties = request.parties
         alignments = {party: answers[party].alignment for party in request.parties}
@@ -46,7 +48,8 @@ class Joint(Handle):
         return f"joint table of {' and '.join(self.parties)}: {size} shared keys"
 
     def _card(self) -> Card:
-        return Card(title=str(self), facts=[("sides", ", ".join(f'["{p}"]' for p in self.parties))])
+        sides = ", ".join(f'["{party}"]' for party in self.parties)
+        return Card(title=str(self), facts=[("sides", sides), ("protocol", NAMES[self.protocol])])
 
 
 class JointSide(Handle, Aggregates):

@@ -28,8 +28,6 @@ Cost: as `psi.ddh`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pyarrow as pa
 
 from ..messages import Message
@@ -54,7 +52,7 @@ class Doubled(Message, frozen=True, kw_only=True, tag="psi.cardinality.Doubled")
     table: pa.Table
 
 
-def cardinality(keys: Sequence[bytes] | pa.Array, *, me: str, peer: str, agreed: Agreed, entropy: Entropy) -> Role[int]:
+def cardinality(keys: pa.LargeBinaryArray, *, me: str, peer: str, agreed: Agreed, entropy: Entropy) -> Role[int]:
     """Either party: how many of its `keys`, distinct and as many as agreed, the peer has too.
 
     Raises
@@ -63,7 +61,7 @@ def cardinality(keys: Sequence[bytes] | pa.Array, *, me: str, peer: str, agreed:
         The peer sent another number of points than agreed, an invalid one, one twice, or one that was sent before.
     """
     secret = random_scalar(entropy)
-    encoded = keys.to_pylist() if isinstance(keys, pa.Array) else keys
+    encoded = keys.to_pylist()
     hashed = yield from hash_all(DOMAIN + agreed.salt, encoded, "hashing keys")
     mine = sorted((yield from multiply_all(secret, hashed, "blinding")))
     yield from tell(peer, Blinded(table=to_table(mine)))

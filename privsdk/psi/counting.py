@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from ..calls import Finished
-from ..charges import Debit, Exact
 from ..displays import Card, Displayed
 from ..handles import Table, runner_of
 from ..operations import Operation, Outcome, Request, RoleInput, register
 from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role
 from ..results import Plan
-from . import verbs
+from . import questions
 from .cardinality import cardinality as cardinality_role
-from .keys import distinct_keys
 
 
 class Cardinality(Displayed):
@@ -41,15 +37,15 @@ class Cardinality(Displayed):
         return Card(title=str(self))
 
 
-def cardinality(left: Table, right: Table, *, on: str | tuple[str, str]) -> Plan[Cardinality]:
+def cardinality(left: Table, right: Table, *, on: questions.On) -> Plan[Cardinality]:
     """Count the keys that two parties' tables share, without anyone learning which.
 
     Parameters
     ----------
     left, right : Table
         Tables of two different parties.
-    on : str or (str, str)
-        The key column, or the left and the right one. String, integer or binary; nulls never match, a key counts once.
+    on : str, Key, or one of these for each table
+        The key; see `join`. Nulls never match, a key counts once.
 
     Returns
     -------
@@ -74,35 +70,20 @@ def cardinality(left: Table, right: Table, *, on: str | tuple[str, str]) -> Plan
         sizes = [each["keys"] for each in told]
         return Cardinality(size=None if None in sizes else sizes[0], min_count=max(each["min_count"] for each in told))
 
-    request = verbs.question("psi.cardinality", left, right, on, parameters={})
-    return Plan(
-        runner_of(left, right), request, finish, notes=(("protocol", "shuffled Diffie-Hellman over ristretto255"),)
-    )
+    request = questions.question("psi.cardinality", (left, right), on)
+    said = (("protocol", "shuffled Diffie-Hellman over ristretto255"), *questions.notes((left, right), request))
+    return Plan(runner_of(left, right), request, finish, notes=said)
 
 
-class CardinalityParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """None: the keys are all there is to it."""
+def _check(request: Request, parameters: questions.Keyed) -> None:
+    questions.check(request, parameters.keys)
 
 
-def _check(request: Request, parameters: CardinalityParameters) -> None:
-    verbs.check_operands(request)
+def _needs(request: Request, parameters: questions.Keyed) -> dict[str, tuple[Need, ...]]:
+    return questions.needs(request, parameters.keys, Disclosure.CARDINALITY)
 
 
-def _needs(request: Request, parameters: CardinalityParameters) -> dict[str, tuple[Need, ...]]:
-    return {
-        party: (Need(table=operand.table, column=operand.columns[0], disclosure=Disclosure.CARDINALITY),)
-        for party, operand in request.operands.items()
-    }
-
-
-def _price(request: Request, parameters: CardinalityParameters) -> dict[str, tuple[Debit, ...]]:
-    return {
-        party: (Debit(table=operand.table, charge=Exact(what="psi.cardinality")),)
-        for party, operand in request.operands.items()
-    }
-
-
-def _learns(request: Request, parameters: CardinalityParameters) -> tuple[Learns, ...]:
+def _learns(request: Request, parameters: questions.Keyed) -> tuple[Learns, ...]:
     left, right = request.parties
     return (
         *(
@@ -118,9 +99,8 @@ def _learns(request: Request, parameters: CardinalityParameters) -> tuple[Learns
     )
 
 
-def _role(given: RoleInput, parameters: CardinalityParameters) -> Role[Outcome]:
-    keys = distinct_keys(given.table.column(0))
-    agreed = yield from verbs.agreement(given, keys)
+def _role(given: RoleInput, parameters: questions.Keyed) -> Role[Outcome]:
+    keys, agreed = yield from questions.opened(given, parameters)
     (peer,) = (party for party in given.request.parties if party != given.party)
     size = yield from cardinality_role(keys.encoded, me=given.party, peer=peer, agreed=agreed, entropy=given.entropy)
     shown = size if size >= agreed.min_count else None
@@ -130,11 +110,12 @@ def _role(given: RoleInput, parameters: CardinalityParameters) -> Role[Outcome]:
 register(
     Operation(
         name="psi.cardinality",
-        parameters=CardinalityParameters,
+        parameters=questions.Keyed,
         check=_check,
         needs=_needs,
-        price=_price,
+        price=questions.price,
         learns=_learns,
         role=_role,
+        fits=questions.fits,
     )
 )

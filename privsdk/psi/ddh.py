@@ -24,18 +24,15 @@ Cost: each party hashes n keys and does n + m multiplications; 64 bytes a key of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import InvalidArgument
 from ..messages import Message
-from ..protocol import Entropy, Role, SystemEntropy, hear, tell, together
+from ..protocol import Entropy, Role, hear, tell
 from .groups import POINTS, fresh, hash_all, multiply_all, random_scalar, to_table
-from .keys import DistinctKeys, distinct_keys
-from .terms import Agreed, agree
+from .terms import Agreed
 
 DOMAIN = b"privsdk psi.ddh v1 "
 
@@ -55,13 +52,13 @@ class Doubled(Message, frozen=True, kw_only=True, tag="psi.ddh.Doubled"):
 
 
 def intersection(
-    keys: Sequence[bytes] | pa.Array, *, me: str, peer: str, learner: str | None, agreed: Agreed, entropy: Entropy
+    keys: pa.LargeBinaryArray, *, me: str, peer: str, learner: str | None, agreed: Agreed, entropy: Entropy
 ) -> Role[npt.NDArray[np.int64]]:
     """Either party.
 
     Parameters
     ----------
-    keys : sequence of bytes, or Arrow array of large_binary
+    keys : Arrow array of large_binary
         Distinct, as many as agreed.
     learner : str or None
         The party that learns; None for both.
@@ -80,7 +77,7 @@ def intersection(
     if learner not in (None, me, peer):
         raise InvalidArgument(f"{learner} is to learn an intersection of {me} and {peer}", hint="name one of the two")
     secret = random_scalar(entropy)
-    encoded = keys.to_pylist() if isinstance(keys, pa.Array) else keys
+    encoded = keys.to_pylist()
     hashed = yield from hash_all(DOMAIN + agreed.salt, encoded, "hashing keys")
     blinded = yield from multiply_all(secret, hashed, "blinding")
     order = sorted(range(len(blinded)), key=blinded.__getitem__)
@@ -98,31 +95,3 @@ def intersection(
     shared = set(doubled)
     matched = sorted((point, index) for point, index in zip(returned, order, strict=True) if point in shared)
     return np.array([index for _, index in matched], dtype=np.int64)
-
-
-def intersect(left: pa.Array | pa.ChunkedArray, right: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Run the protocol on two local columns, both roles in this process; for learning and for tests.
-
-    Parameters
-    ----------
-    left, right : Arrow arrays of string, integer or binary type
-        Duplicates count once, nulls never match.
-
-    Returns
-    -------
-    Arrow array
-        The distinct values of `left` that occur in `right`, in the protocol's order.
-    """
-    columns = {"left": distinct_keys(left), "right": distinct_keys(right)}
-    entropy = SystemEntropy()
-    session = entropy.draw(32)
-
-    def party(me: str, peer: str) -> Role[npt.NDArray[np.int64]]:
-        keys: DistinctKeys = columns[me]
-        agreed = yield from agree(
-            me, [peer], kind=keys.kind, size=len(keys.encoded), min_count=0, session=session, entropy=entropy
-        )
-        return (yield from intersection(keys.encoded, me=me, peer=peer, learner=None, agreed=agreed, entropy=entropy))
-
-    found = together({"left": party("left", "right"), "right": party("right", "left")})
-    return columns["left"].values.take(pa.array(found["left"]))

@@ -1,42 +1,33 @@
-"""`psi.join` and its declaration, and what every question about two parties' keys checks of them."""
+"""`psi.join` and its declaration."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any
-
-import msgspec
 
 from ..calls import Finished
-from ..charges import Debit, Exact
-from ..errors import InvalidArgument
-from ..handles import Table, new_request, runner_of
+from ..handles import Table, runner_of
 from ..operations import Alignment, Operation, Outcome, Request, RoleInput, register
 from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role
 from ..results import Plan
+from . import choice, multiparty, questions
 from .alignment import Joint
-from .ddh import intersection
-from .keys import DistinctKeys, distinct_keys
-from .terms import Agreed, agree
-
-_KEY_TYPE = re.compile(
-    r"(dictionary<values=)?(?:(?P<integer>u?int\d+)|(?P<string>(large_)?string)|(large_|fixed_size_)?binary(\[\d+\])?)"
-    r"(?(1), indices=.*)"
-)
 
 
-def join(left: Table, right: Table, *, on: str | tuple[str, str]) -> Plan[Joint]:
-    """Join two parties' tables on a key without showing either the other's keys.
+def join(*tables: Table, on: questions.On, protocol: choice.Protocol = "auto") -> Plan[Joint]:
+    """Join tables of two to ten parties on a key without showing any of them the others' keys.
 
     Parameters
     ----------
-    left, right : Table
-        Tables of two different parties.
-    on : str or (str, str)
-        The key column, or the left and the right one. String, integer or binary; nulls never match, duplicates stay
-        local.
+    tables : Table
+        Tables of different parties. The first one's owner leads where there are three or more; best the one with the
+        fewest keys.
+    on : str, Key, or one of these for each table
+        The key: a column's name, or `psi.key` of several columns and how to normalise them. String, integer, binary,
+        date or decimal; nulls never match, duplicates stay local.
+    protocol : "auto", "ddh", "kkrt" or "multiparty"
+        "auto" decides by the number of keys, which the parties tell each other anyway: "ddh" costs least for two small
+        sets, "kkrt" is hundreds of times faster for large ones. Three or more parties always run "multiparty".
 
     Returns
     -------
@@ -45,143 +36,98 @@ def join(left: Table, right: Table, *, on: str | tuple[str, str]) -> Plan[Joint]
 
     Learns
     ------
-    Both parties: which of their own keys the other holds, and how many distinct keys it has. The caller: the number of
-    shared keys where it reaches the owners' minimum count. An onlooker: both numbers of keys.
+    Each party: which of its own keys all others hold, and how many distinct keys each other has. The caller: the number
+    of shared keys where it reaches the owners' minimum count. An onlooker: all numbers of keys. Of three or more
+    parties nobody learns which keys a pair shares, or how many, unless the leader colludes with another.
 
     Examples
     --------
     >>> joint = psi.join(fed["bank"]["loans"], fed["shop"]["orders"], on="company_id").release().value
     >>> joint["bank"].count(by="segment").release()
+    >>> psi.join(a, b, c, on=psi.key("name", "born", normalise=("nfc", "lower", "spaces")))
 
-    Source: Agrawal, Evfimievski, Srikant, SIGMOD 2003, section 3.
+    Source: Agrawal, Evfimievski, Srikant, SIGMOD 2003, section 3 ("ddh"); Kolesnikov, Kumaresan, Rosulek, Trieu, CCS
+    2016 ("kkrt"); Kolesnikov, Matania, Pinkas, Rosulek, Trieu, CCS 2017 ("multiparty").
     """
-    request = question("psi.join", left, right, on, parameters={"protocol": "ddh"})
-    runner = runner_of(left, right)
+    request = questions.question("psi.join", tables, on, more={"protocol": protocol})
+    runner, by_party = runner_of(*tables), {table.party: table for table in tables}
 
     def finish(answers: Mapping[str, Finished]) -> Joint:
-        return Joint(runner, request, answers, {left.party: left, right.party: right})
+        return Joint(runner, request, answers, by_party)
 
-    return Plan(runner, request, finish, notes=(("protocol", "Diffie-Hellman over ristretto255"),))
-
-
-def question(
-    operation: str, left: Table, right: Table, on: str | tuple[str, str], *, parameters: Mapping[str, Any]
-) -> Request:
-    """The request of an operation over the keys of two tables, both checked as far as their descriptions go."""
-    for table in (left, right):
-        if not isinstance(table, Table):
-            raise InvalidArgument(
-                f"{operation} takes two tables, not a {type(table).__name__}", hint='use fed["party"]["table"]'
-            )
-    if left.party == right.party:
-        raise InvalidArgument(
-            f"both tables are {left.party}'s", hint="a party joins its own tables by itself; name two parties"
-        )
-    left_on, right_on = (on, on) if isinstance(on, str) else on
-    kinds = [_kind_of(left, left_on), _kind_of(right, right_on)]
-    if kinds[0] != kinds[1]:
-        raise InvalidArgument(
-            f"{left.party}/{left.name}.{left_on} is {left.type_of(left_on)} and {right.party}/{right.name}.{right_on} "
-            f"is {right.type_of(right_on)}: they would never match",
-            hint="join columns of one family: string with string, integer with integer, binary with binary",
-        )
-    return new_request(
-        runner_of(left, right),
-        operation,
-        parties=(left.party, right.party),
-        operands={left.party: left.operand(left_on), right.party: right.operand(right_on)},
-        parameters=parameters,
-    )
+    said = (("protocol", choice.explained(protocol, request.parties)), *questions.notes(tables, request))
+    return Plan(runner, request, finish, notes=said)
 
 
-def _kind_of(table: Table, column: str) -> str:
-    text = table.type_of(column)
-    if found := _KEY_TYPE.fullmatch(text):
-        return "integer" if found["integer"] else "string" if found["string"] else "binary"
-    raise InvalidArgument(
-        f"{table.party}/{table.name}.{column} is {text}, which cannot be a join key",
-        hint="use a string, integer or binary column",
-    )
-
-
-class JoinParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    protocol: str
+class JoinParameters(questions.Keyed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    protocol: choice.Protocol
 
 
 def _check(request: Request, parameters: JoinParameters) -> None:
-    if parameters.protocol != "ddh":
-        raise InvalidArgument(f"psi.join has no protocol {parameters.protocol!r}", hint="known: ddh")
-    check_operands(request)
-
-
-def check_operands(request: Request) -> None:
-    """Raise InvalidArgument unless two parties bring one key column each."""
-    if len(request.parties) != 2 or set(request.operands) != set(request.parties):
-        raise InvalidArgument(f"{request.operation} takes two parties with a table each")
-    if any(len(operand.columns) != 1 or operand.alignment for operand in request.operands.values()):
-        raise InvalidArgument(f"{request.operation} takes one key column of a base table from each party")
+    questions.check(request, parameters.keys, most=multiparty.MOST)
+    choice.check(parameters.protocol, request.parties)
 
 
 def _needs(request: Request, parameters: JoinParameters) -> dict[str, tuple[Need, ...]]:
-    return {
-        party: (Need(table=operand.table, column=operand.columns[0], disclosure=Disclosure.JOIN_KEY),)
-        for party, operand in request.operands.items()
-    }
-
-
-def _price(request: Request, parameters: JoinParameters) -> dict[str, tuple[Debit, ...]]:
-    return {
-        party: (Debit(table=operand.table, charge=Exact(what="psi.join")),)
-        for party, operand in request.operands.items()
-    }
+    return questions.needs(request, parameters.keys, Disclosure.JOIN_KEY)
 
 
 def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
-    left, right = request.parties
-    return (
+    parties, caller = request.parties, request.caller
+    among = "both" if len(parties) == 2 else "all"
+    each = [
         Learns(
-            who=left,
-            what=f"which of its own keys {right} has, how many distinct ones {right} has, and its minimum count",
-        ),
-        Learns(
-            who=right,
-            what=f"which of its own keys {left} has, how many distinct ones {left} has, and its minimum count",
-        ),
-        Learns(who=request.caller, what="how many keys both have, if not fewer than the owners' minimum count"),
+            who=party,
+            what=f"which of its own keys {' and '.join(others)} {'has' if len(others) == 1 else 'all have'}, how many "
+            f"distinct ones {'it' if len(others) == 1 else 'each'} has, and its minimum count",
+        )
+        for party in parties
+        for others in [[other for other in parties if other != party]]
+    ]
+    shared = (
+        Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count"),
         Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
     )
+    return (*each, *shared, *_coalition(parties))
 
 
-def agreement(given: RoleInput, keys: DistinctKeys) -> Role[Agreed]:
-    """A party's terms for its keys, exchanged with those of the others."""
-    peers = [party for party in given.request.parties if party != given.party]
-    return agree(
-        given.party,
-        peers,
-        kind=keys.kind,
-        size=len(keys.encoded),
-        min_count=given.min_count,
-        session=given.session,
-        entropy=given.entropy,
+def _coalition(parties: tuple[str, ...]) -> tuple[Learns, ...]:
+    """The smallest coalition that learns more than its members do."""
+    if len(parties) == 2:
+        return ()
+    leader = multiparty.leader_of(parties)
+    return (
+        Learns(
+            who=f"{leader} and any other together",
+            what=f"which of {leader}'s keys all parties but themselves have (collusion threshold 1)",
+        ),
     )
 
 
 def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
-    keys = distinct_keys(given.table.column(0))
-    agreed = yield from agreement(given, keys)
-    (peer,) = (party for party in given.request.parties if party != given.party)
-    found = yield from intersection(
-        keys.encoded, me=given.party, peer=peer, learner=None, agreed=agreed, entropy=given.entropy
+    keys, agreed = yield from questions.opened(given, parameters)
+    found = yield from choice.intersection(
+        parameters.protocol,
+        keys.encoded,
+        me=given.party,
+        parties=given.request.parties,
+        learner=None,
+        agreed=agreed,
+        entropy=given.entropy,
     )
     rows, joint_keys = keys.rows_of(found)
     size = len(found)
     return Outcome(
-        value={"keys": size if size >= agreed.min_count else None, "min_count": agreed.min_count},
+        value={
+            "keys": size if size >= agreed.min_count else None,
+            "min_count": agreed.min_count,
+            "protocol": choice.chosen(parameters.protocol, agreed.sizes),
+        },
         keep=Alignment(
             rows=rows,
             keys=joint_keys,
             min_count=agreed.min_count,
-            column=given.table.column_names[0],
+            columns=parameters.keys[given.party].columns,
             session=given.session,
         ),
     )
@@ -193,8 +139,9 @@ register(
         parameters=JoinParameters,
         check=_check,
         needs=_needs,
-        price=_price,
+        price=questions.price,
         learns=_learns,
         role=_role,
+        fits=questions.fits,
     )
 )

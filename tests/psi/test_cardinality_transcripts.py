@@ -53,7 +53,13 @@ def traces_of(key: bytes) -> list[bytes]:
 def guessed(keys: DistinctKeys, transcript: list[Sent]) -> set[bytes]:
     """Which of its keys party a takes for shared if it reads what came back by the order in which it had sent."""
     salt, secret = secrets_of()
-    own = dict(zip(multiply_piece(secret, hash_piece(DOMAIN + salt, keys.encoded)), keys.encoded, strict=True))
+    own = dict(
+        zip(
+            multiply_piece(secret, hash_piece(DOMAIN + salt, keys.encoded.to_pylist())),
+            keys.encoded.to_pylist(),
+            strict=True,
+        )
+    )
     theirs = set(multiply_piece(secret, points_of(transcript, "psi.cardinality.Blinded", "b")))
     sent = points_of(transcript, "psi.cardinality.Blinded", "a")
     back = points_of(transcript, "psi.cardinality.Doubled", "b")
@@ -77,11 +83,11 @@ def check_transcripts(sides: tuple[Side, Side], cases: Callable[[], None] = lamb
         assert sizes == [20, 20]
         assert_same_shape(first, other)
         cases()
-    for key in {*names(*LEFT).encoded, *names(*RIGHT).encoded}:
+    for key in {*names(*LEFT).encoded.to_pylist(), *names(*RIGHT).encoded.to_pylist()}:
         assert_absent(traces_of(key), first)
     *_, reordered = run(names(*reversed(LEFT)), names(*reversed(RIGHT)), sides)
     assert digest(reordered) == digest(first)
-    shared = set(names(*range(20, 40)).encoded)
+    shared = set(names(*range(20, 40)).encoded.to_pylist())
     right_by_chance = 20 * 20 / 40
     assert len(guessed(names(*LEFT), first) & shared) <= right_by_chance + 5
     for sent in first:
@@ -134,7 +140,7 @@ def leaky(
     """The protocol written once more, with a switch for each thing that it must not leave out."""
     agreed = yield from agreement(keys, me=me, peer=peer, session=session, entropy=entropy)
     secret = random_scalar(entropy)
-    mine = hash_piece(DOMAIN + agreed.salt, keys.encoded)
+    mine = hash_piece(DOMAIN + agreed.salt, keys.encoded.to_pylist())
     mine = multiply_piece(secret, mine) if blind else mine
     yield from tell(peer, Blinded(table=to_table(sorted(mine) if sort else mine)))
     theirs = (yield from hear(peer, Blinded)).table["point"].to_pylist()
@@ -177,4 +183,4 @@ def test_leaks_are_found(leak: str, cases: Cases) -> None:
 def test_the_order_received_would_tell_all() -> None:
     """What the shuffle prevents: with points returned in order, the guess is the intersection."""
     *_, transcript = run(names(*LEFT), names(*RIGHT), (counting, LEAKS["returned in the order received"]))
-    assert guessed(names(*LEFT), transcript) == set(names(*range(20, 40)).encoded)
+    assert guessed(names(*LEFT), transcript) == set(names(*range(20, 40)).encoded.to_pylist())

@@ -99,7 +99,7 @@ def test_the_caller_is_told_the_size_from_the_minimum_count_up(min_count: int, t
         purpose="test",
         parties=("a", "b"),
         operands={party: Operand(table="t", columns=("k",)) for party in "ab"},
-        parameters={"protocol": "ddh"},
+        parameters={"protocol": "ddh", "keys": {party: {"columns": ["k"]} for party in "ab"}},
     )
     roles = {
         party: operation.role(
@@ -158,19 +158,6 @@ def test_sets_of_nothing_or_one_key(sizes: tuple[int, int], learner: str | None)
     one = functools.partial(joining, learner=learner)
     *found, _ = run(names(*range(sizes[0])), names(*range(sizes[1])), (one, one))
     assert [len(each) for each in found] == [min(sizes) * (learner in (None, me)) for me in "ab"]
-
-
-def test_keys_may_be_an_arrow_array() -> None:
-    keys = names(1, 2, 3).encoded
-    found = []
-    for form in (keys, pa.array(keys, pa.large_binary())):
-        roles = {
-            me: intersection(form, me=me, peer=peer, learner=None, agreed=AGREED, entropy=SeededEntropy(me.encode()))
-            for me, peer in ("ab", "ba")
-        }
-        found.append(together(roles)["a"].tolist())
-    assert found[0] == found[1]
-    assert sorted(found[0]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("learner", [None, "a"])

@@ -71,7 +71,7 @@ def check_transcripts(sides: tuple[Side, Side], cases: Callable[[], None] = lamb
         *_, other = run(*world, sides)
         assert_same_shape(first, other)
         cases()
-    for key in {*names(*left).encoded, *names(*right).encoded}:
+    for key in {*names(*left).encoded.to_pylist(), *names(*right).encoded.to_pylist()}:
         assert_absent(traces_of(key), first)
         cases()
     *_, reordered = run(names(*reversed(left)), names(*reversed(right)), sides)

@@ -1,0 +1,215 @@
+"""`psi.difference` and its declaration: the rows of one party whose keys another lacks, handed to the caller.
+
+The only operation by which rows leave their owner, each of them under a grant for its columns: a deduplicated return
+of data. The owner runs an intersection that it alone learns, masks the rows whose keys the other party has, and returns
+the rest. The other party takes part with its keys and learns nothing but sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ..aggregates import predicates
+from ..aggregates.predicates import Name, Where
+from ..calls import Finished
+from ..displays import Card, Displayed, grid_of
+from ..errors import InvalidArgument
+from ..handles import Table, runner_of
+from ..operations import Operation, Outcome, Request, RoleInput, register
+from ..privacy import Disclosure, Learns, Need
+from ..protocol import Role
+from ..results import Plan
+from . import choice, questions
+
+
+class Difference(Displayed):
+    """Rows of one party whose keys another lacks.
+
+    Attributes
+    ----------
+    table : Arrow table
+        The returned rows, with the columns that were asked for.
+    masked : int or None
+        Distinct keys among the chosen rows that were left out because the other party has them; None where that is
+        more than none and fewer than `min_count`.
+    min_count : int
+        The larger of both owners' minimum counts.
+    """
+
+    def __init__(self, table: pa.Table, *, masked: int | None, min_count: int) -> None:
+        self.table = table
+        self.masked = masked
+        self.min_count = min_count
+
+    def __str__(self) -> str:
+        masked = f"fewer than {self.min_count}" if self.masked is None else f"{self.masked:,}"
+        return f"{self.table.num_rows:,} rows returned, {masked} keys masked"
+
+    def _card(self) -> Card:
+        return Card(title=str(self), grids=(("rows", grid_of(self.table)),))
+
+
+def difference(
+    mine: Table,
+    yours: Table,
+    *,
+    on: questions.On,
+    columns: Sequence[str],
+    where: Mapping[str, Any] | None = None,
+    protocol: choice.Protocol = "auto",
+) -> Plan[Difference]:
+    """Return the rows of `mine` whose keys `yours` lacks.
+
+    Parameters
+    ----------
+    mine : Table
+        Whose rows are returned, where its owner grants their columns as "row return".
+    yours : Table
+        Of another party: rows whose keys it has already are masked. Its owner grants its key as "join key".
+    on : str, Key, or one for each table
+        The key; see `join`. A row without a key is not returned.
+    columns : list of str
+        What to return of `mine`.
+    where : mapping, optional
+        Which rows, as in `count`: for example {"label": 1}. These columns are disclosed as well.
+    protocol : "auto", "ddh" or "kkrt"
+        See `join`.
+
+    Returns
+    -------
+    Plan of Difference
+
+    Learns
+    ------
+    The caller: the returned rows, and how many keys were masked where that reaches the minimum count. The owner of
+    `mine`: which of its own keys the other has, and how many distinct ones. The owner of `yours`: how many distinct
+    keys the other has. An onlooker: both numbers of keys, and how long the answer is.
+
+    Examples
+    --------
+    >>> new = psi.difference(fed["rail"]["trips"], fed["park"]["guests"], on="id", columns=["id", "home"],
+    ...                      where={"label": 1}).release().value
+    >>> new.table.to_pandas()
+    """
+    if isinstance(columns, str) or not columns:
+        raise InvalidArgument("columns names nothing to return", hint='give a list, as in columns=["id", "city"]')
+    questions.expect_tables("psi.difference", (mine, yours))
+    conditions = predicates.canonical(where, lambda column: Name(party=mine.party, column=column))
+    request = questions.question(
+        "psi.difference",
+        (mine, yours),
+        on,
+        columns={mine.party: (*columns, *(condition.name.column for condition in conditions))},
+        more={"columns": tuple(columns), "where": msgspec.to_builtins(conditions), "protocol": protocol},
+    )
+
+    def finish(answers: Mapping[str, Finished]) -> Difference:
+        told = answers[mine.party]
+        return Difference(told.table, masked=told.value["masked"], min_count=told.value["min_count"])
+
+    said = (("protocol", choice.explained(protocol, request.parties)), *questions.notes((mine, yours), request))
+    return Plan(runner_of(mine, yours), request, finish, notes=said)
+
+
+class DifferenceParameters(questions.Keyed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    columns: tuple[str, ...]
+    where: Where
+    protocol: choice.Protocol
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """Every column of which a returned row tells something."""
+        return tuple(dict.fromkeys((*self.columns, *(condition.name.column for condition in self.where))))
+
+
+def _check(request: Request, parameters: DifferenceParameters) -> None:
+    questions.check(request, parameters.keys)
+    choice.check(parameters.protocol, request.parties)
+    predicates.check(parameters.where)
+    owner = request.parties[0]
+    wanted = dict.fromkeys((*parameters.keys[owner].columns, *parameters.returned))
+    if not parameters.columns or set(request.operands[owner].columns) != set(wanted):
+        raise InvalidArgument(f"psi.difference takes the columns of {owner} that it returns and filters, and no others")
+    if any(condition.name.party != owner for condition in parameters.where):
+        raise InvalidArgument("the rows of psi.difference are chosen by their owner's columns alone")
+
+
+def _fits(request: Request, parameters: DifferenceParameters, party: str, schema: pa.Schema) -> None:
+    questions.fits(request, parameters, party, schema)
+    if party == request.parties[0]:
+        for condition in parameters.where:
+            predicates.check_type(party, condition, schema.field(condition.name.column).type)
+
+
+def _needs(request: Request, parameters: DifferenceParameters) -> dict[str, tuple[Need, ...]]:
+    owner = request.parties[0]
+    found = questions.needs(request, parameters.keys, Disclosure.JOIN_KEY)
+    table = request.operands[owner].table
+    rows = tuple(Need(table=table, column=c, disclosure=Disclosure.ROW_RETURN) for c in parameters.returned)
+    return {**found, owner: (*found[owner], *rows)}
+
+
+def _learns(request: Request, parameters: DifferenceParameters) -> tuple[Learns, ...]:
+    owner, other = request.parties
+    passing = f" where {predicates.text(parameters.where, owner)}" if parameters.where else ""
+    return (
+        Learns(
+            who=owner,
+            what=f"which of its own keys {other} has, how many distinct ones {other} has, and its minimum count",
+        ),
+        Learns(who=other, what=f"how many distinct keys {owner} has, and its minimum count"),
+        Learns(
+            who=request.caller,
+            what=f"{', '.join(parameters.columns)} of each row of {owner}{passing} whose key {other} lacks; how many "
+            "keys it has of those, if none or not fewer than the owners' minimum count",
+        ),
+        Learns(
+            who="onlooker",
+            what="how many distinct keys each has, and about how many rows are returned, from the length of the "
+            "encrypted streams",
+        ),
+    )
+
+
+def _role(given: RoleInput, parameters: DifferenceParameters) -> Role[Outcome]:
+    owner = given.request.parties[0]
+    keys, agreed = yield from questions.opened(given, parameters)
+    found = yield from choice.intersection(
+        parameters.protocol,
+        keys.encoded,
+        me=given.party,
+        parties=given.request.parties,
+        learner=owner,
+        agreed=agreed,
+        entropy=given.entropy,
+    )
+    if given.party != owner:
+        return Outcome(value={"min_count": agreed.min_count})
+    chosen = predicates.passing(given.table, parameters.where) & (keys.codes >= 0)
+    held = np.zeros(keys.size + 1, np.bool_)  # one more, for rows without a key
+    held[found] = True
+    masked = len(np.unique(keys.codes[chosen & held[keys.codes]]))
+    rows = np.flatnonzero(chosen & ~held[keys.codes])
+    return Outcome(
+        table=given.table.select(list(parameters.columns)).take(pa.array(rows)),
+        value={"masked": masked if not 0 < masked < agreed.min_count else None, "min_count": agreed.min_count},
+    )
+
+
+register(
+    Operation(
+        name="psi.difference",
+        parameters=DifferenceParameters,
+        check=_check,
+        needs=_needs,
+        price=questions.price,
+        learns=_learns,
+        role=_role,
+        fits=_fits,
+    )
+)
