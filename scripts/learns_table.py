@@ -26,6 +26,8 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
     model = fl.Logistic(features={"x": (0, 100)})
     return [
         ("psi.join", join),
+        ("psi.join of three or more", psi.join(a, b, fed["C"]["t"], on="key")),
+        ("psi.difference", psi.difference(a, b, on="key", columns=["key", "x"], where={"y": 1})),
         ("psi.cardinality", psi.cardinality(a, b, on="key")),
         ("table.count, .sum, .mean", a.mean("x", by="group")),
         ("table.min, .max", a.min("x", where={"group": ["g", "h"]})),

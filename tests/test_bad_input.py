@@ -90,9 +90,12 @@ def test_a_misspelt_name_in_a_joint_table(joint: psi.Joint) -> None:
 
 
 UNFIT: dict[str, tuple[Verb, str]] = {
-    "psi of reals": (lambda f: psi.join(north(f), south(f), on="amount"), "use a string, integer or binary column"),
-    "psi of two types": (lambda f: psi.join(north(f), south(f), on=("id", "age")), "string with string"),
-    "psi of one party": (lambda f: psi.join(north(f), north(f), on="id"), "name two parties"),
+    "psi of reals": (lambda f: psi.join(north(f), south(f), on="amount"), "cast to a decimal"),
+    "psi of two types": (
+        lambda f: psi.join(north(f), south(f), on=("id", "age")),
+        "string at north and integer at south",
+    ),
+    "psi of one party": (lambda f: psi.join(north(f), north(f), on="id"), "name one table a party"),
     "psi of a party": (lambda f: psi.join(f["north"], south(f), on="id"), 'fed["party"]["table"]'),
     "he.sum of text": (lambda f: he.sum(everyone(f), "id"), "use a numeric or boolean column"),
     "he.mean of text": (lambda f: he.mean(everyone(f), "id"), "use a numeric or boolean column"),

@@ -13,8 +13,10 @@ import privsdk as ps
 from privsdk.opening import WORKSHOP_POLICY
 
 PAYLOAD = ps.Grant(table="sales", columns={"region": "payload", "number": ("payload", "extreme")})
+LABEL = ps.Grant(table="loans", columns={"rating": "payload"})
+RETURN = ps.Grant(table="sales", columns=dict.fromkeys(("company", "number", "late"), "row return"))
 POLICY = ps.Policy(
-    operations=("*",), grants=(*WORKSHOP_POLICY.grants, PAYLOAD), min_parties=WORKSHOP_POLICY.min_parties
+    operations=("*",), grants=(*WORKSHOP_POLICY.grants, PAYLOAD, LABEL, RETURN), min_parties=WORKSHOP_POLICY.min_parties
 )
 BUDGET = ps.Budget(epsilon=200.0, delta=1e-6, exact=100_000)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Literal
 
 import duckdb
 import msgspec
@@ -59,6 +60,54 @@ def test_cardinality(fed: ps.Federation, tables: Tables) -> None:
     assert result.receipt.verify()
     few = psi.cardinality(fed["EWR"]["sales"], fed["bank"]["loans"], on=("number", "sum")).release().value
     assert (few.size, few.min_count) == (None, 10)
+
+
+@pytest.mark.parametrize("protocol", ["ddh", "kkrt"])
+def test_join_by_either_protocol(fed: ps.Federation, tables: Tables, protocol: Literal["ddh", "kkrt"]) -> None:
+    result = psi.join(fed["EWR"]["sales"], fed["bank"]["loans"], on="company", protocol=protocol).release()
+    companies = [set(tables[p][t]["company"].to_pylist()) - {None} for p, t in (("EWR", "sales"), ("bank", "loans"))]
+    assert (result.value.protocol, result.value.size) == (protocol, len(companies[0] & companies[1]))
+    by_rating = result.value["EWR"].count(by="bank.rating").release().value
+    with duckdb.connect() as sql:
+        sql.register("l", tables["EWR"]["sales"])
+        sql.register("r", tables["bank"]["loans"])
+        rows = sql.execute(
+            "SELECT rating, count(*) FROM l JOIN (SELECT company, CASE WHEN min(rating) = max(rating) THEN "
+            "min(rating) END AS rating FROM r GROUP BY 1) USING (company) GROUP BY 1 ORDER BY 1 NULLS LAST"
+        ).fetchall()
+    assert list(zip(*by_rating.to_pydict().values(), strict=True)) == rows
+
+
+def test_join_of_several_parties_by_two_columns(fed: ps.Federation, tables: Tables) -> None:
+    shops = [fed[shop]["sales"] for shop in SHOPS]
+    key = psi.key("company", "region", normalise=("nfc", "lower"))
+    joint = psi.join(*shops, on=key).release().value
+    sets = [set(zip(*tables[shop]["sales"].select(key.columns).to_pydict().values(), strict=True)) for shop in SHOPS]
+    shared = {(company, region) for company, region in set.intersection(*sets) if company is not None}
+    assert (joint.protocol, joint.size) == ("multiparty", len(shared))
+    for shop in SHOPS:
+        rows = zip(*tables[shop]["sales"].select(key.columns).to_pydict().values(), strict=True)
+        assert joint[shop].count().release().value["count"].to_pylist() == [sum(row in shared for row in rows)]
+    by_other = joint["EWR"].count(where={"JFK.number": (0, None)}).release().value
+    assert 0 < by_other["count"][0].as_py() < joint["EWR"].count().release().value["count"][0].as_py()
+
+
+def test_difference_returns_the_rows_that_the_other_lacks(fed: ps.Federation, tables: Tables) -> None:
+    plan = psi.difference(
+        fed["EWR"]["sales"], fed["bank"]["loans"], on="company", columns=["company", "number"], where={"late": 1}
+    )
+    result = plan.release()
+    with duckdb.connect() as sql:
+        sql.register("l", tables["EWR"]["sales"])
+        sql.register("r", tables["bank"]["loans"])
+        rows = sql.execute(
+            "SELECT company, number FROM l ANTI JOIN r USING (company) WHERE late AND company IS NOT NULL"
+        ).fetchall()
+        masked = sql.execute("SELECT count(DISTINCT company) FROM l SEMI JOIN r USING (company) WHERE late").fetchone()
+    returned = result.value.table.to_pydict()
+    assert sorted(zip(returned["company"], returned["number"], strict=True)) == sorted(rows)
+    assert (result.value.masked,) == masked
+    assert result.receipt.verify()
 
 
 def test_aggregates_of_a_table(fed: ps.Federation, tables: Tables) -> None:
@@ -345,7 +394,7 @@ def test_every_operation_is_here() -> None:
     noisy = ("dp.count", "dp.histogram", "dp.mean", "dp.quantile", "dp.sum", "dp.variance")
     statistics = ("correlation", "count", "covariance", "histogram", "mean", "sum", "variance")
     encrypted = (f"he.{name}" for name in statistics)
-    others = ("aggregate", "fl.fit", "he.score", "psi.cardinality", "psi.join")
+    others = ("aggregate", "fl.fit", "he.score", "psi.cardinality", "psi.difference", "psi.join")
     assert operation_names() == tuple(sorted((*others, *noisy, *encrypted)))
 
 

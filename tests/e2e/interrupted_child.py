@@ -15,6 +15,7 @@ def main(federation: str, operation: str) -> None:
     sales = fed.tables("sales")
     plans = {
         "psi.join": lambda: psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key"),
+        "psi.difference": lambda: psi.difference(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key", columns=["x"]),
         "psi.cardinality": lambda: psi.cardinality(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key"),
         "he.sum": lambda: he.sum(sales, "x"),
         "he.mean": lambda: he.mean(sales, "x"),

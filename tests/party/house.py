@@ -62,7 +62,7 @@ class House:
             "psi.join",
             parties=parties,
             operands=dict.fromkeys(parties, operand),
-            parameters={"protocol": "ddh"},
+            parameters={"protocol": "ddh", "keys": {party: {"columns": ["id"]} for party in parties}},
         )
 
     def start(self, request: Request, nonces: dict[str, str]) -> calls.Start:

@@ -118,7 +118,7 @@ def test_the_caller_is_told_the_size_from_the_minimum_count_up(min_count: int, t
     }
     outcomes = together(roles)
     for party, rows in {"a": {1, 2, 3}, "b": {0, 1, 2}}.items():
-        assert outcomes[party].value == {"keys": told, "min_count": min_count}
+        assert outcomes[party].value == {"keys": told, "min_count": min_count, "protocol": "ddh"}
         assert set(outcomes[party].keep.rows.tolist()) == rows
         assert outcomes[party].table is None
 

@@ -122,7 +122,7 @@ def leaking(what: Callable[[list[bytes], Positions], Extra]) -> tuple[Side, Side
 
     def talkative(keys: DistinctKeys, **given: Any) -> Role[Positions]:
         found = yield from joining(keys, **given)
-        yield from tell(given["peer"], what(keys.encoded, found))
+        yield from tell(given["peer"], what(keys.encoded.to_pylist(), found))
         return found
 
     def listener(keys: DistinctKeys, **given: Any) -> Role[Positions]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -140,7 +141,7 @@ def test_an_error_of_one_piece_stops_the_others(cases: Cases, submitted: list[st
 
 
 @STOPS
-@pytest.mark.parametrize("verb", [psi.join, psi.cardinality])
+@pytest.mark.parametrize("verb", [functools.partial(psi.join, protocol="ddh"), psi.cardinality])
 def test_a_cancelled_run_stops_its_pieces(verb: Any, cases: Cases, submitted: list[str]) -> None:
     table = pa.table({"id": np.arange(30_000)})
     policy = ps.Policy(operations=("*",), grants=(ps.Grant(table="t", columns={"id": "join key"}),))
