@@ -178,7 +178,8 @@ def duckable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column in types that DuckDB reads: through Python, not through the code under test."""
     values = column.to_pylist()
     if any(isinstance(value, Decimal) for value in values):
-        return pa.chunked_array([pa.array(values, pa.decimal128(38, 12))])
+        short = [None if value is None else Decimal(format(value.normalize(), "f")) for value in values]
+        return pa.chunked_array([pa.array(short, pa.decimal128(38, 12))])
     return (
         pa.chunked_array([pa.array(values)])
         if any(v is not None for v in values)
