@@ -127,11 +127,9 @@ def shape(keys: int, statistical: int = 40) -> Shape:
 
 def _cube_root(number: int) -> int:
     """The least whole root with root^3 >= number, the same on all machines."""
-    root = round(math.cbrt(number))
+    root = int(math.cbrt(number))  # never above: numbers here are below 2^80, and so roots have many bits to spare
     while root**3 < number:
         root += 1
-    while root > 0 and (root - 1) ** 3 >= number:
-        root -= 1
     return root
 
 

@@ -123,6 +123,23 @@ def test_large_cores_are_solved(keys: int, least: int) -> None:
     assert np.array_equal(decode(blocks, encode(blocks, values, tight, SEED), tight), values)
 
 
+def test_peeling_leaves_no_cell_to_a_single_key() -> None:
+    """And no key twice, or peeled and left."""
+    for keys in range(1, 80):
+        tight = Shape(keys=keys, third=-(-keys * 2 // 5), dense=0)
+        cells = okvs._sparse_cells(problem("peeling", keys)[0], tight)
+        layers, core = okvs._peel(cells, tight)
+        assert sorted([*(key for layer in layers for key in layer.keys), *core]) == list(range(keys))
+        assert 1 not in np.bincount(np.concatenate([third[core] for third in cells]))
+
+
+@pytest.mark.parametrize("other", [(1 << 31, 0), (1 << 63, 0), (0, 1 << 31)], ids=["first", "second", "third"])
+def test_keys_that_differ_in_one_third_are_peeled(other: tuple[int, int]) -> None:
+    small = Shape(keys=2, third=2, dense=0)
+    blocks = np.array([(0, 0), other], dtype=np.uint64)
+    assert len(okvs._peel(okvs._sparse_cells(blocks, small), small)[1]) == 0
+
+
 def test_cores_beyond_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(okvs, "LARGEST_CORE", 100)
     blocks, values = problem("core", 300)
