@@ -162,8 +162,27 @@ def test_an_error_in_on_step_stops_the_role_before_it_sends() -> None:
     here.end()
     with pytest.raises(PeerGone, match="ended the session"):
         there.receive(Number)  # the End is the first message that came
-    running.close()
-    assert stopped == [True]
+    assert stopped == [True]  # though `running` is still held, as a traceback would
+
+
+def test_roles_run_together_are_closed_where_one_fails() -> None:
+    ended = []
+
+    def busy() -> Role[None]:
+        try:
+            while True:
+                yield from checkpoint("working", 0, 1)
+        finally:
+            ended.append(True)
+
+    def failing() -> Role[None]:
+        yield from checkpoint("working", 0, 1)
+        raise DataError("no")
+
+    roles = {"a": busy(), "b": failing()}
+    with pytest.raises(DataError):
+        together(roles)
+    assert ended == [True]
 
 
 def test_an_interrupt_wakes_a_role_that_waits() -> None:

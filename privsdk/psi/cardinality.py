@@ -32,7 +32,7 @@ import pyarrow as pa
 
 from ..messages import Message
 from ..protocol import Entropy, Role, hear, tell
-from .groups import POINTS, fresh, hash_all, multiply_all, random_scalar, to_table
+from .groups import POINTS, check_sizes, fresh, hash_all, multiply_all, random_scalar, to_table
 from .terms import Agreed
 
 DOMAIN = b"privsdk psi.cardinality v1 "
@@ -57,9 +57,12 @@ def cardinality(keys: pa.LargeBinaryArray, *, me: str, peer: str, agreed: Agreed
 
     Raises
     ------
+    DataError
+        A party brings more keys than fit in a message.
     ProtocolViolation
         The peer sent another number of points than agreed, an invalid one, one twice, or one that was sent before.
     """
+    check_sizes(agreed.sizes)
     secret = random_scalar(entropy)
     encoded = keys.to_pylist()
     hashed = yield from hash_all(DOMAIN + agreed.salt, encoded, "hashing keys")

@@ -31,7 +31,7 @@ import pyarrow as pa
 from ..errors import InvalidArgument
 from ..messages import Message
 from ..protocol import Entropy, Role, hear, tell
-from .groups import POINTS, fresh, hash_all, multiply_all, random_scalar, to_table
+from .groups import POINTS, check_sizes, fresh, hash_all, multiply_all, random_scalar, to_table
 from .terms import Agreed
 
 DOMAIN = b"privsdk psi.ddh v1 "
@@ -71,11 +71,14 @@ def intersection(
 
     Raises
     ------
+    DataError
+        A party brings more keys than fit in a message.
     ProtocolViolation
         The peer sent another number of points than agreed, an invalid one, one twice, or one of ours back.
     """
     if learner not in (None, me, peer):
         raise InvalidArgument(f"{learner} is to learn an intersection of {me} and {peer}", hint="name one of the two")
+    check_sizes(agreed.sizes)
     secret = random_scalar(entropy)
     encoded = keys.to_pylist()
     hashed = yield from hash_all(DOMAIN + agreed.salt, encoded, "hashing keys")

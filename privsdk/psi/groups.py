@@ -9,20 +9,21 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import pyarrow as pa
 
-from ..errors import ProtocolViolation
+from ..errors import DataError, ProtocolViolation
 from ..protocol import Entropy, Role, checkpoint
 from .pieces import computed
 
 POINT = pa.binary(32)
 IDENTITY = bytes(32)
 BATCH = 2048  # at most 0.15 s of scalar multiplications between checkpoints
+MOST_POINTS = 8_000_000  # 256 MB, what a message may hold
 PIECE = 4096  # at most 0.3 s of them for a worker; what is one piece is done here
 
 
@@ -46,6 +47,16 @@ def random_scalar(entropy: Entropy) -> bytes:
         scalar: bytes = libsodium().crypto_core_ristretto255_scalar_reduce(entropy.draw(64))
         if scalar != bytes(32):
             return scalar
+
+
+def check_sizes(sizes: Mapping[str, int]) -> None:
+    """Raise DataError, the same at every party, where a set would not fit in a message; before anyone blinds it."""
+    for party, size in sorted(sizes.items()):
+        if size > MOST_POINTS:
+            raise DataError(
+                f"{party} brings {size:,} distinct keys; blinding by Diffie-Hellman takes up to {MOST_POINTS:,}",
+                hint="ask about fewer keys, one part of the table at a time",
+            )
 
 
 def hash_to_group(domain: bytes, data: bytes) -> bytes:

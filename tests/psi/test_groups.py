@@ -12,8 +12,22 @@ import pyarrow as pa
 import pytest
 from claims import Cases
 
-from privsdk.errors import ProtocolViolation
-from privsdk.psi.groups import IDENTITY, POINT, checked, hash_to_group, libsodium, multiply_all, random_scalar, to_table
+from privsdk.errors import DataError, ProtocolViolation
+from privsdk.messages import Message
+from privsdk.psi.cardinality import cardinality
+from privsdk.psi.ddh import intersection
+from privsdk.psi.groups import (
+    IDENTITY,
+    MOST_POINTS,
+    POINT,
+    checked,
+    hash_to_group,
+    libsodium,
+    multiply_all,
+    random_scalar,
+    to_table,
+)
+from privsdk.psi.terms import Agreed
 from privsdk.testing import SeededEntropy, together
 
 # RFC 9496, appendix A.1: the generator's multiples by 1, 2, ..., 15
@@ -125,6 +139,16 @@ def test_scalars_are_reduced_and_never_zero() -> None:
 
     assert random_scalar(Zeros()) == (5).to_bytes(32, "little")
     assert 0 < int.from_bytes(random_scalar(SeededEntropy(b"seed")), "little") < order
+
+
+def test_more_keys_than_a_message_holds_are_refused_before_any_work() -> None:
+    assert MOST_POINTS * 32 < Message.MAX_BYTES - (1 << 20)
+    for sizes in ({"a": 2, "b": MOST_POINTS + 1}, {"a": MOST_POINTS + 1, "b": 2}):
+        agreed = Agreed(salt=bytes(32), sizes=sizes, min_count=0)
+        given = {"me": "a", "peer": "b", "agreed": agreed, "entropy": SeededEntropy(b"a")}
+        for role in (cardinality([b"x"] * 2, **given), intersection([b"x"] * 2, learner=None, **given)):
+            with pytest.raises(DataError, match="brings 8,000,001 distinct keys"):
+                next(role)
 
 
 def test_loading_libsodium_leaves_no_file(tmp_path: Path) -> None:
