@@ -116,8 +116,9 @@ class Process:
         os.kill(self._process.pid, number)  # not by Popen, which would wait for one that has ended, and lose its usage
 
     def reason(self) -> str:
-        """The last line of its log."""
-        return (self._log.read_text().strip().splitlines() or ["no message"])[-1]
+        """The last two lines of its log that have words."""
+        lines = [line.strip() for line in self._log.read_text().splitlines() if line.strip(" ^~")]
+        return " | ".join(lines[-2:]) or "it ended without a message"
 
 
 def cpu_s(pid: int) -> float:
