@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python
 
-.PHONY: demo test check claims soak bench bench-he lab format clean
+.PHONY: demo test check claims soak bench bench-he bench-psi lab format clean
 
 # The stamp is newer than pyproject.toml when everything it asks for is installed.
 $(VENV)/installed: pyproject.toml
@@ -40,6 +40,9 @@ bench: $(VENV)/installed          ## how long previews and the differencing guar
 
 bench-he: $(VENV)/installed       ## encrypted columns beside raw SEAL, TenSEAL and other libraries, which it installs
 	$(RUN) benchmarks/he.py
+
+bench-psi: $(VENV)/installed      ## private joins beside a join in the clear, SecretFlow SPU and OpenMined PSI, which it installs
+	$(RUN) benchmarks/psi.py
 
 lab: $(VENV)/installed            ## JupyterLab with the tutorials
 	$(BIN)/jupyter lab notebooks

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ def measured() -> dict[str, list[dict[str, Any]] | str]:
     """For each package what its script measured, or why not."""
     found: dict[str, list[dict[str, Any]] | str] = {}
     for package, (packages, module, script, sample) in PEERS.items():
-        python = _installed(package, packages, module)
+        python = installed(package, packages, module)
         if isinstance(python, str):
             found[package] = f"not installed: {python}"
             continue
@@ -40,10 +39,12 @@ def measured() -> dict[str, list[dict[str, Any]] | str]:
     return found
 
 
-def _installed(package: str, packages: tuple[str, ...], module: str) -> Path | str:
+def installed(
+    package: str, packages: tuple[str, ...], module: str, *, pythons: tuple[str, ...] = PYTHONS
+) -> Path | str:
     """The Python that has it, or the reason of the last failure."""
     reason = "no Python to try"
-    for wanted in _pythons():
+    for wanted in filter(None, map(shutil.which, pythons)):
         home = FOLDER / f"{package}-{Path(wanted).name}"
         python = home / "bin" / "python"
         if not python.exists():
@@ -61,12 +62,6 @@ def _installed(package: str, packages: tuple[str, ...], module: str) -> Path | s
             return python
         reason = f"{Path(wanted).name}: {_last_line(done.stderr)}"
     return reason
-
-
-def _pythons() -> Iterator[str]:
-    for name in PYTHONS:
-        if path := shutil.which(name):
-            yield path
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
