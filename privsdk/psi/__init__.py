@@ -3,8 +3,8 @@
 from .alignment import Joint, JointSide
 from .counting import Cardinality, cardinality
 from .declarations import Key, key
-from .difference import Difference, difference
 from .local import intersect
+from .returning import Difference, difference
 from .verbs import join
 
 __all__ = [

@@ -12,7 +12,7 @@ from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role
 from ..results import Plan
 from . import questions
-from .cardinality import cardinality as cardinality_role
+from .shuffled import cardinality as cardinality_role
 
 
 class Cardinality(Displayed):

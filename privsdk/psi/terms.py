@@ -112,8 +112,8 @@ def _check(everyone: Mapping[str, Terms]) -> None:
         for other in parties:
             if other != party and everyone[party].size < everyone[other].min_count:
                 raise DataError(
-                    f"{party} brings {everyone[party].size} distinct keys and {other} asks for at least "
-                    f"{everyone[other].min_count}: few keys would be a question about few people",
+                    f"{party} brings fewer distinct keys than the {everyone[other].min_count} that {other} asks for: "
+                    "they would be a question about few people",
                     hint=f"join a table of more keys; {other}'s owner sets min_count in its grant",
                 )
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from privsdk.protocol import Entropy, Role
-from privsdk.psi.cardinality import cardinality
 from privsdk.psi.ddh import intersection
 from privsdk.psi.keys import DistinctKeys, distinct_keys
+from privsdk.psi.shuffled import cardinality
 from privsdk.psi.terms import Agreed, agree
 from privsdk.testing import SeededEntropy, Sent, together
 

@@ -14,7 +14,6 @@ from claims import Cases
 
 from privsdk.errors import DataError, ProtocolViolation
 from privsdk.messages import Message
-from privsdk.psi.cardinality import cardinality
 from privsdk.psi.ddh import intersection
 from privsdk.psi.groups import (
     IDENTITY,
@@ -27,6 +26,7 @@ from privsdk.psi.groups import (
     random_scalar,
     to_table,
 )
+from privsdk.psi.shuffled import cardinality
 from privsdk.psi.terms import Agreed
 from privsdk.testing import SeededEntropy, together
 
