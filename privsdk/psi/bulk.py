@@ -23,10 +23,11 @@ def derived(salt: bytes, label: str, size: int = KEY_BYTES) -> bytes:
 
 def encrypted(key: bytes, blocks: Words) -> Words:
     """AES of every block under one key: with a public key a random permutation of blocks, in the ideal-cipher model."""
-    source = np.ascontiguousarray(blocks)
+    source = np.ascontiguousarray(blocks).reshape(-1)
     result = np.empty(source.size + 2, np.uint64)  # the library wants room for one block more
-    Cipher(algorithms.AES(key), modes.ECB()).encryptor().update_into(source.data.cast("B"), result.data.cast("B"))  # noqa: S305
-    return result[: source.size].reshape(source.shape)
+    octets = source.view(np.uint8).data, result.view(np.uint8).data  # of no blocks too: a bucket may be empty
+    Cipher(algorithms.AES(key), modes.ECB()).encryptor().update_into(*octets)  # noqa: S305
+    return result[: source.size].reshape(blocks.shape)
 
 
 def stream(key: bytes, number: int, size: int) -> npt.NDArray[np.uint8]:

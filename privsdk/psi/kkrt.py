@@ -133,7 +133,7 @@ def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: byte
         seed = entropy.draw(KEY_BYTES)
         place = shuffled(seed, sizes.senders[0])[: len(bucket)]
         records = stream(seed, 1 << 32, sizes.senders[0] * 3 * sizes.tag_bytes).reshape(sizes.senders[0], -1)
-        records[place] = _tags(outputs, sizes).reshape(len(bucket), -1)
+        records[place] = _tags(outputs, sizes).reshape(len(bucket), records.shape[1])
         key_of[number, place] = bucket
         yield from tell(peer, Tags(table=to_table(records)))
     if not both:

@@ -20,7 +20,7 @@ def to_table(array: npt.NDArray[np.uint64] | npt.NDArray[np.uint8]) -> pa.Table:
 
 def octets_of(table: pa.Table, size: int, sender: str) -> npt.NDArray[np.uint8]:
     """The bytes of a received table; raises ProtocolViolation unless they are one row of so many."""
-    rows = [row.as_buffer() for row in table.column("octets")] if table.num_rows == 1 else []
-    if not rows or rows[0].size != size:
-        raise ProtocolViolation(f"{sender} sent {rows[0].size if rows else 'no'} bytes where {size} are due")
-    return np.frombuffer(rows[0], np.uint8)
+    (row,) = table.column("octets") if table.num_rows == 1 else (None,)
+    if row is None or not row.is_valid or row.as_buffer().size != size:  # a peer may send nulls where none belong
+        raise ProtocolViolation(f"{sender} sent something else than one row of the {size} bytes that are due")
+    return np.frombuffer(row.as_buffer(), np.uint8)

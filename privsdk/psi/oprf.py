@@ -143,7 +143,7 @@ def _streams(setting: Setting, keys: Sequence[bytes]) -> Words:
     """A stream of bits for each key, by columns."""
     size = setting.cells // 8
     columns = np.zeros((64 * _words(setting), size), np.uint8)
-    for column, key in zip(columns, keys, strict=False):
+    for column, key in zip(columns[: setting.width], keys, strict=True):
         column[:] = stream(key, setting.bucket, size)
     return columns.view(np.uint64).reshape(_words(setting), 64, -1)
 

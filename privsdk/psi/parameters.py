@@ -11,8 +11,9 @@ The five events that break a run of the OPRF in `oprf` each have a share of 2^-4
        sum over a, b, c and s > a+b+c of  C(m,a) C(m,b) C(m,c) C(n,s) p^s (1-p)^(n-s) D(s,a) D(s,b) D(s,c)
 
    bounds the probability, D(s,a) being the one that s balls hit each of a cells twice or more:
-   D(s,a) <= min over x of s! (e^x-1-x)^a / (x^s a^s). Below 5,000 keys its first term counts, four keys with the same
-   three cells, C(n,4) / m^9; above, m = 1.25n/3 is enough. `tests/psi/test_parameters.py` sums it up for many n.
+   D(s,a) <= min over x of s! (e^x-1-x)^a / (x^s a^s). Mostly its first term counts, four keys with the same three
+   cells, C(n,4) / m^9. From about 1,100 keys that lets tables be so full that sets of half their cells count too,
+   unless m >= 1.25n/3 + 16. `tests/psi/test_parameters.py` sums it up for every n to 1,000 and for larger ones.
 4. Two keys that the parties do not share have codes of distance below 128: the codes are random functions of the key,
    so for Q evaluations the probability is Q P(Bin(width, 1/2) < 128).
 5. Tags of different keys are equal: one of `pairs` pairs, each with probability 2^-bits.
@@ -29,7 +30,8 @@ from ..errors import DataError
 SHARE = 43  # five events of 2^-43 are less than 2^-40
 DISTANCE = 128  # what the smallest distance of codes is worth in computational security
 BUCKET = 1 << 17  # keys in a bucket, about: what a core's caches and a message hold well
-CELLS_A_KEY = 1.25
+CELLS_A_KEY = 1.25  # the least load; below 1.22 most tables have a core of cells with two keys each and more
+SPARE = 16  # cells in each third beyond that: 1,200 keys would fail once in 2^33 times without them
 
 
 class Parameters(NamedTuple):
@@ -96,7 +98,7 @@ def capacity(keys: int, buckets: int, share: float) -> int:
 def third(keys: int, bits: float) -> int:
     """Cells in each third of a table in which so many keys can be placed but with probability 2^-bits."""
     same_cells = math.log2(max(math.comb(keys, 4), 1)) + bits + 1  # one bit for all other terms
-    return max(math.ceil(CELLS_A_KEY * keys / 3), math.ceil(2 ** (same_cells / 9)) if keys > 3 else 1)
+    return max(math.ceil(CELLS_A_KEY * keys / 3) + SPARE, math.ceil(2 ** (same_cells / 9)) if keys > 3 else 1)
 
 
 def width(evaluations: int) -> int:

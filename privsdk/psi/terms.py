@@ -70,10 +70,15 @@ def agree(
     Raises
     ------
     DataError
-        The kinds of keys differ, or a party brings fewer keys than another asks for.
+        The kinds of keys differ, a party brings fewer keys than another asks for, or this one too many.
     ProtocolViolation
         A peer announced an impossible size, or opened its commitment to something else.
     """
+    if size > MOST_KEYS:
+        raise DataError(
+            f"{size:,} distinct keys are more than the {MOST_KEYS:,} that the parameters were derived for",
+            hint="join a part of the table at a time",
+        )
     nonce = entropy.draw(NONCE_BYTES)
     mine = Terms(kind=kind, size=size, min_count=min_count, commitment=_commitment(session, me, nonce))
     yield from tell_all(dict.fromkeys(peers, mine))
