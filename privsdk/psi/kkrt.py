@@ -28,6 +28,7 @@ Cost: `width` base transfers; R sends about 72 bytes a key, S 31, and each a few
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
@@ -37,17 +38,18 @@ import pyarrow.compute as pc
 
 from ..errors import ProtocolViolation
 from ..messages import Message
-from ..protocol import Entropy, Role, checkpoint, hear, tell
+from ..protocol import Entropy, Role, hear, tell
 from . import baseot
 from .blocks import blocks_of, bucketed
 from .bulk import KEY_BYTES, Words, shuffled, stream
 from .octets import OCTETS, octets_of, to_table
 from .oprf import Setting, evaluate, mask, place
 from .parameters import Parameters, parameters
+from .pieces import Ahead, threads
 from .terms import Agreed
 
 NO_KEY = -1
-AHEAD = 2  # buckets that the receiver masks before it waits for the tags of the first
+AHEAD = 3  # buckets that the receiver begins before it waits for the tags of the first
 Positions = npt.NDArray[np.int64]
 
 
@@ -99,43 +101,54 @@ def _receive(
 ) -> Role[Positions]:
     seeds = yield from baseot.offer(sizes.width, peer=peer, salt=salt, entropy=entropy)
     buckets = bucketed(blocks, sizes.buckets, sizes.receiver)
-    waiting: list[_Expected] = []
+    waiting: deque[_Expected] = deque()
     found = []
     matches = np.zeros((sizes.buckets, sizes.senders[0]), np.bool_)
-    for number in range(sizes.buckets + AHEAD):
-        yield from checkpoint("intersecting", min(number, sizes.buckets), sizes.buckets)
-        if number < sizes.buckets:
-            setting = Setting(salt, number, sizes.third, sizes.width)
-            keys = place(setting, blocks[buckets[number]])
-            masked = mask(setting, keys, seeds.zero, seeds.one)
-            yield from tell(peer, Corrections(table=to_table(masked.corrections)))
-            waiting.append(_Expected(buckets[number], keys.cells // sizes.third, _tags(masked.outputs, sizes)))
-        if number >= AHEAD:
-            told = yield from hear(peer, Tags)
-            records = octets_of(told.table, sizes.senders[0] * 3 * sizes.tag_bytes, peer)
-            record, position = _matched(records.reshape(-1, 3, sizes.tag_bytes), waiting.pop(0), peer)
-            found.append(position)
-            matches[number - AHEAD, record] = True
+    with Ahead(_asked, "intersecting", total=sizes.buckets, pool=threads()) as asking:
+        for number in range(sizes.buckets + AHEAD):
+            if number < sizes.buckets:
+                asking.submit(blocks, buckets[number], seeds, sizes, Setting(salt, number, sizes.third, sizes.width))
+            if 1 <= number <= sizes.buckets:
+                corrections, expected = yield from asking.next()
+                yield from tell(peer, Corrections(table=to_table(corrections)))
+                waiting.append(expected)
+            if number >= AHEAD:
+                told = yield from hear(peer, Tags)
+                records = octets_of(told.table, sizes.senders[0] * 3 * sizes.tag_bytes, peer)
+                record, position = _matched(records.reshape(-1, 3, sizes.tag_bytes), waiting.popleft(), peer)
+                found.append(position)
+                matches[number - AHEAD, record] = True
     if both:
         yield from tell(peer, Matches(table=to_table(np.packbits(matches))))
     return np.concatenate(found)
 
 
+def _asked(
+    blocks: Words, positions: Positions, seeds: baseot.Pairs, sizes: Parameters, setting: Setting
+) -> tuple[Words, _Expected]:
+    """The receiver's part of a bucket: what it sends, and what it awaits."""
+    keys = place(setting, blocks.take(positions, axis=0))
+    masked = mask(setting, keys, seeds.zero, seeds.one)
+    return masked.corrections, _Expected(positions, keys.cells // sizes.third, _tags(masked.outputs, sizes))
+
+
 def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: bytes, entropy: Entropy) -> Role[Positions]:
     chosen = yield from baseot.choose(sizes.width, peer=peer, salt=salt, entropy=entropy)
+    buckets = bucketed(blocks, sizes.buckets, sizes.senders[0])
     key_of = np.full((sizes.buckets, sizes.senders[0]), NO_KEY, np.int64)
-    for number, bucket in enumerate(bucketed(blocks, sizes.buckets, sizes.senders[0])):
-        yield from checkpoint("intersecting", number, sizes.buckets)
-        told = yield from hear(peer, Corrections)
-        corrections = octets_of(told.table, sizes.width * sizes.cells // 8, peer).view(np.uint64)
-        setting = Setting(salt, number, sizes.third, sizes.width)
-        outputs = evaluate(setting, blocks[bucket], corrections.reshape(sizes.width, -1), chosen.bits, chosen.keys)
-        seed = entropy.draw(KEY_BYTES)
-        place = shuffled(seed, sizes.senders[0])[: len(bucket)]
-        records = stream(seed, 1 << 32, sizes.senders[0] * 3 * sizes.tag_bytes).reshape(sizes.senders[0], -1)
-        records[place] = _tags(outputs, sizes).reshape(len(bucket), records.shape[1])
-        key_of[number, place] = bucket
-        yield from tell(peer, Tags(table=to_table(records)))
+    with Ahead(_answered, "intersecting", total=sizes.buckets, pool=threads()) as answering:
+        for number in range(sizes.buckets + 1):
+            if number < sizes.buckets:
+                told = yield from hear(peer, Corrections)
+                octets = octets_of(told.table, sizes.width * sizes.cells // 8, peer)
+                corrections = octets.view(np.uint64).reshape(sizes.width, -1)
+                setting = Setting(salt, number, sizes.third, sizes.width)
+                keys = blocks.take(buckets[number], axis=0)
+                answering.submit(keys, corrections, chosen, sizes, setting, entropy.draw(KEY_BYTES))
+            if number > 0:
+                records, places = yield from answering.next()
+                key_of[number - 1, places] = buckets[number - 1]
+                yield from tell(peer, Tags(table=to_table(records)))
     if not both:
         return np.zeros(0, np.int64)
     answer = yield from hear(peer, Matches)
@@ -144,6 +157,17 @@ def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: byte
     if (positions == NO_KEY).any():
         raise ProtocolViolation(f"{peer} matched a record that holds no key")
     return positions
+
+
+def _answered(
+    keys: Words, corrections: Words, chosen: baseot.Chosen, sizes: Parameters, setting: Setting, seed: bytes
+) -> tuple[npt.NDArray[np.uint8], Positions]:
+    """The sender's part of a bucket: its records, and in which of them each key is. The other records are random."""
+    outputs = evaluate(setting, keys, corrections, chosen.bits, chosen.keys)
+    places = shuffled(seed, sizes.senders[0])[: len(keys)]
+    records = stream(seed, 1 << 32, sizes.senders[0] * 3 * sizes.tag_bytes).reshape(sizes.senders[0], -1)
+    records[places] = _tags(outputs, sizes).reshape(len(keys), records.shape[1])
+    return records, places
 
 
 class _Expected(NamedTuple):
