@@ -35,6 +35,7 @@ spends about three times what it would as the sender of `kkrt`.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,7 +45,7 @@ import pyarrow.compute as pc
 
 from ..errors import DataError, InvalidArgument, ProtocolViolation
 from ..messages import Message
-from ..protocol import Entropy, Role, checkpoint, gather, hear, tell, tell_all
+from ..protocol import Entropy, Role, gather, hear, tell, tell_all
 from . import baseot, okvs
 from .blocks import blocks_of, bucketed
 from .bulk import KEY_BYTES, Words, derived, encrypted
@@ -52,6 +53,7 @@ from .kkrt import AHEAD, Corrections
 from .octets import OCTETS, octets_of, to_table
 from .oprf import Setting, evaluate, mask, place
 from .parameters import SHARE, Parameters, parameters, unlucky
+from .pieces import Ahead, threads
 from .terms import Agreed
 
 FEWEST, MOST = 3, 10
@@ -130,29 +132,36 @@ def _compare(
         seeds[other] = yield from baseot.offer(sizes.width, peer=other, salt=salt, entropy=entropy)
     shapes = _shapes(sizes)
     buckets = bucketed(blocks, sizes.buckets, sizes.receiver)
-    waiting: list[tuple[Words, Words]] = []  # a bucket's keys in the stores, and F of all others added up
+    waiting: deque[tuple[Words, Words]] = deque()
     found = []
-    for number in range(sizes.buckets + AHEAD):
-        yield from checkpoint("intersecting", min(number, sizes.buckets), sizes.buckets)
-        if number < sizes.buckets:
-            setting = Setting(salt, number, sizes.third, sizes.width)
-            own = blocks[buckets[number]]
-            placed = place(setting, own)
-            total = np.zeros(len(own), np.uint64)
-            for other in others:
-                masked = mask(setting, placed, *seeds[other])
-                yield from tell(other, Corrections(table=to_table(masked.corrections)))
-                total ^= masked.outputs[:, 0]
-            named = _named(own, salt)[placed.cells // sizes.third, np.arange(len(own))]
-            waiting.append((named, total))
-        if number >= AHEAD:
-            named, total = waiting.pop(0)
-            stores = yield from gather(others, Programmed)
-            for other, shape in zip(others, shapes, strict=True):
-                store = octets_of(stores[other].table, 8 * shape.cells, other).view(np.uint64)
-                total ^= okvs.decode(named, store, shape)
-            found.append(buckets[number - AHEAD][total == 0])
+    with Ahead(_asked, "intersecting", total=sizes.buckets, pool=threads()) as asking:
+        for number in range(sizes.buckets + AHEAD):
+            if number < sizes.buckets:
+                setting = Setting(salt, number, sizes.third, sizes.width)
+                asking.submit(blocks.take(buckets[number], axis=0), list(seeds.values()), setting)
+            if 1 <= number <= sizes.buckets:
+                corrections, named, total = yield from asking.next()
+                yield from tell_all(
+                    {o: Corrections(table=to_table(each)) for o, each in zip(others, corrections, strict=True)}
+                )
+                waiting.append((named, total))
+            if number >= AHEAD:
+                stores = yield from gather(others, Programmed)
+                named, total = waiting.popleft()
+                for other, shape in zip(others, shapes, strict=True):
+                    store = octets_of(stores[other].table, 8 * shape.cells, other).view(np.uint64)
+                    total ^= okvs.decode(named, store, shape)
+                found.append(buckets[number - AHEAD][total == 0])
     return np.concatenate(found)
+
+
+def _asked(keys: Words, seeds: Sequence[baseot.Pairs], setting: Setting) -> tuple[list[Words], Words, Words]:
+    """The leader's part of a bucket: what it sends to each, its keys in the stores, and F of all others added up."""
+    placed = place(setting, keys)
+    masked = [mask(setting, placed, *pairs) for pairs in seeds]
+    total = np.bitwise_xor.reduce([each.outputs[:, 0] for each in masked])
+    named = _named(keys, setting.salt)[placed.cells // setting.third, np.arange(len(keys))]
+    return [each.corrections for each in masked], named, total
 
 
 def _program(
@@ -169,19 +178,37 @@ def _program(
     secrets = yield from _exchanged(others[own], others, entropy)
     chosen = yield from baseot.choose(sizes.width, peer=leader, salt=salt, entropy=entropy)
     shape = _shapes(sizes)[own]
-    for number, bucket in enumerate(bucketed(blocks, sizes.buckets, sizes.senders[own])):
-        yield from checkpoint("intersecting", number, sizes.buckets)
-        told = yield from hear(leader, Corrections)
-        corrections = octets_of(told.table, sizes.width * sizes.cells // 8, leader).view(np.uint64)
-        setting = Setting(salt, number, sizes.third, sizes.width)
-        keys = blocks[bucket]
-        outputs = evaluate(setting, keys, corrections.reshape(sizes.width, -1), *chosen)
-        values = outputs[:, :, 0].T ^ _share(keys, secrets)
-        try:
-            store = okvs.encode(_named(keys, salt).reshape(-1, 2), values.ravel(), shape, entropy.draw(okvs.SEED_BYTES))
-        except okvs.Unsolvable:
-            raise unlucky("their key-value store could not be filled") from None
-        yield from tell(leader, Programmed(table=to_table(store)))
+    buckets = bucketed(blocks, sizes.buckets, sizes.senders[own])
+    with Ahead(_answered, "intersecting", total=sizes.buckets, pool=threads()) as answering:
+        for number in range(sizes.buckets + 1):
+            if number < sizes.buckets:
+                told = yield from hear(leader, Corrections)
+                octets = octets_of(told.table, sizes.width * sizes.cells // 8, leader)
+                corrections = octets.view(np.uint64).reshape(sizes.width, -1)
+                setting = Setting(salt, number, sizes.third, sizes.width)
+                keys = blocks.take(buckets[number], axis=0)
+                answering.submit(keys, corrections, chosen, secrets, shape, setting, entropy.draw(okvs.SEED_BYTES))
+            if number > 0:
+                store = yield from answering.next()
+                yield from tell(leader, Programmed(table=to_table(store)))
+
+
+def _answered(
+    keys: Words,
+    corrections: Words,
+    chosen: baseot.Chosen,
+    secrets: Sequence[bytes],
+    shape: okvs.Shape,
+    setting: Setting,
+    seed: bytes,
+) -> Words:
+    """Another party's part of a bucket: its key-value store."""
+    outputs = evaluate(setting, keys, corrections, chosen.bits, chosen.keys)
+    values = outputs[:, :, 0].T ^ _share(keys, secrets)
+    try:
+        return okvs.encode(_named(keys, setting.salt).reshape(-1, 2), values.ravel(), shape, seed)
+    except okvs.Unsolvable:
+        raise unlucky("their key-value store could not be filled") from None
 
 
 def _exchanged(me: str, others: Sequence[str], entropy: Entropy) -> Role[list[bytes]]:
