@@ -2,12 +2,13 @@
 
 Not a fuzzy match: each maps a string to one string, and strings match where the results are equal. The tables of
 whitespace and digits are written out here, so that parties on other Python or Arrow versions agree; composition and
-case are those of Arrow's Unicode data, and stable for every character that it knows.
+case are those of Arrow's Unicode data, where new versions add characters and leave old ones as they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +28,10 @@ _SCRIPTS = (
 )
 ZEROS = tuple(int(zero, 16) for zero in _SCRIPTS.split())
 _FOREIGN_DIGITS = "[" + "".join(f"{chr(zero)}-{chr(zero + 9)}" for zero in ZEROS) + "]"
+
+
+# before version 26 Arrow's NFC was its NFD: github.com/apache/arrow/issues/51225
+_ARROW_COMPOSES = pc.utf8_normalize(pa.scalar("e\u0301"), form="NFC").as_py() == "\u00e9"
 
 
 def normalised(strings: pa.Array, names: Sequence[str]) -> pa.Array:
@@ -58,29 +63,45 @@ def normalised(strings: pa.Array, names: Sequence[str]) -> pa.Array:
         return strings
     try:
         if "nfc" in names:
-            strings = pc.utf8_normalize(strings, form="NFC")
+            strings = _composed(strings)
         if "lower" in names:  # and the final sigma as any other: capitals have one
             strings = pc.replace_substring(pc.utf8_lower(strings), "\u03c2", "\u03c3")
             if "nfc" in names:  # lower-case letters compose with marks that capitals do not: J and ǰ
-                strings = pc.utf8_normalize(strings, form="NFC")
+                strings = _composed(strings)
         if "spaces" in names:
             strings = pc.utf8_trim(pc.replace_substring_regex(strings, _SPACES, " "), " ")
         if "digits" in names:
             strings = pc.replace_substring_regex(_in_ascii_digits(strings), "[^0-9]+", "")
-    except pa.ArrowInvalid:  # its message may quote a value
+    except pa.ArrowException:  # its message may quote a value
         raise DataError(
             "a key column of strings holds bytes that are not UTF-8", hint="ask its owner to repair or re-encode it"
         ) from None
     return pc.if_else(pc.equal(strings, ""), pa.scalar(None, strings.type), strings)
 
 
+def _composed(strings: pa.Array) -> pa.Array:
+    if _ARROW_COMPOSES:
+        return pc.utf8_normalize(strings, form="NFC")
+
+    def by_python(some: pa.Array) -> pa.Array:
+        texts = some.to_numpy(zero_copy_only=False)
+        return pa.array([unicodedata.normalize("NFC", text) for text in texts], some.type)
+
+    return _changed(strings, pc.invert(pc.string_is_ascii(strings)), by_python)
+
+
 def _in_ascii_digits(strings: pa.Array) -> pa.Array:
-    """Other scripts' decimal digits as ASCII's, in the rows that have them; few do."""
-    mask = pc.fill_null(pc.match_substring_regex(strings, _FOREIGN_DIGITS), False)
-    changed = strings.filter(mask)
-    if len(changed) == 0:
-        return strings
-    for digit in range(10):
-        pattern = "[" + "".join(chr(zero + digit) for zero in ZEROS) + "]"
-        changed = pc.replace_substring_regex(changed, pattern, str(digit))
-    return pc.replace_with_mask(strings, mask, changed)
+    def replaced(some: pa.Array) -> pa.Array:
+        for digit in range(10):
+            pattern = "[" + "".join(chr(zero + digit) for zero in ZEROS) + "]"
+            some = pc.replace_substring_regex(some, pattern, str(digit))
+        return some
+
+    return _changed(strings, pc.match_substring_regex(strings, _FOREIGN_DIGITS), replaced)
+
+
+def _changed(strings: pa.Array, where: pa.Array, change: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """The strings with some changed: the change is dear and few need it."""
+    where = pc.fill_null(where, False)
+    some = strings.filter(where)
+    return pc.replace_with_mask(strings, where, change(some)) if len(some) else strings

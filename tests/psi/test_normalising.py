@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from privsdk.psi import normalising
 from privsdk.psi.keys import distinct_keys
 from privsdk.psi.normalising import NORMALISATIONS, ZEROS, normalised
 
@@ -72,9 +73,12 @@ def apply(string: str | None, *names: str) -> str | None:
         ("", "", ""),
     ],
 )
-def test_strings_become(names: str, string: str | None, result: str | None) -> None:
+def test_strings_become(names: str, string: str | None, result: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With any version of Arrow: old ones do not compose."""
     assert apply(string, *names.split()) == result
     assert apply(string, *reversed(names.split())) == result
+    monkeypatch.setattr(normalising, "_ARROW_COMPOSES", False)
+    assert apply(string, *names.split()) == result
 
 
 @pytest.mark.parametrize("names", SUBSETS)
@@ -92,6 +96,15 @@ def test_what_each_normalisation_promises(names: tuple[str, ...], string: str) -
         assert " ".join(result.split()) == result
     if "digits" in names:
         assert set(result) <= set("0123456789")
+
+
+@given(st.lists(st.none() | text, max_size=6), st.integers(0, 2))
+def test_old_and_new_versions_of_arrow_compose_alike(strings: list[str | None], offset: int) -> None:
+    column = pa.array(strings, pa.large_string())[offset:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(normalising, "_ARROW_COMPOSES", False)
+        by_python = normalised(column, ["nfc", "lower"])
+    assert by_python.equals(normalised(column, ["nfc", "lower"]))
 
 
 @given(text)
