@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
-from ..errors import DataError, InvalidArgument
+from ..errors import DataError, InvalidArgument, UnknownName
 from .normalising import NORMALISATIONS
 
 _FAMILIES = {
@@ -36,27 +37,35 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Raises
     ------
     InvalidArgument
-        There is no column, one is named twice, or a normalisation is unknown or named twice.
+        There is no column, one is named twice, or a normalisation is unknown, named twice or of no column of the key.
     """
 
     columns: tuple[str, ...]
-    normalise: tuple[str, ...] = ()
+    normalise: tuple[str, ...] | dict[str, tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         if not self.columns:
             raise InvalidArgument("a key of no columns", hint='name the columns that make it, as in psi.key("id")')
         if twice := _twice(self.columns):
             raise InvalidArgument(f"a key names the column {twice!r} twice", hint="name each column once")
-        for name in self.normalise:
-            if name not in NORMALISATIONS:
-                raise InvalidArgument(f"there is no normalisation {name!r}", hint=f"known: {', '.join(NORMALISATIONS)}")
-        if twice := _twice(self.normalise):
-            raise InvalidArgument(f"a key names the normalisation {twice!r} twice", hint="name each one once")
-        # in the order of application, whatever order they were written in
-        msgspec.structs.force_setattr(self, "normalise", tuple(n for n in NORMALISATIONS if n in self.normalise))
+        if not isinstance(self.normalise, dict):
+            msgspec.structs.force_setattr(self, "normalise", _ordered(self.normalise))
+            return
+        for column in self.normalise:
+            if column not in self.columns:
+                raise UnknownName.among("column", column, self.columns, where="in this key")
+        ordered = {column: _ordered(names) for column, names in self.normalise.items()}
+        msgspec.structs.force_setattr(self, "normalise", ordered)
+
+    def of(self, column: str) -> tuple[str, ...]:
+        """The normalisations of a column, should it hold strings."""
+        return self.normalise.get(column, ()) if isinstance(self.normalise, dict) else self.normalise
 
 
-def key(*columns: str, normalise: str | Sequence[str] = ()) -> Key:
+Normalise: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]]
+
+
+def key(*columns: str, normalise: Normalise = ()) -> Key:
     """A key of one or several columns, as people have them.
 
     Parameters
@@ -64,10 +73,10 @@ def key(*columns: str, normalise: str | Sequence[str] = ()) -> Key:
     columns : str
         String, integer, binary, date or decimal columns. Rows match where all of them do, in this order; a row with a
         null in any of them has no key and matches nothing.
-    normalise : names out of "nfc", "lower", "spaces", "digits"
-        What every string column of the key goes through before it is compared: Unicode's composed form, case,
-        whitespace, digits only. They apply in this order, whatever order they are written in. A string of which
-        nothing is left counts as null.
+    normalise : names out of "nfc", "lower", "spaces", "digits"; or these by column
+        What every string column of the key, or the named ones, go through before they are compared: Unicode's composed
+        form, case, whitespace, digits only. They apply in this order, whatever order they are written in. A string of
+        which nothing is left counts as null.
 
     Returns
     -------
@@ -78,13 +87,16 @@ def key(*columns: str, normalise: str | Sequence[str] = ()) -> Key:
     --------
     >>> psi.key("first_name", "born", normalise=("nfc", "lower", "spaces"))
     Key(columns=('first_name', 'born'), normalise=('nfc', 'lower', 'spaces'))
+    >>> psi.key("name", "phone", normalise={"name": ("nfc", "lower"), "phone": "digits"})
     """
     for column in columns:
         if not isinstance(column, str):
             raise InvalidArgument(
                 f"a key column is named by a str, not a {type(column).__name__}", hint='as in psi.key("name", "born")'
             )
-    return Key(columns=columns, normalise=(normalise,) if isinstance(normalise, str) else tuple(normalise))
+    if isinstance(normalise, Mapping):
+        return Key(columns=columns, normalise={column: _listed(names) for column, names in normalise.items()})
+    return Key(columns=columns, normalise=_listed(normalise))
 
 
 def declared(types: Sequence[str], key: Key, *, where: str = "") -> str:
@@ -111,14 +123,22 @@ def declared(types: Sequence[str], key: Key, *, where: str = "") -> str:
         A column is of type null.
     """
     families = [_family(f"{where}{column}", type_) for column, type_ in zip(key.columns, types, strict=True)]
-    if key.normalise and "string" not in families:
+    by_column = isinstance(key.normalise, dict)
+    unfit = [
+        f"{where}{column} is {type_}"
+        for column, type_, family in zip(key.columns, types, families, strict=True)
+        if family != "string" and key.of(column) and (by_column or "string" not in families)
+    ]
+    if unfit:
+        names = dict.fromkeys(name for column in key.columns for name in key.of(column))
         raise InvalidArgument(
-            f"{', '.join(key.normalise)} can only apply to strings, and the key has none: "
-            + ", ".join(f"{where}{column} is {type_}" for column, type_ in zip(key.columns, types, strict=True)),
-            hint="leave normalise out, or cast the column to a string",
+            f"{', '.join(names)} can only apply to strings: {', '.join(unfit)}",
+            hint="leave normalise out for this column, or cast it to a string",
         )
-    suffix = f" ({', '.join(key.normalise)})" if key.normalise else ""
-    return " + ".join(family + suffix if family == "string" else family for family in families)
+    return " + ".join(
+        f"string ({', '.join(key.of(column))})" if family == "string" and key.of(column) else family
+        for column, family in zip(key.columns, families, strict=True)
+    )
 
 
 def check_agreement(declarations: Mapping[str, str]) -> None:
@@ -160,6 +180,20 @@ def _family(where: str, type_: str) -> str:
         )
     advice = next((advice for pattern, advice in _ADVICE if re.fullmatch(pattern, plain)), _OTHERWISE)
     raise InvalidArgument(f"{where} is {type_}, which cannot be a join key", hint=advice)
+
+
+def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _ordered(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Normalisations in the order of application, whatever order they were written in."""
+    for name in names:
+        if name not in NORMALISATIONS:
+            raise InvalidArgument(f"there is no normalisation {name!r}", hint=f"known: {', '.join(NORMALISATIONS)}")
+    if twice := _twice(names):
+        raise InvalidArgument(f"a key names the normalisation {twice!r} twice", hint="name each one once")
+    return tuple(name for name in NORMALISATIONS if name in names)
 
 
 def _twice(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .declarations import declared, key
+from .declarations import Normalise, declared, key
 from .encodings import comparable, encoded
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
@@ -56,9 +56,7 @@ class DistinctKeys:
         return rows[order].astype(np.int64), by_row[rows][order]
 
 
-def distinct_keys(
-    columns: pa.Table | Column | Sequence[Column], *, normalise: str | Sequence[str] = ()
-) -> DistinctKeys:
+def distinct_keys(columns: pa.Table | Column | Sequence[Column], *, normalise: Normalise = ()) -> DistinctKeys:
     """The distinct keys of rows.
 
     Parameters
@@ -81,7 +79,7 @@ def distinct_keys(
     declaration = key(*table.column_names, normalise=normalise)
     kind = declared([str(type_) for type_ in table.schema.types], declaration)
     table = pa.table([_without_views(column) for column in table.columns], names=table.column_names)
-    parts = [comparable(column, declaration.normalise) for column in table.columns]
+    parts = [comparable(table.column(name), declaration.of(name)) for name in table.column_names]
     codes = _numbered(parts[0]) if len(parts) == 1 else _jointly_numbered([_numbered(part) for part in parts])
     new = np.diff(np.maximum.accumulate(codes), prepend=-1) > 0  # rows whose key none before them has
     if not new.all():

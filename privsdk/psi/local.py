@@ -10,15 +10,14 @@ import pyarrow as pa
 
 from ..protocol import Role, SystemEntropy, together
 from .choice import Protocol, check, intersection
+from .declarations import Normalise
 from .keys import DistinctKeys, distinct_keys
 from .terms import agree
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 
-def intersect(
-    left: Column, right: Column, *, protocol: Protocol = "auto", normalise: str | tuple[str, ...] = ()
-) -> pa.Array:
+def intersect(left: Column, right: Column, *, protocol: Protocol = "auto", normalise: Normalise = ()) -> pa.Array:
     """Run an intersection on two local columns, both roles in this process; for learning and for tests.
 
     Parameters

@@ -75,18 +75,13 @@ def expect_tables(operation: str, given: Sequence[object]) -> None:
 
 
 def check(request: Request, keys: Mapping[str, Key], *, most: int = 2) -> None:
-    """Raise InvalidArgument unless two to `most` parties bring keys of a base table each, normalised alike."""
+    """Raise InvalidArgument unless two to `most` parties bring keys of a base table each."""
     if not 2 <= len(request.parties) <= most or not set(request.operands) == set(request.parties) == set(keys):
         wanted = "two parties" if most == 2 else f"two to {most} parties"
         raise InvalidArgument(f"{request.operation} takes {wanted} with a table and a key each")
     for party, operand in request.operands.items():
         if operand.alignment or operand.columns[: len(keys[party].columns)] != keys[party].columns:
             raise InvalidArgument(f"{request.operation} takes the key columns of a base table from each party, first")
-    if len({each.normalise for each in keys.values()}) > 1:
-        shown = "; ".join(f"{party}: {', '.join(each.normalise) or 'none'}" for party, each in keys.items())
-        raise InvalidArgument(
-            f"the parties' keys are normalised differently ({shown})", hint="declare the same for all"
-        )
 
 
 def fits(request: Request, parameters: Keyed, party: str, schema: pa.Schema) -> None:
@@ -157,8 +152,8 @@ def notes(tables: Sequence[Table], request: Request) -> tuple[tuple[str, str], .
     first = tables[0]
     columns = msgspec.convert(request.parameters["keys"][first.party], Key)
     declaration = _declaration(first, columns)
-    families = [part.partition(" (")[0] for part in declaration.split(" + ")]
+    listable = [part in ("integer", "date") or part.endswith("digits)") for part in declaration.split(" + ")]
     said = [("keys", declaration)]
-    if all(f in ("integer", "date") or (f == "string" and "digits" in columns.normalise) for f in families):
+    if all(listable):
         said.append(("warning", ENUMERABLE))
     return tuple(said)

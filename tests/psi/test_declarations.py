@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privsdk import psi
-from privsdk.errors import DataError, InvalidArgument
+from privsdk.errors import DataError, InvalidArgument, UnknownName
 from privsdk.psi.declarations import check_agreement, declared
 from privsdk.psi.normalising import NORMALISATIONS
 
@@ -127,9 +127,21 @@ def test_normalising_takes_a_string_column() -> None:
     with pytest.raises(InvalidArgument) as caught:
         declared(["int64", "date32[day]"], psi.key("id", "born", normalise="digits"), where="bank/loans.")
     assert caught.value.message == (
-        "digits can only apply to strings, and the key has none: bank/loans.id is int64, bank/loans.born is date32[day]"
+        "digits can only apply to strings: bank/loans.id is int64, bank/loans.born is date32[day]"
     )
-    assert caught.value.hint == "leave normalise out, or cast the column to a string"
+    assert caught.value.hint == "leave normalise out for this column, or cast it to a string"
+
+
+def test_normalisations_by_column() -> None:
+    key = psi.key("name", "phone", "born", normalise={"name": ("lower", "nfc"), "phone": "digits"})
+    assert declared(["string", "string", "date32[day]"], key) == "string (nfc, lower) + string (digits) + date"
+    assert msgspec.convert(msgspec.to_builtins(key), psi.Key) == key
+    with pytest.raises(InvalidArgument, match=r"digits can only apply to strings: phone is int64$"):
+        declared(["string", "int64", "date32[day]"], psi.key("name", "phone", "born", normalise={"phone": "digits"}))
+    with pytest.raises(UnknownName, match="fone"):
+        psi.key("name", "phone", normalise={"fone": "digits"})
+    with pytest.raises(InvalidArgument, match="'digit'"):
+        psi.key("name", "phone", normalise={"phone": "digit"})
 
 
 def test_equal_declarations_agree() -> None:

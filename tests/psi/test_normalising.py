@@ -140,6 +140,13 @@ def test_every_character_that_is_space_or_digit_is_in_the_tables() -> None:
     assert len(ZEROS) == 65
 
 
+def test_each_column_goes_through_its_own() -> None:
+    table = pa.table({"name": ["Zoë 1", "zoë 1", "Zoë 1"], "phone": ["01-23", "0123", "n/a"]})
+    keys = distinct_keys(table, normalise={"name": "lower", "phone": "digits"})
+    assert (keys.kind, keys.codes.tolist()) == ("string (lower) + string (digits)", [0, 0, -1])
+    assert distinct_keys(table, normalise={"phone": "digits"}).codes.tolist() == [0, 1, -1]
+
+
 def test_normalised_keys_match_and_keep_their_spelling() -> None:
     keys = distinct_keys(
         pa.table({"name": ["Zoë  Lee", "ZOE\u0308 LEE ", None, " ", "Zoe Lee"], "n": [1, 1, 1, 1, 1]}),
