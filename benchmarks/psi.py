@@ -30,7 +30,7 @@ from intersections.processes import Failed
 SIZES = (10_000, 100_000, 1_000_000)
 LARGE = 10_000_000
 SLOW = 100_000  # ids from which OpenMined PSI runs once
-EMBEDDED = 10_000
+EMBEDDED = (10_000, 1_000_000)
 
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -46,8 +46,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         own = [ways.privsdk(protocol, parties) for protocol in arguments.protocol for parties in _parties(arguments)]
         some = [*own, ways.floor(), *(_peers(n, pythons, arguments.openmined_1m) if n < LARGE else [])]
         report["sizes"][n] = measured(n, some, repeats, arguments.parties)
-    n = 500 if quick else EMBEDDED
-    report["embedded"] = _embedded(n, repeats, arguments)
+    report["embedded"] = [_embedded(n, repeats, arguments) for n in ([500] if quick else EMBEDDED)]
     for what, why in report["missing"].items():
         print(f"{what}: {why}")
     return report
@@ -138,8 +137,14 @@ def _peers(n: int, pythons: dict[str, Path], openmined_1m: bool) -> list[ways.Wa
 def _embedded(n: int, repeats: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Joins of parties embedded in one process, each in a process of its own."""
     found: dict[str, Any] = {"n": n, "ways": []}
-    names = {"import_s": "import", "open_s": "open", "release_s": "release", "again_s": "once more"}
-    print(f"\nembedded, {n:,} ids each: wall s\n{'':42}" + "".join(f"{name:>11}" for name in names.values()))
+    names = {
+        "import_s": "import",
+        "open_s": "open",
+        "release_s": "release",
+        "again_s": "once more",
+        "longest_gap_s": "longest gap",
+    }
+    print(f"\nembedded, {n:,} ids each: wall s\n{'':42}" + "".join(f"{name:>13}" for name in names.values()))
     with tempfile.TemporaryDirectory(prefix="bench-psi-") as name:
         folder = Path(name)
         ways.make_sets(folder, n, arguments.parties)
@@ -153,7 +158,7 @@ def _embedded(n: int, repeats: int, arguments: argparse.Namespace) -> dict[str, 
                     continue
                 medians = {what: statistics.median(run[what] for run in runs) for what in runs[0]}
                 found["ways"].append({"parties": parties, "protocol": protocol, **medians})
-                print(f"{parties} parties {protocol:<33}" + "".join(f"{medians[what]:>11.3f}" for what in names))
+                print(f"{parties} parties {protocol:<33}" + "".join(f"{medians[what]:>13.3f}" for what in names))
     print()
     return found
 
