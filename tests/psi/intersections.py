@@ -27,6 +27,7 @@ class Run(NamedTuple):
     a: npt.NDArray[np.int64]
     b: npt.NDArray[np.int64]
     transcript: list[Sent]
+    salt: bytes
 
 
 def numbered(*numbers: int) -> list[bytes]:
@@ -40,10 +41,11 @@ def column(keys: Sequence[bytes]) -> pa.LargeBinaryArray:
 
 def party(
     me: str, peer: str, keys: Sequence[bytes], *, learner: str | None, session: bytes, entropy: Entropy
-) -> Role[npt.NDArray[np.int64]]:
-    """Terms and the protocol."""
+) -> Role[tuple[npt.NDArray[np.int64], bytes]]:
+    """Terms and the protocol: positions of the shared keys, and the salt."""
     agreed = yield from agree(me, [peer], kind="string", size=len(keys), min_count=0, session=session, entropy=entropy)
-    return (yield from intersection(column(keys), me=me, peer=peer, learner=learner, agreed=agreed, entropy=entropy))
+    found = yield from intersection(column(keys), me=me, peer=peer, learner=learner, agreed=agreed, entropy=entropy)
+    return found, agreed.salt
 
 
 def unchanged(role: Role[Any]) -> Role[Any]:
@@ -67,7 +69,8 @@ def run(
         "b": wraps[1](party("b", "a", right, entropy=SeededEntropy(seeds[1]), **given)),
     }
     outputs = together(roles, transcript)
-    return Run(outputs["a"], outputs["b"], transcript)
+    (found, salt), (others, _) = outputs["a"], outputs["b"]
+    return Run(found, others, transcript, salt)
 
 
 def octets(transcript: Sequence[Sent], tag: str) -> list[npt.NDArray[np.uint8]]:
@@ -116,8 +119,10 @@ def buckets_of(keys: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(parameters, "BUCKET", keys)
         parameters.parameters.cache_clear()
-        yield
-    parameters.parameters.cache_clear()
+        try:
+            yield
+        finally:
+            parameters.parameters.cache_clear()
 
 
 @contextmanager
