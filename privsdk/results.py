@@ -153,9 +153,10 @@ class Result(Displayed, Generic[T]):
 
     def _card(self) -> Card:
         value, grids = _shown(self.value)
+        said = {label for label, _ in value}  # what came of it takes the place of what was foreseen
         facts = [
             *value,
-            *self.notes,
+            *(note for note in self.notes if note[0] not in said),
             ("spent", price_text(self.spent)),
             ("took", f"{self.seconds:.2f} s, run {self.receipt.run_id}"),
             ("receipt", self.receipt.verdict()),
@@ -262,8 +263,9 @@ def _shown(value: Any) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, G
     if isinstance(value, pa.Table):
         metadata = value.schema.metadata or {}
         withheld = metadata.get(b"withheld_groups", b"0").decode()
-        because = metadata.get(b"withheld_because", b"below the minimum count").decode()
-        facts = [("withheld", f"{withheld} groups {because}")] if withheld != "0" else []
+        told = metadata.get(b"withheld_because")
+        because = f" {told.decode()}" if told else ": below the minimum count, or the next smallest to one that is"
+        facts = [("withheld", f"{withheld} group{'s' * (withheld != '1')}{because}")] if withheld != "0" else []
         return facts, [("value", grid_of(value))]
     if isinstance(value, Displayed):
         card = value._card()

