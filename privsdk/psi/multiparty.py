@@ -14,7 +14,7 @@ CCS 2021: an oblivious PRF (`oprf`) and an oblivious key-value store (`okvs`).
     --- Corrections: U, as in `kkrt` ------------------->
     <-- Programmed: a store of F(cell, y) ^ S_i(y) for y's three cells
         x is in all sets where the stores' values ^ F(cell, x) of all i add up to zero
-    --- Shared: the hashes of the keys in all sets, hidden among as many random ones as the smallest set has keys
+    --- Shared: the hashes of the keys in all sets, with random ones as many as the smallest set has keys
 
 A store has the same size whatever is in it, and looks random to L but where it knows F; there it finds S_i(x), which is
 random to it unless it finds all of them. L takes no share of its own: it would know it. Joint keys are numbered in the
@@ -76,11 +76,13 @@ class Programmed(Message, frozen=True, kw_only=True, tag="psi.multiparty.Program
 
 
 class Shared(Message, frozen=True, kw_only=True, tag="psi.multiparty.Shared"):
-    """Hashes of 16 bytes, in order; `size` of them are of shared keys, the others random."""
+    """How many keys are shared, in 8 bytes, and hashes of 16 bytes, in order: of those keys, the others random.
+
+    All of it is in the table: the digits of a number in the header would show in the message's length.
+    """
 
     SCHEMA = OCTETS
     MAX_BYTES = 4 << 30
-    size: int
     table: pa.Table
 
 
@@ -104,7 +106,7 @@ def intersection(
     leader = leader_of(parties)
     if agreed.sizes[leader] > MOST_KEYS_OF_LEADER:
         raise DataError(
-            f"{leader} leads with {agreed.sizes[leader]:,} keys; {MOST_KEYS_OF_LEADER:,} is the most",
+            f"{leader} leads with more than {MOST_KEYS_OF_LEADER:,} keys, the most that a leader may have",
             hint="name the party with the fewest keys first",
         )
     if 0 in agreed.sizes.values():
@@ -245,17 +247,18 @@ def _shapes(sizes: Parameters) -> list[okvs.Shape]:
 def _tell_shared(hashes: Words, smallest: int, others: Sequence[str], entropy: Entropy) -> Role[None]:
     random = np.frombuffer(entropy.draw(16 * (smallest - len(hashes))), np.uint64).reshape(-1, 2)
     told = np.concatenate([hashes, random])
-    message = Shared(size=len(hashes), table=to_table(told[_order(told)]))
+    size = np.array([len(hashes)], np.uint64)
+    message = Shared(table=to_table(np.concatenate([size, told[_order(told)].ravel()])))
     yield from tell_all(dict.fromkeys(others, message))
 
 
 def _hear_shared(hashes: Words, smallest: int, leader: str) -> Role[Positions]:
     """The positions of one's keys among those told."""
     heard = yield from hear(leader, Shared)
-    told = octets_of(heard.table, 16 * smallest, leader)
-    found: Positions = np.flatnonzero(pc.is_in(_binary(hashes), value_set=_binary(told)))
-    if len(found) != heard.size:
-        raise ProtocolViolation(f"{leader} named {heard.size} shared keys, of which {len(found)} are ours")
+    told = octets_of(heard.table, 8 + 16 * smallest, leader)
+    found: Positions = np.flatnonzero(pc.is_in(_binary(hashes), value_set=_binary(told[8:])))
+    if len(found) != told[:8].view(np.uint64)[0]:  # neither number is in the error, which the caller sees
+        raise ProtocolViolation(f"{leader} named shared keys that are not ours, or another number than it said")
     return found
 
 
