@@ -90,7 +90,7 @@ WRONG = {
     ),
     "few": (
         {"a": {"size": 3}, "b": {"min_count": 4}, "c": {"min_count": 2}},
-        "a brings 3 distinct keys and b asks for at least 4",
+        "a brings fewer distinct keys than the 4 that b asks for",
     ),
 }
 
