@@ -97,6 +97,7 @@ UNFIT: dict[str, tuple[Verb, str]] = {
     ),
     "psi of one party": (lambda f: psi.join(north(f), north(f), on="id"), "name one table a party"),
     "psi of a party": (lambda f: psi.join(f["north"], south(f), on="id"), 'fed["party"]["table"]'),
+    "psi protocol": (lambda f: psi.join(north(f), south(f), on="id", protocol="rr22"), "auto, ddh, kkrt"),  # type: ignore[arg-type]
     "he.sum of text": (lambda f: he.sum(everyone(f), "id"), "use a numeric or boolean column"),
     "he.mean of text": (lambda f: he.mean(everyone(f), "id"), "use a numeric or boolean column"),
     "he.sum of a name": (lambda f: he.sum("people", "age"), 'fed.tables("name")'),

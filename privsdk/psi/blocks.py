@@ -2,7 +2,7 @@
 
 The map depends on the run's salt, which was drawn after every party had read its keys. Keys of at most 15 bytes are
 padded to a block and encrypted under a key from the salt: different keys have different blocks. Longer ones are hashed
-by BLAKE2b keyed with the salt. Two of n keys have the same block with probability below n^2 / 2^128.
+by BLAKE2b, salted likewise. Two of n keys have the same block with probability below n^2 / 2^128.
 """
 
 from __future__ import annotations
