@@ -25,8 +25,8 @@ p(z_l) ^ j, every F is a value of p at a new point: uniform but for Q(P + 2Q) / 
    the same image with probability 2^-rho, and over L with probability 2^-|d| + (1 - 2^-|d|) 2^-128: that is E[2^-rho].
    So some z_k is among P questions with probability at most the sum of P (2^-|d_k| + 2^-128), at most 2PQ / 2^128.
 2. For d_k != d_l, z_k = z_l with probability at most 2^-|d_k ^ d_l| + 2^-128 likewise; over random codes 2^-|d| is on
-   average (3/4)^width, below 2^-172 from 416 bits up. For d_k = d_l the cells differ, and z_k ^ z_l = L(t_i ^ t_j) with
-   t_i, t_j from a stream: zero with probability 2^-128. Together at most Q^2 / 2^128.
+   average (3/4)^width, below 2^-166 from 400 bits up, the least. For d_k = d_l the cells differ, and z_k ^ z_l =
+   L(t_i ^ t_j) with t_i, t_j from a stream: zero with probability 2^-128. Together at most Q^2 / 2^128.
 3. p(z_k) is uniform but for what was asked, so p(z_k) ^ i is a point met before with probability (P + 3Q) / 2^127.
 
 In all at most (4PQ + 9Q^2) / 2^127. It is the argument for TMMO (Guo, Katz, Wang, Yu, "Efficient and Secure Multiparty

@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 
 from privsdk.psi import cuckoo
 from privsdk.psi.cuckoo import NoPlacement, cells_of, placed
+from privsdk.psi.parameters import third
 from privsdk.testing import SeededEntropy
 
 PLACED = pytest.mark.claim("psi.kkrt: keys are placed exactly where a matching exists")
@@ -72,6 +73,15 @@ def test_full_tables(rounds: int, monkeypatch: pytest.MonkeyPatch, cases: Cases)
         assert len(set(where.tolist())) == 270
         assert (cells == where).any(axis=0).all()
         cases()
+
+
+def test_rounds_are_enough_for_tables_of_the_derived_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Augmenting paths are followed one key at a time, so large tables must not need them."""
+    monkeypatch.setattr(cuckoo, "_augment", None)
+    for keys in (10, 1000, 30_000):
+        blocks = np.frombuffer(SeededEntropy(b"blocks").draw(16 * keys), np.uint64).reshape(-1, 2)
+        cells = third(keys, 43)
+        assert len(np.unique(placed(cells_of(blocks, cells), 3 * cells))) == keys
 
 
 def test_a_ring_of_keys_is_moved_along() -> None:

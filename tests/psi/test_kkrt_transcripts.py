@@ -23,7 +23,7 @@ from privsdk.psi.blocks import blocks_of
 from privsdk.psi.kkrt import Matches, Tags
 from privsdk.psi.parameters import parameters
 from privsdk.psi.terms import Agreed
-from privsdk.testing import together
+from privsdk.testing import SeededEntropy, together
 
 ALPHA = 1e-6
 TRANSCRIPTS = pytest.mark.claim("transcripts: psi.kkrt sends nothing beyond its Learns")
@@ -180,6 +180,35 @@ CHECKS = {
 @pytest.mark.parametrize("check", CHECKS)
 def test_transcript_tells_nothing_beyond_learns(check: str, cases: Cases) -> None:
     CHECKS[check](case=cases)
+
+
+@TRANSCRIPTS
+def test_orders_and_padding_are_the_senders_secret(cases: Cases, monkeypatch: Patch) -> None:
+    """Both are from a fresh seed for each bucket, which no message and no salt tells, and from streams of their own."""
+    seeds: list[bytes] = []
+    padded: list[tuple[bytes, int]] = []
+    order, padding = kkrt.shuffled, kkrt.stream
+
+    def shuffled(seed: bytes, size: int) -> npt.NDArray[np.int64]:
+        seeds.append(seed)
+        return order(seed, size)
+
+    def spied(key: bytes, number: int, size: int) -> Octets:
+        padded.append((key, number))
+        return padding(key, number, size)
+
+    monkeypatch.setattr(kkrt, "shuffled", shuffled)
+    monkeypatch.setattr(kkrt, "stream", spied)
+    with buckets_of(5), dealt():
+        found = run(numbered(*range(20)), numbered(*range(20)))
+    assert len(set(seeds)) == len(seeds) == 4
+    assert not set(seeds) & {found.salt[start : start + 16] for start in range(17)}
+    assert [key for key, _ in padded] == seeds
+    assert all(number >= 1 << 16 for _, number in padded)  # `shuffled` takes lower ones
+    assert_absent(seeds, found.transcript)
+    drawn = SeededEntropy(b"b").draw(1 << 12)  # nothing but the sender's own randomness
+    assert all(seed in drawn for seed in seeds)
+    cases(4)
 
 
 # planted leaks: each is a change of the code, or of what a party sends, that one of the checks has to find

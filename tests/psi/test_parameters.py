@@ -153,6 +153,18 @@ def test_buckets_are_of_a_size_and_as_many_as_the_largest_party_needs() -> None:
     assert (few.receiver, few.senders, few.tag_bytes) == (10, (10,), math.ceil((SHARE + math.log2(100)) / 8))
 
 
+def test_several_senders_have_a_share_each() -> None:
+    assert parameters(5, 1 << 20, 3, 1 << 19).width == width(3 * (3 * (1 << 19) + 3))
+    sizes, share = parameters(1 << 20, *[1 << 20] * 8), SHARE + 3
+    assert sizes.senders == (capacity(1 << 20, 8, share),) * 8
+    assert sizes.receiver == sizes.senders[0] > capacity(1 << 20, 8, SHARE)
+    for keys in range(100, 3000, 100):
+        few, pairs = parameters(keys, *[keys] * 8), keys**2
+        assert few.tag_bytes == math.ceil((share + math.log2(pairs)) / 8)
+        assert few.width == width(24 * keys)
+        assert few.third == -(-third(keys, share) // 64) * 64
+
+
 def test_the_largest_messages_are_allowed() -> None:
     for sizes in (
         parameters(MOST_KEYS, MOST_KEYS),
