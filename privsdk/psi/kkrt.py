@@ -36,7 +36,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import ProtocolViolation
+from ..errors import InvalidArgument, ProtocolViolation
 from ..messages import Message
 from ..protocol import Entropy, Role, hear, tell
 from . import baseot
@@ -87,6 +87,8 @@ def intersection(
     int64 array
         Positions of the shared keys in `keys`, ordered as at the peer; empty for one that is not to learn them.
     """
+    if learner not in (None, me, peer):
+        raise InvalidArgument(f"{learner} is to learn an intersection of {me} and {peer}", hint="name one of the two")
     if 0 in agreed.sizes.values():
         return np.zeros(0, np.int64)
     receiver = learner or min((me, peer), key=lambda party: (agreed.sizes[party], party))
@@ -152,9 +154,9 @@ def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: byte
     if not both:
         return np.zeros(0, np.int64)
     answer = yield from hear(peer, Matches)
-    bits = np.unpackbits(octets_of(answer.table, -(-key_of.size // 8), peer), count=key_of.size)
-    positions: Positions = key_of.ravel()[bits.view(np.bool_)]
-    if (positions == NO_KEY).any():
+    bits = np.unpackbits(octets_of(answer.table, -(-key_of.size // 8), peer)).view(np.bool_)
+    positions: Positions = key_of.ravel()[bits[: key_of.size]]
+    if bits[key_of.size :].any() or (positions == NO_KEY).any():
         raise ProtocolViolation(f"{peer} matched a record that holds no key")
     return positions
 

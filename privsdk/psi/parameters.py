@@ -28,7 +28,7 @@ from typing import NamedTuple
 from ..errors import DataError
 
 SHARE = 43  # five events of 2^-43 are less than 2^-40
-DISTANCE = 128  # what the smallest distance of codes is worth in computational security
+DISTANCE = 128  # bits of the secret that each value hides behind; one of Q values is hit by P guesses with PQ / 2^128
 BUCKET = 1 << 17  # keys in a bucket, about: what a core's caches and a message hold well
 CELLS_A_KEY = 1.25  # at 1.22 and less most large tables have a core, cells with two keys or more each
 SPARE = 16  # cells in each third beyond that: without them the bound is 2^-33 for 1,228 keys

@@ -13,6 +13,7 @@ Learns: each party the kind and number of every other's distinct keys, and its m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from hmac import compare_digest
@@ -23,6 +24,7 @@ from ..messages import Message
 from ..protocol import Entropy, Role, gather, tell_all
 
 NONCE_BYTES = 32
+KIND = re.compile(r"[a-z0-9,()+ ]{1,1000}")  # what `declarations.declared` writes
 MOST_KEYS = 1 << 27  # 134 million: what the parameters of every protocol here are derived for
 
 
@@ -84,6 +86,8 @@ def agree(
     yield from tell_all(dict.fromkeys(peers, mine))
     heard = yield from gather(peers, Terms)
     for peer, terms in heard.items():
+        if not KIND.fullmatch(terms.kind):  # an error shows it
+            raise ProtocolViolation(f"{peer} announced keys of a kind that there is not")
         if not (0 <= terms.size <= MOST_KEYS and 0 <= terms.min_count <= MOST_KEYS):
             raise ProtocolViolation(f"{peer} announced {terms.size} keys and a minimum count of {terms.min_count}")
     everyone = {me: mine, **heard}

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from intersections import buckets_of, dealt, numbered, octets, rewriting, run
 
-from privsdk.errors import PeerGone, ProtocolViolation
+from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.messages import Binding, End, Message, decode, encode
 from privsdk.psi import kkrt
 from privsdk.psi.baseot import Choices
@@ -122,6 +122,13 @@ def test_100_000_keys_equal_arrows_join(cases: Cases) -> None:
     assert joint.equals(right.take(pa.array(found["b"])))
     assert joint.sort().equals(left.filter(pc.is_in(left, value_set=right)).sort())
     cases()
+
+
+def test_who_is_to_learn_takes_part() -> None:
+    agreed = Agreed(salt=b"s" * 32, sizes={"a": 1, "b": 1}, min_count=0)
+    given = {"me": "a", "peer": "b", "agreed": agreed, "entropy": SeededEntropy(b"a")}
+    with pytest.raises(InvalidArgument, match="c is to learn"):
+        next(intersection(pa.array([b"k"], pa.large_binary()), learner="c", **given))
 
 
 def test_the_learner_receives_or_who_has_fewer_keys() -> None:

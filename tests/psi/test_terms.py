@@ -169,6 +169,14 @@ def test_impossible_sizes_are_a_violation(terms: dict[str, int], cases: Cases) -
     cases()
 
 
+@TERMS
+@pytest.mark.parametrize("kind", ["", "Your card has expired!", "string\n", "string " * 200])
+def test_a_kind_that_no_declaration_makes_is_a_violation(kind: str, cases: Cases) -> None:
+    with pytest.raises(ProtocolViolation, match="b announced keys of a kind that there is not"):
+        play(party("a", "b"), theirs(kind=kind))
+    cases()
+
+
 def test_the_largest_sizes_are_possible() -> None:
     terms = theirs(size=MOST_KEYS, min_count=MOST_KEYS)
     agreed = play(party("a", "b", size=MOST_KEYS), terms, Opening(nonce=NONCES["b"]))
