@@ -21,7 +21,7 @@ import zipfile
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,6 +45,7 @@ REGIONS = {
 }  # fmt: skip
 HOMES = ("Capital", "Coast", "Hills", "Lakes", "North", "Plains", "Islands")  # the last is a small one
 STATIONS = ("Gorge Halt", "Old Town", "Airport")
+_PEOPLE = 6000
 EXCHANGE = 555_010_000  # telephone numbers are this and the 9,999 after it
 _GIVEN = (
     "Adéla Aïcha André Anežka Björn Bruna Camille Chloé Daniel Dóra Élise Emil Fátima Freya Göran Hélène Hương Inés "
@@ -124,6 +125,9 @@ def lending_club() -> dict[str, dict[str, pa.Table]]:
     return {**parties, "BUREAU": {"history": loans.filter(third)}}
 
 
+_Row: TypeAlias = dict[str, object]
+
+
 class _Person(NamedTuple):
     name: str
     born: date
@@ -132,7 +136,7 @@ class _Person(NamedTuple):
     home: str
 
 
-def tourism(*, people: int = 6000) -> dict[str, dict[str, pa.Table]]:
+def tourism() -> dict[str, dict[str, pa.Table]]:
     """Invented tables by party: RAIL holds `trips` and `contacts`, AREA holds `visits`, HOTELS hold `stays`.
 
     trips: name, born, document, phone, home, station, arrived, fare; a row for each journey. contacts: document, name,
@@ -143,38 +147,33 @@ def tourism(*, people: int = 6000) -> dict[str, dict[str, pa.Table]]:
     The same at each call. Not one person in it exists.
     """
     draw = Random(2025)  # noqa: S311 - nobody's secret
-    trips, visits, stays = [], [], []
-    contacts: dict[str, dict[str, object]] = {}
-    for person in _people(draw, people):
+    trips: list[_Row] = []
+    visits: list[_Row] = []
+    stays: list[_Row] = []
+    contacts: dict[str, _Row] = {}
+    for person in _people(draw, _PEOPLE):
         train, gate, night = _itinerary(draw)
         first, agreed = date(2025, 5, 1) + timedelta(days=draw.randrange(28)), draw.random() < 0.6
         for journey in range(train):
-            day = first + timedelta(days=9 * journey)
-            station = STATIONS[0] if draw.random() < (0.8 if gate else 0.3) else draw.choice(STATIONS[1:])
-            name, document = _as_online(draw, person)
+            name, number = _as_online(draw, person)
+            written = {"name": name, "born": _or_none(draw, person.born, 0.02), "document": number}
             phone = f"{person.phone[:3]} {person.phone[3:6]} {person.phone[6:]}"
-            fare = draw.choice((9.5, 14.0, 22.5))
-            trips.append(
-                {"name": name, "born": _or_none(draw, person.born, 0.02), "document": document, "phone": phone}
-                | {"home": person.home, "station": station, "arrived": day, "fare": fare}
-            )
+            station = STATIONS[0] if draw.random() < (0.8 if gate else 0.3) else draw.choice(STATIONS[1:])
+            where = {"home": person.home, "station": station, "arrived": first + timedelta(days=9 * journey)}
+            trips.append({**written, "phone": phone, **where, "fare": draw.choice((9.5, 14.0, 22.5))})
             if agreed:
-                contacts[person.document] = {"document": document, "name": person.name} | {
-                    "home": person.home, "station": station, "arrived": day
-                }  # fmt: skip
+                contacts[person.document] = {"document": number, "name": person.name, **where}
         for visit in range(gate):
-            name, document = _as_at_the_gate(draw, person)
-            visits.append(
-                {"name": name, "born": _or_none(draw, person.born, 0.03), "document": document}
-                | {"entered": first + timedelta(days=9 * visit + draw.randrange(2))}
-                | {"ticket": draw.choice(("day", "day", "family", "season")), "spent": float(draw.randrange(8, 70))}
-            )
+            name, shown = _as_at_the_gate(draw, person)
+            written = {"name": name, "born": _or_none(draw, person.born, 0.03), "document": shown}
+            entered = first + timedelta(days=9 * visit + draw.randrange(2))
+            ticket, spent = draw.choice(("day", "day", "family", "season")), float(draw.randrange(8, 70))
+            visits.append({**written, "entered": entered, "ticket": ticket, "spent": spent})
         for _ in range(night):
-            name, document = _as_registered(draw, person)
-            stays.append(
-                {"name": name, "born": person.born, "document": document, "arrived": first}
-                | {"nights": draw.choice((1, 1, 2, 2, 3, 5)), "price": float(draw.randrange(55, 180))}
-            )
+            name, number = _as_registered(draw, person)
+            written = {"name": name, "born": person.born, "document": number}
+            nights, price = draw.choice((1, 1, 2, 2, 3, 5)), float(draw.randrange(55, 180))
+            stays.append({**written, "arrived": first, "nights": nights, "price": price})
     tables = {"trips": trips, "visits": visits, "stays": stays, "contacts": list(contacts.values())}
     made = {name: pa.Table.from_pylist(_shuffled(draw, rows)) for name, rows in tables.items()}
     return {
@@ -236,7 +235,7 @@ def _or_none(draw: Random, value: date, chance: float) -> date | None:
     return None if draw.random() < chance else value
 
 
-def _shuffled(draw: Random, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+def _shuffled(draw: Random, rows: list[_Row]) -> list[_Row]:
     return draw.sample(rows, len(rows))
 
 

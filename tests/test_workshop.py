@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import unicodedata
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,3 +43,40 @@ def test_missing_data_says_what_to_install(load: object, monkeypatch: pytest.Mon
     with pytest.raises(InvalidArgument, match="workshop data is not installed") as refused:
         load()  # type: ignore[operator]
     assert "workshop" in str(refused.value.hint)
+
+
+def numbers(table: pa.Table) -> set[str]:
+    """The digits of its documents, without those that have none."""
+    return {re.sub("[^0-9]", "", each or "") for each in table["document"].to_pylist()} - {""}
+
+
+def test_invented_people_are_the_same_each_time_and_have_rows_at_one_agency_or_more() -> None:
+    parties = workshop.tourism()
+    again = workshop.tourism()
+    assert {party: list(tables) for party, tables in parties.items()} == {
+        "RAIL": ["trips", "contacts"], "AREA": ["visits"], "HOTELS": ["stays"]
+    }  # fmt: skip
+    assert all(table.equals(again[party][name]) for party, tables in parties.items() for name, table in tables.items())
+    trips, visits, stays = parties["RAIL"]["trips"], parties["AREA"]["visits"], parties["HOTELS"]["stays"]
+    held = numbers(trips), numbers(visits), numbers(stays)
+    assert len(set.union(*held)) <= 6000
+    assert 500 < len(set.intersection(*held)) < min(len(a & b) for a, b in zip(held, (*held[1:], held[0]), strict=True))
+    contacts = parties["RAIL"]["contacts"]
+    assert numbers(contacts) < numbers(trips)
+    assert len(numbers(contacts)) == contacts.num_rows
+    calls = {int(phone.replace(" ", "")) - workshop.EXCHANGE for phone in trips["phone"].to_pylist()}
+    assert calls <= set(range(10_000))
+
+
+def test_invented_people_are_written_down_as_carelessly_as_described() -> None:
+    parties = workshop.tourism()
+    trips, visits, stays = parties["RAIL"]["trips"], parties["AREA"]["visits"], parties["HOTELS"]["stays"]
+    assert not numbers(trips) <= set(trips["document"].to_pylist())
+    assert any(name != unicodedata.normalize("NFC", name) for name in visits["name"].to_pylist())
+    assert all(name == unicodedata.normalize("NFC", name) for name in trips["name"].to_pylist())
+    assert "n/a" in visits["document"].to_pylist()
+    assert visits["document"].null_count > 100
+    assert trips["born"].null_count > 0
+    assert any("\u00a0" in name for name in stays["name"].to_pylist())
+    assert trips.num_rows > len(numbers(trips))
+    assert set(trips["home"].to_pylist()) == set(workshop.HOMES)
