@@ -37,8 +37,9 @@ def join(*tables: Table, on: questions.On, protocol: choice.Protocol = "auto") -
     Learns
     ------
     Each party: which of its own keys all others hold, and how many distinct keys each other has. The caller: the number
-    of shared keys where it reaches the owners' minimum count. An onlooker: all numbers of keys. Of three or more
-    parties nobody learns which keys a pair shares, or how many, unless the leader colludes with another.
+    of shared keys where it reaches the owners' minimum count, and which protocol "auto" chose. An onlooker: all numbers
+    of keys. Of three or more parties nobody learns which keys a pair shares, or how many, unless the leader colludes
+    with another.
 
     Examples
     --------
@@ -84,11 +85,19 @@ def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
         for party in parties
         for others in [[other for other in parties if other != party]]
     ]
+    # the answer names the protocol, which "auto" chose by their sizes
+    sized = (
+        f", and whether both together bring more than {choice.SMALL:,} keys" if _by_size(request, parameters) else ""
+    )
     shared = (
-        Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count"),
+        Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count{sized}"),
         Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
     )
     return (*each, *shared, *_coalition(parties))
+
+
+def _by_size(request: Request, parameters: JoinParameters) -> bool:
+    return parameters.protocol == "auto" and len(request.parties) == 2
 
 
 def _coalition(parties: tuple[str, ...]) -> tuple[Learns, ...]:
@@ -127,7 +136,7 @@ def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
             rows=rows,
             keys=joint_keys,
             min_count=agreed.min_count,
-            columns=parameters.keys[given.party].columns,
+            codes=keys.codes,
             session=given.session,
         ),
     )
