@@ -85,19 +85,13 @@ def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
         for party in parties
         for others in [[other for other in parties if other != party]]
     ]
-    # the answer names the protocol, which "auto" chose by their sizes
-    sized = (
-        f", and whether both together bring more than {choice.SMALL:,} keys" if _by_size(request, parameters) else ""
-    )
+    by_size = parameters.protocol == "auto" and len(parties) == 2  # the answer names the protocol
+    sized = f", and whether both together bring more than {choice.SMALL:,} keys" if by_size else ""
     shared = (
         Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count{sized}"),
         Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
     )
     return (*each, *shared, *_coalition(parties))
-
-
-def _by_size(request: Request, parameters: JoinParameters) -> bool:
-    return parameters.protocol == "auto" and len(request.parties) == 2
 
 
 def _coalition(parties: tuple[str, ...]) -> tuple[Learns, ...]:
