@@ -48,7 +48,8 @@ def measure(sets: int, *, joint: bool) -> dict[str, list[tuple[float, float]]]:
     table = pa.table({"x": np.arange(ROWS), "key": rng.integers(0, 4_000, ROWS)})
     books = Books("north", None, budgets={"*": Budget()}, datasets={"t": "t"})
     own = np.arange(ROWS)
-    alignment = Alignment(rows=own, keys=own, min_count=10, columns=("key",), session=b"") if joint else None
+    codes = table["key"].to_numpy()
+    alignment = Alignment(rows=own, keys=own, min_count=10, codes=codes, session=b"") if joint else None
     guard = Guard("north", Store("north", {"t": table}), books)
     settle = guard.settler(REQUEST, REQUEST.operands["north"], "memory", alignment, 10)
 

@@ -83,8 +83,8 @@ class Alignment:
         For each of them the joint key, numbered as at the partner.
     min_count : int
         The larger of both owners' minimum counts.
-    columns : tuple of str
-        The columns of the party's key.
+    codes : int64 array
+        For each row of the party's table the number of its key, after normalisation; -1 where it has none.
     session : bytes
         The session that made it: both sides of one join have the same.
     """
@@ -92,7 +92,7 @@ class Alignment:
     rows: npt.NDArray[np.int64]
     keys: npt.NDArray[np.int64]
     min_count: int
-    columns: tuple[str, ...]
+    codes: npt.NDArray[np.int64]
     session: bytes
 
 

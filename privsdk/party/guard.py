@@ -40,7 +40,7 @@ class Rows(NamedTuple):
     ----------
     ids : what each row is known by
     units : whose each row is
-    keys : the hash of each row's join key, in a joint table
+    keys : the number of each row's join key, in a joint table; 0 where it has none
     own : the rows that a role sees, by their places here
     """
 
@@ -106,7 +106,7 @@ class Guard:
         column = self._unit_column(table)
         units = self._content(table) if column is None else self._store.hashes(table, (column,))
         ids = with_ordinals(units)
-        keys = None if joint is None else self._store.hashes(table, joint.columns)
+        keys = None if joint is None else (joint.codes + 1).view(np.uint64)  # 0: rows without a key, or that are gone
         own = np.arange(len(ids)) if joint is None else joint.rows
         return Rows(ids, ids if column is None else units, keys, own)
 

@@ -38,7 +38,7 @@ def check(protocol: str, parties: Sequence[str]) -> None:
 
 
 def explained(protocol: str, parties: Sequence[str]) -> str:
-    """What a plan says of it; raises InvalidArgument where so many parties cannot run it."""
+    """What a plan says of it; raises InvalidArgument unless so many parties can run it."""
     check(protocol, parties)
     if len(parties) > 2:
         return f"{NAMES['multiparty']}; {multiparty.leader_of(parties)} leads"

@@ -51,9 +51,7 @@ def question(
         )
     keys = {table.party: each for table, each in zip(tables, _keys(on, len(tables)), strict=True)}
     check_agreement({table.party: _declaration(table, keys[table.party]) for table in tables})
-    wanted = {
-        party: tuple(dict.fromkeys((*each.columns, *(columns or {}).get(party, ())))) for party, each in keys.items()
-    }
+    wanted = {party: _wanted(party, each, columns) for party, each in keys.items()}
     return new_request(
         runner_of(*tables),
         operation,
@@ -74,14 +72,22 @@ def expect_tables(operation: str, given: Sequence[object]) -> None:
             )
 
 
-def check(request: Request, keys: Mapping[str, Key], *, most: int = 2) -> None:
-    """Raise InvalidArgument unless two to `most` parties bring keys of a base table each."""
+def check(
+    request: Request, keys: Mapping[str, Key], *, most: int = 2, columns: Mapping[str, Sequence[str]] | None = None
+) -> None:
+    """Raise InvalidArgument unless two to `most` parties bring keys of a base table each.
+
+    `columns` as in `question`: a party reads for its role what the operation uses, and nothing beside it.
+    """
     if not 2 <= len(request.parties) <= most or not set(request.operands) == set(request.parties) == set(keys):
         wanted = "two parties" if most == 2 else f"two to {most} parties"
         raise InvalidArgument(f"{request.operation} takes {wanted} with a table and a key each")
     for party, operand in request.operands.items():
-        if operand.alignment or operand.columns[: len(keys[party].columns)] != keys[party].columns:
-            raise InvalidArgument(f"{request.operation} takes the key columns of a base table from each party, first")
+        if operand.alignment or operand.columns != _wanted(party, keys[party], columns):
+            raise InvalidArgument(
+                f"{request.operation} takes the key columns of a base table from each party, then those it names "
+                "beside them, and no others"
+            )
 
 
 def fits(request: Request, parameters: Keyed, party: str, schema: pa.Schema) -> None:
@@ -127,6 +133,11 @@ def opened(given: RoleInput, parameters: Keyed) -> Role[Opened]:
         entropy=given.entropy,
     )
     return Opened(keys, agreed)
+
+
+def _wanted(party: str, key: Key, columns: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
+    """What a party's operand holds: the key's columns, then others, each once."""
+    return tuple(dict.fromkeys((*key.columns, *(columns or {}).get(party, ()))))
 
 
 def _keys(on: On, tables: int) -> list[Key]:

@@ -35,8 +35,8 @@ class Difference(Displayed):
     table : Arrow table
         The returned rows, with the columns that were asked for.
     masked : int or None
-        Distinct keys among the chosen rows that were left out because the other party has them; None where that is
-        more than none and fewer than `min_count`.
+        Distinct keys among the chosen rows that were left out because the other party has them; None where they are
+        fewer than `min_count`, or none: else a question about one key would tell whether both have it.
     min_count : int
         The larger of both owners' minimum counts.
     """
@@ -86,9 +86,10 @@ def difference(
 
     Learns
     ------
-    The caller: the returned rows, and how many keys were masked where that reaches the minimum count. The owner of
-    `mine`: which of its own keys the other has, and how many distinct ones. The owner of `yours`: how many distinct
-    keys the other has. An onlooker: both numbers of keys, and how long the answer is.
+    The caller: the returned rows, and how many keys were masked where that reaches the minimum count. If it knows by
+    other means that `mine` has a key and it is not returned, that `yours` has it. The owner of `mine`: which of its own
+    keys the other has, and how many distinct ones. The owner of `yours`: how many distinct keys the other has. An
+    onlooker: both numbers of keys, and how long the answer is.
 
     Examples
     --------
@@ -96,8 +97,10 @@ def difference(
     ...                      where={"label": 1}).release().value
     >>> new.table.to_pandas()
     """
-    if isinstance(columns, str) or not columns:
-        raise InvalidArgument("columns names nothing to return", hint='give a list, as in columns=["id", "city"]')
+    if isinstance(columns, str) or not columns or not all(isinstance(column, str) for column in columns):
+        raise InvalidArgument(
+            "columns is no list of names of columns to return", hint='give a list, as in columns=["id", "city"]'
+        )
     questions.expect_tables("psi.difference", (mine, yours))
     conditions = predicates.canonical(where, lambda column: Name(party=mine.party, column=column))
     request = questions.question(
@@ -128,13 +131,12 @@ class DifferenceParameters(questions.Keyed, frozen=True, kw_only=True, forbid_un
 
 
 def _check(request: Request, parameters: DifferenceParameters) -> None:
-    questions.check(request, parameters.keys)
+    owner = request.parties[0]
+    questions.check(request, parameters.keys, columns={owner: parameters.returned})
     choice.check(parameters.protocol, request.parties)
     predicates.check(parameters.where)
-    owner = request.parties[0]
-    wanted = dict.fromkeys((*parameters.keys[owner].columns, *parameters.returned))
-    if not parameters.columns or set(request.operands[owner].columns) != set(wanted):
-        raise InvalidArgument(f"psi.difference takes the columns of {owner} that it returns and filters, and no others")
+    if not parameters.columns or len(set(parameters.columns)) < len(parameters.columns):
+        raise InvalidArgument("psi.difference returns one column or more, and none twice", hint="name each column once")
     if any(condition.name.party != owner for condition in parameters.where):
         raise InvalidArgument("the rows of psi.difference are chosen by their owner's columns alone")
 
@@ -166,7 +168,8 @@ def _learns(request: Request, parameters: DifferenceParameters) -> tuple[Learns,
         Learns(
             who=request.caller,
             what=f"{', '.join(parameters.columns)} of each row of {owner}{passing} whose key {other} lacks; how many "
-            "keys it has of those, if none or not fewer than the owners' minimum count",
+            f"keys of such rows {other} has, if not fewer than the owners' minimum count; and of a key that it knows "
+            f"{owner} to have there, by its absence, that {other} has it",
         ),
         Learns(
             who="onlooker",
@@ -197,7 +200,7 @@ def _role(given: RoleInput, parameters: DifferenceParameters) -> Role[Outcome]:
     rows = np.flatnonzero(chosen & ~held[keys.codes])
     return Outcome(
         table=given.table.select(list(parameters.columns)).take(pa.array(rows)),
-        value={"masked": masked if not 0 < masked < agreed.min_count else None, "min_count": agreed.min_count},
+        value={"masked": masked if masked >= agreed.min_count else None, "min_count": agreed.min_count},
     )
 
 

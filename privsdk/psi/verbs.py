@@ -37,8 +37,9 @@ def join(*tables: Table, on: questions.On, protocol: choice.Protocol = "auto") -
     Learns
     ------
     Each party: which of its own keys all others hold, and how many distinct keys each other has. The caller: the number
-    of shared keys where it reaches the owners' minimum count. An onlooker: all numbers of keys. Of three or more
-    parties nobody learns which keys a pair shares, or how many, unless the leader colludes with another.
+    of shared keys where it reaches the owners' minimum count, and which protocol "auto" chose. An onlooker: all numbers
+    of keys. Of three or more parties nobody learns which keys a pair shares, or how many, unless the leader colludes
+    with another.
 
     Examples
     --------
@@ -84,8 +85,10 @@ def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
         for party in parties
         for others in [[other for other in parties if other != party]]
     ]
+    by_size = parameters.protocol == "auto" and len(parties) == 2  # the answer names the protocol
+    sized = f", and whether both together bring more than {choice.SMALL:,} keys" if by_size else ""
     shared = (
-        Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count"),
+        Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count{sized}"),
         Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
     )
     return (*each, *shared, *_coalition(parties))
@@ -135,7 +138,7 @@ def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
             rows=rows,
             keys=joint_keys,
             min_count=agreed.min_count,
-            columns=parameters.keys[given.party].columns,
+            codes=keys.codes,
             session=given.session,
         ),
     )

@@ -128,12 +128,25 @@ def by_two_analysts(folder: Path) -> int:
     return totals[0] - totals[1]
 
 
+def by_spellings_of_one_key(folder: Path) -> int:
+    """Two sums over a join of normalised names, with and without the rows of one name, which is spelt in many ways."""
+    spellings = [f"{'ann'[:n].upper()}{'ann'[n:]}{' ' * m}" for n in range(4) for m in range(3)]
+    names = [*spellings, *(f"name {n}" for n in range(40))]
+    pay = [SALARY, *[0] * (len(spellings) - 1), *range(1000, 1040)]
+    table = pa.table({"id": names, "age": [0] * len(spellings) + [1] * 40, "pay": pay})
+    with bank(table, shop=pa.table({"id": ["Ann", *names[12:]]})) as fed:
+        key = psi.key("id", normalise=("lower", "spaces"))
+        side = psi.join(fed["bank"]["t"], fed["shop"]["t"], on=key).release().value["bank"]
+        return figure(side.sum("pay"), "sum") - figure(side.sum("pay", where={"age": 1}), "sum")
+
+
 PAIRS = [
     by_ranges,
     by_complement,
     by_two_measures,
     by_one_key_more,
     by_the_partners_filter,
+    by_spellings_of_one_key,
     by_an_edit,
     by_two_analysts,
 ]

@@ -23,6 +23,7 @@ from privsdk.operations import Alignment, Figures, Operand, Request, RowSet
 from privsdk.party.books import Books
 from privsdk.party.guard import Guard, near_by, with_ordinals
 from privsdk.party.store import Store
+from privsdk.psi.keys import distinct_keys
 
 K = 3
 
@@ -55,6 +56,10 @@ def releaser(
     return release
 
 
+def codes_of(column: pa.ChunkedArray) -> Any:
+    return distinct_keys(column).codes
+
+
 def near(one: set[Any], other: set[Any], k: int, unit: Callable[[Any], Any]) -> bool:
     """The rule as it reads."""
     return 0 < len({unit(row) for row in one ^ other}) < k
@@ -74,7 +79,7 @@ def test_the_guard_equals_its_rule(kind: str, cases: Cases, sets: list[set[int]]
     joint = None
     if kind == "join keys":
         rows = np.arange(12)
-        joint = Alignment(rows=rows, keys=rows, min_count=K, columns=("who",), session=b"")
+        joint = Alignment(rows=rows, keys=rows, min_count=K, codes=codes_of(table["who"]), session=b"")
     with closing(open_books(None, unit)) as books:
         release = releaser(books, table, joint=joint)
         earlier: list[tuple[set[int], str, Figures]] = []
@@ -153,7 +158,7 @@ def test_a_person_with_many_rows_is_one_unit() -> None:
 def test_the_rows_of_one_join_key_are_one_unit_in_a_joint_table() -> None:
     table = pa.table({"key": [0] * 30 + list(range(1, 31)), "x": list(range(60))})
     rows = np.arange(60)[::-1].copy()
-    joint = Alignment(rows=rows, keys=rows, min_count=K, columns=("key",), session=b"")
+    joint = Alignment(rows=rows, keys=rows, min_count=K, codes=codes_of(table["key"]), session=b"")
     with closing(open_books(None)) as books:
         releaser(books, table)((range(60), "count", (60,)))
         with pytest.raises(DifferencingRefused):
@@ -166,7 +171,7 @@ def test_the_rows_of_a_key_that_are_gone_are_one_unit_too(tmp_path: Path) -> Non
     after, rows = before.slice(30), np.arange(30)
     with closing(open_books(tmp_path / "bank.sqlite")) as books:
         releaser(books, before)((range(60), "count", (60,)))
-    joint = Alignment(rows=rows, keys=rows, min_count=K, columns=("key",), session=b"")
+    joint = Alignment(rows=rows, keys=rows, min_count=K, codes=codes_of(after["key"]), session=b"")
     with closing(open_books(tmp_path / "bank.sqlite")) as books, pytest.raises(DifferencingRefused):
         releaser(books, after, joint=joint)((rows, "count", (30,)))
 
