@@ -13,7 +13,7 @@ The five events that break a run of the OPRF in `oprf` each have a share of 2^-4
    bounds the probability, D(s,a) being the one that s balls hit each of a cells twice or more:
    D(s,a) <= min over x of s! (e^x-1-x)^a / (x^s a^s). Mostly its first term counts, four keys with the same three
    cells, C(n,4) / m^9. From about 1,100 keys that lets tables be so full that sets of half their cells count too,
-   unless m >= 1.25n/3 + 16. `tests/psi/test_parameters.py` sums it up for every n to 1,000 and for larger ones.
+   unless m >= 1.25n/3 + 16. `tests/psi/test_psi_parameters.py` sums it up for every n to 1,000 and for larger ones.
 4. Two keys that the parties do not share have codes of distance below 128: the codes are random functions of the key,
    so for Q evaluations the probability is Q P(Bin(width, 1/2) < 128).
 5. Tags of different keys are equal: one of `pairs` pairs, each with probability 2^-bits.
