@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 from cluster import Cluster
 
 import privsdk as ps
+from privsdk.opening import WORKSHOP_POLICY
 
 
 def shop(rows: int, seed: int) -> pa.Table:
@@ -30,7 +32,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     tables = {f"shop{i}": {"sales": shop(40_000, i)} for i in range(3)}
     tables |= {"notary": {"few": shop(300, 9), "model": model}}
     budget = ps.Budget(epsilon=1000, exact=10_000_000)
-    with Cluster(tmp_path_factory.mktemp("parties"), tables, budget=budget) as running:
+    returning = ps.Grant(table="sales", columns={"x": "row return"})  # which the workshop's never includes
+    policy = msgspec.structs.replace(WORKSHOP_POLICY, grants=(*WORKSHOP_POLICY.grants, returning))
+    with Cluster(tmp_path_factory.mktemp("parties"), tables, policy=policy, budget=budget) as running:
         yield running
 
 
