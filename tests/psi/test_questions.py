@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,18 @@ def test_types_that_differ_are_found_with_the_terms_where_a_caller_hides_them(fe
     assert charged(fed, before) == {"bank": 1, "shop": 1}
 
 
+@pytest.mark.parametrize(
+    ("parties", "protocol"),
+    [(("bank", "shop"), "multiparty"), (("bank", "shop", "post"), "kkrt"), (("bank", "shop", "post"), "ddh")],
+)
+def test_parties_check_the_protocol(local: ps.Federation, parties: tuple[str, ...], protocol: str) -> None:
+    request = changed(psi.join(*t(local, *parties), on="id").request, protocol=protocol)
+    for party in parties:
+        with pytest.raises(InvalidArgument, match=f"{len(parties)} parties cannot intersect by '{protocol}'"):
+            prepare(local, party, request)
+    assert spent(local) == dict.fromkeys(TABLES, 0)
+
+
 # sets that are too small, over both links
 
 
@@ -311,8 +324,9 @@ def test_too_few_keys(fed: ps.Federation, parties: tuple[str, ...], column: str,
     cases()
 
 
-def test_both_end_with_the_same_error(local: ps.Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_end_with_the_same_error(local: ps.Federation, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, str] = {}
+    all_told = threading.Barrier(len(TABLES))
     honest = local._link.call
 
     def call(party: str, asked: Any, kind: Any) -> Any:
@@ -320,6 +334,7 @@ def test_both_end_with_the_same_error(local: ps.Federation, monkeypatch: pytest.
             return honest(party, asked, kind)
         except DataError as error:
             told[party] = error.message
+            all_told.wait(timeout=10)  # the first one that the notebook sees has it cancel the run at the others
             raise
 
     monkeypatch.setattr(local._link, "call", call)
@@ -327,6 +342,36 @@ def test_both_end_with_the_same_error(local: ps.Federation, monkeypatch: pytest.
         psi.join(*t(local, *TABLES), on=("few", "id", "id")).release()
     assert set(told) == set(TABLES)
     assert len(set(told.values())) == 1
+
+
+def of_sizes(**sizes: int) -> dict[str, Any]:
+    return {party: {"t": pa.table({"id": range(size)})} for party, size in sizes.items()}
+
+
+def asking(min_count: int) -> ps.Policy:
+    grants = (ps.Grant(table="*", columns={"*": "join key"}, min_count=min_count),)
+    return ps.Policy(operations=("psi.join",), grants=grants)
+
+
+def test_an_owner_asks_others_for_a_number_of_keys_and_not_itself() -> None:
+    policies = {"a": asking(10), "b": asking(2)}
+    with ps.embedded(of_sizes(a=5, b=20), store=None, policy=policies, quiet=True) as fed:
+        joint = psi.join(*t(fed, "a", "b"), on="id").release().value
+        assert (joint.size, joint.min_count) == (None, 10)  # 5 are shared: fewer than one of them asks for
+    with ps.embedded(of_sizes(a=20, b=5), store=None, policy=policies, quiet=True) as fed:
+        with pytest.raises(DataError, match="b brings fewer distinct keys than the 10 that a asks for"):
+            psi.join(*t(fed, "a", "b"), on="id").release()
+        assert spent(fed) == {"a": 1, "b": 1}
+
+
+@pytest.mark.parametrize(("shared", "told"), [(9, None), (10, 10)])
+def test_the_caller_is_told_the_size_from_the_largest_minimum_count_up(shared: int, told: int | None) -> None:
+    tables = of_sizes(a=20, b=20, c=20)
+    tables["c"]["t"] = pa.table({"id": range(20 - shared, 60)})
+    policies = {"a": asking(10), "b": asking(2), "c": asking(3)}
+    with ps.embedded(tables, store=None, policy=policies, quiet=True) as fed:
+        joint = psi.join(*t(fed, "a", "b", "c"), on="id").release().value
+    assert (joint.size, joint.min_count) == (told, 10)
 
 
 def test_nulls_are_no_keys(local: ps.Federation) -> None:

@@ -173,6 +173,17 @@ def test_equals_the_anti_join_by_each_protocol(protocol: Literal["auto", "ddh", 
     cases()
 
 
+@ANTI
+def test_rows_are_returned_and_keys_counted(cases: Cases) -> None:
+    """Three rows of each key: all of a key's rows go or stay, and its masked rows count once."""
+    mine = pa.table({"id": [n // 3 for n in range(60)], "x": range(60)})
+    with opened(mine, pa.table({"id": [5, 5, 6, 7, 8, 9, 99]})) as fed:
+        found = psi.difference(fed["rail"]["t"], fed["park"]["t"], on="id", columns=["x"]).release().value
+    assert found.table["x"].to_pylist() == [*range(15), *range(30, 60)]  # in the order of the table
+    assert found.masked == 5
+    cases()
+
+
 def test_an_empty_answer_has_its_columns() -> None:
     both = pa.table({"id": range(9), "x": range(9)})
     with opened(both, both) as fed:
