@@ -18,7 +18,6 @@ _COUNTED = (
     Disclosure.AGGREGATE,
     Disclosure.COMPARISON,
     Disclosure.GROUP_KEY,
-    Disclosure.COMPARISON,
     Disclosure.PAYLOAD,
     Disclosure.JOIN_KEY,
     Disclosure.CARDINALITY,

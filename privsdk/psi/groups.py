@@ -140,7 +140,7 @@ def fresh(table: pa.Table, sender: str, *, count: int, seen: Collection[bytes]) 
     ProtocolViolation
     """
     if table.num_rows != count:
-        raise ProtocolViolation(f"{sender} sent {table.num_rows} points where {count} were due")
+        raise ProtocolViolation(f"{sender} sent another number of points than was agreed")
     points = yield from checked(table, sender)
     if len(set(points)) != len(points) or not set(points).isdisjoint(seen):
         raise ProtocolViolation(f"{sender} sent a point twice, or one of ours back")

@@ -22,5 +22,5 @@ def octets_of(table: pa.Table, size: int, sender: str) -> npt.NDArray[np.uint8]:
     """The bytes of a received table; raises ProtocolViolation unless they are one row of so many."""
     (row,) = table.column("octets") if table.num_rows == 1 else (None,)
     if row is None or not row.is_valid or row.as_buffer().size != size:  # a peer may send nulls where none belong
-        raise ProtocolViolation(f"{sender} sent something else than one row of the {size} bytes that are due")
+        raise ProtocolViolation(f"{sender} sent something else than one row of the bytes that are due")
     return np.frombuffer(row.as_buffer(), np.uint8)

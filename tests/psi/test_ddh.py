@@ -164,10 +164,10 @@ def test_sets_of_nothing_or_one_key(sizes: tuple[int, int], learner: str | None)
 @pytest.mark.parametrize(
     ("blinded", "doubled", "reason"),
     [
-        (POINTS[:2], POINTS[3:], "b sent 2 points where 3 were due"),
-        (POINTS[:4], POINTS[3:], "b sent 4 points where 3 were due"),
-        (POINTS[:3], POINTS[3:5], "b sent 2 points where 3 were due"),
-        (POINTS[:3], POINTS[2:], "b sent 4 points where 3 were due"),
+        (POINTS[:2], POINTS[3:], "b sent another number of points"),
+        (POINTS[:4], POINTS[3:], "b sent another number of points"),
+        (POINTS[:3], POINTS[3:5], "b sent another number of points"),
+        (POINTS[:3], POINTS[2:], "b sent another number of points"),
         (POINTS[:3], [POINTS[3]] * 3, "a point twice"),
         (POINTS[:3], POINTS[1:4], "a point twice"),
         ([POINTS[0]] * 3, POINTS[3:], "a point twice"),
@@ -184,7 +184,7 @@ def test_a_peers_wrong_points_are_found(
 
 
 def test_a_number_of_points_is_checked_before_the_points() -> None:
-    with pytest.raises(ProtocolViolation, match="b sent 4 points"):
+    with pytest.raises(ProtocolViolation, match="b sent another number of points"):
         play(party_a(None), Blinded(table=to_table([bytes(32)] * 4)))
 
 

@@ -190,7 +190,7 @@ def first_record_twice(octets: np.ndarray, number: int) -> np.ndarray:
 
 
 TAGS: dict[str, tuple[Change, str]] = {
-    "truncated": (lambda o, _: o[:-1], "something else than one row of the 630 bytes"),
+    "truncated": (lambda o, _: o[:-1], "something else than one row of the bytes"),
     "too long": (lambda o, _: np.append(o, o[:1]), "something else than one row"),
     "empty": (lambda o, _: o[:0], "something else than one row"),
     "records twice": (first_record_twice, "two records that match one key"),
@@ -247,7 +247,7 @@ def test_wrong_matches_are_found(cases: Cases) -> None:
     with buckets_of(16), pytest.raises(ProtocolViolation, match="a matched a record that holds no key"):
         run(LEFT, RIGHT, wraps=(rewriting(Matches, matched_everything), lambda role: role))
     for change in CORRECTIONS.values():
-        with pytest.raises(ProtocolViolation, match="a sent something else than one row of the 4 bytes"):
+        with pytest.raises(ProtocolViolation, match="a sent something else than one row of the bytes"):
             run(LEFT, RIGHT, wraps=(rewriting(Matches, change), lambda role: role))
         cases()
     cases()
@@ -277,7 +277,7 @@ TWO = pa.table([pa.array([b"1234", b"1234"], pa.large_binary())], schema=OCTETS)
 @WRONG
 @pytest.mark.parametrize("table", [NULL, TWO, TWO[:0], to_table(np.zeros(3, np.uint8))])
 def test_octets_are_one_row_of_the_length_due(table: pa.Table, cases: Cases) -> None:
-    with pytest.raises(ProtocolViolation, match="b sent something else than one row of the 4 bytes that are due"):
+    with pytest.raises(ProtocolViolation, match="b sent something else than one row of the bytes that are due"):
         octets_of(table, 4, "b")
     cases()
 

@@ -62,10 +62,10 @@ def test_keys_may_be_an_arrow_array() -> None:
 @pytest.mark.parametrize(
     ("blinded", "doubled", "reason"),
     [
-        (POINTS[:1], POINTS[2:5], "b sent 1 points where 2 were due"),
-        (POINTS[:2] * 2, POINTS[2:5], "b sent 4 points where 2 were due"),  # its whole set twice
-        (POINTS[:2], POINTS[2:4], "b sent 2 points where 3 were due"),
-        (POINTS[:2], POINTS[2:6], "b sent 4 points where 3 were due"),
+        (POINTS[:1], POINTS[2:5], "b sent another number of points"),
+        (POINTS[:2] * 2, POINTS[2:5], "b sent another number of points"),  # its whole set twice
+        (POINTS[:2], POINTS[2:4], "b sent another number of points"),
+        (POINTS[:2], POINTS[2:6], "b sent another number of points"),
         ([POINTS[0]] * 2, POINTS[2:5], "a point twice"),
         (POINTS[:2], [*POINTS[2:4], POINTS[3]], "a point twice"),
         (POINTS[:2], POINTS[1:4], "a point twice"),  # one of its own, single, among the doubled
@@ -80,7 +80,7 @@ def test_a_peers_wrong_points_are_found(blinded: list[bytes], doubled: list[byte
 
 
 def test_a_number_of_points_is_checked_before_the_points() -> None:
-    with pytest.raises(ProtocolViolation, match="b sent 4 points"):
+    with pytest.raises(ProtocolViolation, match="b sent another number of points"):
         play(party_a(), Blinded(table=to_table([bytes(32)] * 4)))
 
 
