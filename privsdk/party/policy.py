@@ -21,7 +21,6 @@ _COUNTED = (
     Disclosure.PAYLOAD,
     Disclosure.JOIN_KEY,
     Disclosure.CARDINALITY,
-    Disclosure.PAYLOAD,
     Disclosure.TRAINING_LABEL,
     Disclosure.HE_OPERAND,
 )
