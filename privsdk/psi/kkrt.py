@@ -38,7 +38,7 @@ import pyarrow.compute as pc
 
 from ..errors import InvalidArgument, ProtocolViolation
 from ..messages import Message
-from ..protocol import Entropy, Role, hear, tell
+from ..protocol import Entropy, Role, checkpoint, hear, tell
 from . import baseot
 from .blocks import blocks_of, bucketed
 from .bulk import KEY_BYTES, Words, shuffled, stream
@@ -140,6 +140,7 @@ def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: byte
     key_of = np.full((sizes.buckets, sizes.senders[0]), NO_KEY, np.int64)
     with Ahead(_answered, "intersecting", total=sizes.buckets, pool=threads()) as answering:
         for number in range(sizes.buckets + 1):
+            yield from checkpoint("intersecting", number, sizes.buckets)
             if number < sizes.buckets:
                 told = yield from hear(peer, Corrections)
                 octets = octets_of(told.table, sizes.width * sizes.cells // 8, peer)

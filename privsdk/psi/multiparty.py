@@ -45,7 +45,7 @@ import pyarrow.compute as pc
 
 from ..errors import DataError, InvalidArgument, ProtocolViolation
 from ..messages import Message
-from ..protocol import Entropy, Role, gather, hear, tell, tell_all
+from ..protocol import Entropy, Role, checkpoint, gather, hear, tell, tell_all
 from . import baseot, okvs
 from .blocks import blocks_of, bucketed
 from .bulk import KEY_BYTES, Words, derived, encrypted
@@ -183,6 +183,7 @@ def _program(
     buckets = bucketed(blocks, sizes.buckets, sizes.senders[own])
     with Ahead(_answered, "intersecting", total=sizes.buckets, pool=threads()) as answering:
         for number in range(sizes.buckets + 1):
+            yield from checkpoint("intersecting", number, sizes.buckets)
             if number < sizes.buckets:
                 told = yield from hear(leader, Corrections)
                 octets = octets_of(told.table, sizes.width * sizes.cells // 8, leader)

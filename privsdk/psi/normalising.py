@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,10 +29,6 @@ _SCRIPTS = (
 )
 ZEROS = tuple(int(zero, 16) for zero in _SCRIPTS.split())
 _FOREIGN_DIGITS = "[" + "".join(f"{chr(zero)}-{chr(zero + 9)}" for zero in ZEROS) + "]"
-
-
-# before version 26 Arrow's NFC was its NFD: github.com/apache/arrow/issues/51225
-_ARROW_COMPOSES = pc.utf8_normalize(pa.scalar("e\u0301"), form="NFC").as_py() == "\u00e9"
 
 
 def normalised(strings: pa.Array, names: Sequence[str]) -> pa.Array:
@@ -79,8 +76,14 @@ def normalised(strings: pa.Array, names: Sequence[str]) -> pa.Array:
     return pc.if_else(pc.equal(strings, ""), pa.scalar(None, strings.type), strings)
 
 
+@cache
+def _arrow_composes() -> bool:
+    """Before version 26 Arrow's NFC was its NFD: github.com/apache/arrow/issues/51225."""
+    return bool(pc.utf8_normalize(pa.scalar("e\u0301"), form="NFC").as_py() == "\u00e9")
+
+
 def _composed(strings: pa.Array) -> pa.Array:
-    if _ARROW_COMPOSES:
+    if _arrow_composes():
         return pc.utf8_normalize(strings, form="NFC")
 
     def by_python(some: pa.Array) -> pa.Array:

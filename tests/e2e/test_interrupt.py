@@ -100,7 +100,7 @@ def test_death_of_a_party_is_named(tmp_path: Path, small_tables: dict[str, dict[
 
 def test_cancelling_from_another_thread(cluster: Cluster) -> None:
     with ps.connect(cluster.federation) as fed:
-        run = psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key").start()
+        run = psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key", protocol="ddh").start()
         threading.Timer(0.5, run.cancel).start()
         with pytest.raises(ps.errors.Cancelled):
             run.result(timeout_s=5)

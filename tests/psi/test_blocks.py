@@ -10,7 +10,7 @@ import pytest
 from claims import Cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from intersections import column
+from kkrt_runs import column
 from scipy.stats import chisquare
 
 from privsdk.errors import DataError

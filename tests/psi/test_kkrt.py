@@ -11,7 +11,7 @@ import pytest
 from claims import Cases
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from intersections import buckets_of, dealt, numbered, octets, rewriting, run
+from kkrt_runs import buckets_of, dealt, numbered, octets, rewriting, run
 
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.messages import Binding, End, Message, decode, encode

@@ -464,7 +464,7 @@ def test_masks_used_for_two_parties_are_found(cases: Cases, monkeypatch: pytest.
     monkeypatch.setattr(
         multiparty,
         "mask",
-        lambda setting, placed, zero, one: honest(setting, placed, [bytes(16)] * 999, [bytes(16)] * 999),
+        lambda setting, placed, zero, one: honest(setting, placed, *[[bytes(16)] * setting.width] * 2),
     )
     monkeypatch.setattr(multiparty, "_hear_shared", lambda hashes, smallest, leader: ignoring(leader))
     with pytest.raises(AssertionError):
