@@ -55,7 +55,7 @@ def check_sizes(sizes: Mapping[str, int]) -> None:
         if size > MOST_POINTS:
             raise DataError(
                 f"{party} brings {size:,} distinct keys; blinding by Diffie-Hellman takes up to {MOST_POINTS:,}",
-                hint="ask about fewer keys, one part of the table at a time",
+                hint="let a join choose its protocol by size; count fewer keys, one part of the table at a time",
             )
 
 

@@ -142,9 +142,7 @@ def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: byte
         for number in range(sizes.buckets + 1):
             yield from checkpoint("intersecting", number, sizes.buckets)
             if number < sizes.buckets:
-                told = yield from hear(peer, Corrections)
-                octets = octets_of(told.table, sizes.width * sizes.cells // 8, peer)
-                corrections = octets.view(np.uint64).reshape(sizes.width, -1)
+                corrections = yield from heard_corrections(peer, sizes)
                 setting = Setting(salt, number, sizes.third, sizes.width)
                 keys = blocks.take(buckets[number], axis=0)
                 answering.submit(keys, corrections, chosen, sizes, setting, entropy.draw(KEY_BYTES))
@@ -160,6 +158,13 @@ def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: byte
     if bits[key_of.size :].any() or (positions == NO_KEY).any():
         raise ProtocolViolation(f"{peer} matched a record that holds no key")
     return positions
+
+
+def heard_corrections(receiver: str, sizes: Parameters) -> Role[Words]:
+    """A bucket's matrix U by columns, from the receiver."""
+    told = yield from hear(receiver, Corrections)
+    octets = octets_of(told.table, sizes.width * sizes.cells // 8, receiver)
+    return octets.view(np.uint64).reshape(sizes.width, -1)
 
 
 def _answered(

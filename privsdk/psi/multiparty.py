@@ -49,7 +49,7 @@ from ..protocol import Entropy, Role, checkpoint, gather, hear, tell, tell_all
 from . import baseot, okvs
 from .blocks import blocks_of, bucketed
 from .bulk import KEY_BYTES, Words, derived, encrypted
-from .kkrt import AHEAD, Corrections
+from .kkrt import AHEAD, Corrections, heard_corrections
 from .octets import OCTETS, octets_of, to_table
 from .oprf import Setting, evaluate, mask, place
 from .parameters import SHARE, Parameters, parameters, unlucky
@@ -185,12 +185,10 @@ def _program(
         for number in range(sizes.buckets + 1):
             yield from checkpoint("intersecting", number, sizes.buckets)
             if number < sizes.buckets:
-                told = yield from hear(leader, Corrections)
-                octets = octets_of(told.table, sizes.width * sizes.cells // 8, leader)
-                corrections = octets.view(np.uint64).reshape(sizes.width, -1)
+                corrections = yield from heard_corrections(leader, sizes)
                 setting = Setting(salt, number, sizes.third, sizes.width)
                 keys = blocks.take(buckets[number], axis=0)
-                answering.submit(keys, corrections, chosen, secrets, shape, setting, entropy.draw(okvs.SEED_BYTES))
+                answering.submit(keys, corrections, chosen, secrets, shape, setting, entropy.draw(KEY_BYTES))
             if number > 0:
                 store = yield from answering.next()
                 yield from tell(leader, Programmed(table=to_table(store)))

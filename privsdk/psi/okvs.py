@@ -55,18 +55,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from ..errors import InvalidArgument, PrivsdkError
+from .bulk import KEY_BYTES, Words, stream
 
-Words = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.intp]
 
 DENSE: Final = 32
 MOST_KEYS: Final = 1 << 22  # for which the derivation is checked, and the counts of `_peel` are exact
 LARGEST_CORE: Final = 1 << 15
-SEED_BYTES: Final = 32
 WORD: Final = 64
 LOW_32: Final = (1 << 32) - 1
 
@@ -143,7 +140,7 @@ def encode(blocks: Words, values: Words, shape: Shape, seed: bytes) -> Words:
     values : uint64 array (n,)
     shape : Shape
     seed : bytes
-        32 random bytes, fresh for each table, that stay secret.
+        16 random bytes, fresh for each table, that stay secret.
 
     Returns
     -------
@@ -206,10 +203,9 @@ def _dense_sums(blocks: Words, table: Words, shape: Shape) -> Words:
 
 
 def _random_words(seed: bytes, count: int) -> Words:
-    if len(seed) != SEED_BYTES:
-        raise InvalidArgument(f"a seed of {len(seed)} bytes", hint=f"draw {SEED_BYTES} for each table")
-    stream = Cipher(ChaCha20(seed, bytes(16)), mode=None).encryptor()
-    return np.frombuffer(stream.update(bytes(8 * count)), dtype="<u8").astype(np.uint64)
+    if len(seed) != KEY_BYTES:
+        raise InvalidArgument(f"a seed of {len(seed)} bytes", hint=f"draw {KEY_BYTES} for each table")
+    return stream(seed, 0, 8 * count).view(np.uint64)
 
 
 class Layer(NamedTuple):
