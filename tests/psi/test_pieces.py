@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +20,7 @@ from privsdk import psi, workers
 from privsdk.errors import Cancelled, InternalError
 from privsdk.protocol import Role, together
 from privsdk.psi.groups import PIECE, hash_all, hash_piece, multiply_all, multiply_piece
-from privsdk.psi.pieces import Ahead, computed
+from privsdk.psi.pieces import Ahead, computed, threads
 
 SOON_S = 20.0  # for what takes a second or less, on a busy machine
 SCALAR = (7).to_bytes(32, "little")
@@ -155,3 +158,56 @@ def test_a_cancelled_run_stops_its_pieces(verb: Any, cases: Cases, submitted: li
         eventually(idle)
         cases.say(f"{time.monotonic() - began:.2f} s")
     cases()
+
+
+def in_threads(fn: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> Role[list[Any]]:
+    found = []
+    with Ahead(fn, "computing", total=len(arguments), pool=threads()) as ahead:
+        for each in arguments:
+            ahead.submit(*each)
+        while ahead.waiting:
+            found.append((yield from ahead.next()))
+    return found
+
+
+def test_threads_give_results_in_order_and_their_own_errors() -> None:
+    assert run(in_threads(divmod, [(9, 2), (7, 2), (5, 2)])) == [(4, 1), (3, 1), (2, 1)]
+    with pytest.raises(ZeroDivisionError):
+        run(in_threads(divmod, [(1, 0)]))
+
+
+@STOPS
+def test_a_stopped_role_leaves_no_piece_to_the_threads(cases: Cases) -> None:
+    """What a thread has begun ends by itself; what it has not is not begun."""
+    begun, release = [], threading.Event()
+
+    def piece(number: int) -> None:
+        begun.append(number)
+        release.wait(SOON_S)
+
+    pool = threads()
+    role = in_threads(piece, [(number,) for number in range(pool.count + 5)])
+    next(role)
+    eventually(lambda: len(begun) == pool.count)
+    role.close()
+    release.set()
+    pool.submit(int).result(SOON_S)  # behind all others
+    assert sorted(begun) == list(range(pool.count))
+    cases()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    run(in_threads(abs, [(-1,)]))
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads may hang: what is tested
+        child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, b"%d" % threads().submit(abs, -5).result(2))
+        finally:
+            os._exit(0)  # whatever came of it, this is not pytest's process
+    os.waitpid(child, 0)
+    os.close(writing)
+    assert os.read(reading, 10) == b"5"
