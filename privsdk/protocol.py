@@ -148,8 +148,8 @@ def checkpoint(phase: str, done: int, total: int, figures: Mapping[str, float] |
     yield Step({}, {}, Progress(phase, done, total, figures))
 
 
-def during(phase: str, role: Role[T]) -> Role[T]:
-    """A role as part of a phase, which its own phases are told with."""
+def altered(role: Role[T], change: Callable[[Step], Step]) -> Role[T]:
+    """A role whose steps are others: `change` says what each becomes, or raises in its place."""
     heard: Heard | None = None
     with closing(role):
         while True:
@@ -158,10 +158,18 @@ def during(phase: str, role: Role[T]) -> Role[T]:
             except StopIteration as stop:
                 result: T = stop.value
                 return result
-            if step.progress is not None:
-                told = step.progress._replace(phase=f"{phase}, {step.progress.phase}")
-                step = step._replace(progress=told)
-            heard = yield step
+            heard = yield change(step)
+
+
+def during(phase: str, role: Role[T]) -> Role[T]:
+    """A role as part of a phase, which its own phases are told with."""
+
+    def told(step: Step) -> Step:
+        if step.progress is None:
+            return step
+        return step._replace(progress=step.progress._replace(phase=f"{phase}, {step.progress.phase}"))
+
+    return altered(role, told)
 
 
 def _present(heard: Heard, sender: str, kind: type[M]) -> M:

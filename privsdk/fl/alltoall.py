@@ -28,14 +28,13 @@ every other and expands n - 1 masks: n (n - 1) l words in all, where `secagg` ha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from typing import TypeVar
 
 import numpy as np
 
 from ..errors import InvalidArgument, ProtocolViolation
 from ..messages import Message
-from ..protocol import Entropy, Heard, Role, gather, tell_all
+from ..protocol import Entropy, Role, Step, altered, gather, tell_all
 from .agreement import KEY_BYTES, Context, Secret, mask_seed
 from .masked import add_to, bits_of, fits, kind_for, message_of, totals_of, words_of
 from .masker import PHASE
@@ -127,26 +126,18 @@ def alone(me: str, role: Role[T]) -> Role[T]:
 
     All copies take the same steps, for they hear the same messages and draw from the same public seed.
     """
-    heard: Heard | None = None
-    with closing(role):
-        while True:
-            try:
-                step = role.send(heard) if heard is not None else next(role)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            heard = yield step._replace(send={party: message for party, message in step.send.items() if party == me})
+
+    def own(step: Step) -> Step:
+        return step._replace(send={party: message for party, message in step.send.items() if party == me})
+
+    return altered(role, own)
 
 
 def to_all(me: str, clients: Sequence[str], role: Role[T]) -> Role[T]:
     """A client's role beside such a copy: what it tells its own goes to all copies."""
-    heard: Heard | None = None
-    with closing(role):
-        while True:
-            try:
-                step = role.send(heard) if heard is not None else next(role)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            copies = dict.fromkeys(clients, step.send[me]) if me in step.send else {}
-            heard = yield step._replace(send={**step.send, **copies})
+
+    def copied(step: Step) -> Step:
+        copies = dict.fromkeys(clients, step.send[me]) if me in step.send else {}
+        return step._replace(send={**step.send, **copies})
+
+    return altered(role, copied)

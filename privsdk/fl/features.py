@@ -38,8 +38,8 @@ class Scale(NamedTuple):
     deviation: float
 
 
-class Ranged(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="Ranged"):
-    """A numeric or boolean column, clipped to a public range and scaled from it to [-1, 1]; written (low, high)."""
+class _Single(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A numeric or boolean column that becomes one input."""
 
     low: float
     high: float
@@ -59,12 +59,16 @@ class Ranged(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="Range
         """What its inputs are called."""
         return (column,)
 
+
+class Ranged(_Single, frozen=True, forbid_unknown_fields=True, tag="Ranged"):
+    """A numeric or boolean column, clipped to a public range and scaled from it to [-1, 1]; written (low, high)."""
+
     def write(self, column: pa.ChunkedArray, out: Matrix, scale: Scale | None) -> None:
         """Write its inputs into the columns of `out`, NaN where the value is missing. Raises DataError."""
         out[:, 0] = in_range(numbers(column), self.low, self.high)
 
 
-class Standardised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="Standardised"):
+class Standardised(_Single, frozen=True, forbid_unknown_fields=True, tag="Standardised"):
     """A numeric or boolean column, clipped to a public range, less its mean and over its standard deviation.
 
     Mean and standard deviation are those of all parties' training rows together; everyone learns them.
@@ -75,24 +79,6 @@ class Standardised(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
         Bounds that are publicly known. The narrower, the less the mean is off: by no more than (high - low) times
         parties / (rows * 2^30) + 2^-48, and the variance by no more than 1.5 (high - low)^2 times that.
     """
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        plain_range(self)
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.NUMBER
-
-    @property
-    def width(self) -> int:
-        return 1
-
-    def names(self, column: str) -> tuple[str, ...]:
-        """What its inputs are called."""
-        return (column,)
 
     def write(self, column: pa.ChunkedArray, out: Matrix, scale: Scale | None) -> None:
         """Write its inputs, by `scale` or before that is known by the range."""
@@ -238,7 +224,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def plain_range(feature: Ranged | Standardised | Vector) -> None:
+def plain_range(feature: _Single | Vector) -> None:
     """Make a feature's bounds plain floats."""
     low, high = checked_range(feature.low, feature.high)
     msgspec.structs.force_setattr(feature, "low", low)

@@ -5,8 +5,7 @@ Asynchronous Aggregation", AISTATS 2022, algorithms 1 and 2; staleness as in C. 
 Federated Optimization", 2019, with exponent 1/2.
 
     coordinator                                   client i
-    --- Asked: which facts are summed ---->       (as in `rounds`)
-    <== sum over the clients of their facts
+    <== sum over the clients of their facts, as in `rounds`
     --- Facts: the sums --------------------->    prepares its rows by them
     --- Round t: w_t ------------------------>    y = local gradient descent from w_t
     <-- Delta_i = y - w_t ------------------------

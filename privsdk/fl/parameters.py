@@ -17,7 +17,7 @@ from .features import Vector
 from .fedbuff import FedBuff
 from .models import Model
 from .preparation import ClassWeights
-from .privacy import PartyLevel, Privacy, RecordLevel
+from .privacy import Privacy
 from .training import Schedule
 
 MAX_ROUNDS = 10_000
@@ -47,7 +47,7 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     groups: tuple[Key, ...] | None = None
     evaluate_every: int = 0
     compression: Compressions | None = None
-    privacy: PartyLevel | RecordLevel | None = None
+    privacy: Privacy | None = None
     name: str = ""
 
     def __post_init__(self) -> None:

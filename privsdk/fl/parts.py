@@ -94,7 +94,7 @@ def role(given: RoleInput, parameters: FitParameters, means: Means = APART) -> R
 
 def _told(trained: Trained, evaluation: Mapping[str, Any]) -> Outcome:
     """The coordinator's answer, with its evaluation where it is a client too."""
-    lost = {party: [number, why] for party, (number, why) in rounds.lost_of(trained).items()}
+    lost = {party: [number, error.message] for party, (number, error) in trained.lost.items()}
     weights = pa.table([pa.array(trained.weights)], schema=VALUES)
     history = {name: [each.get(name) for each in trained.rounds] for name in HISTORY}  # columns: of 10,000 rounds too
     value = {

@@ -1,8 +1,7 @@
 """Rounds of training: a coordinator, its clients, and a strategy between them.
 
     coordinator                                   client k
-    --- Asked: which facts are summed ---->       (its numbers of rows, sums of features)
-    <== sum over the clients of their facts
+    <== sum over the clients of their facts: numbers of rows, sums of features
     <-- Kept: which rounds it could go on from ---
     --- Facts: the sums, the first round ---->    prepares its rows by them
     for each round t:
@@ -259,16 +258,11 @@ class _Going:
         beside = self.course.strategy.beside(self.state)
         weights = self.state["weights"]
         values = weights if last or not len(beside) else np.concatenate([weights, beside])
-        tables = {True: values, False: NOTHING}
-        return {
-            party: Round(
-                number=number,
-                parties=tuple(chosen),
-                last=last,
-                table=pa.table([pa.array(tables[party in chosen])], schema=VALUES),
-            )
-            for party in self.present
-        }
+        drawn, others = (
+            Round(number=number, parties=tuple(chosen), last=last, table=pa.table([pa.array(each)], schema=VALUES))
+            for each in (values, NOTHING)
+        )
+        return {party: drawn if party in chosen else others for party in self.present}
 
     def saved(self) -> Saved:
         """For a run that goes on from here."""
@@ -305,7 +299,7 @@ def _going_on(
             facts, whose = np.array(saved.facts["facts"], np.int64), tuple(saved.facts["counted"])
             trained = Trained(NOTHING, list(saved.facts["rounds"]), lost, facts, resumed=number)
             going = _Going(course, dict(saved.arrays), trained, tuple(kept), keeping, whose)
-            away = f"was away when the rows behind {course.rounds} rounds were added up, before the first"
+            away = "was away when this training began, and its rows are not in what all are prepared by"
             going.lose(0, {party: PeerGone(f"{party} {away}") for party in kept if party not in whose})
             return going
         lacking = lacking or ", ".join(lacks)
@@ -463,8 +457,3 @@ def _weights(message: Round, course: Course, coordinator: str) -> tuple[Vector, 
     if len(values) < size or not np.isfinite(values).all():
         raise ProtocolViolation(f"{coordinator} sent a model that does not fit round {message.number + 1}")
     return values[:size], values[size:]
-
-
-def lost_of(trained: Trained) -> Mapping[str, tuple[int, str]]:
-    """Who was lost, in which round (0: before the first), and why."""
-    return {party: (number, error.message) for party, (number, error) in trained.lost.items()}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ..errors import DataError
 from ..fl import rounds
 from ..fl.strategy import Given, Local
-from ..protocol import Role, Step
+from ..protocol import Role, Step, altered
 
 
 @contextmanager
@@ -49,16 +49,13 @@ def _instead(client: Callable[..., Role[Any]]) -> Iterator[None]:
         rounds.client = honest
 
 
-def _failing(role: Role[Any], party: str, number: int) -> Generator[Step, Any, Any]:
-    heard = None
-    while True:
-        try:
-            step = role.send(heard) if heard is not None else next(role)
-        except StopIteration as stop:
-            return stop.value
+def _failing(role: Role[Any], party: str, number: int) -> Role[Any]:
+    def unless_ready(step: Step) -> Step:
         if any(isinstance(message, rounds.Ready) and message.number == number for message in step.send.values()):
             raise DataError(f"{party} was switched off for the tutorial")
-        heard = yield step
+        return step
+
+    return altered(role, unless_ready)
 
 
 class _Scaled:
