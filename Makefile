@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python
 
+# Tests run in two processes: many of them wait for processes of their own.
+ABREAST := --numprocesses 2 --dist worksteal
+
 .PHONY: demo test check claims soak bench bench-fl bench-he bench-psi lab format clean
 
 # The stamp is newer than pyproject.toml when everything it asks for is installed.
@@ -18,7 +21,7 @@ demo: $(VENV)/installed           ## a joint analysis of real flights by four pa
 	$(RUN) -m privsdk demo
 
 test: $(VENV)/installed           ## the whole test suite, notebooks included
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(ABREAST)
 	$(RUN) -m pytest --nbmake --nbmake-timeout=300 notebooks -W ignore::DeprecationWarning
 
 check: $(VENV)/installed          ## style, types, structure, documents
@@ -29,10 +32,10 @@ check: $(VENV)/installed          ## style, types, structure, documents
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 claims: $(VENV)/installed         ## one line for each promise: claim, cases tried, passed
-	$(RUN) -m pytest -m claim --claims
+	$(RUN) -m pytest -m claim --claims $(ABREAST)
 
 soak: $(VENV)/installed           ## the same promises with the long counts
-	PRIVSDK_SOAK=1 $(RUN) -m pytest -m claim --claims
+	PRIVSDK_SOAK=1 $(RUN) -m pytest -m claim --claims $(ABREAST)
 
 bench: $(VENV)/installed          ## how long previews and the differencing guard take
 	$(RUN) benchmarks/preview.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from claims import Cases
@@ -50,9 +51,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     marker = item.get_closest_marker("claim")
     if marker and (report.when == "call" or report.failed):
         counter = item.stash.get(_CASES, None)
-        tried = counter.tried if counter else 1
-        _REPORT.setdefault(marker.args[0], []).append((tried, report.passed, counter.figure if counter else ""))
+        report.user_properties.append(
+            ("claim", (marker.args[0], counter.tried if counter else 1, counter.figure if counter else ""))
+        )
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep what was found of a claim: here, as tests may run in several processes."""
+    for name, found in report.user_properties:
+        if name == "claim":
+            claim, tried, figure = cast(tuple[str, int, str], found)
+            _REPORT.setdefault(claim, []).append((tried, report.passed, figure))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
