@@ -90,7 +90,6 @@ def test_what_is_sent_is_what_was_meant(where: dict[str, Any]) -> None:
         "age > 3",
         [("age", 3)],
     ],
-    ids=str,
 )
 def test_conditions_that_cannot_be_meant(where: Any) -> None:
     with pytest.raises(InvalidArgument):
