@@ -123,7 +123,20 @@ class VerifyAudit(msgspec.Struct, frozen=True, kw_only=True, tag="verify-audit")
     """Check your audit chain from its first row to its head."""
 
 
-Call = Describe | Quote | Prepare | Start | Release | Cancel | Stop | Watch | VerifyAudit
+MOST_NOTED = 1000  # rows in one reply
+
+
+class ReadAudit(msgspec.Struct, frozen=True, kw_only=True, tag="read-audit"):
+    """What do the latest rows of your audit chain say of me?"""
+
+    most: Count = 50
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.most <= MOST_NOTED:
+            raise InvalidArgument(f"{self.most:,} audit rows", hint=f"ask for 1 to {MOST_NOTED:,}")
+
+
+Call = Describe | Quote | Prepare | Start | Release | Cancel | Stop | Watch | VerifyAudit | ReadAudit
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,6 +288,25 @@ class AuditReport(Message, frozen=True, kw_only=True, tag="audit-report"):
     rows: int
     first_bad: int
     reason: str
+    head: Head
+
+
+class Noted(msgspec.Struct, frozen=True, kw_only=True):
+    """An audit row about a caller's request: when (ISO 8601, UTC), what happened, and why where it was not done."""
+
+    sequence: int
+    at: str
+    event: str
+    run: str = ""
+    operation: str = ""
+    tables: tuple[str, ...] = ()
+    why: str = ""
+
+
+class AuditLog(Message, frozen=True, kw_only=True, tag="audit-log"):
+    """A party's latest audit rows about the caller who asks, latest first, and the head of its chain."""
+
+    rows: tuple[Noted, ...]
     head: Head
 
 

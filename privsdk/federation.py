@@ -7,10 +7,15 @@ talk to each other.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+import pyarrow as pa
+
 from . import calls
+from .activity import Activity
 from .charges import Balance
 from .displays import Card, Displayed, Grid
 from .errors import InvalidArgument, Refused, UnknownName
@@ -51,8 +56,53 @@ class AuditReports(Displayed, dict[str, calls.AuditReport]):
         )
 
 
+class AuditLogs(Displayed, dict[str, calls.AuditLog]):
+    """By party, what its audit chain says of you, latest first."""
+
+    def to_arrow(self) -> pa.Table:
+        """All of it with the columns party, sequence, at, event, run, operation, tables and why, latest first."""
+        rows = [{"party": party, **msgspec.structs.asdict(row)} for party, log in self.items() for row in log.rows]
+        return pa.Table.from_pylist(sorted(rows, key=lambda row: row["at"], reverse=True), schema=_LOG)
+
+    def _card(self) -> Card:
+        table = self.to_arrow().drop_columns(["sequence"])
+        shown = [
+            tuple(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()) for row in table.to_pylist()
+        ]
+        return Card(title="audit log", grids=(("latest first", Grid(header=tuple(table.column_names), rows=shown)),))
+
+
+_LOG = pa.schema(
+    [
+        ("party", pa.string()),
+        ("sequence", pa.int64()),
+        ("at", pa.string()),  # ISO 8601, UTC
+        ("event", pa.string()),
+        ("run", pa.string()),
+        ("operation", pa.string()),
+        ("tables", pa.list_(pa.string())),
+        ("why", pa.string()),
+    ]
+)
+
+_open: weakref.WeakSet[Federation] = weakref.WeakSet()
+
+
+def open_federations() -> tuple[Federation, ...]:
+    """Those of this process that were not closed, in no order."""
+    return tuple(_open)
+
+
 class Federation(Handle):
-    """An open federation: index it with a party's name; `tables(name)` gives that table of every party that has one."""
+    """An open federation: index it with a party's name; `tables(name)` gives that table of every party that has one.
+
+    Attributes
+    ----------
+    caller, purpose : str
+        In whose name, and what for, its requests are made.
+    activity : Activity
+        Its runs under way and lately ended.
+    """
 
     def __init__(
         self,
@@ -65,10 +115,12 @@ class Federation(Handle):
     ) -> None:
         self.caller = caller
         self.purpose = purpose
+        self.activity = Activity()
         self._link = link
         self._asker = Asker(link)
         self._close = close
         self._witness = witness or Witness()
+        _open.add(self)
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -108,6 +160,10 @@ class Federation(Handle):
         """Have every party check its audit chain from the first row to the head."""
         return AuditReports(self._asker.ask(self.parties, calls.VerifyAudit(), calls.AuditReport))
 
+    def audit_log(self, *, most: int = 50) -> AuditLogs:
+        """What the parties' audit chains say of you: of each its latest `most` rows about your requests."""
+        return AuditLogs(self._asker.ask(self.parties, calls.ReadAudit(most=most), calls.AuditLog))
+
     def forget_head(self, party: str) -> None:
         """Forget the last audit head seen of a party, and take whatever it shows next as the first.
 
@@ -120,6 +176,7 @@ class Federation(Handle):
 
     def close(self) -> None:
         """Close the link; embedded parties close their ledgers. Handles of this federation stop working."""
+        _open.discard(self)
         self._link.close()
         self._close()
 
@@ -147,7 +204,13 @@ class Federation(Handle):
 
     def execute(self, request: Request, cancelled: threading.Event, live: Live | None = None) -> calls.Answers:
         """Run the request to its end, or until `cancelled` is set; says in `live` how far it is."""
-        return Running(self._asker, self._witness, request, live or Live()).execute(cancelled)
+        live = live or Live()
+        with self.activity.carry(request, live):
+            return Running(self._asker, self._witness, request, live).execute(cancelled)
+
+    def describe(self) -> dict[str, calls.Description]:
+        """What each party that can be reached says of itself: tables, permitted uses, balances."""
+        return self._asker.ask(self.parties, calls.Describe(purpose=self.purpose), calls.Description, quietly=True)
 
     def _describe(self) -> dict[str, calls.Description]:
         described = self._asker.ask(self.parties, calls.Describe(purpose=self.purpose), calls.Description)
@@ -156,7 +219,7 @@ class Federation(Handle):
         return described
 
     def _card(self) -> Card:
-        described = self._asker.ask(self.parties, calls.Describe(purpose=self.purpose), calls.Description, quietly=True)
+        described = self.describe()
         rows = [
             (name, ", ".join(info.name for info in d.tables) or "(holds keys)", "\n".join(map(str, d.balances)) or "-")
             for name, d in described.items()

@@ -20,7 +20,7 @@ from ..errors import AnswerLost, BudgetExceeded, LedgerError, PolicyRefused, Unk
 from ..messages import Frame
 from ..operations import Figures, Request
 from ..privacy import ANY
-from . import refusals
+from . import log, refusals
 from .accounting import Account
 from .budget import Asking
 from .disclosed import Tables
@@ -276,6 +276,10 @@ class Books:
 
     def head(self) -> calls.Head:
         return self.lineage.head()
+
+    def log(self, caller: str, most: int) -> calls.AuditLog:
+        """The latest rows of the chain about this caller's requests."""
+        return calls.AuditLog(rows=tuple(log.latest(self._ledger, caller, most)), head=self.head())
 
     def verify(self) -> calls.AuditReport:
         verdict = _verify(self._ledger.snapshot(), self._signer.public_key)

@@ -116,13 +116,9 @@ class Gate:
     def _reply(self, caller: str, call: calls.Call) -> Message:
         match call:
             case calls.Describe(purpose=purpose):
+                asking, running = Asking(caller, purpose), self._sessions.running
                 reply: Message = describe(
-                    self.name,
-                    Asking(caller, purpose),
-                    store=self._store,
-                    policy=self._policy,
-                    books=self._books,
-                    running=self._sessions.running,
+                    self.name, asking, store=self._store, policy=self._policy, books=self._books, running=running
                 )
             case calls.Quote(requests=requests, seen=seen):
                 self._books.lineage.meet(caller, seen)
@@ -146,6 +142,8 @@ class Gate:
                 reply = self._sessions.watched(run_id, caller, since)
             case calls.VerifyAudit():
                 reply = self._books.verify()
+            case calls.ReadAudit(most=most):
+                reply = self._books.log(caller, most)
         return reply
 
     def _quote(self, caller: str, requests: Sequence[Request]) -> calls.Quoted:
@@ -261,7 +259,6 @@ class Gate:
             recipients=operation.recipients(request, parameters),
         )
         price = operation.price(request, parameters).get(self.name, ())
-        each = operation.instalment(request, parameters) if operation.instalment else {}
         if operand is not None:
             policy.check_unit(
                 self.name, operand, price, self._books.unit_of(operand.table), self._store.schema(operand.table)
@@ -269,9 +266,9 @@ class Gate:
             if operand.alignment:
                 self._sessions.joint_rows(request, operand, self._store.version(operand.table))
         self._inputs.check(self.name, request, operation.named(request, parameters))
-        first = operation.reserved(request, parameters).get(self.name, ())
-        instalment = each.get(self.name, ())
-        return _Decided(operation, parameters, price, first, instalment, decision.min_count, decision.derivation)
+        each = operation.instalment(request, parameters) if operation.instalment else {}
+        first, then = operation.reserved(request, parameters).get(self.name, ()), each.get(self.name, ())
+        return _Decided(operation, parameters, price, first, then, decision.min_count, decision.derivation)
 
     def _answer(self, session: Session, outcome: Outcome, version: str) -> calls.Finished:
         alignment = ""

@@ -325,6 +325,12 @@ class Ledger:
         query = f"SELECT body FROM audit WHERE sequence > ? AND sequence <= ? AND ({found}) ORDER BY sequence"  # noqa: S608
         return [body for (body,) in self._read(query, (after, until, *(f'"event":"{e}"'.encode() for e in events)))]
 
+    def before(self, sequence: int | None, count: int) -> list[Row]:
+        """So many audit rows before this one, or of the end, latest first."""
+        where, arguments = ("", ()) if sequence is None else ("WHERE sequence < ? ", (sequence,))
+        query = f"SELECT sequence, body, hash, signature FROM audit {where}ORDER BY sequence DESC LIMIT ?"  # noqa: S608
+        return [Row(*row) for row in self._read(query, (*arguments, count))]
+
     # Inside
 
     def _write(

@@ -75,7 +75,7 @@ def test_an_update_that_is_not_finite_counts_as_zero(bad: float) -> None:
 
 
 @given(
-    noise=st.floats(0.01, 100),
+    noise=st.floats(0.01, 50),
     clients=st.integers(2, 1000),
     data=st.data(),
 )
