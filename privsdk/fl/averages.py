@@ -23,7 +23,7 @@ from ..messages import Message, table_bytes
 from ..protocol import Role, collect, next_of, tell
 from .compression import Compression, require
 from .network import Vector
-from .sums import Sum
+from .sums import Sum, within
 
 BOUND = 2.0**5  # of an update's entries, and of the loss as far as it is reported
 UNIT = 2.0**-25  # with BOUND and weights that add up to 1, all totals fit into 31 bits
@@ -86,8 +86,7 @@ class OnGrid:
         """Send weighted units."""
         check(update)
         units = np.empty(len(update.vector) + 2, np.int64)
-        scaled = update.vector * np.float32(update.weight)
-        scaled *= np.float32(1 / UNIT)  # a power of two: exact in single precision too, which takes a tenth of the time
+        scaled = update.vector * np.float32(update.weight / UNIT)  # in single precision: a tenth of the time
         units[:-2] = np.rint(scaled, out=scaled)
         units[-2:] = np.rint(update.weight * np.array([1.0, min(update.loss, BOUND)]) / UNIT)
         yield from self._sum.contribute(name, parties, units, LARGEST)
@@ -190,7 +189,7 @@ class Each:
                 require(said.table.schema == self._compression.SCHEMA)
                 require(not any(column.null_count for column in said.table.columns))
                 vector = self._compression.unpack(said.table, length)
-                require(bool((np.abs(vector) <= BOUND).all()))  # NaN is not
+                require(within(vector, BOUND))
             except ProtocolViolation:
                 lost[party] = ProtocolViolation(
                     f"{party} sent an update that does not fit {names[party]}, or is not finite"
@@ -203,8 +202,7 @@ class Each:
 
 def check(update: Update) -> None:
     """Raise DataError for an update of training that diverged."""
-    largest = np.abs(update.vector).max(initial=0.0)
-    if not (largest <= BOUND and math.isfinite(update.loss)):  # NaN is not
+    if not (within(update.vector, BOUND) and math.isfinite(update.loss)):
         raise DataError(
             "training diverged: nothing of this round was sent",
             hint="use a smaller learning_rate, or fewer local steps or epochs",

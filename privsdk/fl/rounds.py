@@ -48,11 +48,12 @@ from ..protocol import Role, checkpoint, collect, during, hear, tell, tell_prese
 from .averages import VALUES, Averages, Mean, Update
 from .network import Network, Rows, Vector
 from .strategy import Given, State, Strategy
-from .sums import UNITS, Integers, Sum
+from .sums import UNITS, Integers, Sum, within
 from .training import Pull, Schedule, Task, Trainer
 
 FACTS = "facts"
 LARGEST_FACT = 1 << 61
+LARGEST_WEIGHT = float(np.finfo(np.float32).max)  # any that is finite
 NOTHING = np.zeros(0, np.float32)
 STOPPED = "stopped"  # by its caller, in place of the code of a refusal
 
@@ -454,6 +455,6 @@ def _told(course: Course, number: int, mean: Mean, whole: float) -> dict[str, An
 def _weights(message: Round, course: Course, coordinator: str) -> tuple[Vector, Vector]:
     values: Vector = message.table.column("value").to_numpy()
     size = course.network.size
-    if len(values) < size or not np.isfinite(values).all():
+    if len(values) < size or not within(values, LARGEST_WEIGHT):
         raise ProtocolViolation(f"{coordinator} sent a model that does not fit round {message.number + 1}")
     return values[:size], values[size:]

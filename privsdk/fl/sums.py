@@ -7,7 +7,7 @@ encrypted one of `he.sums`; masks are in `secagg` and `alltoall`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +79,7 @@ class ClearSum:
         sums = np.zeros(length, np.int64)
         for party, message in list(came.items()):
             units = message.table.column("units").to_numpy()
-            if message.name != name or len(units) != length or (np.abs(units) > largest).any():
+            if message.name != name or len(units) != length or not within(units, largest):
                 lost[party] = ProtocolViolation(f"{party} sent a vector that does not fit {name}")
                 del came[party]
             else:
@@ -126,3 +126,8 @@ class EncryptedSums:
 def encrypted_scheme(clients: int, length: int, largest: int) -> Exact:
     """The encoding under encryption of sums of this length and size; raises InvalidArgument where there is none."""
     return Exact(parties=clients, length=length, max_units=largest)
+
+
+def within(values: npt.NDArray[np.number[Any]], largest: float) -> bool:
+    """Whether all are within +-`largest`, which NaN is not."""
+    return bool(-largest <= values.min(initial=0) and values.max(initial=0) <= largest)
