@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 
 from .errors import Cancelled, PrivsdkError
 from .live import Live
+from .observers import Observers
 from .operations import Request
 
 ENDED = 50  # runs that are remembered
@@ -44,9 +44,6 @@ class Carried:
     seconds: float = 0.0
 
 
-Watcher = Callable[[], None]
-
-
 class Activity:
     """The runs of one federation, latest last."""
 
@@ -54,7 +51,7 @@ class Activity:
         self._lock = threading.Lock()
         self._running: dict[str, Carried] = {}
         self._ended: deque[Carried] = deque(maxlen=ENDED)
-        self._watchers: list[Watcher] = []
+        self._observers: Observers[Activity] = Observers()
 
     @property
     def runs(self) -> tuple[Carried, ...]:
@@ -62,26 +59,18 @@ class Activity:
         with self._lock:
             return (*self._ended, *self._running.values())
 
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        """Have this called whenever a run begins, gets further or ends, in another thread; returns how to end it."""
-        with self._lock:
-            self._watchers.append(watcher)
-
-        def leave() -> None:
-            with self._lock:
-                if watcher in self._watchers:
-                    self._watchers.remove(watcher)
-
-        return leave
+    def observe(self, observer: Callable[[Activity], None]) -> Callable[[], None]:
+        """Have this called when a run begins, gets further or ends, in another thread; returns how to end it."""
+        return self._observers.add(observer)
 
     @contextmanager
     def carry(self, request: Request, live: Live) -> Iterator[None]:
         """A run, from its beginning to its end."""
         carried, began = Carried(request, live), time.monotonic()
-        leave = live.observe(lambda _: self._tell())
+        leave = live.observe(lambda _: self._observers.tell(self))
         with self._lock:
             self._running[request.run_id] = carried
-        self._tell()
+        self._observers.tell(self)
         try:
             yield
             carried.state = "done"
@@ -95,15 +84,4 @@ class Activity:
             with self._lock:
                 self._running.pop(request.run_id, None)
                 self._ended.append(carried)
-            self._tell()
-
-    def _tell(self) -> None:
-        with self._lock:
-            watchers = list(self._watchers)
-        for watcher in watchers:
-            try:
-                watcher()
-            except Exception as error:  # the run goes on; what it shows is no part of it
-                with self._lock:
-                    self._watchers.remove(watcher)
-                warnings.warn(f"a watcher failed and is not called again: {error!r}", RuntimeWarning, stacklevel=2)
+            self._observers.tell(self)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from .displays import Card, Displayed, Grid
 from .errors import InvalidArgument, Refused, UnknownName
 from .handles import Handle, Party, Tables
 from .live import Live
+from .observers import Observers
 from .operations import Request
 from .previews import Preview
 from .results import Plan
@@ -85,12 +87,14 @@ _LOG = pa.schema(
     ]
 )
 
-_open: weakref.WeakSet[Federation] = weakref.WeakSet()
+_open: weakref.WeakValueDictionary[int, Federation] = weakref.WeakValueDictionary()
+_numbers = count(1)
+openings: Observers[None] = Observers()  # told when a federation is opened or closed
 
 
-def open_federations() -> tuple[Federation, ...]:
-    """Those of this process that were not closed, in no order."""
-    return tuple(_open)
+def open_federations() -> dict[int, Federation]:
+    """Those of this process that were not closed, by numbers of their own, in the order in which they were opened."""
+    return dict(sorted(_open.items()))
 
 
 class Federation(Handle):
@@ -120,7 +124,9 @@ class Federation(Handle):
         self._asker = Asker(link)
         self._close = close
         self._witness = witness or Witness()
-        _open.add(self)
+        self._number = next(_numbers)
+        _open[self._number] = self
+        openings.tell(None)
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -176,9 +182,10 @@ class Federation(Handle):
 
     def close(self) -> None:
         """Close the link; embedded parties close their ledgers. Handles of this federation stop working."""
-        _open.discard(self)
+        _open.pop(self._number, None)
         self._link.close()
         self._close()
+        openings.tell(None)
 
     def __enter__(self) -> Federation:
         return self

@@ -7,12 +7,10 @@ by any.
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable
 
 from .calls import Told, Watched
-
-Observer = Callable[["Live"], None]
+from .observers import Observers
 
 
 class Live:
@@ -29,7 +27,7 @@ class Live:
         self._lock = threading.Lock()
         self._phases: dict[str, str] = {}
         self._told: dict[str, list[Told]] = {}
-        self._observers: list[Observer] = []
+        self._observers: Observers[Live] = Observers()
 
     @property
     def phases(self) -> dict[str, str]:
@@ -54,17 +52,9 @@ class Live:
         with self._lock:
             return len(self._told.get(party, ()))
 
-    def observe(self, observer: Observer) -> Callable[[], None]:
+    def observe(self, observer: Callable[[Live], None]) -> Callable[[], None]:
         """Have this called with the run's progress whenever there is news, in another thread; returns how to end it."""
-        with self._lock:
-            self._observers.append(observer)
-
-        def leave() -> None:
-            with self._lock:
-                if observer in self._observers:
-                    self._observers.remove(observer)
-
-        return leave
+        return self._observers.add(observer)
 
     def update(self, party: str, watched: Watched, since: int) -> None:
         """Take what a party said when asked for what it told after the first `since`."""
@@ -74,14 +64,8 @@ class Live:
             news = bool(fresh) or self._phases.get(party) != watched.phase
             self._phases[party] = watched.phase
             told.extend(fresh)
-            observers = list(self._observers) if news else []
-        for observer in observers:
-            try:
-                observer(self)
-            except Exception as error:  # the run goes on; what it shows is no part of it
-                with self._lock:
-                    self._observers.remove(observer)
-                warnings.warn(f"an observer failed and is not called again: {error!r}", RuntimeWarning, stacklevel=2)
+        if news:
+            self._observers.tell(self)
 
     def __str__(self) -> str:
         """One line: how many rounds are done, the last figures; the parties' phases where nothing else is told."""

@@ -10,9 +10,9 @@ from people import everyone, federation, north
 
 import privsdk as ps
 from privsdk import dp, fl
-from privsdk.activity import ENDED
+from privsdk.activity import ENDED, Activity
 from privsdk.errors import Cancelled, PolicyRefused
-from privsdk.federation import open_federations
+from privsdk.federation import open_federations, openings
 
 
 @pytest.fixture
@@ -24,10 +24,7 @@ def fed() -> Iterator[ps.Federation]:
 def test_runs_are_known_from_begin_to_end(fed: ps.Federation) -> None:
     seen: list[str] = []
 
-    def watcher() -> None:
-        seen.append(fed.activity.runs[-1].state)
-
-    leave = fed.activity.watch(watcher)
+    leave = fed.activity.observe(lambda activity: seen.append(activity.runs[-1].state))
     plan = dp.count(north(fed), epsilon=0.1)
     plan.release()
     with pytest.raises(PolicyRefused):
@@ -63,23 +60,32 @@ def test_only_the_latest_are_remembered(fed: ps.Federation) -> None:
     assert len(fed.activity.runs) == ENDED
 
 
-def test_a_watcher_that_fails_ends_no_run(fed: ps.Federation) -> None:
-    def broken() -> None:
+def test_an_observer_that_fails_ends_no_run(fed: ps.Federation) -> None:
+    def broken(activity: Activity) -> None:
         raise ValueError
 
-    fed.activity.watch(broken)
-    with pytest.warns(RuntimeWarning, match="a watcher failed"):
+    fed.activity.observe(broken)
+    with pytest.warns(RuntimeWarning, match="an observer failed"):
         dp.count(north(fed), epsilon=0.1).release()
     dp.count(north(fed), epsilon=0.1).release()
 
 
 def test_open_federations_are_known_until_they_close() -> None:
+    told: list[int] = []
+    leave = openings.add(lambda _: told.append(len(open_federations())))
+    before = len(open_federations())
     with federation() as fed:
-        assert fed in open_federations()
-    assert fed not in open_federations()
+        assert fed in open_federations().values()
+    assert fed not in open_federations().values()
+    assert told == [before + 1, before]
+    leave()
+
+
+def test_a_federation_that_is_forgotten_is_not_kept_open() -> None:
     forgotten = federation()
-    number = len(open_federations())
-    forgotten.close()
+    before = len(open_federations())
+    link = forgotten._link
     del forgotten
     gc.collect()
-    assert len(open_federations()) == number - 1
+    assert len(open_federations()) == before - 1
+    link.close()
