@@ -21,6 +21,7 @@ demo: $(VENV)/installed           ## a joint analysis of real flights by four pa
 	$(RUN) -m privsdk demo
 
 test: $(VENV)/installed           ## the whole test suite, notebooks included
+	scripts/chromium.sh
 	$(RUN) -m pytest $(ABREAST)
 	$(RUN) -m pytest --nbmake --nbmake-timeout=300 notebooks -W ignore::DeprecationWarning
 

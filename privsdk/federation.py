@@ -106,6 +106,9 @@ class Federation(Handle):
         In whose name, and what for, its requests are made.
     activity : Activity
         Its runs under way and lately ended.
+    number : int
+        Tells it from other federations of this process.
+    closed : bool
     """
 
     def __init__(
@@ -124,8 +127,9 @@ class Federation(Handle):
         self._asker = Asker(link)
         self._close = close
         self._witness = witness or Witness()
-        self._number = next(_numbers)
-        _open[self._number] = self
+        self.number = next(_numbers)
+        self.closed = False
+        _open[self.number] = self
         openings.tell(None)
 
     @property
@@ -166,9 +170,12 @@ class Federation(Handle):
         """Have every party check its audit chain from the first row to the head."""
         return AuditReports(self._asker.ask(self.parties, calls.VerifyAudit(), calls.AuditReport))
 
-    def audit_log(self, *, most: int = 50) -> AuditLogs:
-        """What the parties' audit chains say of you: of each its latest `most` rows about your requests."""
-        return AuditLogs(self._asker.ask(self.parties, calls.ReadAudit(most=most), calls.AuditLog))
+    def audit_log(self, *, most: int = 50, quietly: bool = False) -> AuditLogs:
+        """What the parties' audit chains say of you: of each its latest `most` rows about your requests.
+
+        `quietly` leaves out parties that cannot be reached.
+        """
+        return AuditLogs(self._asker.ask(self.parties, calls.ReadAudit(most=most), calls.AuditLog, quietly=quietly))
 
     def forget_head(self, party: str) -> None:
         """Forget the last audit head seen of a party, and take whatever it shows next as the first.
@@ -182,7 +189,8 @@ class Federation(Handle):
 
     def close(self) -> None:
         """Close the link; embedded parties close their ledgers. Handles of this federation stop working."""
-        _open.pop(self._number, None)
+        self.closed = True
+        _open.pop(self.number, None)
         self._link.close()
         self._close()
         openings.tell(None)

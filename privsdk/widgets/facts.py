@@ -1,0 +1,250 @@
+"""What widgets and the panel are told of a federation: plain facts from the parties' replies, as JSON. Never rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ..activity import Carried
+from ..calls import AuditLog, Description, Told
+from ..charges import Balance, LimitBalance
+from ..federation import Federation
+
+MOST_POINTS = 200  # of a run's curve
+
+
+class Meter(msgspec.Struct, frozen=True, kw_only=True):
+    """One currency of a budget. `text` is what is left, as a person reads it."""
+
+    cap: float
+    spent: float
+    left: float
+    lifetime: float
+    text: str
+
+
+class LimitFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit below the cap, and what it leaves of each currency; "" for one that it does not limit."""
+
+    text: str
+    epsilon: str
+    exact: str
+
+
+class BalanceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    party: str
+    dataset: str
+    unit: str
+    delta: float
+    epsilon: Meter
+    exact: Meter
+    reserved: int
+    frozen: str
+    limits: tuple[LimitFacts, ...]
+
+
+class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    type: str
+    permits: tuple[str, ...]
+
+
+class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    dataset: str
+    unit: str
+    columns: tuple[ColumnFacts, ...]
+
+
+class PartyFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A party; one that cannot be reached has a name and nothing else."""
+
+    name: str
+    reachable: bool
+    tables: tuple[TableFacts, ...] = ()
+    operations: tuple[str, ...] = ()
+    min_parties: int = 0
+    running: int = 0
+    ledger: str = ""
+    balances: tuple[BalanceFacts, ...] = ()
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a run was: `done` of `total`, after so many seconds and bytes."""
+
+    done: int
+    total: int
+    seconds: float
+    sent: int
+    received: int
+    figures: dict[str, float]
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of this notebook's. `state` is "running", "done", "cancelled" or "failed", `why` it failed.
+
+    `began` is in seconds since the epoch; `phases` and `latest` are by party.
+    """
+
+    id: str
+    operation: str
+    purpose: str
+    parties: tuple[str, ...]
+    state: str
+    why: str
+    began: float
+    seconds: float
+    phases: dict[str, str]
+    latest: dict[str, Point]
+    curve: tuple[Point, ...]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An audit row about one of the caller's requests."""
+
+    party: str
+    sequence: int
+    at: str
+    event: str
+    run: str
+    operation: str
+    tables: tuple[str, ...]
+    why: str
+
+
+class FederationFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A federation as its parties describe it. `number` tells it from others of the process."""
+
+    number: int
+    caller: str
+    purpose: str
+    parties: tuple[PartyFacts, ...]
+    runs: tuple[RunFacts, ...]
+    events: tuple[Event, ...]
+
+
+def of_federation(
+    fed: Federation, described: Mapping[str, Description], logs: Mapping[str, AuditLog]
+) -> FederationFacts:
+    """All of it; a party that is missing in `described` cannot be reached."""
+    parties = tuple(
+        of_party(described[name]) if name in described else PartyFacts(name=name, reachable=False)
+        for name in fed.parties
+    )
+    return FederationFacts(
+        number=fed.number,
+        caller=fed.caller,
+        purpose=fed.purpose,
+        parties=parties,
+        runs=tuple(map(of_run, fed.activity.runs)),
+        events=events(logs),
+    )
+
+
+def of_party(described: Description) -> PartyFacts:
+    units = {balance.dataset: str(balance.budget.unit) for balance in described.balances}
+    return PartyFacts(
+        name=described.party,
+        reachable=True,
+        tables=tuple(
+            TableFacts(
+                name=table.name,
+                dataset=table.dataset,
+                unit=units.get(table.dataset, str(table.unit)),
+                columns=tuple(ColumnFacts(name=c.name, type=c.type, permits=c.permits) for c in table.columns),
+            )
+            for table in described.tables
+        ),
+        operations=described.operations,
+        min_parties=described.policy.min_parties,
+        running=described.running,
+        ledger=described.ledger,
+        balances=tuple(of_balance(described.party, balance) for balance in described.balances),
+    )
+
+
+def of_balance(party: str, balance: Balance) -> BalanceFacts:
+    budget = balance.budget
+    return BalanceFacts(
+        party=party,
+        dataset=balance.dataset,
+        unit=str(budget.unit),
+        delta=budget.delta,
+        epsilon=Meter(
+            cap=budget.epsilon,
+            spent=balance.epsilon_spent,
+            left=balance.epsilon_left,
+            lifetime=balance.epsilon_lifetime,
+            text=f"{balance.epsilon_left:.3g} of {budget.epsilon:g}",
+        ),
+        exact=Meter(
+            cap=budget.exact,
+            spent=balance.exact_spent,
+            left=balance.exact_left,
+            lifetime=balance.exact_lifetime,
+            text=f"{balance.exact_left:,} of {budget.exact:,}",
+        ),
+        reserved=balance.reserved,
+        frozen=balance.frozen,
+        limits=tuple(map(_limit, balance.limits)),
+    )
+
+
+def _limit(under: LimitBalance) -> LimitFacts:
+    return LimitFacts(text=str(under.limit), epsilon=under.epsilon_left, exact=under.exact_left)
+
+
+def of_run(carried: Carried) -> RunFacts:
+    request, live = carried.request, carried.live
+    return RunFacts(
+        id=request.run_id,
+        operation=request.operation,
+        purpose=request.purpose,
+        parties=request.parties,
+        state=carried.state,
+        why=carried.why,
+        began=carried.began,
+        seconds=carried.seconds,
+        phases=live.phases,
+        latest={party: _point(told) for party, told in live.latest.items()},
+        curve=tuple(map(_point, thinned(live.curve))),
+    )
+
+
+def thinned(told: tuple[Told, ...]) -> tuple[Told, ...]:
+    """At most so many of them as are drawn, the first and the last always."""
+    if len(told) <= MOST_POINTS:
+        return told
+    step = (len(told) - 1) / (MOST_POINTS - 1)
+    return tuple(told[round(step * at)] for at in range(MOST_POINTS))
+
+
+def _point(told: Told) -> Point:
+    return Point(
+        done=told.done,
+        total=told.total,
+        seconds=told.seconds,
+        sent=told.bytes_sent,
+        received=told.bytes_received,
+        figures=told.figures,
+    )
+
+
+def events(logs: Mapping[str, AuditLog]) -> tuple[Event, ...]:
+    """Of all parties, the latest first."""
+    found = [
+        Event(
+            party=party,
+            sequence=row.sequence,
+            at=row.at,
+            event=row.event,
+            run=row.run,
+            operation=row.operation,
+            tables=row.tables,
+            why=row.why,
+        )
+        for party, log in logs.items()
+        for row in log.rows
+    ]
+    return tuple(sorted(found, key=lambda event: event.at, reverse=True))
