@@ -36,6 +36,7 @@ import privsdk as ps
 from privsdk.charges import Exact
 from privsdk.errors import DataError, InternalError, PeerError, PeerGone
 from privsdk.failpoints import FailPoint
+from privsdk.party.session import Limits
 from privsdk.protocol import during
 
 SIGKILL = -9
@@ -95,6 +96,15 @@ def test_a_client_that_blocks_is_left_behind(monkeypatch: pytest.MonkeyPatch, ca
         assert fitted.history.column("clients").to_pylist() == [4, 3, 3, 3, 3, 3]
         until(lambda: all(d.running == 0 for d in fed._describe().values()))
     cases()
+
+
+def test_nobody_waits_for_a_client_that_fails_before_its_first_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It opens its stream to say so: the coordinator would wait for that as long as a connection may take."""
+    monkeypatch.setattr("privsdk.party.gate.Limits", lambda: Limits(connect_s=1e6))
+    goes_wrong(monkeypatch, {"bru": lambda number, message: dies(message)})
+    with embedded() as fed:
+        fitted = plan(fed, aggregation="masked").release(timeout_s=60).value
+        assert fitted.lost.select(["party", "round"]).to_pylist() == [{"party": "bru", "round": 0}]
 
 
 def test_several_go_wrong_until_too_few_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
