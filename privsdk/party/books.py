@@ -164,7 +164,7 @@ class Books:
 
         def check() -> None:
             for dataset, charges in self._by_dataset(debits).items():
-                self._cover(request, dataset, charges, before=self._ledger.charged(request.run_id, dataset))
+                self._cover(request, dataset, charges)
 
         event = {"event": "paid", "run": request.run_id, "entries": entries}
         if entries and not self._ledger.pay(request.run_id, charges=entries, check=check, event=event):
@@ -290,10 +290,8 @@ class Books:
     def _entries(self, debits: Sequence[Debit]) -> list[Entry]:
         return [Entry(self._datasets[d.table], d.charge) for d in debits]
 
-    def _cover(
-        self, request: Request, dataset: str, charges: Counter[Charge], before: Counter[Charge] | None = None
-    ) -> None:
-        """Raise unless the dataset's budget covers a run's charges, and as one request those `before` too."""
+    def _cover(self, request: Request, dataset: str, charges: Counter[Charge]) -> None:
+        """Raise unless the dataset's budget covers these charges, and as one request those that its run has paid too."""
         operand, unit = request.operands.get(self._party), self._positions.standing(dataset).budget.unit
         if operand is not None and Account(charges).private and operand.unit.id != unit.id:
             raise PolicyRefused(
@@ -301,7 +299,8 @@ class Books:
                 hint="open the table again for its unit; nothing was spent",
             )
         position = self._positions.of(dataset, Asking(request.caller, request.purpose))
-        position.check_size(charges + (before or Counter()))
+        if position.sized:
+            position.check_size(charges + self._ledger.charged(request.run_id, dataset))
         position.check(charges, sized=True)
 
     def _by_dataset(self, debits: Sequence[Debit]) -> dict[str, Counter[Charge]]:

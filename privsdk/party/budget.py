@@ -121,6 +121,11 @@ class Position:
             self.check_size(charges)
         self.check(sum(requests, start=Counter[Charge]()), sized=True)
 
+    @property
+    def sized(self) -> bool:
+        """Whether the owner lets one request be of a certain size only."""
+        return self._standing.budget.max_epsilon is not None
+
     def check_size(self, charges: Counter[Charge]) -> None:
         """Raise BudgetExceeded where one request of these charges is larger than the owner lets one be."""
         more = Account(charges)

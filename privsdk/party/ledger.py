@@ -274,8 +274,8 @@ class Ledger:
 
     def charged(self, run_id: str, dataset: str) -> Counter[Charge]:
         """What a run was charged so far on a dataset."""
-        rows = self._read("SELECT body FROM charge WHERE run_id = ? AND dataset = ?", (run_id, dataset))
-        return Counter(_CHARGE.decode(body) for (body,) in rows)
+        query = "SELECT body, count(*) FROM charge WHERE run_id = ? AND dataset = ? GROUP BY body"
+        return Counter({_CHARGE.decode(body): count for body, count in self._read(query, (run_id, dataset))})
 
     def reserved(self, dataset: str) -> int:
         """Runs that have reserved charges of a dataset and not ended."""
