@@ -49,7 +49,15 @@ class Frame(NamedTuple):
     """What a link carries: the header of a message (empty for a continuation) and a piece of its table."""
 
     header: bytes
-    chunk: bytes
+    chunk: bytes | pa.Buffer
+
+
+class Packed(NamedTuple):
+    """A message as it goes to any receiver: its fields, and its table where it has one."""
+
+    message: Message
+    body: bytes
+    table: pa.Buffer | None
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,8 +100,8 @@ def tag_of(kind: type[Message]) -> str:
     return str(kind.__struct_config__.tag)
 
 
-def encode(message: Message, binding: Binding, sequence: int) -> Iterator[Frame]:
-    """The frames of a message, in order; the first holds the header."""
+def pack(message: Message) -> Packed:
+    """Encode what does not depend on the receiver."""
     tables: list[pa.Table] = []
 
     def set_aside(value: Any) -> bool:
@@ -103,18 +111,27 @@ def encode(message: Message, binding: Binding, sequence: int) -> Iterator[Frame]
         return True
 
     body = msgspec.json.encode(message, enc_hook=set_aside, order="sorted")
-    payload = _to_ipc(tables[0]) if tables else pa.py_buffer(b"")
+    return Packed(message, body, _to_ipc(tables[0]) if tables else None)
+
+
+def frames(packed: Packed, binding: Binding, sequence: int) -> Iterator[Frame]:
+    """The frames of a message to one receiver, in order; the first holds the header."""
+    table = pa.py_buffer(b"") if packed.table is None else packed.table
     envelope = Envelope(
         version=VERSION,
         binding=binding,
         sequence=sequence,
-        table_bytes=payload.size if tables else -1,
-        body=msgspec.Raw(body),
+        table_bytes=-1 if packed.table is None else table.size,
+        body=msgspec.Raw(packed.body),
     )
-    header = msgspec.json.encode(envelope)
-    yield Frame(header, payload[:FRAME_BYTES].to_pybytes())
-    for start in range(FRAME_BYTES, payload.size, FRAME_BYTES):
-        yield Frame(b"", payload[start : start + FRAME_BYTES].to_pybytes())
+    yield Frame(msgspec.json.encode(envelope), table[:FRAME_BYTES])
+    for start in range(FRAME_BYTES, table.size, FRAME_BYTES):
+        yield Frame(b"", table[start : start + FRAME_BYTES])
+
+
+def encode(message: Message, binding: Binding, sequence: int) -> Iterator[Frame]:
+    """The frames of a message, in order; the first holds the header."""
+    return frames(pack(message), binding, sequence)
 
 
 def decode(kind: type[M], binding: Binding, sequence: int, next_frame: Callable[[], Frame]) -> M:
@@ -148,7 +165,8 @@ def decode(kind: type[M], binding: Binding, sequence: int, next_frame: Callable[
         size += len(frame.chunk)
     if size != max(0, envelope.table_bytes):
         raise ProtocolViolation(f"{binding.sender} sent {size} bytes and announced {envelope.table_bytes}")
-    table = _from_ipc(b"".join(pieces), kind, binding.sender) if envelope.table_bytes >= 0 else None
+    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    table = _from_ipc(whole, kind, binding.sender) if envelope.table_bytes >= 0 else None
 
     def put_back(expected: type, value: object) -> Any:
         if expected is pa.Table and value is True and table is not None:
@@ -199,13 +217,13 @@ def table_bytes(table: pa.Table) -> int:
 
 
 def _to_ipc(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    whole = pa.allocate_buffer(table_bytes(table))  # a stream that grows would copy it several times
+    with pa.FixedSizeBufferWriter(whole) as sink, pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue()
+    return whole
 
 
-def _from_ipc(data: bytes, kind: type[Message], sender: str) -> pa.Table:
+def _from_ipc(data: bytes | pa.Buffer, kind: type[Message], sender: str) -> pa.Table:
     try:
         reader = pa.ipc.open_stream(data)
         if kind.SCHEMA is not None and reader.schema != kind.SCHEMA:

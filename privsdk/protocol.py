@@ -15,14 +15,14 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from .errors import PeerError, PeerGone, PrivsdkError
 from .failpoints import FailPoint, reach
-from .messages import Abort, Binding, End, Frame, M, Message, decode, encode
+from .messages import Abort, Binding, End, Frame, M, Message, Packed, decode, frames, pack
 
 T = TypeVar("T")
 
@@ -214,11 +214,11 @@ class Conversation:
         self.bytes_sent = 0
         self.bytes_received = 0
 
-    def send(self, message: Message) -> None:
+    def send(self, packed: Packed) -> None:
         if self._ended:
             raise PeerGone(f"the conversation with {self._incoming.sender} has ended")
         reach(FailPoint.SEND_BEFORE)
-        for frame in encode(message, self._outgoing, self._sent):
+        for frame in frames(packed, self._outgoing, self._sent):
             self._channel.send(frame)
             self.bytes_sent += len(frame.header) + len(frame.chunk)
         self._sent += 1
@@ -249,7 +249,7 @@ class Conversation:
         if self._ended:
             return
         with suppress(PeerGone):  # where the peer left first there is nobody to tell
-            self.send(Abort(code=error.code) if error else End())
+            self.send(pack(Abort(code=error.code) if error else End()))
         self._ended = True
         self._channel.close()
 
@@ -272,10 +272,19 @@ def drive(role: Role[T], conversation: Callable[[str], Conversation], on_step: C
             heard = _tolerated(step, conversation, lost) if step.tolerant else _exchanged(step, conversation)
 
 
+def _packed(send: Mapping[str, Message]) -> Iterator[tuple[str, Packed]]:
+    """Each receiver's message, packed; one that goes to several in a row is packed once."""
+    packed: Packed | None = None
+    for peer, message in send.items():
+        if packed is None or packed.message is not message:
+            packed = pack(message)
+        yield peer, packed
+
+
 def _exchanged(step: Step, conversation: Callable[[str], Conversation]) -> dict[str, Message | Gone]:
     """One step in which whoever is lost ends the role, where it waits for them."""
-    for peer, message in step.send.items():
-        conversation(peer).send(message)
+    for peer, packed in _packed(step.send):
+        conversation(peer).send(packed)
     heard: dict[str, Message | Gone] = {}
     deadline = time.monotonic() + step.within_s
     for peer, kind in step.receive.items():
@@ -305,8 +314,8 @@ def _tolerated(
 
     heard: dict[str, Message | Gone] = {}
     deadline = time.monotonic() + step.within_s
-    for peer, message in step.send.items():
-        attempt(peer, partial(Conversation.send, message=message))
+    for peer, packed in _packed(step.send):
+        attempt(peer, partial(Conversation.send, packed=packed))
     waited = _first(step, attempt, deadline) if step.first and step.receive else step.receive
     for peer, kind in waited.items():
         arrived = attempt(peer, partial(Conversation.receive, kind=kind, within_s=deadline - time.monotonic()))

@@ -14,7 +14,7 @@ from privsdk import fl, psi
 from privsdk.calls import Told, Trace, Watch, Watched
 from privsdk.errors import UnknownName
 from privsdk.live import Live
-from privsdk.messages import Binding
+from privsdk.messages import Binding, pack
 from privsdk.party.session import Session
 from privsdk.protocol import Conversation, Progress
 from privsdk.ticker import Ticker
@@ -190,7 +190,7 @@ def test_conversations_count_what_they_carry() -> None:
     bound = {name: Binding(session="s", request="r", sender=name) for name in "ab"}
     a = Conversation(LocalChannel(at_a, at_b, "a"), bound["a"], bound["b"], timeout_s=5)
     b = Conversation(LocalChannel(at_b, at_a, "b"), bound["b"], bound["a"], timeout_s=5)
-    a.send(watched(1))
+    a.send(pack(watched(1)))
     b.receive(Watched)
     assert a.bytes_sent == b.bytes_received > 100
     assert (a.bytes_received, b.bytes_sent) == (0, 0)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, ProtocolViolation
-from privsdk.messages import Binding, Message
+from privsdk.messages import Binding, Message, pack
 from privsdk.protocol import (
     Conversation,
     Gone,
@@ -130,7 +130,7 @@ def test_a_role_can_go_on_without_a_lost_peer() -> None:
         return number.value, gone.party
 
     links = {"b": conversations("a", "b"), "c": conversations("a", "c")}
-    links["b"][1].send(Number(value=7))
+    links["b"][1].send(pack(Number(value=7)))
     links["c"][1].end()
     assert drive(survivor(), lambda peer: links[peer][0], lambda _: None) == (7, "c")
 

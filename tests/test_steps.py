@@ -11,7 +11,7 @@ import pytest
 
 from privsdk.beside import beside
 from privsdk.errors import DataError, PeerError, PeerFailed, PeerGone, ProtocolViolation
-from privsdk.messages import Binding, Frame, Message
+from privsdk.messages import Binding, Frame, Message, pack
 from privsdk.protocol import (
     Conversation,
     Progress,
@@ -279,7 +279,7 @@ def test_a_conversation_ends_once_and_says_nothing_afterwards() -> None:
     talk.end(ProtocolViolation("nonsense"))
     talk.end(PeerGone("later"))
     with pytest.raises(PeerGone, match="the conversation with a has ended"):
-        talk.send(Digit(value=1))
+        talk.send(pack(Digit(value=1)))
     heard = Conversation(LocalChannel(there, here, "a"), bound["a"], bound["b"], timeout_s=5)
     with pytest.raises(PeerFailed, match=r"peer\.violation"):
         heard.receive(Digit)

@@ -227,7 +227,8 @@ class Books:
         return self._ledger.disclose(change, event)
 
     def _packed(self, answer: calls.Finished) -> bytes:
-        return msgspec.msgpack.encode([tuple(frame) for frame in calls.encode_reply(self._party, answer)])
+        frames = calls.encode_reply(self._party, answer)
+        return msgspec.msgpack.encode([(frame.header, bytes(frame.chunk)) for frame in frames])
 
     def _unpacked(self, packed: bytes) -> calls.Finished:
         held = msgspec.msgpack.decode(packed, type=list[tuple[bytes, bytes]] | str)

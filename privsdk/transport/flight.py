@@ -97,7 +97,7 @@ def _pump(reader: Any, inbox: Inbox, peer: str) -> None:
         while True:
             batch = reader.read_chunk().data
             for header, chunk in zip(batch.column(0), batch.column(1), strict=True):
-                inbox.put(Frame(header.as_py() or b"", chunk.as_py() or b""))
+                inbox.put(Frame(header.as_py() or b"", chunk.as_buffer() or b""))
     except StopIteration:
         inbox.stop(PeerGone(f"{peer} closed the stream"))
     except (pa.ArrowException, OSError):
@@ -113,7 +113,7 @@ class Stream:
 
     def send(self, frame: Frame) -> None:
         """Write a frame; raises PeerGone where the stream is closed."""
-        row = [pa.array([frame.header], pa.binary()), pa.array([frame.chunk], pa.large_binary())]
+        row = [pa.array([frame.header], pa.binary()), pa.array([memoryview(frame.chunk)], pa.large_binary())]
         try:
             self._writer.write_batch(pa.record_batch(row, schema=FRAMES))
         except (pa.ArrowException, OSError, StopIteration):
