@@ -23,7 +23,7 @@ demo: $(VENV)/installed           ## a joint analysis of real flights by four pa
 test: $(VENV)/installed           ## the whole test suite, notebooks included
 	scripts/chromium.sh
 	$(RUN) -m pytest $(ABREAST)
-	$(RUN) -m pytest --nbmake --nbmake-timeout=300 notebooks -W ignore::DeprecationWarning
+	$(RUN) -m pytest --nbmake --nbmake-timeout=300 $(ABREAST) notebooks -W ignore::DeprecationWarning
 
 check: $(VENV)/installed          ## style, types, structure, documents
 	$(BIN)/ruff format --check .
