@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-MOST_RUNS = 200  # that a view shows
+MOST_RUNS = 100  # that a view shows
 
 # What the last row about a run says of its charge; a run of which a party said something worse is that.
 _STATES = {
@@ -53,7 +53,8 @@ def spending(events: Sequence[Mapping[str, Any]]) -> tuple[Spent, ...]:
 
 
 def _of(run: str, told: Sequence[Mapping[str, Any]]) -> Spent | None:
-    """A run by its rows, which are in no certain order between parties; None where it was charged nothing."""
+    """A run by its rows, whatever their order; None where it was charged nothing."""
+    told = sorted(told, key=lambda event: (event["at"], event["party"], event["sequence"]))
     last: dict[str, tuple[int, str]] = {}
     charged: dict[tuple[str, str], int] = {}  # by where and what, how often
     for event in told:
@@ -73,9 +74,9 @@ def _of(run: str, told: Sequence[Mapping[str, Any]]) -> Spent | None:
     names = {name for _, name in last.values()}
     return Spent(
         run=run,
-        at=min(event["at"] for event in told),
+        at=told[0]["at"],
         operation=next((event["operation"] for event in told if event["operation"]), ""),
         parties=tuple(dict.fromkeys(event["party"] for event in told)),
-        charged=tuple(f"{', '.join(where)}: {charge}" for charge, where in alike.items()),
+        charged=tuple(f"{', '.join(sorted(where))}: {charge}" for charge, where in alike.items()),
         state=_STATES[next((name for name in _WORST if name in names), "started")],
     )

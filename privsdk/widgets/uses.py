@@ -10,6 +10,7 @@ import msgspec
 
 from ..operations import Kind
 from ..privacy import Disclosure
+from ..psi.declarations import KEY_TYPES
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,17 @@ def _numbers(name: str, *needs: Disclosure) -> Part:
     return Part(name=name, needs=needs, kind=Kind.NUMBER.value, pattern=Kind.NUMBER.pattern)
 
 
+def _key(need: Disclosure) -> Part:
+    kind = "a string, integer, date, decimal or binary value"
+    return Part(name="key", needs=(need,), kind=kind, pattern=KEY_TYPES)
+
+
+def _public_groups(need: Disclosure) -> Part:
+    """Groups whose keys the caller names: see `publicgroups`."""
+    pattern = "|".join(kind.pattern for kind in (Kind.TEXT, Kind.INTEGER, Kind.BOOLEAN))
+    return Part(name="groups", needs=(need,), kind="text, integer or boolean", pattern=pattern)
+
+
 USES = (
     Use(
         name="join",
@@ -73,7 +85,7 @@ USES = (
         about="Each party learns which of its own keys the others have too. Their tables may be different ones.",
         operations=("psi.join",),
         then="psi.join(*{tables}, on={column})",
-        parts=(Part(name="key", needs=(Disclosure.JOIN_KEY,)),),
+        parts=(_key(Disclosure.JOIN_KEY),),
         fewest=2,
     ),
     Use(
@@ -82,7 +94,7 @@ USES = (
         about="Two parties and you learn how many keys they share, and nobody which.",
         operations=("psi.cardinality",),
         then="psi.cardinality(*{tables}, on={column})",
-        parts=(Part(name="key", needs=(Disclosure.CARDINALITY,)),),
+        parts=(_key(Disclosure.CARDINALITY),),
         fewest=2,
     ),
     Use(
@@ -113,7 +125,7 @@ USES = (
         then="he.mean({tables}, {column})",
         parts=(
             _numbers("statistic", Disclosure.HE_OPERAND),
-            Part(name="groups", needs=(Disclosure.COMPARISON,)),
+            _public_groups(Disclosure.COMPARISON),
             _numbers("histogram", Disclosure.HE_OPERAND, Disclosure.COMPARISON),
         ),
         fewest=2,
@@ -142,7 +154,7 @@ USES = (
         then="dp.mean({tables}, {column}, epsilon=0.1, bounds=(low, high))",
         parts=(
             _numbers("value", Disclosure.DP_RELEASE),
-            Part(name="groups", needs=(Disclosure.DP_RELEASE,)),
+            _public_groups(Disclosure.DP_RELEASE),
         ),
         alike=True,
     ),

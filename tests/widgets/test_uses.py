@@ -63,5 +63,9 @@ def test_uses_name_known_operations_and_columns_of_known_kinds() -> None:
             assert all(isinstance(need, Disclosure) for need in part.needs)
             assert bool(part.kind) == bool(part.pattern)
     (statistic, groups, _) = BY_NAME["encrypted"].parts
-    assert [bool(re.fullmatch(statistic.pattern, type_)) for type_ in ("int64", "bool", "string")] == [True, True, False]
-    assert groups.pattern == ""
+    assert [bool(re.fullmatch(statistic.pattern, type_)) for type_ in ("int64", "bool", "string")] == [
+        True,
+        True,
+        False,
+    ]
+    assert [bool(re.fullmatch(groups.pattern, type_)) for type_ in ("int64", "string", "double")] == [True, True, False]
