@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,6 +108,20 @@ def test_a_forecast_is_the_parties_own(fed: ps.Federation) -> None:
     assert view._forecast["left"] == left - 1
     view.price()
     assert view._forecast is None
+    view.close()
+
+
+def test_a_forecast_follows_what_is_spent(fed: ps.Federation) -> None:
+    plan = dp.count(north(fed), epsilon=0.1)
+    view = budgets(fed, plan=plan)
+    assert view._forecast is not None
+    before = view._forecast["left"]
+    plan.release()
+    deadline = time.monotonic() + 20
+    while view._forecast["left"] == before:
+        assert time.monotonic() < deadline, "the forecast is an old one"
+        time.sleep(0.01)
+    assert view._forecast["left"] == before - 1
     view.close()
 
 

@@ -91,7 +91,8 @@ function partyItem(now, party, id, set, stops, stop) {
       }),
       h("span", { class: "privsdk-name" }, party.name)),
     h("span", { id: `${id}-state`, class: "privsdk-state" },
-      h("span", { class: party.reachable ? "privsdk-good" : "privsdk-bad" }, party.reachable ? "answers" : "cannot be reached"),
+      h("span", { class: now._ended ? "privsdk-quiet" : party.reachable ? "privsdk-good" : "privsdk-bad" },
+        now._ended ? "closed" : party.reachable ? "answers" : "cannot be reached"),
       !party.reachable && !now._ended && h("span", { class: "privsdk-quiet privsdk-hint" }, `asked again every ${now._again_s} s, on its own`)),
     party.reachable && tableChoice(now, party, chosen, set),
     warnings(now, party).map((text) => h("p", { class: "privsdk-warn privsdk-hint" }, text)));
