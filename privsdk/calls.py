@@ -292,7 +292,10 @@ class AuditReport(Message, frozen=True, kw_only=True, tag="audit-report"):
 
 
 class Noted(msgspec.Struct, frozen=True, kw_only=True):
-    """An audit row about a caller's request: when (ISO 8601, UTC), what happened, and why where it was not done."""
+    """An audit row about a caller's request: when (ISO 8601, UTC), what happened, and why where it was not done.
+
+    `charged` is what it was charged with this row, by dataset, such as "epsilon 0.1 (discrete Laplace)".
+    """
 
     sequence: int
     at: str
@@ -301,6 +304,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     operation: str = ""
     tables: tuple[str, ...] = ()
     why: str = ""
+    charged: tuple[tuple[str, str], ...] = ()
 
 
 class AuditLog(Message, frozen=True, kw_only=True, tag="audit-log"):

@@ -265,6 +265,8 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         Charged since the ledger began, whatever was reset.
     reserved : int
         Runs that have reserved and not yet ended.
+    epsilon_reserved, exact_reserved : float, int
+        What those are charged, composed by itself: at most so much of what is spent is theirs.
     frozen : str
         Why the owner has frozen the dataset; "" where it has not.
     limits : tuple of LimitBalance
@@ -277,6 +279,8 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     epsilon_lifetime: float = 0.0
     exact_lifetime: int = 0
     reserved: int = 0
+    epsilon_reserved: float = 0.0
+    exact_reserved: int = 0
     frozen: str = ""
     limits: tuple[LimitBalance, ...] = ()
 

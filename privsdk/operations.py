@@ -232,9 +232,14 @@ class Kind(StrEnum):
     ID = "integer, real, text or binary"
     VECTOR = "list of numbers"
 
+    @property
+    def pattern(self) -> str:
+        """The regular expression that such a type matches as a whole, as text; of the syntax that browsers have too."""
+        return _TYPES[self]
+
     def check(self, where: str, type_: str) -> None:
         """Raise InvalidArgument unless the column at `where`, of this Arrow type as text, is of this kind."""
-        if not re.fullmatch(_TYPES[self], type_):
+        if not re.fullmatch(self.pattern, type_):
             keyed = self in (Kind.INTEGER, Kind.BOOLEAN, Kind.TEXT)
             hint = "give the keys in the column's own type" if keyed else f"use a {self.value} column"
             raise InvalidArgument(f"{where} is {type_}, which is not {self.value}", hint=hint)

@@ -77,6 +77,8 @@ class Position:
         The charges that count, composed.
     reserved : int
         Runs that have reserved and not ended.
+    held : Counter of charges
+        What those are charged.
     """
 
     def __init__(
@@ -87,11 +89,13 @@ class Position:
         asking: Asking,
         account: Callable[[Scope], Account],
         reserved: int,
+        held: Counter[Charge] | None = None,
     ) -> None:
         self._name = f"{party}/{dataset}"
         self._dataset = dataset
         self._standing = standing
         self._reserved = reserved
+        self._held = Account(held or Counter())
         budget = standing.budget
         self._delta = budget.delta
         self._cap = Cap("", budget.epsilon, budget.exact, account(Scope()))
@@ -178,6 +182,8 @@ class Position:
             epsilon_lifetime=lifetime.epsilon(self._delta),
             exact_lifetime=lifetime.exact,
             reserved=self._reserved,
+            epsilon_reserved=self._held.epsilon(self._delta) if self._held.private else 0.0,
+            exact_reserved=self._held.exact,
             frozen=self._standing.frozen,
             limits=tuple(
                 LimitBalance(limit=limit, epsilon_spent=account.epsilon(self._delta), exact_spent=account.exact)

@@ -285,6 +285,15 @@ class Ledger:
         )
         return int(self._read(query, (dataset,))[0][0])
 
+    def held(self, dataset: str, *, since: int = 0) -> Counter[Charge]:
+        """What those runs were charged, after the charge numbered `since`."""
+        rows = self._read(
+            "SELECT body FROM charge JOIN run USING (run_id) "
+            "WHERE run.state IN ('reserved', 'started') AND dataset = ? AND id > ?",
+            (dataset, since),
+        )
+        return Counter(_CHARGE.decode(body) for (body,) in rows)
+
     def spenders(self, dataset: str) -> list[tuple[str, str, int, datetime, datetime]]:
         """Analyst, purpose, runs and times of the first and last charge since the last reset, for each pair."""
         standing = self.standing(dataset)

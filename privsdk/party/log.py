@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
 import msgspec
 
 from ..calls import Noted
-from .ledger import Ledger
+from .ledger import Entry, Ledger
 
 AT_ONCE = 500  # rows that are read together
 MOST_READ = 20_000  # a caller who asked little and long ago is not worth reading a long chain
@@ -28,6 +29,7 @@ class _Body(msgspec.Struct, frozen=True):
     caller: str = ""
     request: _Request = _Request()
     tables: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
     why: str = ""
     code: str = ""
 
@@ -48,9 +50,15 @@ def latest(ledger: Ledger, caller: str, most: int) -> list[Noted]:
             operation=operations.get(run, ""),
             tables=body.tables,
             why=body.why or body.code,
+            charged=_charged(body.entries),
         )
         for sequence, body in rows
     ]
+
+
+def _charged(entries: tuple[Entry, ...]) -> tuple[tuple[str, str], ...]:
+    counted = Counter((entry.dataset, str(entry.charge)) for entry in entries)
+    return tuple((dataset, f"{n} x {charge}" if n > 1 else charge) for (dataset, charge), n in counted.items())
 
 
 def _own(ledger: Ledger, caller: str) -> Iterator[tuple[int, _Body]]:

@@ -36,7 +36,8 @@ class Positions:
                 return self._account(dataset, scope, self._ledger.spent(dataset, since=standing.since, days=scope.days))
             return self._account(dataset, scope, spent)
 
-        return Position(self._ledger.party, dataset, standing, asking, account, reserved)
+        held = self._ledger.held(dataset, since=standing.since) if reserved else Counter[Charge]()
+        return Position(self._ledger.party, dataset, standing, asking, account, reserved, held)
 
     def account(self, dataset: str, scope: Scope) -> Account:
         """The charges of an analyst, a purpose or both since the last reset."""

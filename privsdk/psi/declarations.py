@@ -28,6 +28,10 @@ _ADVICE = (
     (r"bool", "true and false tell nobody apart: leave the column out, or cast it to an integer in a wider key"),
     (r"(large_|fixed_size_)?list.*|struct.*|map.*", "give its parts as columns of their own"),
 )
+# What the type of a key's column matches, for those who choose one; `declared` decides.
+KEY_TYPES = "|".join(
+    (*_FAMILIES.values(), rf"dictionary<values=({'|'.join(_FAMILIES.values())}), indices=u?int\d+, ordered=[01]>")
+)
 _OTHERWISE = "cast it to a string, integer, binary, date or decimal"
 
 

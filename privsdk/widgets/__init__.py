@@ -3,3 +3,8 @@
 Each shows what the parties themselves reply, keeps itself fresh from threads of its own, and is drawn by a plain ES
 module in `static/`: no build, nothing from a network. Where widgets cannot be shown each is its card, as text or HTML.
 """
+
+from .budget import budgets
+from .picker import picker
+
+__all__ = ["budgets", "picker"]

@@ -10,26 +10,37 @@ from ..activity import Carried
 from ..calls import AuditLog, Description, Told
 from ..charges import Balance, LimitBalance
 from ..federation import Federation
+from ..privacy import ANY, ROWS, Disclosure, Policy
+from ..transport.local import LocalNetwork
 
 MOST_POINTS = 200  # of a run's curve
 
 
 class Meter(msgspec.Struct, frozen=True, kw_only=True):
-    """One currency of a budget. `text` is what is left, as a person reads it."""
+    """One currency of a budget. `text` is what is left, as a person reads it.
+
+    `spent` holds what is reserved by runs that have not ended; by itself that amounts to at most `reserved`.
+    """
 
     cap: float
     spent: float
+    reserved: float
     left: float
     lifetime: float
     text: str
 
 
 class LimitFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit below the cap, and what it leaves of each currency; "" for one that it does not limit."""
+    """A limit below the cap, and what it leaves of each currency; "" for one that it does not limit.
+
+    The shares are those spent, from 0 to 1; -1 where there is no such limit.
+    """
 
     text: str
     epsilon: str
     exact: str
+    epsilon_share: float
+    exact_share: float
 
 
 class BalanceFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,15 +56,24 @@ class BalanceFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A column and the disclosures that its owner permits this caller.
+
+    `permits` are those for the federation's purpose, `elsewhere` those for other purposes only; `max_epsilon` is the
+    largest of a single DP release. A table's rows themselves are a column named "rows" of no type.
+    """
+
     name: str
     type: str
     permits: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+    max_epsilon: float
 
 
 class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     dataset: str
     unit: str
+    rows: ColumnFacts
     columns: tuple[ColumnFacts, ...]
 
 
@@ -101,7 +121,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """An audit row about one of the caller's requests."""
+    """An audit row about one of the caller's requests; `charged` is what it was charged there, by dataset."""
 
     party: str
     sequence: int
@@ -111,14 +131,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     tables: tuple[str, ...]
     why: str
+    charged: tuple[tuple[str, str], ...]
 
 
 class FederationFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A federation as its parties describe it. `number` tells it from others of the process."""
+    """A federation as its parties describe it. `number` tells it from others of the process.
+
+    `embedded` where its parties live in this process; `closed` once it is, with what was last known of it.
+    """
 
     number: int
     caller: str
     purpose: str
+    embedded: bool
+    closed: bool = False
     parties: tuple[PartyFacts, ...]
     runs: tuple[RunFacts, ...]
     events: tuple[Event, ...]
@@ -129,20 +155,22 @@ def of_federation(
 ) -> FederationFacts:
     """All of it; a party that is missing in `described` cannot be reached."""
     parties = tuple(
-        of_party(described[name]) if name in described else PartyFacts(name=name, reachable=False)
+        of_party(described[name], fed.purpose) if name in described else PartyFacts(name=name, reachable=False)
         for name in fed.parties
     )
     return FederationFacts(
         number=fed.number,
         caller=fed.caller,
         purpose=fed.purpose,
+        embedded=isinstance(fed._link, LocalNetwork),
         parties=parties,
         runs=tuple(map(of_run, fed.activity.runs)),
         events=events(logs),
     )
 
 
-def of_party(described: Description) -> PartyFacts:
+def of_party(described: Description, purpose: str) -> PartyFacts:
+    policy = described.policy
     units = {balance.dataset: str(balance.budget.unit) for balance in described.balances}
     return PartyFacts(
         name=described.party,
@@ -152,7 +180,8 @@ def of_party(described: Description) -> PartyFacts:
                 name=table.name,
                 dataset=table.dataset,
                 unit=units.get(table.dataset, str(table.unit)),
-                columns=tuple(ColumnFacts(name=c.name, type=c.type, permits=c.permits) for c in table.columns),
+                rows=_column(policy, purpose, table.name, ROWS, ""),
+                columns=tuple(_column(policy, purpose, table.name, c.name, c.type) for c in table.columns),
             )
             for table in described.tables
         ),
@@ -161,6 +190,21 @@ def of_party(described: Description) -> PartyFacts:
         running=described.running,
         ledger=described.ledger,
         balances=tuple(of_balance(described.party, balance) for balance in described.balances),
+    )
+
+
+def _column(policy: Policy, purpose: str, table: str, column: str, type_: str) -> ColumnFacts:
+    """What the grants of a policy that concerns the caller say of a column."""
+    permitted = [(grant, grant.permits(table, column)) for grant in policy.grants]
+    here = [(grant, ways) for grant, ways in permitted if ANY in grant.purpose or purpose in grant.purpose]
+    now = frozenset[Disclosure]().union(*(ways for _, ways in here))
+    ever = frozenset[Disclosure]().union(*(ways for _, ways in permitted))
+    return ColumnFacts(
+        name=column,
+        type=type_,
+        permits=tuple(way.value for way in Disclosure if way in now),
+        elsewhere=tuple(way.value for way in Disclosure if way in ever - now),
+        max_epsilon=max((grant.max_epsilon for grant, ways in here if Disclosure.DP_RELEASE in ways), default=0.0),
     )
 
 
@@ -174,6 +218,7 @@ def of_balance(party: str, balance: Balance) -> BalanceFacts:
         epsilon=Meter(
             cap=budget.epsilon,
             spent=balance.epsilon_spent,
+            reserved=min(balance.epsilon_reserved, balance.epsilon_spent),
             left=balance.epsilon_left,
             lifetime=balance.epsilon_lifetime,
             text=f"{balance.epsilon_left:.3g} of {budget.epsilon:g}",
@@ -181,6 +226,7 @@ def of_balance(party: str, balance: Balance) -> BalanceFacts:
         exact=Meter(
             cap=budget.exact,
             spent=balance.exact_spent,
+            reserved=balance.exact_reserved,
             left=balance.exact_left,
             lifetime=balance.exact_lifetime,
             text=f"{balance.exact_left:,} of {budget.exact:,}",
@@ -192,7 +238,19 @@ def of_balance(party: str, balance: Balance) -> BalanceFacts:
 
 
 def _limit(under: LimitBalance) -> LimitFacts:
-    return LimitFacts(text=str(under.limit), epsilon=under.epsilon_left, exact=under.exact_left)
+    return LimitFacts(
+        text=str(under.limit),
+        epsilon=under.epsilon_left,
+        exact=under.exact_left,
+        epsilon_share=_share(under.epsilon_spent, under.limit.epsilon),
+        exact_share=_share(under.exact_spent, under.limit.exact),
+    )
+
+
+def _share(spent: float, bound: float | None) -> float:
+    if bound is None:
+        return -1.0
+    return min(1.0, spent / bound) if bound else 1.0
 
 
 def of_run(carried: Carried) -> RunFacts:
@@ -243,6 +301,7 @@ def events(logs: Mapping[str, AuditLog]) -> tuple[Event, ...]:
             operation=row.operation,
             tables=row.tables,
             why=row.why,
+            charged=row.charged,
         )
         for party, log in logs.items()
         for row in log.rows

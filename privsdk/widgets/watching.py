@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..errors import PrivsdkError
-from ..federation import Federation
+from ..federation import Federation, openings
 from . import facts
 
 SOON_S = 0.05  # after news, so that much of it makes one update
@@ -26,7 +26,8 @@ EVENTS = 50  # audit rows of each party
 class Watching:
     """Calls `show` with a federation's facts, as plain JSON values, at once and whenever they change.
 
-    `show` runs in this object's thread, never twice at a time. `close()` ends it; it also ends with the federation.
+    `show` runs in this object's thread, never twice at a time. `close()` ends it; it also ends with the federation,
+    of which it then says that it is closed.
     """
 
     def __init__(self, fed: Federation, show: Callable[[dict[str, Any]], None]) -> None:
@@ -35,7 +36,7 @@ class Watching:
         self._news = threading.Condition()
         self._pending = self._asking = True
         self._closed = False
-        self._leave = fed.activity.observe(lambda _: self._tell())
+        self._leaves = fed.activity.observe(lambda _: self._tell()), openings.add(lambda _: self._tell())
         self._shown: facts.FederationFacts | None = None
         self._thread = threading.Thread(target=self._work, name=f"privsdk-watching-{fed.number}", daemon=True)
         self._thread.start()
@@ -46,7 +47,8 @@ class Watching:
 
     def close(self) -> None:
         """End it; waits for nothing."""
-        self._leave()
+        for leave in self._leaves:
+            leave()
         with self._news:
             self._closed = True
             self._news.notify_all()
@@ -62,9 +64,14 @@ class Watching:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._pending or self._closed, timeout=ASKED_S if running else IDLE_S)
-                if self._closed or self._fed.closed:
+                if self._closed:
                     return
                 asking, self._pending, self._asking = self._asking or not self._pending, False, False
+            if self._fed.closed:
+                self.close()
+                last = self._shown or facts.of_federation(self._fed, {}, {})
+                self._show(msgspec.to_builtins(msgspec.structs.replace(last, closed=True)))
+                return
             now = frozenset(run.request.run_id for run in self._fed.activity.runs if run.state == "running")
             asking = asking or now != running or time.monotonic() - asked >= ASKED_S
             running = now
@@ -73,6 +80,8 @@ class Watching:
             try:
                 fresh = self._facts(asking=asking)
             except PrivsdkError:  # the federation closed in between
+                continue
+            if self._fed.closed:  # its parties are not unreachable, but gone
                 continue
             if fresh != self._shown:
                 self._shown = fresh

@@ -34,6 +34,7 @@ function morph(element, wanted) {
     } else {
       adopt(present, node);
       morph(present, node);
+      if (present.nodeName === "SELECT" && present.value !== node.value) present.value = node.value;
     }
   });
   old.slice(fresh.length).forEach((node) => node.remove());
@@ -43,7 +44,7 @@ function alike(one, other) {
   return one.nodeName === other.nodeName && (one.id ?? "") === (other.id ?? "") && one.dataset?.key === other.dataset?.key;
 }
 
-const LISTENERS = ["onclick", "oninput", "onchange", "onkeydown", "ontoggle"];
+const LISTENERS = ["onclick", "oninput", "onchange", "onkeydown", "ontoggle", "onfocus"];
 
 function adopt(present, node) {
   const kept = present.nodeName === "DETAILS" ? ["open"] : []; // what the reader has opened stays open
@@ -54,9 +55,9 @@ function adopt(present, node) {
     if (!kept.includes(name) && present.getAttribute(name) !== value) present.setAttribute(name, value);
   }
   for (const name of LISTENERS) present[name] = node[name];
-  if (present.nodeName === "INPUT" && present !== document.activeElement) {
+  if (present.nodeName === "INPUT") {
     present.checked = node.hasAttribute("checked");
-    if (node.hasAttribute("value")) present.value = node.getAttribute("value");
+    if (present !== document.activeElement && node.hasAttribute("value")) present.value = node.getAttribute("value");
   }
 }
 
@@ -112,5 +113,27 @@ async function interrupt(kernel) {
     return (await fetch(url, { method: "POST", headers, credentials: "same-origin" })).ok;
   } catch {
     return false;
+  }
+}
+
+/** Keys within a list that is one stop of Tab: arrows, Home and End move among its elements marked `data-stop`. */
+function moving(event, extra = () => {}) {
+  const all = [...event.currentTarget.querySelectorAll("[data-stop]")];
+  const at = all.indexOf(event.target);
+  if (at < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
+  const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 }[event.key];
+  if (to === undefined) return extra(event);
+  event.preventDefault();
+  all[Math.max(0, Math.min(all.length - 1, to))].focus();
+}
+
+/** Put text on the clipboard; where the page may not, select it in `element` for the reader to copy. */
+async function copied(text, element) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(element);
+    return document.execCommand("copy");
   }
 }

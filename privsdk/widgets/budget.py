@@ -1,0 +1,239 @@
+"""The budget view: what is spent, reserved and left of every dataset, what you spent it on, and what it still covers.
+
+Shows what the parties' ledgers say; decides nothing. Forecasts are the parties' own quotes: a remainder is never
+divided by a price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import traitlets
+
+from ..calls import Description, Head
+from ..charges import MOST_QUERIES
+from ..displays import Card, Grid
+from ..errors import InvalidArgument, PrivsdkError
+from ..federation import Federation
+from ..previews import Preview, price_text
+from ..results import Plan, Result
+from .following import Following
+from .spending import spending
+from .view import module
+from .watching import EVENTS
+
+
+def budgets(
+    fed: Federation, *, plan: Plan[Any] | Sequence[Plan[Any]] | None = None, result: Result[Any] | None = None
+) -> BudgetView:
+    """See what is spent and left of every dataset's budget, and what you spent.
+
+    Parameters
+    ----------
+    fed : Federation
+    plan : Plan, or several, optional
+        What to forecast: how many more such requests every dataset covers. As `price()` of the view.
+    result : Result, optional
+        Whose receipt to check. As `check()` of the view.
+
+    Examples
+    --------
+    >>> view = widgets.budgets(fed, plan=dp.count(fed["north"]["people"], epsilon=0.1))
+    """
+    view = BudgetView(fed)
+    try:
+        if plan is not None:
+            view.price(*([plan] if isinstance(plan, Plan) else plan))
+        if result is not None:
+            view.check(result)
+    except BaseException:
+        view.close()
+        raise
+    return view
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What the budgets still cover of some plans.
+
+    Attributes
+    ----------
+    what, price : str
+    left : int
+        How often, from now; -1 where a party refuses.
+    at_least : bool
+        Whether it is more than that, further than parties look.
+    by : dict of "party/dataset" to list
+        How often, epsilon and exact disclosures that one more takes.
+    refused : dict of party to reason
+    """
+
+    what: str
+    price: str
+    left: int
+    at_least: bool
+    by: dict[str, tuple[int, float, int]]
+    refused: dict[str, str]
+
+
+class HeadFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One party's word in a receipt: "verified", "claimed" or "invalid", and why."""
+
+    party: str
+    state: str
+    why: str
+    rows: int
+    hash: str
+
+
+class BudgetView(Following):
+    """Budgets of all parties, kept fresh when runs end."""
+
+    _esm = module("budget")
+
+    _parties: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    _spending: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    _most = traitlets.Int(EVENTS).tag(sync=True)
+    _forecast = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    _receipt = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
+    _embedded = traitlets.Bool().tag(sync=True)
+
+    def __init__(self, fed: Federation) -> None:
+        self._plans: tuple[Plan[Any], ...] = ()
+        super().__init__(fed)
+
+    def price(self, *plans: Plan[Any]) -> None:
+        """Forecast how many more of these, made together, every dataset covers; without any, forecast nothing.
+
+        The parties are asked now, and again whenever balances change. Nothing is spent.
+        """
+        if not all(isinstance(plan, Plan) for plan in plans):
+            raise InvalidArgument(
+                "a forecast is of plans", hint='such as view.price(dp.count(fed["a"]["t"], epsilon=0.1))'
+            )
+        if any(plan._runner is not self._fed for plan in plans):
+            raise InvalidArgument("the plan is of another federation", hint="make it from this federation's tables")
+        forecast = self._quoted(plans)
+        self._plans = plans
+        self._put(_forecast=forecast)
+
+    def check(self, result: Result[Any]) -> None:
+        """Check a result's receipt: the signatures, and that the keys are those which the parties show now."""
+        if not isinstance(result, Result):
+            raise InvalidArgument(f"a result was expected, not a {type(result).__name__}", hint="plan.release()")
+        heads = check_heads(result.receipt.heads, tuple(result.spent) or (), self._fed.describe())
+        self._put(
+            _receipt={
+                "run": result.receipt.run_id,
+                "operation": result.operation,
+                "heads": msgspec.to_builtins(heads),
+            }
+        )
+
+    def _drawn(self, told: dict[str, Any]) -> dict[str, Any]:
+        parties = [{name: party[name] for name in ("name", "reachable", "balances")} for party in told["parties"]]
+        drawn: dict[str, Any] = {
+            "_parties": parties,
+            "_embedded": told["embedded"],
+            "_spending": msgspec.to_builtins(spending(told["events"])),
+        }
+        plans = self._plans
+        if plans and parties != self._parties and not told["closed"]:
+            try:
+                forecast = self._quoted(plans)
+            except PrivsdkError:  # a party is gone: what was forecast stands until it is back
+                return drawn
+            if plans == self._plans:
+                drawn["_forecast"] = forecast
+        return drawn
+
+    def _quoted(self, plans: Sequence[Plan[Any]]) -> dict[str, Any] | None:
+        if not plans:
+            return None
+        preview = Preview(plans, self._fed.quote([plan.request for plan in plans]))
+        left = preview.queries_left
+        forecast = Forecast(
+            what=" and ".join(dict.fromkeys(plan.request.operation for plan in plans)),
+            price="\n".join(price_text(plan.price) for plan in plans),
+            left=-1 if left is None else left,
+            at_least=left is not None and left >= MOST_QUERIES,
+            by={
+                f"{party}/{quote.now.dataset}": (
+                    quote.queries_left,
+                    max(0.0, quote.after.epsilon_spent - quote.now.epsilon_spent),
+                    quote.after.exact_spent - quote.now.exact_spent,
+                )
+                for party, quotes in preview.datasets.items()
+                for quote in quotes
+            },
+            refused={
+                party: quote.message for party, quote in preview.quotes.items() if isinstance(quote, PrivsdkError)
+            },
+        )
+        found: dict[str, Any] = msgspec.to_builtins(forecast)
+        return found
+
+    def _card(self) -> Card:
+        rows = []
+        for party in self._parties:
+            if not party["reachable"]:
+                rows.append((party["name"], "cannot be reached", "-", "-", ""))
+            for b in party["balances"]:
+                frozen = f"frozen: {b['frozen']}" if b["frozen"] else ""
+                rows.append((party["name"], b["dataset"], b["epsilon"]["text"], b["exact"]["text"], frozen))
+        header = ("party", "dataset", "epsilon left", "exact disclosures left", "")
+        facts = []
+        if forecast := self._forecast:
+            facts.append(("at this price", forecast_text(forecast)))
+        if receipt := self._receipt:
+            facts.append((f"receipt of {receipt['run']}", receipt_text(receipt["heads"], embedded=self._embedded)))
+        grids = [("for the lifetime of each ledger", Grid(header=header, rows=rows))]
+        if self._spending:
+            told = [
+                (s["at"][:16].replace("T", " "), s["operation"], "\n".join(s["charged"]), s["state"])
+                for s in self._spending[:10]
+            ]
+            grids.append(("what you spent, latest first", Grid(header=("when, UTC", "for", "what", ""), rows=told)))
+        ended = ": its federation is closed" if self._ended else ""
+        return Card(title=f"budgets{ended}", facts=facts, grids=grids)
+
+
+def check_heads(
+    heads: Mapping[str, Head], paying: Sequence[str], described: Mapping[str, Description]
+) -> tuple[HeadFacts, ...]:
+    """Each party's word in a receipt against its signature, and its key against the one that the party shows now."""
+    found = []
+    for party, head in heads.items():
+        if not head.is_signed():
+            state, why = "invalid", "the signature does not fit: this is not what the party signed"
+        elif party not in described:
+            state, why = "claimed", "signed, but the party cannot be reached to see whether the key is its own"
+        elif described[party].head.public_key != head.public_key:
+            state, why = "claimed", "signed with another key than the party shows now: ask its owner why"
+        else:
+            state, why = "verified", "signed with the key that the party shows"
+        found.append(HeadFacts(party=party, state=state, why=why, rows=head.rows, hash=head.hash[:16]))
+    found += [
+        HeadFacts(party=party, state="claimed", why="gave no signed audit head", rows=0, hash="")
+        for party in paying
+        if party not in heads
+    ]
+    return tuple(found)
+
+
+def forecast_text(forecast: Mapping[str, Any]) -> str:
+    """As it stands on the card."""
+    if forecast["refused"]:
+        return "\n".join(f"refused by {party}: {why}" for party, why in forecast["refused"].items())
+    least = "at least " if forecast["at_least"] else ""
+    return f"{least}{forecast['left']:,} more {forecast['what']}"
+
+
+EMBEDDED = "these parties share your process, so nothing here proves anything against the laptop's owner"
+
+
+def receipt_text(heads: Sequence[Mapping[str, Any]], *, embedded: bool) -> str:
+    """As it stands on the card."""
+    lines = [f"{head['party']}: {head['state']}, {head['why']}" for head in heads]
+    return "\n".join([*lines, EMBEDDED] if embedded else lines)

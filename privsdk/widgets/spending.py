@@ -1,0 +1,82 @@
+"""A caller's own charges as a list of runs, gathered from the parties' audit rows about it. Never others' charges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+MOST_RUNS = 100  # that a view shows
+
+# What the last row about a run says of its charge; a run of which a party said something worse is that.
+_STATES = {
+    "finished": "paid",
+    "failed": "paid, and failed",
+    "started": "under way, or cut off",
+    "reserved": "reserved",
+    "released": "given back",
+}
+_WORST = ("failed", "started", "reserved", "finished", "released")
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run was charged at all parties.
+
+    Attributes
+    ----------
+    at : str
+        When the first of them reserved it: ISO 8601, UTC.
+    charged : tuple of str
+        Such as "north/patients: epsilon 0.1 (discrete Laplace)"; parties that were charged alike stand together.
+    state : str
+        Whether that is paid, reserved or given back.
+    """
+
+    run: str
+    at: str
+    operation: str
+    parties: tuple[str, ...]
+    charged: tuple[str, ...]
+    state: str
+
+
+def spending(events: Sequence[Mapping[str, Any]]) -> tuple[Spent, ...]:
+    """Of `facts.Event`s as plain values, the runs that were charged, latest first; those that cost nothing left out."""
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for event in events:
+        if event["run"] and event["event"] in (*_STATES, "paid"):
+            runs.setdefault(event["run"], []).append(event)
+    found = (_of(run, told) for run, told in runs.items())
+    latest = sorted((spent for spent in found if spent is not None), key=lambda spent: spent.at, reverse=True)
+    return tuple(latest[:MOST_RUNS])
+
+
+def _of(run: str, told: Sequence[Mapping[str, Any]]) -> Spent | None:
+    """A run by its rows, whatever their order; None where it was charged nothing."""
+    told = sorted(told, key=lambda event: (event["at"], event["party"], event["sequence"]))
+    last: dict[str, tuple[int, str]] = {}
+    charged: dict[tuple[str, str], int] = {}  # by where and what, how often
+    for event in told:
+        party, name = event["party"], event["event"]
+        if name != "paid":
+            last[party] = max(last.get(party, (-1, "")), (event["sequence"], name))
+        for dataset, charge in event["charged"]:
+            at = f"{party}/{dataset}", charge
+            charged[at] = charged.get(at, 0) + 1
+    if not charged:
+        return None
+    begun = {event["party"] for event in told if event["event"] == "reserved"}
+    alike: dict[str, list[str]] = {}
+    for (where, charge), times in charged.items():
+        least = "" if where.split("/")[0] in begun else "at least "  # its first rows are older than what was read
+        alike.setdefault(f"{least}{f'{times} x ' if times > 1 else ''}{charge}", []).append(where)
+    names = {name for _, name in last.values()}
+    return Spent(
+        run=run,
+        at=told[0]["at"],
+        operation=next((event["operation"] for event in told if event["operation"]), ""),
+        parties=tuple(dict.fromkeys(event["party"] for event in told)),
+        charged=tuple(f"{', '.join(sorted(where))}: {charge}" for charge, where in alike.items()),
+        state=_STATES[next((name for name in _WORST if name in names), "started")],
+    )
