@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .plots import Gauge, Picture
+from .plots import Gauge, Picture, readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,18 +104,6 @@ def size_text(count: int) -> str:
     return f"{count / 1000**power:.{1 if power else 0}f} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
-_CONTROLS = {
-    code: f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}"
-    for code in (*range(32), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-    if chr(code) != "\n"
-}
-
-
-def readable(text: str) -> str:
-    """A text without what would steer a terminal or turn the order of letters: a party chooses its names itself."""
-    return text.translate(_CONTROLS)
-
-
 _NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+(e[-+]\d+)?%?|nan|-|")
 
 
@@ -125,7 +113,7 @@ def _numeric(grid: Grid) -> list[bool]:
 
 
 WIDTH = 110  # letters in a line of text, where words can be parted
-NARROWEST = 36  # a column of words gets no narrower
+NARROWEST = 24  # a column of words gets no narrower
 LONGEST = 32  # and a fact's label takes no more
 
 
@@ -148,16 +136,14 @@ def _lines(row: tuple[str, ...]) -> list[tuple[str, ...]]:
 def _lettered(grid: Grid) -> list[tuple[str, ...]]:
     """Header and rows as text of no more than `WIDTH` letters, as far as the widest columns can be made narrower."""
     rows = [
-        tuple(f"{text.letters} {text}" if isinstance(text, Gauge) else readable(text) for text in row)
+        tuple(f"{text.letters} {readable(text)}" if isinstance(text, Gauge) else readable(text) for text in row)
         for row in (grid.header, *grid.rows)
     ]
     widths = [max(len(line) for row in rows for line in row[i].split("\n")) for i in range(len(grid.header))]
-    for widest in sorted(range(len(widths)), key=lambda i: -widths[i]):
-        over = sum(widths) + 2 * len(widths) + 2 - WIDTH
-        most = max(min(NARROWEST, widths[widest]), widths[widest] - over)
-        if over > 0 and most < widths[widest]:
-            rows = [(*row[:widest], _wrapped(row[widest], most), *row[widest + 1 :]) for row in rows]
-            widths[widest] = most
+    room = WIDTH - 2 * len(widths) - 2
+    most = next((n for n in range(max(widths), NARROWEST, -1) if sum(min(w, n) for w in widths) <= room), NARROWEST)
+    if most < max(widths):
+        rows = [tuple(_wrapped(text, most) if widths[i] > most else text for i, text in enumerate(row)) for row in rows]
     return rows
 
 

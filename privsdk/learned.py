@@ -14,6 +14,7 @@ from .privacy import Learns
 from .tabular import Tabular
 
 ONLOOKER = "onlooker"
+MOST_NAMES = 4
 MOST_ENDS = 8  # on one side of a diagram
 
 
@@ -42,7 +43,8 @@ class Learned(Displayed, Tabular, tuple[Learns, ...]):
         some = [end.who for end in learners if end.solid]
         none = [end.who for end in learners if not end.solid]
         told = ". ".join(
-            f"{end.who} bring{'' if ',' in end.who else 's'} {end.what if end.solid else 'no data'}" for end in givers
+            f"{end.who} bring{'' if len(end.who.split(', ')) > 1 else 's'} {end.what if end.solid else 'no data'}"
+            for end in givers
         )
         told += f". Something is learned by {', '.join(some)}" if some else ""
         told += f". Nothing of the data is learned by {', '.join(none)}" if none else ""
@@ -69,6 +71,16 @@ def learns_grid(learns: Sequence[Learns]) -> Grid:
     return Grid(header=("who", "what"), rows=[(item.who, item.what) for item in learns])
 
 
+def _brief(who: str) -> str:
+    """Many names as the first of them and how many more: all stand in the table of what is learned."""
+    names = who.split(", ")
+    return (
+        who
+        if len(names) <= MOST_NAMES
+        else f"{', '.join(names[: MOST_NAMES - 1])} and {len(names) - MOST_NAMES + 1} more"
+    )
+
+
 def _givers(request: Request) -> list[End]:
     """Parties that bring the same columns of tables of one name stand together."""
     whose: dict[str, list[str]] = {}
@@ -79,7 +91,9 @@ def _givers(request: Request) -> list[End]:
             matched = "matched rows of " if operand.alignment else ""
             what = f"{matched}{operand.table}: {', '.join(operand.columns) or 'rows'}"
         whose.setdefault(what, []).append(party)
-    return [End(who=", ".join(who), what=what or "brings no data", solid=bool(what)) for what, who in whose.items()]
+    return [
+        End(who=_brief(", ".join(who)), what=what or "brings no data", solid=bool(what)) for what, who in whose.items()
+    ]
 
 
 def _learners(learns: Sequence[Learns], request: Request) -> list[End]:
@@ -90,7 +104,7 @@ def _learners(learns: Sequence[Learns], request: Request) -> list[End]:
             continue
         you = " (you)" if item.who == request.caller and item.who not in request.parties else ""
         who = "an onlooker" if item.who == ONLOOKER else f"{item.who}{you}"
-        ends.append(End(who=who, what=item.what, solid=not item.what.startswith("nothing")))
+        ends.append(End(who=_brief(who), what=item.what, solid=not item.what.startswith("nothing")))
     return ends
 
 

@@ -22,6 +22,18 @@ COLUMNS, LINES = 48, 6  # of a curve in letters
 Points = Sequence[tuple[float, float | None]]
 
 
+_CONTROLS = {
+    code: f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}"
+    for code in (*range(32), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(code) != "\n"
+}
+
+
+def readable(text: str) -> str:
+    """A text without what would steer a terminal or turn the order of letters: a party chooses its names itself."""
+    return text.translate(_CONTROLS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """A drawing, its caption, what it shows in words, and how it is drawn with letters.
@@ -177,7 +189,7 @@ def course(caption: str, lines: Mapping[str, Points], *, step: str, y: str) -> P
         (first, begun), (last, ended) = known[0], known[-1]
         least, most = min(known, key=lambda point: point[1]), max(known, key=lambda point: point[1])
         between = [
-            f"{what} {b:.4g} at {a:g}" for what, (a, b) in (("least", least), ("most", most)) if a not in (first, last)
+            f"{what} {b:.4g} at {a:g}" for what, (a, b) in (("least", least), ("most", most)) if b not in (begun, ended)
         ]
         told.append(
             f"{name}: {begun:.4g} at {step} {first:g}, {ended:.4g} at {last:g}{''.join(f'; {t}' for t in between)}"
@@ -314,7 +326,7 @@ def _cut(text: str, width: float) -> str:
 
 
 def _drawing(caption: str, told: str, parts: Sequence[str], width: float, height: float) -> str:
-    named = _element("title", html.escape(caption)) + _element("desc", html.escape(told))
+    named = _element("title", _escaped(caption)) + _element("desc", _escaped(told))
     style = "max-width:100%;height:auto;display:block;font-family:inherit"
     size = {"viewBox": f"0 0 {_n(width)} {_n(height)}", "width": _n(width), "height": _n(height)}
     return _element("svg", named, *parts, role="img", **size, style=style)
@@ -324,7 +336,7 @@ def _label(
     text: str, x: float, y: float, *, anchor: str = "start", weight: int = 400, opacity: float = 1, **more: object
 ) -> str:
     style = {"font_size": 11, "font_weight": weight, "fill": "currentColor", "fill_opacity": opacity}
-    return _element("text", html.escape(text), x=_n(x), y=_n(y), text_anchor=anchor, **style, **more)
+    return _element("text", _escaped(text), x=_n(x), y=_n(y), text_anchor=anchor, **style, **more)
 
 
 def _rect(x: float, y: float, width: float, height: float, **more: object) -> str:
@@ -340,6 +352,10 @@ def _element(tag: str, *children: str, **attributes: object) -> str:
     """An element; `children` are elements or escaped text."""
     given = "".join(f' {name.replace("_", "-")}="{html.escape(str(value))}"' for name, value in attributes.items())
     return f"<{tag}{given}>{''.join(children)}</{tag}>"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(readable(text))
 
 
 def _n(value: float) -> str:

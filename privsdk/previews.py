@@ -259,16 +259,15 @@ def _of_one(plan: Planned) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]
 
 
 def _of_several(plans: Sequence[Planned]) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:
-    labels = list(dict.fromkeys(label for plan in plans for label, _ in plan.notes))
     rows = [
         (
             plan.request.operation,
             price_text(plan.price),
-            *("\n".join(text for label, text in plan.notes if label == wanted) or "-" for wanted in labels),
+            "\n".join(f"{label}: {text}" for label, text in plan.notes) or "-",
         )
         for plan in plans
     ]
-    return [], [("questions", Grid(header=("operation", "price", *labels), rows=rows))]
+    return [], [("questions", Grid(header=("operation", "price", "to be known"), rows=rows))]
 
 
 def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str]]:
@@ -285,8 +284,8 @@ def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str
 def _budget_grid(quotes: Sequence[tuple[str, DatasetQuote]]) -> Grid:
     """What is left of each dataset's cap and limits, how often it could be asked, what an attacker could believe."""
     private = any(quote.epsilon > 0 for _, quote in quotes)
-    header: tuple[str, ...] = ("dataset", "epsilon left", "exact left", "such requests from now")
-    header += ("attacker after this", "after all ever charged") if private else ()
+    header: tuple[str, ...] = ("dataset", "epsilon left", "exact left", "such requests\nfrom now")
+    header += ("attacker\nafter this", "after all\never charged") if private else ()
     rows: list[tuple[str, ...]] = []
     for party, quote in quotes:
         least = "at least " if quote.queries_left >= MOST_QUERIES else ""

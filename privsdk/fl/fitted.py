@@ -22,6 +22,7 @@ from .preparation import usable
 from .targets import Number
 
 MOST_WEIGHTS = 12  # shown of a model of one layer
+MOST_GROUPS = 6  # that stand beside each other
 
 
 class Fitted(Displayed):
@@ -133,7 +134,7 @@ class Fitted(Displayed):
     def _card(self) -> Card:
         grids = [("on each party's held-out rows", grid_of(self.evaluation, digits=4))]
         if self.groups.num_rows:
-            grids.append((f"by group{self._gap()}", grid_of(self.groups, digits=4)))
+            grids.append((f"by group{self._gap()}", self._by_group()))
         if self.lost.num_rows:
             grids.append(("lost on the way", grid_of(self.lost)))
         if self.scales:
@@ -171,6 +172,17 @@ class Fitted(Displayed):
             return ""
         widest = max(gaps, key=lambda party: gaps[party])
         return f"; the widest gap in {score} is {gaps[widest]:.3g}, at {widest}"
+
+    def _by_group(self) -> Grid:
+        """A row for each party, a column for each group: the main score, and over how many rows."""
+        score, rows = main_score(self.model.network.output), self.groups.to_pylist()
+        names = list(dict.fromkeys(row["group"] for row in rows))
+        if len(names) > MOST_GROUPS:
+            return grid_of(self.groups, digits=4)
+        found = {(row["party"], row["group"]): f"{cell(row[score], 4)} over {row['rows']:,}" for row in rows}
+        parties = dict.fromkeys(row["party"] for row in rows)
+        shown = [(party, *(found.get((party, name), "-") for name in names)) for party in parties]
+        return Grid(header=("party", *(f"{score}, {name}" for name in names)), rows=shown)
 
     def _largest(self) -> tuple[str, Grid]:
         """The largest weights of a model of one layer, the intercepts last."""
