@@ -11,11 +11,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from .errors import Cancelled, PrivsdkError
-from .live import Live
+import pyarrow as pa
+
+from .displays import MOST_ROWS, Card, Displayed, Grid, without_empty
+from .live import Live, ended_with
 from .observers import Observers
 from .operations import Request
+from .tabular import Tabular
 
 ENDED = 50  # runs that are remembered
 
@@ -44,7 +48,7 @@ class Carried:
     seconds: float = 0.0
 
 
-class Activity:
+class Activity(Displayed, Tabular):
     """The runs of one federation, latest last."""
 
     def __init__(self) -> None:
@@ -63,6 +67,46 @@ class Activity:
         """Have this called when a run begins, gets further or ends, in another thread; returns how to end it."""
         return self._observers.add(observer)
 
+    def to_arrow(self) -> pa.Table:
+        """A row for each run: when it began, its state, why it failed, how long it took, how far it is."""
+        rows = [
+            {
+                "run": run.request.run_id,
+                "operation": run.request.operation,
+                "parties": list(run.request.parties),
+                "state": run.state,
+                "why": run.why or None,
+                "began": datetime.fromtimestamp(run.began, UTC),
+                "seconds": None if run.state == "running" else run.seconds,
+                "progress": str(run.live) or None,
+            }
+            for run in self.runs
+        ]
+        return pa.Table.from_pylist(rows, schema=_RUNS)
+
+    def _card(self) -> Card:
+        runs = self.runs[::-1]
+        if not runs:
+            return Card(title="runs: none so far")
+        rows = [
+            (
+                f"{datetime.fromtimestamp(run.began, UTC):%H:%M:%S}",
+                run.request.operation,
+                run.state,
+                "" if run.state == "running" else f"{run.seconds:.2f}",
+                run.why or (str(run.live) if run.state == "running" else ""),
+                run.request.run_id,
+            )
+            for run in runs[:MOST_ROWS]
+        ]
+        under_way = sum(run.state == "running" for run in runs)
+        header = ("began (UTC)", "operation", "state", "seconds", "how far, or why", "run")
+        more = f", and {len(runs) - MOST_ROWS} more" if len(runs) > MOST_ROWS else ""
+        grid = without_empty(Grid(header=header, rows=rows))
+        return Card(
+            title=f"runs: {under_way} under way, {len(runs) - under_way} ended", grids=((f"latest first{more}", grid),)
+        )
+
     @contextmanager
     def carry(self, request: Request, live: Live) -> Iterator[None]:
         """A run, from its beginning to its end."""
@@ -75,8 +119,7 @@ class Activity:
             yield
             carried.state = "done"
         except BaseException as error:
-            carried.state = "cancelled" if isinstance(error, Cancelled) else "failed"
-            carried.why = error.message if isinstance(error, PrivsdkError) else type(error).__name__
+            carried.state, carried.why = ended_with(error)
             raise
         finally:
             leave()
@@ -85,3 +128,17 @@ class Activity:
                 self._running.pop(request.run_id, None)
                 self._ended.append(carried)
             self._observers.tell(self)
+
+
+_RUNS = pa.schema(
+    [
+        ("run", pa.string()),
+        ("operation", pa.string()),
+        ("parties", pa.list_(pa.string())),
+        ("state", pa.string()),
+        ("why", pa.string()),
+        ("began", pa.timestamp("us", tz="UTC")),
+        ("seconds", pa.float64()),
+        ("progress", pa.string()),
+    ]
+)

@@ -32,6 +32,9 @@ class Verdict(NamedTuple):
     first_bad: int
     reason: str
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         if self.first_bad == 0:  # the tables, which are computed from the chain
             return f"{self.reason}; the chain itself is sound, {self.rows} rows"

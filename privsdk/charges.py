@@ -139,7 +139,7 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
     uses: int = 1
 
     def __str__(self) -> str:
-        return f"{self.uses} exact ({self.what})"
+        return f"{self.uses} exact disclosure{'s' * (self.uses != 1)} ({self.what})"
 
 
 class DiscreteLaplace(msgspec.Struct, frozen=True, kw_only=True, tag="discrete-laplace"):

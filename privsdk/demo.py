@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from . import dp, embedded, fl, he, psi
+from .audits import AuditReports
+from .balances import Budgets
 from .displays import Displayed, Grid, grid_of
-from .federation import AuditReports, Budgets
-from .previews import learns_grid, price_text
+from .learned import learns_grid
+from .prices import price_text
 from .results import Plan, Result
 from .workshop import airlines, nyc_flights
 

@@ -5,6 +5,7 @@ PrivsdkError
 │   ├── UnknownName         no such party, table, column, operation or run
 │   ├── InvalidArgument     a value, type or combination that cannot be used
 │   ├── CircuitTooDeep      more multiplications or larger values under encryption than the preset allows
+│   ├── MissingLibrary      a library that is no dependency is not installed
 │   ├── DataError           a party's data does not fit the operation (never quotes a value)
 │   └── StaleJoin           an alignment that is gone, expired or belongs to another caller or table
 ├── Refused               a data owner said no; nothing was charged, but by DifferencingRefused
@@ -137,6 +138,10 @@ class InvalidArgument(UsageError):
 
 class CircuitTooDeep(UsageError):
     code = "usage.too-deep"
+
+
+class MissingLibrary(UsageError):
+    code = "usage.missing-library"
 
 
 class DataError(UsageError):

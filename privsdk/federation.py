@@ -12,13 +12,11 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
-import msgspec
-import pyarrow as pa
-
 from . import calls
 from .activity import Activity
-from .charges import Balance
-from .displays import Card, Displayed, Grid
+from .audits import AuditLogs, AuditReports
+from .balances import Budgets, balance_facts, balances_grid
+from .displays import Card, Grid, without_empty
 from .errors import InvalidArgument, Refused, UnknownName
 from .handles import Handle, Party, Tables
 from .live import Live
@@ -28,64 +26,6 @@ from .previews import Preview
 from .results import Plan
 from .running import Asker, Running
 from .witness import Witness
-
-
-class Budgets(Displayed, dict[str, tuple[Balance, ...]]):
-    """Balances by party."""
-
-    def _card(self) -> Card:
-        rows: list[tuple[str, ...]] = []
-        for party, balances in self.items():
-            for b in balances:
-                left = f"{b.epsilon_left:.3g} of {b.budget.epsilon:g}", f"{b.exact_left} of {b.budget.exact}"
-                rows.append((party, b.dataset, *left))
-                rows += [("", f"  {under.limit}", under.epsilon_left, under.exact_left) for under in b.limits]
-        header = ("party", "dataset", "epsilon left", "exact disclosures left")
-        return Card(title="budgets", grids=(("for the lifetime of each ledger", Grid(header=header, rows=rows)),))
-
-
-class AuditReports(Displayed, dict[str, calls.AuditReport]):
-    """Outcomes of audit verifications by party."""
-
-    def _card(self) -> Card:
-        rows = [
-            (party, f"{r.rows:,}", "sound" if r.first_bad < 0 else r.reason, str(r.head.branch or "none"))
-            for party, r in self.items()
-        ]
-        return Card(
-            title="audit",
-            grids=(("chains", Grid(header=("party", "rows", "verdict", "losses acknowledged"), rows=rows)),),
-        )
-
-
-class AuditLogs(Displayed, dict[str, calls.AuditLog]):
-    """By party, what its audit chain says of you, latest first."""
-
-    def to_arrow(self) -> pa.Table:
-        """All of it with the columns party, sequence, at, event, run, operation, tables and why, latest first."""
-        rows = [{"party": party, **msgspec.structs.asdict(row)} for party, log in self.items() for row in log.rows]
-        return pa.Table.from_pylist(sorted(rows, key=lambda row: row["at"], reverse=True), schema=_LOG)
-
-    def _card(self) -> Card:
-        table = self.to_arrow().drop_columns(["sequence"])
-        shown = [
-            tuple(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()) for row in table.to_pylist()
-        ]
-        return Card(title="audit log", grids=(("latest first", Grid(header=tuple(table.column_names), rows=shown)),))
-
-
-_LOG = pa.schema(
-    [
-        ("party", pa.string()),
-        ("sequence", pa.int64()),
-        ("at", pa.string()),  # ISO 8601, UTC
-        ("event", pa.string()),
-        ("run", pa.string()),
-        ("operation", pa.string()),
-        ("tables", pa.list_(pa.string())),
-        ("why", pa.string()),
-    ]
-)
 
 _open: weakref.WeakValueDictionary[int, Federation] = weakref.WeakValueDictionary()
 _numbers = count(1)
@@ -234,15 +174,21 @@ class Federation(Handle):
         return described
 
     def _card(self) -> Card:
+        if self.closed:
+            return Card(title="federation: closed")
         described = self.describe()
-        rows = [
-            (name, ", ".join(info.name for info in d.tables) or "(holds keys)", "\n".join(map(str, d.balances)) or "-")
-            for name, d in described.items()
-        ]
-        rows += [(name, "cannot be reached", "-") for name in self.parties if name not in described]
-        facts = [("you are", f"{self.caller}, for {self.purpose}")]
-        return Card(
-            title=f"federation of {', '.join(self.parties)}",
-            facts=facts,
-            grids=(("parties", Grid(header=("party", "tables", "budget"), rows=rows)),),
-        )
+        rows = []
+        for name in self.parties:
+            found = described.get(name)
+            if found is None:
+                rows.append((name, "cannot be reached", ""))
+                continue
+            tables = "\n".join(f"{info.name}: {len(info.columns)} columns" for info in found.tables)
+            under_way = f"{found.running} run{'s' * (found.running != 1)} under way" if found.running else ""
+            rows.append((name, tables or "none; it can hold keys for others", under_way))
+        grids = [("parties", without_empty(Grid(header=("party", "tables", "now"), rows=rows)))]
+        budgets = Budgets({party: d.balances for party, d in described.items()})
+        facts = [("you are", f"{self.caller}, for {self.purpose}"), *balance_facts(budgets)]
+        if any(budgets.values()):
+            grids.append(("budgets", balances_grid(budgets)))
+        return Card(title=f"federation of {', '.join(self.parties)}", facts=facts, grids=grids)

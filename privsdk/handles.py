@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from .aggregates.predicates import Name
 from .aggregates.verbs import OPERATION, AggregateParameters, Aggregates
+from .balances import balance_facts, balances_grid
 from .calls import Description, TableInfo
 from .charges import Unit
 from .displays import Card, Displayed, Grid
@@ -83,15 +84,18 @@ class Table(Handle, Aggregates):
         return Plan(self._runner, request, lambda answers: answers[self.party].table)
 
     def _card(self) -> Card:
-        permits = [", ".join(c.permits) or "nothing" for c in self._info.columns]
         title = f"{self.party}/{self.name} (dataset {self._info.dataset})"
-        if len(set(permits)) == 1:
-            grid = Grid(header=("column", "type"), rows=[(c.name, c.type) for c in self._info.columns])
-            facts = [("permitted to you, every column", permits[0])]
-            return Card(title=title, facts=facts, grids=(("columns", grid),))
-        rows = [(c.name, c.type, allowed) for c, allowed in zip(self._info.columns, permits, strict=True)]
-        grid = Grid(header=("column", "type", "permitted to you"), rows=rows)
-        return Card(title=title, grids=(("columns", grid),))
+        facts = [("protects", f"{self.unit.protected}, in differentially private releases")]
+        alike, grid = columns_grid([(c.name, c.type, ", ".join(c.permits) or "nothing") for c in self._info.columns])
+        return Card(title=title, facts=[*facts, *alike], grids=(("columns", grid),))
+
+
+def columns_grid(columns: list[tuple[str, str, str]]) -> tuple[list[tuple[str, str]], Grid]:
+    """Columns with their types and permitted uses; where those are the same for all, they are said once, as a fact."""
+    if len({permits for _, _, permits in columns}) == 1:
+        facts = [("permitted to you, every column", columns[0][2])]
+        return facts, Grid(header=("column", "type"), rows=[(name, type_) for name, type_, _ in columns])
+    return [], Grid(header=("column", "type", "permitted to you"), rows=columns)
 
 
 class Tables(Handle):
@@ -112,12 +116,32 @@ class Tables(Handle):
         return len(self._tables)
 
     def _card(self) -> Card:
-        common = [c for c in self._tables[0].columns if all(c in t.columns for t in self._tables)]
-        facts = [
-            ("tables", ", ".join(f"{t.party}/{t.name}" for t in self._tables)),
-            ("columns", ", ".join(common) or "none in common"),
-        ]
-        return Card(title=f"tables of {', '.join(t.party for t in self._tables)}", facts=facts)
+        first = self._tables[0]
+        common = [name for name in first.columns if all(name in table.columns for table in self._tables)]
+        rows = [(f"{t.party}/{t.name}", t._info.dataset, f"{len(t.columns)}", t.unit.protected) for t in self._tables]
+        grids = [("tables", Grid(header=("table", "dataset", "columns", "protects"), rows=rows))]
+        facts = []
+        if common:
+            alike, grid = columns_grid([(name, self._types(name), self._permits(name)) for name in common])
+            facts += alike
+            grids.append(("columns that all have", grid))
+        else:
+            facts.append(("columns", "none in common"))
+        others = {f"{t.party}/{t.name}": ", ".join(c for c in t.columns if c not in common) for t in self._tables}
+        facts += [(f"only some have, {name}", names) for name, names in others.items() if names]
+        return Card(title=f"tables of {', '.join(t.party for t in self._tables)}", facts=facts, grids=grids)
+
+    def _types(self, column: str) -> str:
+        """Its type; where parties differ, each type with those that have it."""
+        whose: dict[str, list[str]] = {}
+        for table in self._tables:
+            whose.setdefault(table.columns[column], []).append(table.party)
+        return next(iter(whose)) if len(whose) == 1 else ", ".join(f"{t} ({', '.join(p)})" for t, p in whose.items())
+
+    def _permits(self, column: str) -> str:
+        """What every owner permits."""
+        ways = [next(c.permits for c in t._info.columns if c.name == column) for t in self._tables]
+        return ", ".join(way for way in ways[0] if all(way in each for each in ways)) or "nothing by all"
 
 
 class Party(Handle):
@@ -144,13 +168,18 @@ class Party(Handle):
     def _card(self) -> Card:
         d = self._description
         facts = [
-            ("tables", ", ".join(info.name for info in d.tables) or "none; it can hold keys for others"),
             ("operations", ", ".join(d.operations) or "none"),
             ("joint results", f"at least {d.policy.min_parties} contributors, not counting one who sees the result"),
             ("ledger", d.ledger),
-            *(("budget", str(balance)) for balance in d.balances),
+            *balance_facts({"": d.balances}),
         ]
-        return Card(title=f"party {self.name}", facts=facts)
+        facts += [("now", f"{d.running} run{'s' * (d.running != 1)} under way")] if d.running else []
+        if not d.tables:
+            return Card(title=f"party {self.name}", facts=[("tables", "none; it can hold keys for others"), *facts])
+        rows = [(t.name, t.dataset, ", ".join(column.name for column in t.columns)) for t in d.tables]
+        grids = [("tables", Grid(header=("table", "dataset", "columns"), rows=rows))]
+        grids += [("budgets", balances_grid({"": d.balances}))] if d.balances else []
+        return Card(title=f"party {self.name}", facts=facts, grids=grids)
 
 
 def as_tables(tables: Tables | Table | list[Table] | tuple[Table, ...]) -> Tables:

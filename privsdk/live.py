@@ -9,11 +9,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import msgspec
+import pyarrow as pa
+
 from .calls import Told, Watched
+from .displays import Card, Displayed, Grid, size_text, without_empty
+from .errors import Cancelled, PrivsdkError
 from .observers import Observers
+from .operations import Request
+from .plots import course
+from .tabular import Tabular
 
 
-class Live:
+class Live(Displayed, Tabular):
     """A run while it goes on.
 
     Attributes
@@ -76,9 +84,70 @@ class Live:
             return f"{last.done} of {last.total} done{figures}"
         return "; ".join(f"{party}: {phase}" for party, phase in self.phases.items() if phase)
 
-    def __repr__(self) -> str:
-        return str(self)
+    def to_arrow(self) -> pa.Table:
+        """All that was told: party, done, total, seconds, bytes_sent, bytes_received and figures by name."""
+        with self._lock:
+            told = {party: tuple(each) for party, each in self._told.items()}
+        rows = [
+            {"party": party, **msgspec.structs.asdict(each), "figures": list(each.figures.items())}
+            for party, all_of_it in told.items()
+            for each in all_of_it
+        ]
+        return pa.Table.from_pylist(rows, schema=_TOLD)
+
+    def _card(self) -> Card:
+        phases, latest, curve = self.phases, self.latest, self.curve
+        rows = [(party, phase, *_shown(latest.get(party))) for party, phase in phases.items()]
+        header = ("party", "phase", "done", "seconds", "sent", "received")
+        name = next((name for each in curve for name in each.figures), "")
+        points = [(each.done, each.figures.get(name)) for each in curve]
+        picture = course(f"{name}, as told on the way", {name: points}, step="step", y=name) if name else None
+        return Card(
+            title=str(self) or "nothing told yet",
+            pictures=() if picture is None else (picture,),
+            grids=(("each party, when last asked", without_empty(Grid(header=header, rows=rows))),) if rows else (),
+        )
 
 
 def _figures(told: tuple[Told, ...]) -> tuple[int, int]:
     return sum(bool(each.figures) for each in told), len(told)
+
+
+def ended_with(error: BaseException) -> tuple[str, str]:
+    """The state of a run that ended with this, and why; what is no error of ours is told by its class alone."""
+    state = "cancelled" if isinstance(error, Cancelled) else "failed"
+    return state, error.message if isinstance(error, PrivsdkError) else type(error).__name__
+
+
+def run_card(request: Request, live: Live, state: str, why: str) -> Card:
+    """A run: its state, how far it is, why it failed."""
+    facts = [("run", request.run_id), ("parties", ", ".join(request.parties))]
+    last = "so far" if state == "running" else "when last asked"
+    facts += [(last, str(live))] if str(live) else []
+    facts += [("why", why)] if why else []
+    if state == "running":
+        facts.append(("meanwhile", "result() waits; stop() ends it at its next round; cancel() ends it at once"))
+    elif state == "done":
+        facts.append(("next", "result() gives what came of it"))
+    shown = live._card()
+    return Card(title=f"run of {request.operation}: {state}", facts=facts, pictures=shown.pictures, grids=shown.grids)
+
+
+def _shown(told: Told | None) -> tuple[str, ...]:
+    if told is None:
+        return "", "", "", ""
+    sizes = size_text(told.bytes_sent), size_text(told.bytes_received)
+    return f"{told.done:,} of {told.total:,}", f"{told.seconds:.2f}", *sizes
+
+
+_TOLD = pa.schema(
+    [
+        ("party", pa.string()),
+        ("done", pa.int64()),
+        ("total", pa.int64()),
+        ("seconds", pa.float64()),
+        ("bytes_sent", pa.int64()),
+        ("bytes_received", pa.int64()),
+        ("figures", pa.map_(pa.string(), pa.float64())),
+    ]
+)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from .balances import balance_facts, balances_grid
 from .calls import Head
 from .chain import Verdict
 from .charges import Balance, Budget
@@ -155,17 +156,16 @@ class Owner(Displayed):
         return dataset
 
     def _card(self) -> Card:
-        facts = []
-        for balance in map(self.balance, self.datasets):
-            unit = balance.budget.unit
-            by_default = f"all rows of one {unit.id}; {unit.rows} of them enter unless an analyst asks otherwise"
-            facts += [("budget", str(balance)), ("protects", by_default if unit.id else "one row")]
+        facts, balances = [], {"": [self.balance(dataset) for dataset in self.datasets]}
+        facts += balance_facts(balances)
+        for balance in balances[""]:
             limits = [limit.text for limit in balance.budget.limits]
-            facts += [("its limits", "\n".join(limits))] if limits else []
+            facts += [(f"limits of {balance.dataset}", "\n".join(limits))] if limits else []
         spent = [tuple(str(v) for v in row.values()) for row in self.spending().drop_columns(["first"]).to_pylist()]
         header = ("dataset", "analyst", "purpose", "runs", "epsilon", "exact", "last")
         shown = [(*row[:4], f"{float(row[4]):.3g}", row[5], row[6][:16]) for row in spent]
-        grids = [("spent", Grid(header=header, rows=shown))] if shown else []
+        grids = [("budgets", balances_grid(balances))] if self.datasets else []
+        grids += [("spent", Grid(header=header, rows=shown))] if shown else []
         return Card(title=f"the ledger of {self.party}", facts=facts, grids=grids)
 
 

@@ -5,20 +5,25 @@ All of it comes from the parties' replies and from public or mock data; nothing 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from .balances import SCHEMA, balances_table, limit_meters, meters
 from .calls import DatasetQuote, Quoted
 from .charges import MOST_QUERIES, Balance, Debit
 from .displays import MOST_ROWS, Card, Displayed, Grid, cell
 from .errors import InvalidArgument, Refused
-from .operations import Request, operation_named
-from .privacy import Grant, Learns, smallest_grants
+from .learned import learns_grid
+from .operations import Request
+from .plots import Picture, curves
+from .prices import price_text
+from .privacy import Learns
+from .tabular import Tabular
 
 SIMULATIONS = 20
+FACTORS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the epsilon asked for: where the error is drawn
 
 
 class Outlook(Protocol):
@@ -26,6 +31,17 @@ class Outlook(Protocol):
 
     def half_width(self, rows: int) -> float:
         """Half of the 95% interval for a group of so many values, in the answer's unit."""
+
+    @property
+    def epsilon(self) -> float:
+        """What the answer costs."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of values for which errors are told; a single one where the error is the same for all."""
+
+    def at(self, epsilon: float) -> Outlook:
+        """Of the same question for another epsilon."""
 
     def expected(self, mock: pa.Table | None) -> tuple[tuple[str, str], ...]:
         """Labelled errors at 95%, in the answer's unit: overall, and for the smallest group of a mock table."""
@@ -47,15 +63,26 @@ class Forecast(Protocol):
 class Planned(Protocol):
     """What a preview needs of a plan."""
 
-    request: Request
-    price: Mapping[str, tuple[Debit, ...]]
-    learns: tuple[Learns, ...]
-    notes: tuple[tuple[str, str], ...]
-    outlook: Outlook | None
-    forecast: Forecast | None
+    @property
+    def request(self) -> Request: ...
+
+    @property
+    def price(self) -> Mapping[str, tuple[Debit, ...]]: ...
+
+    @property
+    def learns(self) -> tuple[Learns, ...]: ...
+
+    @property
+    def notes(self) -> tuple[tuple[str, str], ...]: ...
+
+    @property
+    def outlook(self) -> Outlook | None: ...
+
+    @property
+    def forecast(self) -> Forecast | None: ...
 
 
-class Preview(Displayed):
+class Preview(Displayed, Tabular):
     """One plan, or several priced together, with the parties' word on them.
 
     Attributes
@@ -112,6 +139,56 @@ class Preview(Displayed):
         return None if known is None or delta is None or len(self.plans) > 1 else known.table(delta)
 
     @property
+    def picture(self) -> Picture | None:
+        """The error against epsilon, where this question stands, and from where on the budgets do not cover it."""
+        outlook = self.plans[0].outlook if len(self.plans) == 1 else None
+        if outlook is None:
+            return None
+        epsilons = [factor * outlook.epsilon for factor in FACTORS]
+        lines: dict[str, list[tuple[float, float | None]]] = {}
+        for size in outlook.sizes:
+            halves = [outlook.at(epsilon).half_width(size) for epsilon in epsilons]
+            name = f"over {size:,} values" if len(outlook.sizes) > 1 else "half-width"
+            lines[name] = [(e, half if half > 0 else None) for e, half in zip(epsilons, halves, strict=True)]
+        told = [
+            f"{name}: {', '.join(f'{_half(half)} at {epsilon:.3g}' for epsilon, half in line)}"
+            for name, line in lines.items()
+        ]
+        told.append(f"this question asks for epsilon {outlook.epsilon:g}")
+        left = [
+            each
+            for party, datasets in self.datasets.items()
+            for quote in datasets
+            for each in _epsilons_left(party, quote)
+        ]
+        end = None
+        if left:
+            least, where = min(left)
+            told[-1] += f"; {where} has {least:.3g} left"
+            end = (least, f"more than the {least:.3g} left") if least > 0 else None
+        return curves(
+            "half of the 95% interval against epsilon (logarithmic axes)",
+            lines,
+            told="\n".join(told),
+            x="epsilon",
+            y="half-width",
+            log=True,
+            here=outlook.epsilon,
+            end=end,
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """What each dataset and limit would have left after it, and how many such requests it covers from now."""
+        tables = []
+        for party, datasets in self.datasets.items():
+            for dataset in datasets:
+                table = balances_table({party: [dataset.after]})
+                often = pa.array([dataset.queries_left] + [None] * len(dataset.after.limits), pa.int64())
+                tables.append(table.append_column("queries_left", often))
+        empty = SCHEMA.append(pa.field("queries_left", pa.int64())).empty_table()
+        return pa.concat_tables(tables) if tables else empty
+
+    @property
     def _delta(self) -> float | None:
         deltas = [d.now.budget.delta for datasets in self.datasets.values() for d in datasets]
         return min(deltas, default=None)
@@ -122,16 +199,18 @@ class Preview(Displayed):
             known = {label for label, _ in self.expected}
             facts = [*self.expected, *((label, text) for label, text in facts if label not in known)]
         refused = {party: quote for party, quote in self.quotes.items() if isinstance(quote, Refused)}
-        facts += [(f"{party} refuses", f"{quote.message}\n{quote.hint}") for party, quote in refused.items()]
+        facts += [
+            (f"{party} refuses", f"{quote.message.removeprefix(f'{party} refuses: ')}\n{quote.hint}".rstrip())
+            for party, quote in refused.items()
+        ]
         facts += _policy_facts(self.quotes)
         datasets = [(party, dataset) for party, quotes in self.datasets.items() for dataset in quotes]
-        facts += [
-            ("may end early", f"{quote.short}: it goes on as far as that") for _, quote in datasets if quote.short
-        ]
+        if short := [quote.short for _, quote in datasets if quote.short]:
+            facts.append(("may end early", "\n".join(f"{each}: it goes on as far as that" for each in short)))
         if private := [quote for _, quote in datasets if quote.epsilon > 0]:
             facts.append(_attacker(private))
         if datasets:
-            grids.append(("budgets after it", _budget_grid(datasets)))
+            grids.append(("budgets after it; each bar: what is left, then what this takes", _budget_grid(datasets)))
         if self.simulated is not None:
             grids.append((f"{SIMULATIONS} outcomes on the mock table", _summary(self.simulated)))
         for plan in self.plans:
@@ -142,7 +221,28 @@ class Preview(Displayed):
         verdict = f"REFUSED by {', '.join(refused)}" if refused else "every party would allow it"
         names = ", ".join(dict.fromkeys(plan.request.operation for plan in self.plans))
         count = f"{len(self.plans)} questions together: " if len(self.plans) > 1 else ""
-        return Card(title=f"preview of {count}{names}: {verdict}; nothing spent", facts=facts, grids=tuple(grids))
+        picture = self.picture
+        return Card(
+            title=f"preview of {count}{names}: {verdict}; nothing spent",
+            facts=facts,
+            pictures=() if picture is None else (picture,),
+            grids=tuple(grids),
+        )
+
+
+def _epsilons_left(party: str, quote: DatasetQuote) -> list[tuple[float, str]]:
+    """What is left now of a dataset's cap and of each limit below it."""
+    name, limits = f"{party}/{quote.now.dataset}", quote.now.limits
+    under = [
+        (max(0.0, each.limit.epsilon - each.epsilon_spent), f"{name} for {each.limit}")
+        for each in limits
+        if each.limit.epsilon is not None
+    ]
+    return [(quote.now.epsilon_left, name), *under]
+
+
+def _half(half: float | None) -> str:
+    return "0" if half is None else f"{half:.3g}"
 
 
 def _attacker(quotes: Sequence[DatasetQuote]) -> tuple[str, str]:
@@ -159,16 +259,15 @@ def _of_one(plan: Planned) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]
 
 
 def _of_several(plans: Sequence[Planned]) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:
-    labels = list(dict.fromkeys(label for plan in plans for label, _ in plan.notes))
     rows = [
         (
             plan.request.operation,
             price_text(plan.price),
-            *("\n".join(text for label, text in plan.notes if label == wanted) or "-" for wanted in labels),
+            "\n".join(f"{label}: {text}" for label, text in plan.notes) or "-",
         )
         for plan in plans
     ]
-    return [], [("questions", Grid(header=("operation", "price", *labels), rows=rows))]
+    return [], [("questions", Grid(header=("operation", "price", "to be known"), rows=rows))]
 
 
 def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str]]:
@@ -185,23 +284,19 @@ def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str
 def _budget_grid(quotes: Sequence[tuple[str, DatasetQuote]]) -> Grid:
     """What is left of each dataset's cap and limits, how often it could be asked, what an attacker could believe."""
     private = any(quote.epsilon > 0 for _, quote in quotes)
-    header: tuple[str, ...] = ("dataset", "epsilon left", "exact left", "such requests from now")
-    header += ("attacker after this", "after all ever charged") if private else ()
+    header: tuple[str, ...] = ("dataset", "epsilon left", "exact left", "such requests\nfrom now")
+    header += ("attacker\nafter this", "after all\never charged") if private else ()
     rows: list[tuple[str, ...]] = []
     for party, quote in quotes:
-        name, after = f"{party}/{quote.after.dataset}", quote.after
         least = "at least " if quote.queries_left >= MOST_QUERIES else ""
-        row = [
-            name,
-            f"{after.epsilon_left:.3g} of {after.budget.epsilon:g}",
-            f"{after.exact_left} of {after.budget.exact}",
-        ]
+        row = [f"{party}/{quote.after.dataset}", *meters(quote.after, quote.now)]
         row.append(f"{least}{quote.queries_left:,}" if quote.queries_left else "none")
         if private:
             row += [f"{certainty:.1%}" for certainty in quote.certainty]
         rows.append(tuple(row))
-        for under in after.limits:
-            left = (under.epsilon_left, under.exact_left)
+        before = {under.limit: under for under in quote.now.limits}
+        for under in quote.after.limits:
+            left = limit_meters(under, before.get(under.limit))
             rows.append((f"  {under.limit}", *left, *[""] * (len(header) - 3)))
     return Grid(header=header, rows=rows)
 
@@ -224,35 +319,3 @@ def _summary(simulated: pa.Table) -> Grid:
         rows.append(tuple(map(cell, (*key, true[key], *shown))))
     most = [(f"... {len(rows) - MOST_ROWS:,} more", *[""] * (len(keys) + 3))] if len(rows) > MOST_ROWS else []
     return Grid(header=(*keys, f"true {own}", "least", "middle", "largest"), rows=[*rows[:MOST_ROWS], *most])
-
-
-class Grants(Displayed, dict[str, tuple[Grant, ...]]):
-    """By party, the grants that a plan needs of its owner, and nothing else."""
-
-    def _card(self) -> Card:
-        facts = [(party, "\n".join(map(str, grants)) or "nothing") for party, grants in self.items()]
-        return Card(title="the smallest grants for this plan", facts=facts)
-
-
-def suggest_grants(request: Request) -> Grants:
-    """The smallest grants with which every party would allow a request, whatever they allow now."""
-    operation = operation_named(request.operation)
-    needs = operation.needs(request, operation.parse(request))
-    suggested = {
-        party: smallest_grants(needs.get(party, ()), to=request.caller, purpose=request.purpose)
-        for party in request.parties
-    }
-    return Grants(suggested)
-
-
-def price_text(price: Mapping[str, tuple[Debit, ...]]) -> str:
-    """A price in a line for each charge, with all that pay it; parties that pay nothing are left out."""
-    payers: dict[str, list[str]] = {}
-    for party, debits in price.items():
-        for (table, charge), times in Counter((debit.table, str(debit.charge)) for debit in debits).items():
-            payers.setdefault(f"{f'{times} x ' if times > 1 else ''}{charge}", []).append(f"{party}/{table}")
-    return "\n".join(f"{', '.join(each)}: {charge}" for charge, each in payers.items()) or "nothing"
-
-
-def learns_grid(learns: tuple[Learns, ...]) -> Grid:
-    return Grid(header=("who", "what"), rows=[(item.who, item.what) for item in learns])

@@ -12,10 +12,11 @@ from .chain import verify
 from .displays import Card, Displayed, Grid
 from .errors import UnknownName
 from .exports import rows_of
+from .tabular import Tabular
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Receipt(Displayed):
+class Receipt(Displayed, Tabular):
     """Each party's signed audit head after the run. It proves what a party claimed, not that the claim is true."""
 
     run_id: str
@@ -48,6 +49,38 @@ class Receipt(Displayed):
         return f"{heads}: signatures hold" if self.verify() else f"{heads}: A SIGNATURE IS INVALID"
 
     def _card(self) -> Card:
-        rows = [(party, str(head.rows), head.hash[:16]) for party, head in self.heads.items()]
+        rows = [(party, f"{head.rows:,}", head.hash[:16]) for party, head in self.heads.items()]
         grid = Grid(header=("party", "audit rows", "head"), rows=rows)
-        return Card(title=f"receipt of run {self.run_id}", grids=(("signed audit heads", grid),))
+        verdict = "hold" if self.verify() else "DO NOT ALL HOLD"
+        return Card(
+            title=f"receipt of run {self.run_id}",
+            facts=[("signatures", verdict)],
+            grids=(("signed audit heads", grid),),
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """A row for each party: its chain's rows, losses acknowledged, head, key, and whether the signature holds."""
+        rows = [
+            {
+                "party": party,
+                "rows": head.rows,
+                "losses_acknowledged": head.branch,
+                "head": head.hash,
+                "public_key": head.public_key,
+                "signature_holds": head.is_signed(),
+            }
+            for party, head in self.heads.items()
+        ]
+        return pa.Table.from_pylist(rows, schema=_HEADS)
+
+
+_HEADS = pa.schema(
+    [
+        ("party", pa.string()),
+        ("rows", pa.int64()),
+        ("losses_acknowledged", pa.int64()),
+        ("head", pa.string()),
+        ("public_key", pa.string()),
+        ("signature_holds", pa.bool_()),
+    ]
+)

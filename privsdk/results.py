@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -13,13 +13,14 @@ from typing import Any, Generic, Protocol, TypeVar
 import pyarrow as pa
 
 from .calls import Answers, Quoted
-from .charges import Debit
-from .displays import Card, Displayed, facts_of
+from .displays import Card, Displayed, card_of
 from .errors import Cancelled, Refused
-from .live import Live
+from .grants import Grants, suggest_grants
+from .learned import Learned, learns_grid
+from .live import Live, ended_with, run_card
 from .operations import Request, operation_named
-from .previews import Forecast, Grants, Outlook, Preview, learns_grid, price_text, suggest_grants
-from .privacy import Learns
+from .previews import Forecast, Outlook, Preview
+from .prices import Price, price_text
 from .receipts import Receipt
 from .ticker import Ticker
 
@@ -54,8 +55,8 @@ class Plan(Displayed, Generic[T]):
     Attributes
     ----------
     request : Request
-    price : mapping of party to debits
-    learns : tuple of Learns
+    price : Price, a mapping of party to debits
+    learns : Learned, a tuple of Learns
         What each party, the caller and an onlooker will learn.
     notes : tuple of (label, text)
         The verb's own remarks.
@@ -81,8 +82,8 @@ class Plan(Displayed, Generic[T]):
         operation = operation_named(request.operation)
         parameters = operation.parse(request)
         self.request = request
-        self.price: Mapping[str, tuple[Debit, ...]] = operation.price(request, parameters)
-        self.learns = operation.learns(request, parameters)
+        self.price = Price(operation.price(request, parameters))
+        self.learns = Learned(operation.learns(request, parameters), request)
         self.notes = notes
         self.outlook = outlook
         self.after_cancel = after_cancel
@@ -124,14 +125,14 @@ class Plan(Displayed, Generic[T]):
         """
         return self.start().result(timeout_s=timeout_s)
 
-    def spent(self, answers: Answers) -> dict[str, tuple[Debit, ...]]:
+    def spent(self, answers: Answers) -> Price:
         """What each party was charged for these answers; one that is lost and does not say, the most it can be."""
         operation = operation_named(self.request.operation)
         parameters = operation.parse(self.request)
         paid = {party: answer.instalments for party, answer in answers.items() if not answer.stored}
         spent = operation.paid(self.request, parameters, {**answers.paid, **paid})
         unknown = answers.lost.keys() - answers.paid.keys()
-        return spent | {party: debits for party, debits in self.price.items() if party in unknown}
+        return Price(spent | {party: debits for party, debits in self.price.items() if party in unknown})
 
     @property
     def lasting_notes(self) -> tuple[tuple[str, str], ...]:
@@ -139,12 +140,12 @@ class Plan(Displayed, Generic[T]):
         foreseen = () if self.outlook is None else self.outlook.expected(None)
         return tuple(note for note in self.notes if note not in foreseen)
 
-    def _facts(self) -> list[tuple[str, str]]:
-        return [("parties", ", ".join(self.request.parties)), *self.notes, ("price", price_text(self.price))]
-
     def _card(self) -> Card:
-        title = f"plan of {self.request.operation}: nothing done yet"
-        return Card(title=title, facts=self._facts(), grids=(("will learn", learns_grid(self.learns)),))
+        with self._lock:
+            state = "nothing done yet" if self._run is None else f"its run is {self._run.state}"
+        facts = [("parties", ", ".join(self.request.parties)), *self.notes, ("price", price_text(self.price))]
+        title, learns = f"plan of {self.request.operation}: {state}", (("will learn", learns_grid(self.learns)),)
+        return Card(title=title, facts=facts, pictures=(self.learns.picture,), grids=learns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -155,8 +156,8 @@ class Result(Displayed, Generic[T]):
     ----------
     value : T
         The answer.
-    learned : tuple of Learns
-    spent : mapping of party to debits
+    learned : Learned, a tuple of Learns
+    spent : Price, a mapping of party to debits
     receipt : Receipt
     seconds : float
         Wall time from the first request to the last answer.
@@ -164,24 +165,29 @@ class Result(Displayed, Generic[T]):
 
     value: T
     operation: str
-    learned: tuple[Learns, ...]
-    spent: Mapping[str, tuple[Debit, ...]]
+    learned: Learned
+    spent: Price
     receipt: Receipt
     notes: tuple[tuple[str, str], ...]
     seconds: float
 
     def _card(self) -> Card:
-        value, grids = facts_of(self.value)
-        said = {label for label, _ in value}  # what came of it takes the place of what was foreseen
+        value = card_of(self.value)
+        said = {label for label, _ in value.facts}  # what came of it takes the place of what was foreseen
         facts = [
-            *value,
+            *([("value", value.title)] if value.title else []),
+            *value.facts,
             *(note for note in self.notes if note[0] not in said),
             ("spent", price_text(self.spent)),
             ("took", f"{self.seconds:.2f} s, run {self.receipt.run_id}"),
             ("receipt", self.receipt.verdict()),
         ]
         return Card(
-            title=f"result of {self.operation}", facts=facts, grids=(*grids, ("learned", learns_grid(self.learned)))
+            title=f"result of {self.operation}",
+            answers=value.answers,
+            facts=facts,
+            pictures=(*value.pictures, self.learned.picture),
+            grids=(*value.grids, ("learned", learns_grid(self.learned))),
         )
 
 
@@ -283,13 +289,12 @@ class Run(Displayed, Generic[T]):
 
         return wait().__await__()
 
+    @property
+    def state(self) -> str:
+        """ "running", "done", "cancelled" or "failed"."""
+        error = self._future.exception() if self.done() else None
+        return "running" if not self.done() else "done" if error is None else ended_with(error)[0]
+
     def _card(self) -> Card:
-        if not self.done():
-            state = "running"
-        elif isinstance(self._future.exception(), Cancelled):
-            state = "cancelled"
-        else:
-            state = "failed" if self._future.exception() else "done"
-        facts = [("run", self.plan.request.run_id), ("parties", ", ".join(self.plan.request.parties))]
-        facts += [("so far", str(self.progress))] if str(self.progress) else []
-        return Card(title=f"run of {self.plan.request.operation}: {state}", facts=facts)
+        error = self._future.exception() if self.done() else None
+        return run_card(self.plan.request, self.progress, self.state, "" if error is None else ended_with(error)[1])

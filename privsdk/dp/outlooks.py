@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -20,6 +21,7 @@ from .releases import noisy_vector
 from .vectors import exact_vector
 
 SIZES = (100, 1_000, 10_000)
+ALIKE = ("count", "sum", "histogram")  # errors do not depend on how many values there are
 MAX_SIMULATED = 1 << 22  # entries of all simulated vectors together
 
 T = TypeVar("T")
@@ -33,6 +35,20 @@ class ReleaseOutlook:
         self._scales = scales
         self._own = "count" if release.statistic == "histogram" else release.statistic
 
+    @property
+    def epsilon(self) -> float:
+        return self._release.epsilon
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """For which numbers of values errors are told: of counts and sums they do not depend on it."""
+        return (1,) if self._release.statistic in ALIKE else SIZES
+
+    def at(self, epsilon: float) -> ReleaseOutlook:
+        """Of the same question for another epsilon: noise scales with its inverse."""
+        other = msgspec.structs.replace(self._release, epsilon=epsilon)
+        return ReleaseOutlook(other, [scale * self._release.epsilon / epsilon for scale in self._scales])
+
     def half_width(self, rows: int) -> float:
         """Half of the 95% interval for a group of so many values, spread evenly over the bounds, in the statistic's
         own unit; of a count, sum or bin, whatever the group's size."""
@@ -44,7 +60,7 @@ class ReleaseOutlook:
         if mock is not None:
             return self._expected_on(mock)
         each, own = "of each group's " if self._release.by else "of the ", self._release.statistic
-        if own in ("count", "sum", "histogram"):
+        if own in ALIKE:
             what = "of each bin's count" if own == "histogram" else f"{each}{own}"
             bias = "" if own == "count" else "; clamping bias not included"
             return (

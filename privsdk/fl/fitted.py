@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from ..displays import Card, Displayed, Grid, cell, grid_of
 from ..errors import InvalidArgument
+from ..plots import Picture, course
 from . import modelfiles
 from .evaluation import main_score
 from .features import Scale
@@ -21,6 +22,7 @@ from .preparation import usable
 from .targets import Number
 
 MOST_WEIGHTS = 12  # shown of a model of one layer
+MOST_GROUPS = 6  # that stand beside each other
 
 
 class Fitted(Displayed):
@@ -130,9 +132,9 @@ class Fitted(Displayed):
         return self.model.network.outputs(self.weights, x), complete
 
     def _card(self) -> Card:
-        grids = [("on each party's held-out rows", grid_of(self.evaluation))]
+        grids = [("on each party's held-out rows", grid_of(self.evaluation, digits=4))]
         if self.groups.num_rows:
-            grids.append((f"by group{self._gap()}", grid_of(self.groups)))
+            grids.append((f"by group{self._gap()}", self._by_group()))
         if self.lost.num_rows:
             grids.append(("lost on the way", grid_of(self.lost)))
         if self.scales:
@@ -142,7 +144,21 @@ class Fitted(Displayed):
             grids.append(self._largest())
         facts = [("ended early", self.ended)] if self.ended else []
         facts += [("went on", f"after round {self.resumed} of an earlier run")] if self.resumed else []
-        return Card(title=str(self), facts=facts, grids=tuple(grids))
+        return Card(title=str(self), facts=facts, pictures=self._pictures(), grids=tuple(grids))
+
+    def _pictures(self) -> tuple[Picture, ...]:
+        """The loss over the rounds, and of the models on the way each party's main score."""
+        rounds = self.history.column("round").to_pylist()
+        losses = list(zip(rounds, self.history.column("loss").to_pylist(), strict=True))
+        score = main_score(self.model.network.output)
+        scores: dict[str, list[tuple[float, float | None]]] = {}
+        for row in self.curve.to_pylist():
+            scores.setdefault(row["party"], []).append((row["round"], row[score]))
+        drawn = (
+            course("mean loss of the training rows before each round", {"loss": losses}, step="round", y="loss"),
+            course(f"{score} on each party's held-out rows on the way", scores, step="round", y=score),
+        )
+        return tuple(picture for picture in drawn if picture is not None)
 
     def _gap(self) -> str:
         """How far apart a party's groups are at most, as text."""
@@ -156,6 +172,17 @@ class Fitted(Displayed):
             return ""
         widest = max(gaps, key=lambda party: gaps[party])
         return f"; the widest gap in {score} is {gaps[widest]:.3g}, at {widest}"
+
+    def _by_group(self) -> Grid:
+        """A row for each party, a column for each group: the main score, and over how many rows."""
+        score, rows = main_score(self.model.network.output), self.groups.to_pylist()
+        names = list(dict.fromkeys(row["group"] for row in rows))
+        if len(names) > MOST_GROUPS:
+            return grid_of(self.groups, digits=4)
+        found = {(row["party"], row["group"]): f"{cell(row[score], 4)} over {row['rows']:,}" for row in rows}
+        parties = dict.fromkeys(row["party"] for row in rows)
+        shown = [(party, *(found.get((party, name), "-") for name in names)) for party in parties]
+        return Grid(header=("party", *(f"{score}, {name}" for name in names)), rows=shown)
 
     def _largest(self) -> tuple[str, Grid]:
         """The largest weights of a model of one layer, the intercepts last."""

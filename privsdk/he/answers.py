@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..displays import Card, Displayed, Grid, at_most, cell
+from ..tabular import Tabular
 from .moments import Bounded, Moments, Scale, bounded, mean_of
 from .schemes import Approximate, Exact
 from .statistics import MATRICES, OF_VALUES, Statistic
@@ -90,7 +91,7 @@ class Variance:
     __repr__ = __str__
 
 
-class Matrix(Displayed):
+class Matrix(Displayed, Tabular):
     """Covariances or correlations of each two columns, over all parties' complete rows.
 
     Attributes
@@ -132,9 +133,14 @@ class Matrix(Displayed):
         grid = Grid(header=("", *self.columns), rows=rows)
         return Card(
             title=f"{self._name} of {len(self.columns)} columns over {self.count:,} rows",
+            answers=(("matrix", grid),),
             facts=facts,
-            grids=(("matrix", grid),),
         )
+
+    def to_arrow(self) -> pa.Table:
+        """A row for each column: its name, then its values with the others, null where there is none."""
+        values = {name: pa.array(line, from_pandas=True) for name, line in zip(self.columns, self.values, strict=True)}
+        return pa.table([pa.array(self.columns), *values.values()], names=["column", *self.columns])
 
 
 def reader(statistic: Statistic, scheme: Exact | Approximate, ddof: int) -> Callable[[pa.Table], Any]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..displays import at_most
+from ..displays import Card, Displayed, at_most
 from ..errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
 from .ciphertexts import NUMBER_BYTES, EncryptedType, Meta, check_key, in_order, rows_of
 from .expressions import Node, aligned, raised, run, settled, times_plain
@@ -32,7 +32,7 @@ SIGMOID = (0.5, 0.15012, -0.0015930078125)  # least squares on [-8, 8]: Kim, Son
 SIGMOID_RANGE = 8.0
 
 
-class Column:
+class Column(Displayed):
     """An encrypted column: values of one owner or the result of an expression. See `he.encrypt`.
 
     Operators take numbers, vectors of the same length, and encrypted columns of the same key. A null in either operand
@@ -285,6 +285,21 @@ class Column:
         """The ciphertexts of each chunk; computes what was not yet."""
         self._compute()
         return self._node.rows
+
+    def _card(self) -> Card:
+        meta = self.meta
+        held = "a sum" if meta.folded else f"{meta.length:,} values"
+        nulls = meta.nulls and not meta.folded
+        facts = [
+            ("holds", f"{held}{f', {meta.length - int(self._present().sum()):,} of them null' if nulls else ''}"),
+            ("bound", f"{self.bound:.3g}: the largest absolute value that it may have, in its unit"),
+            ("error", f"at most {at_most(self.error)}, once it is revealed" if self.error else "none: exact"),
+            ("depth", f"{self.depth} products one after the other are in it, {meta.preset.depth} are possible"),
+            ("values of", ", ".join(meta.owners) or "no owner that is named"),
+            ("revealed", f"where at least {meta.min_parties} owners are in it, by the holder of key {meta.key[:12]}"),
+            ("under", str(meta.preset)),
+        ]
+        return Card(title=f"encrypted column: {held}", facts=facts)
 
     def __repr__(self) -> str:
         meta = self.meta

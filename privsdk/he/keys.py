@@ -23,6 +23,7 @@ from typing import Any, NoReturn, Self
 
 import msgspec
 
+from ..displays import Card, Displayed
 from ..errors import InvalidArgument, PolicyRefused, ProtocolViolation
 from ..messages import build
 from .keyfiles import KeyFile, derived
@@ -31,7 +32,7 @@ from .presets import Preset
 MAX_PUBLIC_BYTES = 128 << 20  # keys for products take most: 105 MiB for the deepest preset
 
 
-class PublicContext:
+class PublicContext(Displayed):
     """Encrypts and computes under one key; cannot decrypt.
 
     Attributes
@@ -81,11 +82,20 @@ class PublicContext:
             raise ProtocolViolation("a public key is malformed, or a secret one, or of another version") from None
         return cls(found.preset, found.rows)
 
+    def _card(self) -> Card:
+        facts = [
+            ("fingerprint", self.fingerprint[:12]),
+            ("can", "encrypt, and compute on what is encrypted"),
+            ("cannot", "reveal anything"),
+            ("preset", str(self.preset)),
+        ]
+        return Card(title="public key", facts=facts)
+
     def __repr__(self) -> str:
         return f"PublicContext({self.fingerprint[:12]}, {self.preset})"
 
 
-class SecretContext:
+class SecretContext(Displayed):
     """Holds a secret key. Cannot be serialised but by `save`, nor copied, compared to booleans or iterated.
 
     Attributes
@@ -246,6 +256,19 @@ class SecretContext:
         inner = msgspec.msgpack.encode(_Kept(preset=self.preset, rows=self.public.rows, secrets=saved))
         sealed = AESGCM(disk.key).encrypt(nonce, inner, clear)
         return msgspec.msgpack.encode(_Stored(facts=clear, salt=disk.salt, nonce=nonce, sealed=sealed))
+
+    def _card(self) -> Card:
+        preset = self.preset
+        most = f" of {preset.reveals:,}" if preset.scheme == "ckks" else ""
+        facts = [
+            ("fingerprint", self.public.fingerprint[:12]),
+            ("owner", self.owner or "not named"),
+            ("since", f"{self.created[:19].replace('T', ' ')} UTC, generation {self.generation}"),
+            ("state", "retired: encrypts no more, still reveals what is under it" if self.retired else "in use"),
+            ("revealed", f"{self.uses:,}{most} ciphertexts, in {len(self.records):,} reveals"),
+            ("preset", str(preset)),
+        ]
+        return Card(title="secret key", facts=facts)
 
     def __repr__(self) -> str:
         whose = f" of {self.owner}" if self.owner else ""

@@ -16,6 +16,7 @@ from ..operations import Kind, Operation, Outcome, Request, RoleInput, register
 from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role
 from ..results import Plan
+from ..tabular import Tabular
 from . import scoring
 from .scored import LARGEST, Link, ScoreParameters, complete, linked, told
 
@@ -24,7 +25,7 @@ DEFAULT_EDGES = tuple(i / 10 for i in range(11))
 DEFAULT_ERROR = 1e-6
 
 
-class Scores(Displayed):
+class Scores(Displayed, Tabular):
     """What the data owner lets out of its rows' scores.
 
     Attributes
@@ -51,8 +52,12 @@ class Scores(Displayed):
     def __str__(self) -> str:
         return f"{self.count:,} rows scored, mean {self.mean:.6g} (each within {at_most(self.error)})"
 
+    def to_arrow(self) -> pa.Table:
+        """The table of intervals."""
+        return self.table
+
     def _card(self) -> Card:
-        return Card(title=str(self), grids=(("scores", grid_of(self.table)),))
+        return Card(title=str(self), answers=(("scores", grid_of(self.table)),))
 
 
 def score(

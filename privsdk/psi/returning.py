@@ -24,10 +24,11 @@ from ..operations import Operation, Outcome, Request, RoleInput, register
 from ..privacy import Disclosure, Learns, Need
 from ..protocol import Role
 from ..results import Plan
+from ..tabular import Tabular
 from . import choice, questions
 
 
-class Difference(Displayed):
+class Difference(Displayed, Tabular):
     """Rows of one party whose keys another lacks.
 
     Attributes
@@ -50,8 +51,12 @@ class Difference(Displayed):
         masked = f"fewer than {self.min_count}" if self.masked is None else f"{self.masked:,}"
         return f"{self.table.num_rows:,} rows returned, {masked} keys masked"
 
+    def to_arrow(self) -> pa.Table:
+        """The returned rows."""
+        return self.table
+
     def _card(self) -> Card:
-        return Card(title=str(self), grids=(("rows", grid_of(self.table)),))
+        return Card(title=str(self), answers=(("rows", grid_of(self.table)),))
 
 
 def difference(

@@ -194,7 +194,7 @@ def test_a_training_pays_each_round_and_says_what_it_paid() -> None:
         each = Debit(table="table", charge=Exact(what="a model round"))
         first = Debit(table="table", charge=Exact(what="one evaluation"))
         assert result.spent == dict.fromkeys(("north", "south", "east"), (first, *[each] * 4))
-        assert "north/table, south/table, east/table: 4 x 1 exact (a model round)" in str(result)
+        assert "north/table, south/table, east/table: 4 x 1 exact disclosure (a model round)" in str(result)
         assert {b.exact_spent for balances in fed.budgets().values() for b in balances} == {5}
         assert plan.release().spent == result.spent  # the stored answer of the same run
 
