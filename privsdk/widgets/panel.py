@@ -20,7 +20,8 @@ from ..federation import Federation, open_federations, openings
 from .patches import edits
 from .watching import Watching
 
-WHOLE_S = 5.0  # at most between two times that all is sent while there is news: for a page that was opened in between
+WHOLE_S = 2.0  # at most between two times that all is sent while there is news: for pages that cannot ask for it
+MOST_EVENTS = 30  # of a federation's audits
 MOST_PAGES = 8  # that are remembered: one whose browser died says no goodbye
 
 
@@ -195,7 +196,7 @@ class Panel:
     def _state(self) -> dict[str, Any]:
         """All that pages are told, latest opened federation first; one that has not answered yet has its number only.
 
-        Of tables the names, of runs what was asked of them here.
+        Of tables the names, of audits the latest rows, of runs what was asked of them here.
         """
         return {
             "federations": [
@@ -213,7 +214,7 @@ class Panel:
             return {}
         parties = [{**party, "tables": [table["name"] for table in party["tables"]]} for party in facts["parties"]]
         runs = [{**run, "asked": self._asked.get(run["id"], "")} for run in facts["runs"]]
-        return {**facts, "parties": parties, "runs": runs}
+        return {**facts, "parties": parties, "runs": runs, "events": facts["events"][:MOST_EVENTS]}
 
     def _tell(self, *, whole: bool = False) -> None:
         """Tell the pages what is new, if they are looking."""

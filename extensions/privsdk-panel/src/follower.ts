@@ -6,12 +6,14 @@ import type { Kernel } from '@jupyterlab/services';
 import { Line } from './line';
 import type { Model, Wish } from './model';
 
+const PAGE = 'privsdk.page';
+
 export class Follower {
   constructor(
     private readonly tracker: INotebookTracker,
     private readonly model: Model
   ) {
-    window.addEventListener('pagehide', () => this.line?.leave());
+    window.addEventListener('pagehide', () => this.hide());
   }
 
   look(): void {
@@ -73,11 +75,26 @@ export class Follower {
     this.line.look();
   }
 
-  private readonly page = crypto.getRandomValues(new Uint32Array(2)).join('-');
+  /** The page goes. If it comes again while the same cell runs, it can say nothing: so it says no goodbye either. */
+  private hide(): void {
+    if (!this.model.get('busy')) {
+      this.line?.leave();
+    }
+  }
+
+  private readonly page = pageName();
   private readonly lines = new WeakMap<Kernel.IKernelConnection, Line>();
   private looking = false;
   private notebook: NotebookPanel | null = null;
   private context: ISessionContext | null = null;
   private kernel: Kernel.IKernelConnection | null = null;
   private line: Line | null = null;
+}
+
+/** What this tab is called by; the same after it was reloaded. */
+function pageName(): string {
+  const kept = sessionStorage.getItem(PAGE);
+  const name = kept ?? crypto.getRandomValues(new Uint32Array(2)).join('-');
+  sessionStorage.setItem(PAGE, name);
+  return name;
 }

@@ -24,7 +24,7 @@ export class Line {
     this.kernel.iopubMessage.connect(this.onMessage, this);
     this.kernel.statusChanged.connect(this.onStatus, this);
     this.kernel.connectionStatusChanged.connect(this.onConnection, this);
-    this.model.set({ busy: this.kernel.status === 'busy' });
+    this.model.set({ busy: this.kernel.status !== 'idle' });
     this.attach();
   }
 
@@ -133,12 +133,16 @@ export class Line {
     const parent = message.parent_header as { msg_type?: string };
     if (message.header.msg_type === 'status' && parent.msg_type === 'execute_request') {
       const status = message as KernelMessage.IStatusMsg;
+      this.heard = true;
       this.model.set({ busy: status.content.execution_state === 'busy' });
     }
   }
 
   private onStatus(_: unknown, status: Kernel.Status): void {
-    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') {
+    if (status === 'idle' && !this.heard) {
+      this.model.set({ busy: false });
+    } else if (status === 'restarting' || status === 'autorestarting' || status === 'dead') {
+      this.heard = false;
       this.model.set({ busy: false, kernel: status === 'dead' ? 'none' : 'asking', all: null });
     }
   }
@@ -153,4 +157,6 @@ export class Line {
   private looking = false;
   private greeted = false;
   private serial = -1;
+  /** A cell was heard to begin or end; before that all there is to go by is the kernel's own status. */
+  private heard = false;
 }

@@ -1,16 +1,14 @@
 // What the panel shows, from its state alone. The build puts the widgets' dom.js before this file; so do the tests.
 //
-// State: `notebook` (its name, or "" where none is active), `kernel` ("none", "asking", "silent", "here"), `busy`
-// (whether a cell runs), `stale` (whether news was lost on the way) and `all` (what privsdk/widgets/panel.py tells).
+// The state is described in model.ts; `all` is what privsdk/widgets/panel.py tells.
 
 const OPENING = "import privsdk as ps";
 const ENDED_SHOWN = 10;
-const EVENTS_SHOWN = 30;
 
 export default {
   render({ model, el }) {
     el.classList.add("privsdk", "privsdk-panel");
-    return drawing(model, el, ["notebook", "kernel", "busy", "stale", "all"], () => drawn(model));
+    return drawing(model, el, ["notebook", "kernel", "busy", "direct", "stale", "all"], () => drawn(model));
   },
 };
 
@@ -29,8 +27,8 @@ function heading(model, asking) {
     "header",
     {},
     h("h2", {}, "privsdk"),
-    notebook && h("p", { class: "privsdk-file", title: notebook }, notebook),
-    h("p", { class: "privsdk-kernel", role: "status" }, notebook ? kernelText(model) : null),
+    notebook ? h("p", { class: "privsdk-file", title: notebook }, notebook) : null,
+    notebook ? h("p", { class: "privsdk-kernel", role: "status" }, kernelText(model)) : null,
     asking &&
       h(
         "div",
@@ -42,8 +40,13 @@ function heading(model, asking) {
           "Verify audits",
         ),
       ),
-    asking && model.get("busy") && h("p", { class: "privsdk-note" }, "A cell is running: buttons take effect after it; the view stays live."),
+    asking && deaf(model) && h("p", { class: "privsdk-note" }, "The kernel hears these buttons when the cell has ended. What you see stays live."),
   );
+}
+
+/** Whether the kernel hears nothing but an interrupt. */
+function deaf(model) {
+  return model.get("busy") && !model.get("direct");
 }
 
 function kernelText(model) {
@@ -74,6 +77,9 @@ function empty(model) {
       h("pre", {}, h("code", {}, OPENING)),
       button(model, "import", "Insert this line"),
     ]);
+  }
+  if (kernel === "shared") {
+    return blank("Another notebook has this kernel, too", "The panel follows the one that was opened first. Go there to see the parties.");
   }
   return blank("No federation is open", "Open one, and its parties, budgets and runs appear here. For example, with invented sales:", [
     h("pre", {}, h("code", {}, model.get("example"))),
@@ -188,24 +194,22 @@ function underWay(model, run) {
   );
 }
 
-/** With the kernel free it is asked to end this run; a kernel that runs a cell hears nothing, and is interrupted. */
+/** The kernel is asked to end this run, if it hears; while a cell runs it can be interrupted in any case. */
 function ending(model, run, rounds) {
-  if (run.asked) {
-    return h("p", { class: "privsdk-note" }, run.asked === "stop" ? "Stopping after this round." : "Cancelling.");
-  }
-  if (model.get("busy")) {
-    return h(
+  const send = (kind) => () => model.send({ kind, run: run.id });
+  const asked = { stop: "Stopping after this round.", cancel: "Cancelling." }[run.asked];
+  const heard = !asked && !deaf(model);
+  return [
+    asked ? h("p", { class: "privsdk-note", role: "status" }, asked) : null,
+    h(
       "div",
       { class: "privsdk-actions" },
-      h("button", { onclick: () => model.send({ kind: "interrupt" }), title: "Ends the cell that is running, and the run that it waits for" }, "Interrupt the kernel"),
-    );
-  }
-  return h(
-    "div",
-    { class: "privsdk-actions" },
-    rounds && h("button", { onclick: () => model.send({ kind: "stop", run: run.id }), title: "Ends after this round; the result so far is kept" }, "Stop after this round"),
-    h("button", { onclick: () => model.send({ kind: "cancel", run: run.id }), title: "Ends at every party without a result; what was charged stays charged" }, "Cancel"),
-  );
+      heard && rounds && h("button", { onclick: send("stop"), title: "Ends after this round; the result so far is kept" }, "Stop after this round"),
+      heard && h("button", { onclick: send("cancel"), title: "Ends at every party without a result; what was charged stays charged" }, "Cancel"),
+      model.get("busy") &&
+        h("button", { onclick: () => model.send({ kind: "interrupt" }), title: "Ends the cell that is running, and the run that it waits for" }, "Interrupt the kernel"),
+    ),
+  ];
 }
 
 /** The first figure that is told of each round, as a line. */
@@ -260,12 +264,12 @@ function audit(fed) {
     h(
       "details",
       {},
-      h("summary", {}, `What the parties' audits say of you: ${fed.events.length}`),
+      h("summary", {}, "What the parties' audits say of you"),
       fed.events.length
         ? grid(
             "Audit rows about your requests, latest first",
             ["when", "party", "event", "operation"],
-            fed.events.slice(0, EVENTS_SHOWN).map((event) => [
+            fed.events.map((event) => [
               h("time", { datetime: event.at, title: event.at }, clock(event.at)),
               event.party,
               h("span", { title: event.why }, event.event),
@@ -273,7 +277,7 @@ function audit(fed) {
             ]),
           )
         : h("p", { class: "privsdk-note" }, "Nothing yet."),
-      fed.events.length > EVENTS_SHOWN && h("p", { class: "privsdk-note" }, "More of it: fed.audit_log()"),
+      h("p", { class: "privsdk-note" }, "All of it: fed.audit_log()"),
     ),
   ];
 }
