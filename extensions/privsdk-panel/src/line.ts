@@ -8,6 +8,7 @@ import type { All, Model, Wish } from './model';
 import { edited } from './view';
 
 const NAME = 'privsdk.panel';
+const SETTLED_MS = 1000;
 
 type Told = { kind: 'here' } | { kind: 'whole'; serial: number; all: All } | { kind: 'edits'; serial: number; edits: unknown[][] };
 
@@ -39,7 +40,8 @@ export class Line {
       return;
     }
     comm.onMsg = () => undefined;
-    const dispose = () => {
+    const dispose = async () => {
+      await settled(comm);
       if (!this.looking) {
         comm.dispose();
       }
@@ -48,7 +50,7 @@ export class Line {
       this.greeted = false;
       comm.send({ kind: 'bye', page: this.page }).done.then(dispose, dispose);
     } else {
-      dispose();
+      void dispose();
     }
   }
 
@@ -74,8 +76,7 @@ export class Line {
     }
     const comm = this.comm;
     comm.onMsg = message => this.take(message.content.data as unknown as Told);
-    const started = (comm as { subshellStarted?: Promise<void> }).subshellStarted;
-    started?.then(
+    subshell(comm)?.then(
       () => {
         if (this.looking && comm === this.comm) {
           this.model.set({ direct: true });
@@ -159,4 +160,15 @@ export class Line {
   private serial = -1;
   /** A cell was heard to begin or end; before that all there is to go by is the kernel's own status. */
   private heard = false;
+}
+
+/** Resolves when a comm has a subshell of its own; undefined in a JupyterLab that gives it none. */
+function subshell(comm: Kernel.IComm): Promise<void> | undefined {
+  return (comm as { subshellStarted?: Promise<void> }).subshellStarted;
+}
+
+/** Wait until a comm has its subshell, or gets none: one that goes before would take that of its successor with it. */
+async function settled(comm: Kernel.IComm): Promise<void> {
+  const waited = new Promise<void>(resolve => setTimeout(resolve, SETTLED_MS));
+  await Promise.race([subshell(comm) ?? waited, waited]).catch(() => undefined);
 }

@@ -17,7 +17,7 @@ function drawn(model) {
   const here = model.get("kernel") === "here";
   return [
     heading(model, here && federations.length > 0),
-    here && federations.length ? federations.map((fed) => federation(model, fed, federations.length)) : empty(model),
+    here && federations.length ? shown(model, federations) : empty(model),
   ];
 }
 
@@ -95,29 +95,33 @@ function button(model, what, text) {
   return h("button", { class: "privsdk-main", onclick: () => model.send({ kind: "do", what }) }, text);
 }
 
-// One federation
+// One federation after another, the latest first; earlier ones only by name until they are opened
 
-function federation(model, fed, count) {
-  const title = fed.parties ? `Federation of ${fed.parties.map((party) => party.name).join(", ")}` : "Federation";
-  const running = (fed.runs ?? []).filter((run) => run.state === "running");
-  const ended = (fed.runs ?? []).filter((run) => run.state !== "running").reverse();
-  return h(
-    "section",
-    { class: "privsdk-federation", "data-key": fed.number, "aria-label": count > 1 ? `${title}, number ${fed.number}` : title },
-    h("h3", {}, title),
-    fed.parties
-      ? [
-          h("p", { class: "privsdk-note" }, `You are ${fed.caller}, for ${fed.purpose}.`),
-          model.get("stale") && h("p", { class: "privsdk-warn" }, "Some news was lost on the way; it is asked for again."),
-          h("h4", {}, "Running"),
-          running.length ? running.map((run) => underWay(model, run)) : h("p", { class: "privsdk-note" }, "Nothing is running."),
-          h("h4", {}, "Parties and budgets"),
-          h("ul", { class: "privsdk-parties" }, fed.parties.map(party)),
-          ended.length ? lately(ended) : null,
-          audit(fed),
-        ]
-      : h("p", {}, "Asking the parties."),
-  );
+function shown(model, [latest, ...earlier]) {
+  return [
+    h("section", { class: "privsdk-federation", "data-key": latest.number, "aria-label": named(latest) }, h("h3", {}, named(latest)), federation(model, latest)),
+    earlier.map((fed) => h("details", { class: "privsdk-federation", "data-key": fed.number }, h("summary", {}, `Opened earlier: ${named(fed)}`), federation(model, fed))),
+  ];
+}
+
+function named(fed) {
+  return fed.parties ? `Federation of ${fed.parties.map((party) => party.name).join(", ")}` : "Federation";
+}
+
+function federation(model, fed) {
+  if (!fed.parties) return h("p", {}, "Asking the parties.");
+  const running = fed.runs.filter((run) => run.state === "running");
+  const ended = fed.runs.filter((run) => run.state !== "running").reverse();
+  return [
+    h("p", { class: "privsdk-note" }, `You are ${fed.caller}, for ${fed.purpose}.`),
+    model.get("stale") && h("p", {}, marked("warn", "Some news was lost on the way; it is asked for again.")),
+    h("h4", {}, "Running"),
+    running.length ? running.map((run) => underWay(model, run)) : h("p", { class: "privsdk-note" }, "Nothing is running."),
+    h("h4", {}, "Parties and budgets"),
+    h("ul", { class: "privsdk-parties" }, fed.parties.map(party)),
+    ended.length ? lately(ended) : null,
+    audit(fed),
+  ];
 }
 
 function party(facts) {
@@ -132,10 +136,10 @@ function party(facts) {
       " ",
       facts.reachable
         ? h("span", { class: "privsdk-note" }, facts.running ? `${tables}; ${facts.running} under way` : tables)
-        : h("span", { class: "privsdk-bad" }, "cannot be reached"),
+        : marked("bad", "cannot be reached"),
     ),
     facts.balances.map((balance) => [
-      balance.frozen && h("p", { class: "privsdk-warn" }, `${balance.dataset} is frozen by its owner: ${balance.frozen}`),
+      balance.frozen && h("p", {}, marked("warn", `${balance.dataset} is frozen by its owner: ${balance.frozen}`)),
       gauge("epsilon left", balance, balance.epsilon),
       gauge("exact answers left", balance, balance.exact),
     ]),
@@ -237,6 +241,11 @@ function curve(run) {
   );
 }
 
+/** Text with a mark in the colour of its kind before it: the colour says nothing that the text does not. */
+function marked(kind, ...text) {
+  return [h("span", { class: `privsdk-mark privsdk-${kind}`, "aria-hidden": "true" }, "\u25cf "), ...text];
+}
+
 function lately(ended) {
   return h(
     "details",
@@ -249,8 +258,7 @@ function lately(ended) {
         h(
           "li",
           { "data-key": run.id },
-          h("span", { class: run.state === "done" ? "privsdk-good" : run.state === "failed" ? "privsdk-bad" : "privsdk-warn" }, run.state),
-          ` ${run.operation}, ${duration(run.seconds)}`,
+          marked({ done: "good", failed: "bad" }[run.state] ?? "warn", `${run.state}: ${run.operation}, ${duration(run.seconds)}`),
           run.why && run.state === "failed" ? h("p", { class: "privsdk-note" }, run.why) : null,
         ),
       ),
@@ -285,15 +293,15 @@ function audit(fed) {
 function verdict(found) {
   if (!found) return null;
   if (found.running) return h("p", { role: "status" }, "Verifying the audits.");
-  if (found.failed) return h("p", { role: "status", class: "privsdk-bad" }, `The audits could not be verified: ${found.failed}`);
+  if (found.failed) return h("p", { role: "status" }, marked("bad", `The audits could not be verified: ${found.failed}`));
   const bad = found.verdicts.filter((each) => each.fault);
   const rows = found.verdicts.reduce((sum, each) => sum + each.rows, 0);
   return h(
     "div",
     { role: "status" },
     bad.length
-      ? bad.map((each) => h("p", { class: "privsdk-bad" }, `The audit of ${each.party} is not sound: ${each.fault}`))
-      : h("p", { class: "privsdk-good" }, `Audits sound at ${clock(found.at)}: ${figure(rows)} rows of ${found.verdicts.length} parties.`),
+      ? bad.map((each) => h("p", {}, marked("bad", `The audit of ${each.party} is not sound: ${each.fault}`)))
+      : h("p", {}, marked("good", `Audits sound at ${clock(found.at)}: ${figure(rows)} rows of ${found.verdicts.length} parties.`)),
   );
 }
 

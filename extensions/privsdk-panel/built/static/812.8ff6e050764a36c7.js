@@ -60,6 +60,7 @@
 .privsdk-panel .privsdk-file { font-weight: 600; }
 .privsdk-panel .privsdk-note, .privsdk-panel .privsdk-kernel { font-size: 12px; }
 .privsdk-panel .privsdk-actions { margin: 6px 0 2px; }
+.privsdk-panel .privsdk-mark { font-size: 10px; }
 .privsdk-panel .privsdk-federation + .privsdk-federation { border-top: 1px solid var(--privsdk-line); margin-top: 16px; padding-top: 8px; }
 .privsdk-panel .privsdk-run { border: 1px solid var(--privsdk-line); border-radius: 6px; padding: 6px 10px; margin: 4px 0 8px; }
 .privsdk-panel .privsdk-gauge { display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: 8px; font-size: 12px; margin: 2px 0; }
