@@ -28,9 +28,9 @@ def _edits(old: Any, new: Any, path: Path) -> Iterator[Edit]:
                 yield from _edits(old[key], value, (*path, key))
             else:
                 yield ["set", [*path, key], value]
-    elif isinstance(old, list) and isinstance(new, list):
-        yield from _list_edits(old, new, path)
-    elif old != new or type(old) is not type(new):
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        yield from _list_edits(list(old), list(new), path)
+    elif old != new:
         yield ["set", list(path), new]
 
 
