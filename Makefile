@@ -7,10 +7,10 @@ RUN    := $(BIN)/python
 # Tests run in two processes: many of them wait for processes of their own.
 ABREAST := --numprocesses 2 --dist worksteal
 
-.PHONY: demo test check claims soak bench bench-fl bench-he bench-psi lab format clean
+.PHONY: demo test check claims soak bench bench-fl bench-he bench-psi lab panel format clean
 
-# The stamp is newer than pyproject.toml when everything it asks for is installed.
-$(VENV)/installed: pyproject.toml
+# The stamp is newer than pyproject.toml and the built panel when everything that they ask for is installed.
+$(VENV)/installed: pyproject.toml extensions/privsdk-panel/built/sources.json
 	$(PYTHON) -c 'import sys; sys.exit("privsdk needs CPython 3.11 to 3.13; say which with PYTHON=python3.11" if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV): about a minute the first time."
@@ -31,6 +31,7 @@ check: $(VENV)/installed          ## style, types, structure, documents
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(RUN) scripts/panel.py --check
 
 claims: $(VENV)/installed         ## one line for each promise: claim, cases tried, passed
 	$(RUN) -m pytest -m claim --claims $(ABREAST)
@@ -53,6 +54,10 @@ bench-psi: $(VENV)/installed      ## private joins beside a join in the clear, S
 
 lab: $(VENV)/installed            ## JupyterLab with the tutorials
 	$(BIN)/jupyter lab notebooks
+
+panel: $(VENV)/installed          ## build the JupyterLab panel anew, after a change of it; the one target that needs Node
+	$(RUN) scripts/panel.py
+	$(MAKE) $(VENV)/installed
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

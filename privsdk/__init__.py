@@ -12,6 +12,7 @@ from .opening import connect, embedded
 from .owner import Owner
 from .privacy import Disclosure, Grant, Policy
 from .results import Plan, Result, Run
+from .widgets import kernel as _kernel
 
 __version__ = "0.1.0"
 
@@ -36,3 +37,5 @@ __all__ = [
     "he",
     "psi",
 ]
+
+_kernel.register()

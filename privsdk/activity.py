@@ -38,10 +38,13 @@ class Carried:
         Seconds since the epoch.
     seconds : float
         How long it took, once it has ended.
+    cancelled : Event
+        Set to cancel it.
     """
 
     request: Request
     live: Live
+    cancelled: threading.Event = field(default_factory=threading.Event)
     began: float = field(default_factory=time.time)
     state: str = "running"
     why: str = ""
@@ -108,9 +111,9 @@ class Activity(Displayed, Tabular):
         )
 
     @contextmanager
-    def carry(self, request: Request, live: Live) -> Iterator[None]:
+    def carry(self, request: Request, live: Live, cancelled: threading.Event) -> Iterator[None]:
         """A run, from its beginning to its end."""
-        carried, began = Carried(request, live), time.monotonic()
+        carried, began = Carried(request, live, cancelled), time.monotonic()
         leave = live.observe(lambda _: self._observers.tell(self))
         with self._lock:
             self._running[request.run_id] = carried

@@ -160,7 +160,7 @@ class Federation(Handle):
     def execute(self, request: Request, cancelled: threading.Event, live: Live | None = None) -> calls.Answers:
         """Run the request to its end, or until `cancelled` is set; says in `live` how far it is."""
         live = live or Live()
-        with self.activity.carry(request, live):
+        with self.activity.carry(request, live, cancelled):
             return Running(self._asker, self._witness, request, live).execute(cancelled)
 
     def describe(self) -> dict[str, calls.Description]:

@@ -292,7 +292,7 @@ class Books:
         return [Entry(self._datasets[d.table], d.charge) for d in debits]
 
     def _cover(self, request: Request, dataset: str, charges: Counter[Charge]) -> None:
-        """Raise unless the dataset's budget covers these charges, and as one request those that its run has paid too."""
+        """Raise unless the budget covers these charges, and as one request those that its run has paid too."""
         operand, unit = request.operands.get(self._party), self._positions.standing(dataset).budget.unit
         if operand is not None and Account(charges).private and operand.unit.id != unit.id:
             raise PolicyRefused(

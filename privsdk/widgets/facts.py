@@ -271,11 +271,14 @@ def of_run(carried: Carried) -> RunFacts:
 
 
 def thinned(told: tuple[Told, ...]) -> tuple[Told, ...]:
-    """At most so many of them as are drawn, the first and the last always."""
-    if len(told) <= MOST_POINTS:
-        return told
-    step = (len(told) - 1) / (MOST_POINTS - 1)
-    return tuple(told[round(step * at)] for at in range(MOST_POINTS))
+    """At most so many of them as are drawn, the first and the last always.
+
+    Of those between every second, fourth, eighth ... is kept: most stay the same when another is told.
+    """
+    step = 1
+    while len(told) > step * (MOST_POINTS - 1):
+        step *= 2
+    return (*told[:-1:step], *told[-1:])
 
 
 def _point(told: Told) -> Point:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -27,17 +28,23 @@ class Watching:
     """Calls `show` with a federation's facts, as plain JSON values, at once and whenever they change.
 
     `show` runs in this object's thread, never twice at a time. `close()` ends it; it also ends with the federation,
-    of which it then says that it is closed.
+    of which it then says that it is closed, and which it does not keep: one that the notebook has forgotten is gone.
+    `ended` is called last, however it ends.
     """
 
-    def __init__(self, fed: Federation, show: Callable[[dict[str, Any]], None]) -> None:
-        self._fed = fed
+    def __init__(
+        self, fed: Federation, show: Callable[[dict[str, Any]], None], *, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        self._fed = weakref.ref(fed)
         self._show = show
+        self._ended = ended
         self._news = threading.Condition()
         self._pending = self._asking = True
         self._closed = False
         self._leaves = fed.activity.observe(lambda _: self._tell()), openings.add(lambda _: self._tell())
         self._shown: facts.FederationFacts | None = None
+        self._running = frozenset[str]()
+        self._asked = 0.0
         self._thread = threading.Thread(target=self._work, name=f"privsdk-watching-{fed.number}", daemon=True)
         self._thread.start()
 
@@ -60,36 +67,42 @@ class Watching:
             self._news.notify_all()
 
     def _work(self) -> None:
-        asked, running = 0.0, frozenset[str]()
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._pending or self._closed, timeout=ASKED_S if running else IDLE_S)
-                if self._closed:
-                    return
-                asking, self._pending, self._asking = self._asking or not self._pending, False, False
-            if self._fed.closed:
-                self.close()
-                last = self._shown or facts.of_federation(self._fed, {}, {})
-                self._show(msgspec.to_builtins(msgspec.structs.replace(last, closed=True)))
-                return
-            now = frozenset(run.request.run_id for run in self._fed.activity.runs if run.state == "running")
-            asking = asking or now != running or time.monotonic() - asked >= ASKED_S
-            running = now
-            if asking:
-                asked = time.monotonic()
-            try:
-                fresh = self._facts(asking=asking)
-            except PrivsdkError:  # the federation closed in between
-                continue
-            if self._fed.closed:  # its parties are not unreachable, but gone
-                continue
-            if fresh != self._shown:
-                self._shown = fresh
-                self._show(msgspec.to_builtins(fresh))
-            time.sleep(SOON_S)
+        try:
+            while self._look():
+                time.sleep(SOON_S)
+        finally:
+            self.close()
+            self._ended()
 
-    def _facts(self, *, asking: bool) -> facts.FederationFacts:
+    def _look(self) -> bool:
+        """Wait for news and show what there is; whether there may be more."""
+        with self._news:
+            self._news.wait_for(lambda: self._pending or self._closed, timeout=ASKED_S if self._running else IDLE_S)
+            if self._closed:
+                return False
+            asking, self._pending, self._asking = self._asking or not self._pending, False, False
+        fed = self._fed()
+        if fed is None or fed.closed:
+            last = self._shown or (None if fed is None else facts.of_federation(fed, {}, {}))
+            if last is not None:
+                self._show(msgspec.to_builtins(msgspec.structs.replace(last, closed=True)))
+            return False
+        now = frozenset(run.request.run_id for run in fed.activity.runs if run.state == "running")
+        asking = asking or now != self._running or time.monotonic() - self._asked >= ASKED_S
+        self._running = now
+        if asking:
+            self._asked = time.monotonic()
+        try:
+            fresh = self._facts(fed, asking=asking)
+        except PrivsdkError:  # the federation closed in between
+            return True
+        if fresh != self._shown and not fed.closed:  # else its parties are not unreachable, but gone
+            self._shown = fresh
+            self._show(msgspec.to_builtins(fresh))
+        return True
+
+    def _facts(self, fed: Federation, *, asking: bool) -> facts.FederationFacts:
         if self._shown is None or asking:
-            return facts.of_federation(self._fed, self._fed.describe(), self._fed.audit_log(most=EVENTS, quietly=True))
-        runs = tuple(map(facts.of_run, self._fed.activity.runs))
+            return facts.of_federation(fed, fed.describe(), fed.audit_log(most=EVENTS, quietly=True))
+        runs = tuple(map(facts.of_run, fed.activity.runs))
         return msgspec.structs.replace(self._shown, runs=runs)
