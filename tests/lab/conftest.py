@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cells import leaked
 from lab_page import Lab
 from lab_server import Server, serving
 from playwright.sync_api import Browser, BrowserContext
@@ -27,14 +28,18 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def lab(context: BrowserContext, server: Server) -> Iterator[Lab]:
-    """JupyterLab in a fresh page; whatever the page logs as an error fails the test, and so does any other host."""
+    """JupyterLab in a fresh page.
+
+    A test fails also where the page logs an error, asks another host, or where a message to or from the kernel, or the
+    page in the end, holds a canary.
+    """
     opened = Lab(context, server)
     yield opened
-    errors, elsewhere = opened.errors(), list(opened.elsewhere)
+    found = [*opened.errors(), *opened.elsewhere, *leaked(opened.frames), *leaked([opened.page.content()])]
     opened.close()
     server.end_kernels()
-    if errors or elsewhere:
-        pytest.fail("\n".join(["the page logged errors or asked other hosts:", *errors, *elsewhere]))
+    if found:
+        pytest.fail("\n".join(["the page logged errors, asked other hosts or shows row values:", *found]))
 
 
 @pytest.hookimpl(wrapper=True)

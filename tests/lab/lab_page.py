@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 from lab_server import Server
-from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Route, WebSocket, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Route, WebSocket, expect
 
 SHOWN_MS, RAN_MS = 60_000, 180_000
 
@@ -27,7 +27,7 @@ OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
   .filter((cell) => cell.model.type === "code").map((cell) => cell.model.outputs.toJSON())"""
 
 NOT_RUN = """() => jupyterapp.shell.currentWidget.content.widgets
-  .filter((cell) => cell.model.type === "code" && !cell.model.executionCount).map((cell) => cell.model.sharedModel.source)"""
+  .filter(({ model }) => model.type === "code" && !model.executionCount).map(({ model }) => model.sharedModel.source)"""
 
 
 class Lab:
@@ -40,7 +40,7 @@ class Lab:
     elsewhere : list of str
         Addresses that are not the server's; none is loaded.
     frames : list of bytes
-        What went over the websockets to kernels, both ways; kept while `listening`.
+        What went over the websockets to kernels, both ways.
     """
 
     def __init__(self, context: BrowserContext, server: Server) -> None:
@@ -48,7 +48,6 @@ class Lab:
         self.console: list[str] = []
         self.elsewhere: list[str] = []
         self.frames: list[bytes] = []
-        self.listening = False
         self.page = context.new_page()
         self.page.set_default_timeout(SHOWN_MS)
         self.page.on("console", self._log)
@@ -115,6 +114,15 @@ class Lab:
     def wait(self) -> None:
         """Until all that was started has ended and the kernel is idle."""
         self.page.wait_for_function(IDLE, timeout=RAN_MS)
+
+    def kernel(self) -> str:
+        """What the kernel is doing: "idle" or "busy"."""
+        return str(self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status"))
+
+    def until_more(self, figure: str, than: float) -> float:
+        """Wait until this function of the page gives more than that; what it gives then."""
+        more = f"(than) => {{ const found = ({figure})(); return found > than && found; }}"
+        return float(self.page.wait_for_function(more, arg=than).json_value())
 
     def add(self, source: str) -> int:
         """A new last cell; returns its number among the code cells."""
@@ -203,8 +211,7 @@ class Lab:
 
     def _listen(self, socket: WebSocket) -> None:
         def keep(payload: str | bytes) -> None:
-            if self.listening:
-                self.frames.append(payload.encode() if isinstance(payload, str) else payload)
+            self.frames.append(payload.encode() if isinstance(payload, str) else payload)
 
         socket.on("framesent", keep)
         socket.on("framereceived", keep)

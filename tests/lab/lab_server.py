@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
 STARTED_S, ENDED_S = 120, 20
@@ -40,11 +41,12 @@ class Server:
             self._call("DELETE", f"api/kernels/{kernel['id']}")
 
     def _call(self, method: str, path: str) -> bytes:
-        request = urllib.request.Request(
-            self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
-        )
-        with urllib.request.urlopen(request) as answer:
-            return bytes(answer.read())
+        connection = HTTPConnection(urlsplit(self.url).netloc)
+        with closing(connection):
+            connection.request(method, f"/{path}", headers={"Authorization": f"token {self.token}"})
+            answer = connection.getresponse()
+            assert answer.status < 300, f"{method} {path}: {answer.status}"
+            return answer.read()
 
 
 @contextmanager
@@ -81,9 +83,9 @@ def _configure(home: Path) -> None:
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
-    built = ROOT / "privsdk" / "labextension"  # this tree's own panel, whichever is installed
-    if built.is_dir():
-        shutil.copytree(built, home / "data" / "labextensions" / "privsdk")
+    for built in ROOT.glob("extensions/*/built"):  # this tree's own panel, whichever is installed
+        name = json.loads((built / "package.json").read_text())["name"]
+        shutil.copytree(built, home / "data" / "labextensions" / name)
 
 
 def _environment(home: Path, token: str) -> dict[str, str]:
