@@ -27,6 +27,7 @@ settings.load_profile("soak" if SOAK else "default")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--claims", action="store_true", help="print one line for each claim at the end")
+    parser.addoption("--screenshots", action="store_true", help="write the pictures of docs/images")
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:

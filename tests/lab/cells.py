@@ -23,7 +23,7 @@ fed = ps.embedded({{**owners, "keeper": {{}}}}, store={store!r}, budget=budget, 
 COUNT = 'dp.count(fed["north"]["people"], epsilon=0.5).release()'
 PLAN = """plan = fl.fit(fl.Logistic(features={{"age": (0, 60)}}), fed.tables("people"), label="late", rounds={rounds},
               aggregation="masked")"""
-LONG = 100_000  # rounds: far more than any test waits for
+LONG = 10_000  # rounds: far more than any test waits for
 
 
 def people(seed: int) -> pa.Table:

@@ -108,8 +108,11 @@ class Lab:
         assert not skipped, f"cells that did not run: {skipped}"
 
     def run(self, number: int) -> None:
+        """Run this code cell to its end; fails if it did."""
         self.start(number)
         self.wait()
+        failed = errors([self.outputs()[number]])
+        assert not failed, failed
 
     def wait(self) -> None:
         """Until all that was started has ended and the kernel is idle."""
@@ -141,9 +144,7 @@ class Lab:
         """Run this as a new last cell, which must not fail; what it printed."""
         number = self.add(source)
         self.run(number)
-        outputs = self.outputs()[number]
-        assert not errors([outputs]), errors([outputs])
-        return "".join(_joined(each.get("text", "")) for each in outputs).strip()
+        return "".join(_joined(each.get("text", "")) for each in self.outputs()[number]).strip()
 
     def outputs(self) -> list[list[dict[str, Any]]]:
         """By code cell, its outputs as a notebook file has them."""

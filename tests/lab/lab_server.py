@@ -28,12 +28,13 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where it is reached, and the folder whose notebooks it shows."""
+    """Where it is reached, the folder whose notebooks it shows, and the seconds until it listened."""
 
     url: str
     token: str
     folder: Path
     log: Path
+    started_s: float
 
     def end_kernels(self) -> None:
         """End all kernels: those of a test that is over."""
@@ -58,6 +59,7 @@ def serving(home: Path) -> Iterator[Server]:
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0", "--ServerApp.ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url="]
     command += ["--LabApp.extension_manager=readonly", "--ServerApp.allow_root=True"]
+    began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -68,7 +70,8 @@ def serving(home: Path) -> Iterator[Server]:
             stderr=subprocess.STDOUT,
         )
     try:
-        yield Server(url=_url(home / "runtime", process, log), token=token, folder=folder, log=log)
+        url = _url(home / "runtime", process, log)
+        yield Server(url=url, token=token, folder=folder, log=log, started_s=time.monotonic() - began)
     finally:
         process.terminate()  # its kernels end with it
         try:

