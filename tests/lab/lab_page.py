@@ -13,6 +13,7 @@ from lab_server import Server
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Route, WebSocket, expect
 
 SHOWN_MS, RAN_MS = 60_000, 180_000
+expect.set_options(timeout=SHOWN_MS)  # a busy machine is not a failure
 
 # Runs under way that were started by `start`: JupyterLab's promise of a run ends when its cells did.
 START = """([command, args]) => {
