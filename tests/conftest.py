@@ -1,8 +1,9 @@
-"""Shared by all tests: the claims report, case counts, and federations over both links."""
+"""Shared by all tests: the claims report, case counts, the browser."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -10,9 +11,12 @@ from typing import cast
 import pytest
 from claims import Cases
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, sync_playwright
 
 SOAK = os.environ.get("PRIVSDK_SOAK") == "1"
 FEWEST_TESTS = 100  # a floor on collected tests: a suite that silently shrinks fails
+
+CHROMIUM = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]  # as a container needs it
 
 settings.register_profile(
     "default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -23,6 +27,7 @@ settings.load_profile("soak" if SOAK else "default")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--claims", action="store_true", help="print one line for each claim at the end")
+    parser.addoption("--screenshots", action="store_true", help="write the pictures of docs/images")
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -82,6 +87,16 @@ def soak() -> bool:
     return SOAK
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def repository() -> Path:
     return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")  # while Playwright runs, asyncio takes this thread for one with a loop of its own
+def chromium(repository: Path) -> Iterator[Browser]:
+    """A headless browser; pages of one test are closed with it."""
+    found = subprocess.run([repository / "scripts" / "chromium.sh"], check=True, capture_output=True, text=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=CHROMIUM)
+        yield browser
+        browser.close()

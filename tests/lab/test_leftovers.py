@@ -1,0 +1,76 @@
+"""Nothing is left of widgets and panels that were opened and closed: no comm, no thread, no listener."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cells import opening, training
+from claims import Cases
+from lab_page import Lab
+from playwright.sync_api import expect
+
+CYCLES, AT_ONCE = 100, 20
+CLAIM = pytest.mark.claim("nothing is left over after 100 openings and closings: no comm, thread, observer or model")
+
+# All that could be left in the kernel, counted once its threads have ended.
+COUNT = """import gc, json, threading, time
+import comm
+import ipywidgets
+from IPython.display import display
+from privsdk import widgets
+plan = dp.count(fed["north"]["people"], epsilon=0.1)
+run.result()
+def counted():
+    gc.collect()
+    threads = sorted(t.name for t in threading.enumerate() if t.name.startswith("privsdk-"))
+    observers = len(fed.activity._observers) + len(run.progress._observers)
+    return {"comms": len(comm.get_comm_manager().comms), "widgets": len(ipywidgets.widgets.widget._instances),
+            "observers": observers, "threads": threads}
+before = counted()
+def left():
+    ends = time.monotonic() + 20
+    while counted() != before and time.monotonic() < ends:
+        time.sleep(0.1)
+    return {name: (was, now) for (name, was), now in zip(before.items(), counted().values()) if was != now}"""
+COMMS = "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel._comms.size"
+VIEWS = {
+    "picker": "widgets.picker(fed)",
+    "budgets": "widgets.budgets(fed)",
+    "what-if": "widgets.what_if(plan)",
+    "progress": "widgets.progress(run)",
+}
+
+
+@CLAIM
+@pytest.mark.parametrize("view", VIEWS)
+def test_widgets(lab: Lab, tmp_path: Path, cases: Cases, view: str) -> None:
+    opened = f"views = [{VIEWS[view]} for _ in range({AT_ONCE})]\nfor view in views:\n    display(view)"
+    closed = "for view in views:\n    view.close()\ndel view, views"
+    lab.of(view, opening(tmp_path), f"{training(2)}\nrun = plan.start()", COUNT, opened, closed)
+    for number in range(3):
+        lab.run(number)
+    page = lab.page.evaluate(COMMS)
+    for _ in range(CYCLES // AT_ONCE):
+        lab.run(3)
+        expect(lab.page.locator(".jp-Notebook .privsdk h3")).to_have_count(AT_ONCE)  # each is drawn
+        lab.run(4)
+        cases(AT_ONCE)
+    assert lab.ask("print(left())") == "{}"
+    assert lab.page.evaluate(COMMS) == page
+
+
+@CLAIM
+def test_panels(lab: Lab, tmp_path: Path, cases: Cases) -> None:
+    lab.of("panels", opening(tmp_path), f"{training(2)}\nrun = plan.start()", COUNT)
+    lab.run_all()
+    panel = lab.page.locator("#privsdk-panel")
+    page = lab.page.evaluate(COMMS)
+    for _ in range(CYCLES):
+        lab.command("privsdk:show-panel")
+        expect(panel).to_contain_text("Federation of north")
+        lab.page.evaluate("() => jupyterapp.shell.collapseRight()")
+        expect(panel).to_be_hidden()
+        cases()
+    assert lab.ask("print(left())") == "{}"
+    lab.page.wait_for_function(f"(page) => ({COMMS})() === page", arg=page)
