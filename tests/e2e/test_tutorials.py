@@ -70,7 +70,7 @@ def rare(table: pa.Table) -> set[str]:
             long = isinstance(value, float) and len(str(value).partition(".")[2]) >= 4
             single = times == 1 and value >= 10_000 and value % 100
             if long or single:
-                found.add(str(value).removesuffix(".0"))
+                found |= {str(value).removesuffix(".0"), f"{value:.7g}"} if long else {str(value).removesuffix(".0")}
     return found
 
 
@@ -104,7 +104,7 @@ def test_solved_and_silent(name: str, tmp_path: Path, cases: Cases) -> None:
     assert len(verdicts) == sum(bool(exercise_of(cell)) for cell in read(name).cells)
 
     values = set().union(*map(rare, rows_of(name)))
-    assert len(values) > 50 or name.startswith(("01", "03"))
+    assert len(values) > 20 or name.startswith(("01", "03"))
     executed.cells.pop(0)  # which says what is planted
     assert CANARY not in nbformat.writes(executed).lower(), "also not in what widgets leave of their state"
     for cell in executed.cells:
@@ -123,7 +123,8 @@ def test_pictures_of_digits_are_of_those_that_no_party_holds(tmp_path: Path) -> 
     executed = execute(nbformat.v4.new_notebook(cells=sources), tmp_path)
     text = "".join(text for cell in executed.cells for text in said(cell))
     assert text.count("<image ") == 10
-    assert "image/png" not in (tmp_path / "executed.ipynb").read_text()
+    outputs = [output for cell in executed.cells for output in cell.outputs]
+    assert not any("image/png" in output.get("data", {}) for output in outputs)
 
 
 @pytest.mark.parametrize(
