@@ -72,7 +72,7 @@ def test_traffic(repository: Path) -> None:
 
 
 def test_traffic_is_the_same_over_the_network(repository: Path, tmp_path: Path) -> None:
-    embedded = cells(repository, TRAFFIC, until="## A new city")
+    embedded = cells(repository, TRAFFIC, until="## 4. A new city")
     (opening,) = [index for index, source in enumerate(embedded) if OPENS in source]
     ours = run(embedded)
     tables: dict[str, dict[str, pa.Table]] = {city: {"hours": table} for city, table in ours["train"].items()}
