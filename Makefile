@@ -7,7 +7,7 @@ RUN    := $(BIN)/python
 # Tests run in two processes: many of them wait for processes of their own.
 ABREAST := --numprocesses 2 --dist worksteal
 
-.PHONY: demo test check claims soak bench bench-fl bench-he bench-psi lab panel format clean
+.PHONY: demo workshop-check test check claims soak bench bench-fl bench-he bench-psi lab panel format clean
 
 # The stamp is newer than pyproject.toml and the built panel when everything that they ask for is installed.
 $(VENV)/installed: pyproject.toml extensions/privsdk-panel/built/sources.json
@@ -19,6 +19,9 @@ $(VENV)/installed: pyproject.toml extensions/privsdk-panel/built/sources.json
 
 demo: $(VENV)/installed           ## a joint analysis of real flights by four parties
 	$(RUN) -m privsdk demo
+
+workshop-check: $(VENV)/installed ## whether this machine is ready for a workshop; offline
+	$(RUN) -m privsdk check
 
 test: $(VENV)/installed           ## the whole test suite, notebooks included
 	scripts/chromium.sh

@@ -1,4 +1,4 @@
-"""The command line: `python -m privsdk serve | certificates | audit | demo | failpoints`."""
+"""The command line: `python -m privsdk serve | certificates | audit | check | demo | failpoints`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     certificates.add_argument("names", nargs="+", help="parties and analysts")
 
     auditing.add_commands(commands.add_parser("audit", help="check, export or set right a party's audit chain"))
+
+    check = commands.add_parser("check", help="whether this machine is ready for a workshop; needs no network")
+    check.add_argument("--folder", type=Path, help="where ledgers would be kept; by default here")
 
     demo = commands.add_parser("demo", help="a joint analysis of real flights by four parties in this process")
     demo.add_argument("--store", type=Path, help="keep the parties' ledgers in this folder")
@@ -52,6 +55,8 @@ def _run(chosen: argparse.Namespace) -> int:
                 print(file)
         case "audit":
             return auditing.run(chosen)
+        case "check":
+            return _check(chosen.folder)
         case "failpoints":
             from .failpoints import FailPoint
 
@@ -65,6 +70,17 @@ def _run(chosen: argparse.Namespace) -> int:
 
             demo(chosen.store)
     return 0
+
+
+def _check(folder: Path | None) -> int:
+    from .readiness import findings
+
+    bad = 0
+    for finding in findings(folder):
+        print(finding, flush=True)
+        bad += not finding.ok
+    print("This machine is ready." if not bad else f"This machine is not ready: {bad} to be put right.")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from ..charges import MOST_QUERIES
 from ..displays import Card, Grid
 from ..errors import InvalidArgument, PrivsdkError
 from ..federation import Federation
-from ..previews import Preview, price_text
+from ..previews import Preview
+from ..prices import price_text
 from ..results import Plan, Result
 from .following import Following
 from .spending import spending

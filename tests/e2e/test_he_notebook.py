@@ -16,7 +16,7 @@ OPENS = "ps.embedded("
 def cells(repository: Path) -> list[str]:
     """The code up to the encrypted columns, which need no federation; without its pictures."""
     notebook = nbformat.read(repository / "notebooks" / "02_he_anti_fraud.ipynb", as_version=4)
-    (end,) = [index for index, cell in enumerate(notebook.cells) if cell.source.startswith("## Encrypted columns")]
+    (end,) = [index for index, cell in enumerate(notebook.cells) if "## 7. Encrypted columns" in cell.source]
     return [c.source for c in notebook.cells[:end] if c.cell_type == "code" and "plt." not in c.source]
 
 

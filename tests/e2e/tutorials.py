@@ -1,0 +1,68 @@
+"""The tutorials as tests meet them: which there are, their exercises and solutions, and a run of one in a kernel."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+ROOT = Path(__file__).parent.parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+NAMES = sorted(file.stem for file in NOTEBOOKS.glob("[0-9]*.ipynb"))
+UNANSWERED = "answer = None\n"
+_CHECKED = re.compile(r'exercises\.check\("(\d\d\.\d)", answer\)')
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+def exercise_of(cell: nbformat.NotebookNode) -> str:
+    """The number of the exercise that a cell checks, or ""."""
+    found = _CHECKED.search(cell.source) if cell.cell_type == "code" else None
+    return found[1] if found else ""
+
+
+def solutions() -> dict[str, str]:
+    """The code of docs/SOLUTIONS.md by exercise."""
+    text = (ROOT / "docs" / "SOLUTIONS.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^### (\d\d\.\d)\n.*?^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def solved(name: str) -> nbformat.NotebookNode:
+    """The notebook with its exercises answered."""
+    notebook, known = read(name), solutions()
+    for cell in notebook.cells:
+        if exercise := exercise_of(cell):
+            assert cell.source.startswith(UNANSWERED)
+            cell.source = cell.source.replace(UNANSWERED, known[exercise])
+    return notebook
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Run it in a kernel of its own; whatever is raised in a cell fails the run."""
+    nbformat.write(notebook, folder / "given.ipynb")
+    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output", "executed.ipynb"]
+    run = subprocess.run(
+        [*command, "--log-level", "ERROR", "given.ipynb"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.fspath(ROOT)},
+    )
+    assert run.returncode == 0, run.stderr
+    return nbformat.read(folder / "executed.ipynb", as_version=4)
+
+
+def said(cell: nbformat.NotebookNode) -> list[str]:
+    """All that a cell's outputs hold, as text, in each form that it is given in."""
+    texts: list[Any] = []
+    for output in cell.get("outputs", ()):
+        texts += [output.get("text", ""), *output.get("data", {}).values(), *output.get("traceback", ())]
+    return [text if isinstance(text, str) else repr(text) for text in texts]
