@@ -5,6 +5,7 @@ they return, release it.
 """
 
 from . import dp, errors, fl, he, psi
+from . import notebook as _notebook
 from .charges import Budget, Limit, Unit
 from .errors import PrivsdkError
 from .federation import Federation
@@ -12,7 +13,6 @@ from .opening import connect, embedded
 from .owner import Owner
 from .privacy import Disclosure, Grant, Policy
 from .results import Plan, Result, Run
-from .widgets import kernel as _kernel
 
 __version__ = "0.1.0"
 
@@ -38,4 +38,4 @@ __all__ = [
     "psi",
 ]
 
-_kernel.register()
+_notebook.register()

@@ -21,9 +21,8 @@ from people import everyone, federation, north
 from test_patches import applied
 
 import privsdk as ps
-from privsdk import dp, fl
+from privsdk import dp, fl, notebook
 from privsdk.federation import openings
-from privsdk.widgets import kernel
 from privsdk.widgets.panel import MOST_EVENTS, MOST_PAGES, Panel
 
 WAIT_S = 30.0
@@ -239,7 +238,7 @@ class FakeComm:
     """What `comm.create_comm` gives, as far as it is used."""
 
     def __init__(self, **options: Any) -> None:
-        assert options == {"target_name": kernel.NAME, "comm_id": kernel.NAME, "primary": False}
+        assert options == {"target_name": notebook.NAME, "comm_id": notebook.NAME, "primary": False}
         self.comm_id = options["comm_id"]
         self.sent: list[Any] = []
         self.heard: Any = None
@@ -260,8 +259,8 @@ def test_registering_in_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(IPython, "get_ipython", Shell)
     monkeypatch.setattr(comm, "create_comm", FakeComm)
-    kernel.register()
-    kernel.register()
+    notebook.register()
+    notebook.register()
     (line,) = Shell.kernel.comm_manager.comms.values()
     assert isinstance(line, FakeComm)
     assert line.sent == [{"kind": "here"}]
@@ -289,7 +288,7 @@ def client() -> Iterator[BlockingKernelClient]:
 
 
 def say(client: BlockingKernelClient, message: dict[str, Any]) -> None:
-    content = {"comm_id": kernel.NAME, "data": message}
+    content = {"comm_id": notebook.NAME, "data": message}
     client.shell_channel.send(client.session.msg("comm_msg", content))
 
 
@@ -297,7 +296,7 @@ def heard(client: BlockingKernelClient, there: Callable[[dict[str, Any]], Any]) 
     """The first message of the panel's comm for which this is so."""
     while True:
         message = client.get_iopub_msg(timeout=WAIT_S)
-        if message["msg_type"] == "comm_msg" and message["content"]["comm_id"] == kernel.NAME:
+        if message["msg_type"] == "comm_msg" and message["content"]["comm_id"] == notebook.NAME:
             data: dict[str, Any] = message["content"]["data"]
             if there(data):
                 return data

@@ -49,7 +49,7 @@ def test_own_runs_with_what_each_party_was_charged(fed: ps.Federation) -> None:
         "dp.count", ("north/people: epsilon 0.1 (discrete Laplace)",), "paid",
     )  # fmt: skip
     assert (last.run, last.operation, set(last.parties)) == (joined.request.run_id, "psi.join", {"north", "south"})
-    assert last.charged == ("north/people, south/people: 1 exact (psi.join)",)
+    assert last.charged == ("north/people, south/people: 1 exact disclosure (psi.join)",)
 
 
 def test_charges_on_the_way_count_and_those_not_read_are_said_to_be_missing(fed: ps.Federation) -> None:
@@ -58,7 +58,7 @@ def test_charges_on_the_way_count_and_those_not_read_are_said_to_be_missing(fed:
     (whole,) = spent(fed)
     assert whole.charged == tuple(
         f"east/people, north/people, south/people: {charge}"
-        for charge in ("1 exact (one evaluation)", "5 x 1 exact (a model round)")
+        for charge in ("1 exact disclosure (one evaluation)", "5 x 1 exact disclosure (a model round)")
     )
     assert fed.describe()["north"].balances[0].exact_spent == 6
     (cut,) = spent(fed, most=3)

@@ -7,7 +7,10 @@ panel would answer by closing it.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .widgets.panel import Panel
 
 NAME = "privsdk.panel"  # the comm's target, and its id
 
@@ -21,17 +24,19 @@ def register() -> None:
         return
     import comm
 
-    from .panel import Panel
-
     line = comm.create_comm(target_name=NAME, comm_id=NAME, primary=False)
     if hasattr(line, "_reply_subshell_for"):
         # ipykernel 7.4 hands a comm's messages to the subshell that the comm last wrote from, which may be gone or
         # busy; a page that has a subshell of its own says so in the message
         line._reply_subshell_for = _as_sent
-    panel = Panel(line.send)
+    panels: list[Panel] = []  # made when a page first speaks: most notebooks are looked at without it
 
     def told(message: dict[str, Any]) -> None:
-        panel.take(message["content"]["data"])
+        from .widgets.panel import Panel
+
+        if not panels:
+            panels.append(Panel(line.send))
+        panels[0].take(message["content"]["data"])
 
     line.on_msg(told)
     manager.register_comm(line)
