@@ -7,7 +7,7 @@ RUN    := $(BIN)/python
 # Tests run in two processes: many of them wait for processes of their own.
 ABREAST := --numprocesses 2 --dist worksteal
 
-.PHONY: demo test check claims soak bench bench-fl bench-he bench-psi lab format clean
+.PHONY: demo test check claims soak bench bench-fl bench-he bench-psi lab screenshots format clean
 
 # The stamp is newer than pyproject.toml when everything it asks for is installed.
 $(VENV)/installed: pyproject.toml
@@ -53,6 +53,10 @@ bench-psi: $(VENV)/installed      ## private joins beside a join in the clear, S
 
 lab: $(VENV)/installed            ## JupyterLab with the tutorials
 	$(BIN)/jupyter lab notebooks
+
+screenshots: $(VENV)/installed    ## the pictures of docs/images, of JupyterLab as it is tested
+	scripts/chromium.sh
+	$(RUN) -m pytest tests/lab/test_accessible.py --screenshots
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
