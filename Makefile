@@ -7,7 +7,7 @@ RUN    := $(BIN)/python
 # Tests run in two processes: many of them wait for processes of their own.
 ABREAST := --numprocesses 2 --dist worksteal
 
-.PHONY: demo workshop-check test check claims soak bench bench-fl bench-he bench-psi lab panel format clean
+.PHONY: demo workshop-check test check claims soak bench bench-fl bench-he bench-psi lab panel screenshots format clean
 
 # The stamp is newer than pyproject.toml and the built panel when everything that they ask for is installed.
 $(VENV)/installed: pyproject.toml extensions/privsdk-panel/built/sources.json
@@ -61,6 +61,10 @@ lab: $(VENV)/installed            ## JupyterLab with the tutorials
 panel: $(VENV)/installed          ## build the JupyterLab panel anew, after a change of it; the one target that needs Node
 	$(RUN) scripts/panel.py
 	$(MAKE) $(VENV)/installed
+
+screenshots: $(VENV)/installed    ## the pictures of docs/images, of JupyterLab as it is tested
+	scripts/chromium.sh
+	$(RUN) -m pytest tests/lab/test_accessible.py --screenshots
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

@@ -31,14 +31,14 @@ CHANGE = """plan = dp.count(people, epsilon=1.0)
 print(1000 * time.time())
 plan.release()"""
 GAUGES = {"budget view": ".jp-Notebook", "panel": "#privsdk-panel"}
-# When the gauge's next figure was in a frame that the browser had drawn.
+# When the gauge's next figure, a release's epsilon below the present one, was in a frame that the browser had drawn.
 WATCH = """(place) => {
   const selector = `${place} [role=meter][aria-label*=p0][aria-label*=epsilon]`;
-  const read = () => document.querySelector(selector).getAttribute("aria-valuetext");
+  const read = () => Number(document.querySelector(selector).getAttribute("aria-valuenow"));
   const before = read();
   window.drawn = 0;
   const observer = new MutationObserver(() => {
-    if (read() === before) return;
+    if (Math.abs(read() - before) < 0.5) return;
     observer.disconnect();
     requestAnimationFrame(() => setTimeout(() => { window.drawn = performance.timeOrigin + performance.now(); }));
   });
