@@ -24,8 +24,8 @@ function drawn(model) {
 function heading(model, asking) {
   const notebook = model.get("notebook");
   return h(
-    "header",
-    {},
+    "div",
+    { class: "privsdk-heading" },
     h("h2", {}, "privsdk"),
     notebook ? h("p", { class: "privsdk-file", title: notebook }, notebook) : null,
     notebook ? h("p", { class: "privsdk-kernel", role: "status" }, kernelText(model)) : null,
@@ -189,7 +189,7 @@ function underWay(model, run) {
     Object.keys(run.phases).length
       ? h(
           "details",
-          {},
+          { "data-key": "phases" },
           h("summary", {}, "What each party is doing"),
           grid(`Phases of ${run.operation}`, ["party", "phase"], Object.entries(run.phases).map(([name, phase]) => [name, phase || "-"])),
         )
@@ -249,7 +249,7 @@ function marked(kind, ...text) {
 function lately(ended) {
   return h(
     "details",
-    { open: true },
+    { "data-key": "ended", open: true },
     h("summary", {}, `Lately ended: ${ended.length}`),
     h(
       "ul",
@@ -271,7 +271,7 @@ function audit(fed) {
     verdict(fed.audit),
     h(
       "details",
-      {},
+      { "data-key": "audit" },
       h("summary", {}, "What the parties' audits say of you"),
       fed.events.length
         ? grid(
