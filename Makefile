@@ -55,8 +55,9 @@ bench-he: $(VENV)/installed       ## encrypted columns beside raw SEAL, TenSEAL 
 bench-psi: $(VENV)/installed      ## private joins beside a join in the clear, SecretFlow SPU and OpenMined PSI, which it installs
 	$(RUN) benchmarks/psi.py
 
-lab: $(VENV)/installed            ## JupyterLab with the tutorials
-	$(BIN)/jupyter lab notebooks
+lab: $(VENV)/installed            ## JupyterLab with the tutorials and the panel; needs no network
+	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2>/dev/null
+	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/00_quickstart.ipynb
 
 panel: $(VENV)/installed          ## build the JupyterLab panel anew, after a change of it; the one target that needs Node
 	$(RUN) scripts/panel.py

@@ -1,6 +1,6 @@
 // Follows the notebook that is worked in, and keeps a line to its kernel while somebody looks.
 
-import type { ISessionContext } from '@jupyterlab/apputils';
+import type { ICodeCellModel } from '@jupyterlab/cells';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import { Line } from './line';
@@ -24,11 +24,12 @@ export class Follower {
     }
   }
 
+  /** What is known stays in the model, for when somebody looks again. */
   leave(): void {
     if (this.looking) {
       this.looking = false;
       this.tracker.currentChanged.disconnect(this.follow, this);
-      this.turnTo(null);
+      this.drop();
     }
   }
 
@@ -37,21 +38,20 @@ export class Follower {
   }
 
   private follow(): void {
-    this.turnTo(this.tracker.currentWidget);
-  }
-
-  private turnTo(notebook: NotebookPanel | null): void {
-    if (notebook === this.notebook) {
-      return;
-    }
-    this.context?.kernelChanged.disconnect(this.listen, this);
-    this.notebook?.title.changed.disconnect(this.named, this);
-    this.notebook = notebook;
-    this.context = notebook?.sessionContext ?? null;
-    this.context?.kernelChanged.connect(this.listen, this);
+    this.drop();
+    this.notebook = this.tracker.currentWidget;
+    this.notebook?.sessionContext.kernelChanged.connect(this.listen, this);
     this.notebook?.title.changed.connect(this.named, this);
     this.named();
     this.listen();
+  }
+
+  private drop(): void {
+    this.notebook?.sessionContext.kernelChanged.disconnect(this.listen, this);
+    this.notebook?.title.changed.disconnect(this.named, this);
+    this.notebook = null;
+    this.line?.leave();
+    this.line = null;
   }
 
   private named(): void {
@@ -59,20 +59,23 @@ export class Follower {
   }
 
   private listen(): void {
-    const kernel = this.context?.session?.kernel ?? null;
-    if (kernel === this.kernel) {
-      return;
-    }
     this.line?.leave();
-    this.kernel = kernel;
     this.line = null;
-    if (!kernel) {
-      this.model.set({ kernel: 'none', busy: false, all: null });
-      return;
+    const kernel = this.notebook?.sessionContext.session?.kernel ?? null;
+    if (kernel !== this.kernel || !kernel) {
+      this.model.set({ kernel: kernel ? 'asking' : 'none', busy: false, all: null });
     }
-    this.line = this.lines.get(kernel) ?? new Line(kernel, this.model, this.page);
-    this.lines.set(kernel, this.line);
-    this.line.look();
+    this.kernel = kernel;
+    if (kernel) {
+      this.line = this.lines.get(kernel) ?? new Line(kernel, this.model, this.page);
+      this.lines.set(kernel, this.line);
+      this.line.look(this.running());
+    }
+  }
+
+  private running(): boolean {
+    const cells = this.notebook?.content.widgets ?? [];
+    return cells.some(({ model }) => model.type === 'code' && (model as ICodeCellModel).executionState === 'running');
   }
 
   /** The page goes. If it comes again while the same cell runs, it can say nothing: so it says no goodbye either. */
@@ -86,7 +89,7 @@ export class Follower {
   private readonly lines = new WeakMap<Kernel.IKernelConnection, Line>();
   private looking = false;
   private notebook: NotebookPanel | null = null;
-  private context: ISessionContext | null = null;
+  /** What the model is about. */
   private kernel: Kernel.IKernelConnection | null = null;
   private line: Line | null = null;
 }

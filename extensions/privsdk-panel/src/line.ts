@@ -19,13 +19,14 @@ export class Line {
     private readonly page: string
   ) {}
 
-  /** Begin to look. */
-  look(): void {
+  /** Begin to look, or look again; `running` where a cell of the notebook is known to run. */
+  look(running: boolean): void {
     this.looking = true;
     this.kernel.iopubMessage.connect(this.onMessage, this);
     this.kernel.statusChanged.connect(this.onStatus, this);
     this.kernel.connectionStatusChanged.connect(this.onConnection, this);
-    this.model.set({ busy: this.kernel.status !== 'idle' });
+    this.heard = running;
+    this.model.set({ busy: running || this.kernel.status !== 'idle' });
     this.attach();
   }
 
@@ -64,9 +65,11 @@ export class Line {
   }
 
   private attach(): void {
-    this.greeted = false;
-    this.serial = -1;
-    this.model.set({ kernel: 'asking', all: null, stale: false, direct: false });
+    this.greeted = this.here = false;
+    this.model.set({ stale: false, direct: false });
+    if (this.model.get('kernel') !== 'here') {
+      this.model.set({ kernel: 'asking', all: null });
+    }
     if (!this.kernel.handleComms) {
       this.model.set({ kernel: 'shared' });
       return;
@@ -80,7 +83,7 @@ export class Line {
       () => {
         if (this.looking && comm === this.comm) {
           this.model.set({ direct: true });
-          if (this.model.get('kernel') === 'asking' && this.model.get('busy')) {
+          if (!this.here && this.model.get('busy')) {
             this.hello(); // the question below is answered when the cell has ended
           }
         }
@@ -103,9 +106,9 @@ export class Line {
     }
     if (known && !this.greeted) {
       this.hello();
-    } else if (!known && this.model.get('kernel') === 'asking') {
+    } else if (!known && !this.here) {
       this.greeted = false;
-      this.model.set({ kernel: 'silent' });
+      this.model.set({ kernel: 'silent', all: null });
     }
   }
 
@@ -115,16 +118,16 @@ export class Line {
   }
 
   private take(told: Told): void {
-    const next = this.serial + 1;
     if (told.kind === 'whole') {
       this.serial = told.serial;
+      this.here = true;
       this.model.set({ kernel: 'here', all: told.all, stale: false });
-    } else if (told.kind === 'edits' && told.serial === next && this.model.get('all')) {
-      this.serial = next;
+    } else if (told.kind === 'edits' && this.here && told.serial === this.serial + 1) {
+      this.serial = told.serial;
       this.model.set({ all: edited(this.model.get('all'), told.edits) });
     } else if (told.kind === 'here' || !this.greeted) {
       this.hello();
-    } else if (this.model.get('all') && !this.model.get('stale')) {
+    } else if (this.here && !this.model.get('stale')) {
       this.model.set({ stale: true });
       this.hello();
     }
@@ -156,7 +159,10 @@ export class Line {
 
   private comm: Kernel.IComm | null = null;
   private looking = false;
+  /** Said hello on this comm. */
   private greeted = false;
+  /** Was told all on this comm. */
+  private here = false;
   private serial = -1;
   /** A cell was heard to begin or end; before that all there is to go by is the kernel's own status. */
   private heard = false;

@@ -2,12 +2,17 @@
 
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
+import type { Contents } from '@jupyterlab/services';
 
-const PLACES = ['', 'notebooks']; // `make lab` starts in the first; a server at the root of a clone has the second
+const FOLDER = 'notebooks'; // of a clone; `make lab` starts in it
 const TUTORIAL = /^\d\d_\w+\.ipynb$/;
 
 export async function openTutorial(app: JupyterFrontEnd): Promise<void> {
-  const paths = (await Promise.all(PLACES.map(place => tutorialsIn(app, place)))).flat();
+  const files = await filesIn(app, '');
+  if (files.some(file => file.name === FOLDER && file.type === 'directory')) {
+    files.push(...(await filesIn(app, FOLDER)));
+  }
+  const paths = files.filter(file => TUTORIAL.test(file.name)).map(file => file.path).sort();
   if (!paths.length) {
     await showDialog({
       title: 'No tutorials here',
@@ -24,14 +29,8 @@ export async function openTutorial(app: JupyterFrontEnd): Promise<void> {
   }
 }
 
-async function tutorialsIn(app: JupyterFrontEnd, place: string): Promise<string[]> {
-  try {
-    const folder = await app.serviceManager.contents.get(place, { content: true });
-    const files = folder.content as { name: string; path: string }[];
-    return files.filter(file => TUTORIAL.test(file.name)).map(file => file.path).sort();
-  } catch {
-    return []; // there is no such folder
-  }
+async function filesIn(app: JupyterFrontEnd, path: string): Promise<Contents.IModel[]> {
+  return [...(await app.serviceManager.contents.get(path, { content: true })).content];
 }
 
 /** "03 fedavg non iid" for "notebooks/03_fedavg_non_iid.ipynb". */

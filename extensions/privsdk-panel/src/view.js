@@ -24,8 +24,8 @@ function drawn(model) {
 function heading(model, asking) {
   const notebook = model.get("notebook");
   return h(
-    "header",
-    {},
+    "div",
+    { class: "privsdk-heading" },
     h("h2", {}, "privsdk"),
     notebook ? h("p", { class: "privsdk-file", title: notebook }, notebook) : null,
     notebook ? h("p", { class: "privsdk-kernel", role: "status" }, kernelText(model)) : null,
@@ -95,6 +95,8 @@ function button(model, what, text) {
   return h("button", { class: "privsdk-main", onclick: () => model.send({ kind: "do", what }) }, text);
 }
 
+// What comes and goes is hidden in its place: an element that is before another one is then never taken for that.
+//
 // One federation after another, the latest first; earlier ones only by name until they are opened
 
 function shown(model, [latest, ...earlier]) {
@@ -114,12 +116,12 @@ function federation(model, fed) {
   const ended = fed.runs.filter((run) => run.state !== "running").reverse();
   return [
     h("p", { class: "privsdk-note" }, `You are ${fed.caller}, for ${fed.purpose}.`),
-    model.get("stale") && h("p", {}, marked("warn", "Some news was lost on the way; it is asked for again.")),
+    h("p", { hidden: !model.get("stale") }, marked("warn", "Some news was lost on the way; it is asked for again.")),
     h("h4", {}, "Running"),
-    running.length ? running.map((run) => underWay(model, run)) : h("p", { class: "privsdk-note" }, "Nothing is running."),
+    h("div", {}, running.length ? running.map((run) => underWay(model, run)) : h("p", { class: "privsdk-note" }, "Nothing is running.")),
     h("h4", {}, "Parties and budgets"),
     h("ul", { class: "privsdk-parties" }, fed.parties.map(party)),
-    ended.length ? lately(ended) : null,
+    lately(ended),
     audit(fed),
   ];
 }
@@ -173,23 +175,21 @@ function underWay(model, run) {
     "article",
     { class: "privsdk-run", "data-key": run.id, "aria-label": `${run.operation}, running` },
     h("p", {}, h("strong", {}, run.operation), ` of ${run.parties.join(", ")}`),
-    rounds
-      ? h(
-          "div",
-          { class: "privsdk-track", role: "progressbar", "aria-label": `rounds of ${run.operation}`, "aria-valuemin": 0, "aria-valuemax": furthest.total, "aria-valuenow": furthest.done },
-          h("div", { class: "privsdk-fill", "data-moves": true, style: `width:${((100 * furthest.done) / furthest.total).toFixed(1)}%` }),
-        )
-      : null,
+    h(
+      "div",
+      { class: "privsdk-track", hidden: !rounds, role: "progressbar", "aria-label": `rounds of ${run.operation}`, "aria-valuemin": 0, "aria-valuemax": furthest.total, "aria-valuenow": furthest.done },
+      h("div", { class: "privsdk-fill", "data-moves": true, style: `width:${((100 * furthest.done) / (furthest.total || 1)).toFixed(1)}%` }),
+    ),
     h(
       "p",
       { class: "privsdk-note" },
       rounds ? `${furthest.done} of ${furthest.total} done, ${duration(taken)}, ${bytes(moved)} sent` : "begun",
     ),
-    curve(run),
+    h("div", { class: "privsdk-curve" }, curve(run)),
     Object.keys(run.phases).length
       ? h(
           "details",
-          {},
+          { "data-key": "phases" },
           h("summary", {}, "What each party is doing"),
           grid(`Phases of ${run.operation}`, ["party", "phase"], Object.entries(run.phases).map(([name, phase]) => [name, phase || "-"])),
         )
@@ -204,7 +204,7 @@ function ending(model, run, rounds) {
   const asked = { stop: "Stopping after this round.", cancel: "Cancelling." }[run.asked];
   const heard = !asked && !deaf(model);
   return [
-    asked ? h("p", { class: "privsdk-note", role: "status" }, asked) : null,
+    h("p", { class: "privsdk-note", role: "status" }, asked ?? ""),
     h(
       "div",
       { class: "privsdk-actions" },
@@ -229,16 +229,14 @@ function curve(run) {
     .map(([x, y]) => `${((200 * (x - first)) / (last - first || 1)).toFixed(1)},${(38 - (36 * (y - low)) / (high - low || 1)).toFixed(1)}`)
     .join(" ");
   const text = `${name} ${figure(values[values.length - 1])}`;
-  return h(
-    "div",
-    { class: "privsdk-curve" },
+  return [
     svg(
       "svg",
       { viewBox: "0 0 200 40", preserveAspectRatio: "none", role: "img", "aria-label": `${text}, from ${figure(values[0])} in round ${first}` },
       svg("polyline", { points: path, fill: "none", "vector-effect": "non-scaling-stroke" }),
     ),
     h("span", { class: "privsdk-figure" }, text),
-  );
+  ];
 }
 
 /** Text with a mark in the colour of its kind before it: the colour says nothing that the text does not. */
@@ -249,7 +247,7 @@ function marked(kind, ...text) {
 function lately(ended) {
   return h(
     "details",
-    { open: true },
+    { "data-key": "ended", open: true, hidden: !ended.length },
     h("summary", {}, `Lately ended: ${ended.length}`),
     h(
       "ul",
@@ -268,10 +266,10 @@ function lately(ended) {
 
 function audit(fed) {
   return [
-    verdict(fed.audit),
+    h("div", { role: "status" }, verdict(fed.audit).map((line) => h("p", {}, line))),
     h(
       "details",
-      {},
+      { "data-key": "audit" },
       h("summary", {}, "What the parties' audits say of you"),
       fed.events.length
         ? grid(
@@ -291,18 +289,13 @@ function audit(fed) {
 }
 
 function verdict(found) {
-  if (!found) return null;
-  if (found.running) return h("p", { role: "status" }, "Verifying the audits.");
-  if (found.failed) return h("p", { role: "status" }, marked("bad", `The audits could not be verified: ${found.failed}`));
+  if (!found) return [];
+  if (found.running) return ["Verifying the audits."];
+  if (found.failed) return [marked("bad", `The audits could not be verified: ${found.failed}`)];
   const bad = found.verdicts.filter((each) => each.fault);
+  if (bad.length) return bad.map((each) => marked("bad", `The audit of ${each.party} is not sound: ${each.fault}`));
   const rows = found.verdicts.reduce((sum, each) => sum + each.rows, 0);
-  return h(
-    "div",
-    { role: "status" },
-    bad.length
-      ? bad.map((each) => h("p", {}, marked("bad", `The audit of ${each.party} is not sound: ${each.fault}`)))
-      : h("p", {}, marked("good", `Audits sound at ${clock(found.at)}: ${figure(rows)} rows of ${found.verdicts.length} parties.`)),
-  );
+  return [marked("good", `Audits sound at ${clock(found.at)}: ${figure(rows)} rows of ${found.verdicts.length} parties.`)];
 }
 
 function clock(at) {

@@ -43,7 +43,7 @@
   border: none; border-radius: 0; margin: 0; padding: 10px 12px 24px; min-width: 220px; height: 100%; overflow: auto;
   background: var(--jp-layout-color1, transparent);
 }
-.privsdk-panel header { border-bottom: 1px solid var(--privsdk-line); padding-bottom: 8px; margin-bottom: 8px; }
+.privsdk-panel .privsdk-heading { border-bottom: 1px solid var(--privsdk-line); padding-bottom: 8px; margin-bottom: 8px; }
 .privsdk-panel h2 { font-size: 15px; font-weight: 600; margin: 0; }
 .privsdk-panel h3 { margin: 4px 0; overflow-wrap: anywhere; }
 .privsdk-panel h4 { margin: 12px 0 4px; }
