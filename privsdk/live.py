@@ -8,9 +8,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from .calls import Told, Watched
 from .observers import Observers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Where a party is in a run.
+
+    Attributes
+    ----------
+    state : str
+        "working", "waiting" for the parties in `waits_for`, "ended", or "lost" for the reason `why`.
+    phase : str
+        What it was at when it was last asked.
+    instalments : int
+        How many it has paid after its start.
+    """
+
+    state: str
+    phase: str = ""
+    waits_for: tuple[str, ...] = ()
+    instalments: int = 0
+    why: str = ""
 
 
 class Live:
@@ -20,20 +42,28 @@ class Live:
     ----------
     stopping : Event
         Set to have each party end at its next round, with what there is.
+    awaited : bool
+        Whether the main thread waits for it: then a notebook hears no click, and an interrupt reaches the run.
     """
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._phases: dict[str, str] = {}
+        self.awaited = False
+        self._whereabouts: dict[str, Whereabouts] = {}
         self._told: dict[str, list[Told]] = {}
         self._observers: Observers[Live] = Observers()
 
     @property
     def phases(self) -> dict[str, str]:
         """By party, the phase that it was in when it was last asked."""
+        return {party: each.phase for party, each in self.whereabouts.items()}
+
+    @property
+    def whereabouts(self) -> dict[str, Whereabouts]:
+        """By party, where it is; those that have not begun are left out."""
         with self._lock:
-            return dict(self._phases)
+            return dict(self._whereabouts)
 
     @property
     def latest(self) -> dict[str, Told]:
@@ -61,11 +91,33 @@ class Live:
         with self._lock:
             told = self._told.setdefault(party, [])
             fresh = watched.told[len(told) - since :] if since <= len(told) else ()
-            news = bool(fresh) or self._phases.get(party) != watched.phase
-            self._phases[party] = watched.phase
+            known = self._whereabouts.get(party)
+            there = Whereabouts(
+                state="waiting" if watched.waits_for else "working",
+                phase=watched.phase,
+                waits_for=watched.waits_for,
+                instalments=watched.instalments,
+            )
+            if known is not None and known.state in _OVER:  # asked before it ended, answered after
+                there = replace(known, phase=watched.phase)
+            news = bool(fresh) or known != there
+            self._whereabouts[party] = there
             told.extend(fresh)
         if news:
-            self._observers.tell(self)
+            self.tell()
+
+    def end(self, party: str, *, why: str = "", instalments: int | None = None) -> None:
+        """Take that a party has ended, or why it is lost."""
+        with self._lock:
+            known = self._whereabouts.get(party, Whereabouts(state="working"))
+            paid = known.instalments if instalments is None else instalments
+            state = "lost" if why else "ended"
+            self._whereabouts[party] = replace(known, state=state, waits_for=(), instalments=paid, why=why)
+        self.tell()
+
+    def tell(self) -> None:
+        """Call its observers: something has changed."""
+        self._observers.tell(self)
 
     def __str__(self) -> str:
         """One line: how many rounds are done, the last figures; the parties' phases where nothing else is told."""
@@ -78,6 +130,9 @@ class Live:
 
     def __repr__(self) -> str:
         return str(self)
+
+
+_OVER = ("ended", "lost")
 
 
 def _figures(told: tuple[Told, ...]) -> tuple[int, int]:
