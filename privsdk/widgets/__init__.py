@@ -3,3 +3,10 @@
 Each shows what the parties themselves reply, keeps itself fresh from threads of its own, and is drawn by a plain ES
 module in `static/`: no build, nothing from a network. Where widgets cannot be shown each is its card, as text or HTML.
 """
+
+from __future__ import annotations
+
+from .progress import Progress, progress
+from .what_if import WhatIf, what_if
+
+__all__ = ["Progress", "WhatIf", "progress", "what_if"]

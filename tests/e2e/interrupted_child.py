@@ -1,5 +1,7 @@
-"""Run by test_interrupt: connects, repeats one operation until it is interrupted, and says how that ended; one that goes in
-rounds, with what."""
+"""Run by test_interrupt: connects, repeats one operation until it is interrupted, and says how that ended.
+
+An operation that goes in rounds runs once, and it is said what it ended with.
+"""
 
 from __future__ import annotations
 
