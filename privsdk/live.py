@@ -77,10 +77,14 @@ class Live:
         with self._lock:
             return max((tuple(told) for told in self._told.values()), key=_figures, default=())
 
+    def told(self, party: str) -> tuple[Told, ...]:
+        """All that this party has told."""
+        with self._lock:
+            return tuple(self._told.get(party, ()))
+
     def count(self, party: str) -> int:
         """How much this party has told."""
-        with self._lock:
-            return len(self._told.get(party, ()))
+        return len(self.told(party))
 
     def observe(self, observer: Callable[[Live], None]) -> Callable[[], None]:
         """Have this called with the run's progress whenever there is news, in another thread; returns how to end it."""

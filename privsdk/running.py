@@ -17,7 +17,7 @@ from .witness import Witness
 
 AGAIN_S = 0.5  # between two times that a party is told to stop
 WATCH_S = 0.25
-LAST_WORD_S = 1.0  # for what those paid that a run went on without
+LAST_WORD_S = 1.0  # for what a party told last, or paid that a run went on without
 STRAGGLERS_S = 5.0  # for parties that a run went on without
 
 
@@ -113,9 +113,21 @@ class Running:
         """Take how a party ended."""
         error = future.exception()
         if error is None:
-            self._live.end(party, instalments=future.result().instalments)
+            answer = future.result()
+            told = answer.trace.done
+            if told and told[-1] > max((each.done for each in self._live.told(party)), default=-1):
+                self._hear(party)
+            self._live.end(party, instalments=answer.instalments)
         else:
             self._live.end(party, why=_why(error))
+
+    def _hear(self, party: str) -> None:
+        """Take what a party that has ended told since it was last asked."""
+        since = self._live.count(party)
+        asked = self._asker.submit(party, calls.Watch(run_id=self._request.run_id, since=since), calls.Watched)
+        wait([asked], timeout=LAST_WORD_S)
+        if asked.done() and asked.exception() is None:
+            self._live.update(party, asked.result(), since)
 
     def _watch(self, parties: Iterable[str], *, ask: bool) -> None:
         """Take what they have said since, and where it is time ask those again who have answered."""

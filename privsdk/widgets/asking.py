@@ -38,7 +38,7 @@ class Charged(msgspec.Struct, frozen=True, kw_only=True):
 
     party: str
     dataset: str
-    unit: str
+    id: str
     price: str
     now: str
     after: str
@@ -167,7 +167,7 @@ def _charged(party: str, quote: DatasetQuote) -> Charged:
     return Charged(
         party=party,
         dataset=now.dataset,
-        unit=now.unit,
+        id=quote.now.budget.unit.id,
         price=_price(quote) or "nothing",
         now="\n".join(f"{word} {before.text}" for before, _, word in meters),
         after="\n".join(f"{word} {behind.text}" for _, behind, word in meters),

@@ -5,7 +5,7 @@ export default {
     const stop = drawing(model, el, ["facts", "note"], () => {
       const followed = model.get("facts");
       if (!followed.run) return h("p", {}, "Looking at the run ...");
-      return [running(followed, model.get("note"), pressed.ask), followed.result && card(followed.result)];
+      return [followed.result && card(followed.result), running(followed, model.get("note"), pressed.ask)];
     });
     return () => {
       stop();

@@ -1,7 +1,7 @@
 // Draws a run: how far it is, its figures as a curve, where each party is, what is left, and buttons that end it.
 
 const RUN_STATES = {
-  running: "running", done: "done", stopped: "stopped early", cancelled: "cancelled", failed: "failed",
+  running: "running", done: "done", stopped: "stopped early", short: "ended early", cancelled: "cancelled", failed: "failed",
 };
 const PARTY_STATES = {
   asked: "asked", working: "working", waiting: "waiting", ended: "ended", lost: "lost",
@@ -60,7 +60,7 @@ function running(followed, note, ask) {
   const point = run.curve.at(-1);
   const going = run.state === "running";
   return h("section", { "aria-label": `run of ${run.operation}`, "data-state": run.state },
-    h("h3", {}, `${run.operation} `, badge(followed)),
+    h("h3", {}, `run of ${run.operation} `, badge(followed)),
     h("p", { class: "privsdk-unseen", role: "status" }, `${run.operation}: ${stateOf(followed)}`),
     far(run, point),
     failure && failing(failure, run.state),
@@ -79,7 +79,8 @@ function running(followed, note, ask) {
 
 function stateOf({ run, stopped }) {
   if (run.state === "running" && run.stopping) return "ending after this round";
-  return RUN_STATES[run.state === "done" && stopped ? "stopped" : run.state];
+  const early = run.stopping ? "stopped" : "short";
+  return RUN_STATES[run.state === "done" && stopped ? early : run.state];
 }
 
 function badge(followed) {
@@ -162,7 +163,8 @@ function whereabouts(run) {
   const rows = run.where.map((each) => {
     const point = run.latest[each.party];
     const told = point ? [`${figure(point.done)} of ${figure(point.total)}`, bytes(point.sent), bytes(point.received)] : ["", "", ""];
-    return [each.party, partyState(each), each.phase || "", ...(paying ? [String(each.instalments || "")] : []), ...told];
+    const over = each.state === "ended";
+    return [each.party, partyState(each), over ? "" : each.phase, ...(paying ? [String(each.instalments || "")] : []), ...told];
   });
   const used = header.map((_, at) => at < 2 || rows.some((row) => row[at] !== "")); // no column of nothing
   const kept = (row) => row.filter((_, at) => used[at]);

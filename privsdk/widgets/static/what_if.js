@@ -58,8 +58,8 @@ function drawn(model, act) {
   if (followed.run) {
     const over = followed.run.state !== "running";
     return [
-      running(followed, model.get("note"), act.ask),
       followed.result && card(followed.result),
+      running(followed, model.get("note"), act.ask),
       over && model.get("choices").length > 0 && h("p", {},
         h("button", { type: "button", onclick: act.again }, "Ask again, in a new plan with a consent of its own")),
     ];
@@ -116,14 +116,22 @@ function refusals(facts, model, slide) {
   if (facts.allowed) return null;
   const at = model.get("choices").indexOf(facts.largest);
   return h("div", { class: "privsdk-note privsdk-bad" },
-    facts.refusals.map((each) => h("p", {}, h("strong", {}, `${each.party} refuses: `), each.message, each.hint && `. ${sentence(each.hint)}`)),
+    facts.refusals.map(refusal),
     at >= 0 && h("p", {}, h("button", { type: "button", onclick: () => slide(at) },
       `Go to epsilon ${figure(facts.largest)}, the largest here that all would allow`)),
     at < 0 && model.get("choices").length > 0 && h("p", {}, "None of the slider’s values would pass."));
 }
 
-function sentence(text) {
-  return text ? text[0].toUpperCase() + text.slice(1) : "";
+/** Why, and what to do; the grant that its owner could add, which is long, is for those who open it. */
+function refusal({ party, message, hint }) {
+  const [advice, ...more] = hint.split(/\n|(?=; or the smallest grant)/);
+  const why = message.startsWith(party) ? message : `${party} refuses: ${message}`;
+  return [
+    h("p", {}, h("strong", {}, why)),
+    advice && h("p", {}, `What to do: ${advice}`),
+    more.length > 0 && h("details", {}, h("summary", {}, `What ${party}’s owner could add`),
+      h("pre", {}, more.join("\n").replace(/^; or /, ""))),
+  ];
 }
 
 function outlook(facts) {
@@ -180,16 +188,21 @@ function prices(facts) {
   const charged = facts.charged;
   if (!charged.length) return null;
   const certain = charged.some((each) => each.certainty);
-  const header = ["dataset", "this costs", "left now", "left after", "such requests", ...(certain ? ["an attacker, 50% sure before", "by all ever charged"] : [])];
+  const header = ["dataset", "this costs", "left now", "left after", "such requests", ...(certain ? ["attacker by this", "by all ever charged"] : [])];
   const rows = charged.flatMap((each) => [
     [`${each.party}/${each.dataset}`, each.price, each.now, each.after, each.queries,
       ...(certain ? [each.certainty && `at most ${each.certainty}`, each.lifetime && `at most ${each.lifetime}`] : [])],
     ...each.limits.map(([whose, left]) => [`  ${whose}`, "", "", left, "", ...(certain ? ["", ""] : [])]),
   ]);
   return [
-    grid("what it costs and what is left", header, rows),
+    h("div", { class: "privsdk-figures" }, grid("what it costs and what is left", header, rows)),
+    certain && h("p", { class: "privsdk-hint" }, `Attacker: who was 50% sure that a certain ${unit(charged)} is in the data becomes at most so sure, but for a chance of about delta.`),
     charged.filter((each) => each.short).map((each) => h("p", { class: "privsdk-warn" }, `May end early: ${each.short}: it goes on as far as that.`)),
   ];
+}
+
+function unit(charged) {
+  return [...new Set(charged.map((each) => each.id || "row"))].join(" or ");
 }
 
 /** In two steps, so that a release is never pressed by accident: open it, agree, then release. */
