@@ -43,6 +43,7 @@ class View(anywidget.AnyWidget):
     def close(self) -> None:
         """Take the widget away, and leave its card in its place."""
         if self.comm is not None:
+            self.layout.close()  # a model of its own, which stays where only the widget is closed
             super().close()
             self._renew()
 

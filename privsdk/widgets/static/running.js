@@ -102,7 +102,7 @@ function far(run, point) {
 }
 
 function failing(failure, state) {
-  const where = [failure.party && `at ${failure.party}`, failure.phase && `in the phase “${failure.phase}”`];
+  const where = [failure.party && `at ${failure.party}`, failure.phase && `in the phase "${failure.phase}"`];
   const said = where.filter(Boolean).join(", ");
   return h("div", { class: `privsdk-note privsdk-${state === "failed" ? "bad" : "warn"}` },
     h("p", {}, h("strong", {}, state === "failed" ? `Failed${said && ` ${said}`}: ` : ""), failure.message),

@@ -89,7 +89,7 @@ function slider(model, slide) {
   if (!values.length) return null;
   const epsilon = model.get("epsilon");
   const at = values.indexOf(epsilon);
-  const words = `No one’s odds on any one row change by more than a factor of ${odds(epsilon)}.`;
+  const words = `No one's odds on any one row change by more than a factor of ${odds(epsilon)}.`;
   return h("div", { class: "privsdk-slide" },
     h("label", {}, h("span", {}, "epsilon ", h("strong", {}, figure(epsilon))),
       h("input", {
@@ -119,7 +119,7 @@ function refusals(facts, model, slide) {
     facts.refusals.map(refusal),
     at >= 0 && h("p", {}, h("button", { type: "button", onclick: () => slide(at) },
       `Go to epsilon ${figure(facts.largest)}, the largest here that all would allow`)),
-    at < 0 && model.get("choices").length > 0 && h("p", {}, "None of the slider’s values would pass."));
+    at < 0 && model.get("choices").length > 0 && h("p", {}, "None of the slider's values would pass."));
 }
 
 /** Why, and what to do; the grant that its owner could add, which is long, is for those who open it. */
@@ -129,7 +129,7 @@ function refusal({ party, message, hint }) {
   return [
     h("p", {}, h("strong", {}, why)),
     advice && h("p", {}, `What to do: ${advice}`),
-    more.length > 0 && h("details", {}, h("summary", {}, `What ${party}’s owner could add`),
+    more.length > 0 && h("details", {}, h("summary", {}, `What ${party}'s owner could add`),
       h("pre", {}, more.join("\n").replace(/^; or /, ""))),
   ];
 }
