@@ -21,7 +21,7 @@ class Whereabouts:
     Attributes
     ----------
     state : str
-        "working", "waiting" for the parties in `waits_for`, "ended", or "lost" for the reason `why`.
+        "working", "waiting" for the parties in `waits_for`, "ended", "cancelled", or "lost" for the reason `why`.
     phase : str
         What it was at when it was last asked.
     instalments : int
@@ -110,12 +110,12 @@ class Live:
         if news:
             self.tell()
 
-    def end(self, party: str, *, why: str = "", instalments: int | None = None) -> None:
-        """Take that a party has ended, or why it is lost."""
+    def end(self, party: str, *, why: str = "", cancelled: bool = False, instalments: int | None = None) -> None:
+        """Take that a party has ended or was cancelled, or why it is lost."""
         with self._lock:
             known = self._whereabouts.get(party, Whereabouts(state="working"))
             paid = known.instalments if instalments is None else instalments
-            state = "lost" if why else "ended"
+            state = "cancelled" if cancelled else "lost" if why else "ended"
             self._whereabouts[party] = replace(known, state=state, waits_for=(), instalments=paid, why=why)
         self.tell()
 
@@ -136,7 +136,7 @@ class Live:
         return str(self)
 
 
-_OVER = ("ended", "lost")
+_OVER = ("ended", "cancelled", "lost")
 
 
 def _figures(told: tuple[Told, ...]) -> tuple[int, int]:

@@ -119,7 +119,7 @@ class Running:
                 self._hear(party)
             self._live.end(party, instalments=answer.instalments)
         else:
-            self._live.end(party, why=_why(error))
+            self._live.end(party, why=_why(error), cancelled=isinstance(error, Cancelled))
 
     def _hear(self, party: str) -> None:
         """Take what a party that has ended told since it was last asked."""

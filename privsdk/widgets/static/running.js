@@ -4,7 +4,7 @@ const RUN_STATES = {
   running: "running", done: "done", stopped: "stopped early", short: "ended early", cancelled: "cancelled", failed: "failed",
 };
 const PARTY_STATES = {
-  asked: "asked", working: "working", waiting: "waiting", ended: "ended", lost: "lost",
+  asked: "asked", working: "working", waiting: "waiting", ended: "ended", cancelled: "cancelled", lost: "lost",
 };
 const HEARD_WITHIN_MS = 2000; // a button by a kernel that is free
 
@@ -173,7 +173,7 @@ function whereabouts(run) {
 
 function partyState(each) {
   const kind = { ended: "good", lost: "bad" }[each.state] ?? "quiet";
-  const more = each.state === "waiting" ? ` for ${each.waits_for.join(", ")}` : each.why ? `: ${each.why}` : "";
+  const more = each.state === "waiting" ? ` for ${each.waits_for.join(", ")}` : each.state === "lost" ? `: ${each.why}` : "";
   return h("span", { class: `privsdk-${kind}` }, PARTY_STATES[each.state] + more);
 }
 

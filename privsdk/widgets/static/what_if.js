@@ -68,7 +68,7 @@ function drawn(model, act) {
   const known = facts.plan || facts.failure;
   return h("section", { "aria-label": `what if: ${facts.operation || "a question"}`, "aria-busy": String(!current) },
     h("h3", {}, facts.operation ? `What if: ${facts.operation}` : "What if"),
-    slider(model, act.slide),
+    slider(model, act.slide, unit(facts.charged ?? [])),
     h("p", { class: "privsdk-unseen", role: "status" }, current ? verdict(facts) : ""),
     h("p", { class: "privsdk-hint", "data-key": "asking" }, current ? "Nothing is spent by looking." : "Asking the parties ..."),
     model.get("note") && h("p", { class: "privsdk-warn", role: "alert", "data-key": "note" }, model.get("note")),
@@ -84,12 +84,12 @@ function verdict(facts) {
   return `refused by ${facts.refusals.map((each) => each.party).join(", ")}`;
 }
 
-function slider(model, slide) {
+function slider(model, slide, whose) {
   const values = model.get("choices");
   if (!values.length) return null;
   const epsilon = model.get("epsilon");
   const at = values.indexOf(epsilon);
-  const words = `No one's odds on any one row change by more than a factor of ${odds(epsilon)}.`;
+  const words = `No one's odds on any one ${whose} change by more than a factor of ${odds(epsilon)}.`;
   return h("div", { class: "privsdk-slide" },
     h("label", {}, h("span", {}, "epsilon ", h("strong", {}, figure(epsilon))),
       h("input", {
