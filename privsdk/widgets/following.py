@@ -103,7 +103,9 @@ class Following:
             elif not self._asking and time.monotonic() - asked >= SECOND_S:
                 asked, self._asking = time.monotonic(), True
                 threading.Thread(target=self._ask, name=f"{self._thread.name}-left", daemon=True).start()
-            self._show(msgspec.to_builtins(self._followed()))
+            followed = msgspec.to_builtins(self._followed())
+            if not self._closed:
+                self._show(followed)
             if over:
                 return
             time.sleep(SOON_S)
