@@ -217,9 +217,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watched(Message, frozen=True, kw_only=True, tag="watched"):
-    """How far a run is at a party: its phase, what it told, how many instalments it has paid after its start."""
+    """How far a run is at a party: its phase, whom it waits for, what it told, how many instalments it has paid after
+    its start."""
 
     phase: str
+    waits_for: tuple[str, ...] = ()
     told: tuple[Told, ...] = ()
     instalments: Count = 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import msgspec
 import pyarrow as pa
@@ -21,6 +22,27 @@ from .plots import course
 from .tabular import Tabular
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Where a party is in a run.
+
+    Attributes
+    ----------
+    state : str
+        "working", "waiting" for the parties in `waits_for`, "ended", "cancelled", or "lost" for the reason `why`.
+    phase : str
+        What it was at when it was last asked.
+    instalments : int
+        How many it has paid after its start.
+    """
+
+    state: str
+    phase: str = ""
+    waits_for: tuple[str, ...] = ()
+    instalments: int = 0
+    why: str = ""
+
+
 class Live(Displayed, Tabular):
     """A run while it goes on.
 
@@ -28,20 +50,28 @@ class Live(Displayed, Tabular):
     ----------
     stopping : Event
         Set to have each party end at its next round, with what there is.
+    awaited : bool
+        Whether the main thread waits for it: then a notebook hears no click, and an interrupt reaches the run.
     """
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._phases: dict[str, str] = {}
+        self.awaited = False
+        self._whereabouts: dict[str, Whereabouts] = {}
         self._told: dict[str, list[Told]] = {}
         self._observers: Observers[Live] = Observers()
 
     @property
     def phases(self) -> dict[str, str]:
         """By party, the phase that it was in when it was last asked."""
+        return {party: each.phase for party, each in self.whereabouts.items()}
+
+    @property
+    def whereabouts(self) -> dict[str, Whereabouts]:
+        """By party, where it is; those that have not begun are left out."""
         with self._lock:
-            return dict(self._phases)
+            return dict(self._whereabouts)
 
     @property
     def latest(self) -> dict[str, Told]:
@@ -55,10 +85,14 @@ class Live(Displayed, Tabular):
         with self._lock:
             return max((tuple(told) for told in self._told.values()), key=_figures, default=())
 
+    def told(self, party: str) -> tuple[Told, ...]:
+        """All that this party has told."""
+        with self._lock:
+            return tuple(self._told.get(party, ()))
+
     def count(self, party: str) -> int:
         """How much this party has told."""
-        with self._lock:
-            return len(self._told.get(party, ()))
+        return len(self.told(party))
 
     def observe(self, observer: Callable[[Live], None]) -> Callable[[], None]:
         """Have this called with the run's progress whenever there is news, in another thread; returns how to end it."""
@@ -69,11 +103,33 @@ class Live(Displayed, Tabular):
         with self._lock:
             told = self._told.setdefault(party, [])
             fresh = watched.told[len(told) - since :] if since <= len(told) else ()
-            news = bool(fresh) or self._phases.get(party) != watched.phase
-            self._phases[party] = watched.phase
+            known = self._whereabouts.get(party)
+            there = Whereabouts(
+                state="waiting" if watched.waits_for else "working",
+                phase=watched.phase,
+                waits_for=watched.waits_for,
+                instalments=watched.instalments,
+            )
+            if known is not None and known.state in _OVER:  # asked before it ended, answered after
+                there = replace(known, phase=watched.phase)
+            news = bool(fresh) or known != there
+            self._whereabouts[party] = there
             told.extend(fresh)
         if news:
-            self._observers.tell(self)
+            self.tell()
+
+    def end(self, party: str, *, why: str = "", cancelled: bool = False, instalments: int | None = None) -> None:
+        """Take that a party has ended or was cancelled, or why it is lost."""
+        with self._lock:
+            known = self._whereabouts.get(party, Whereabouts(state="working"))
+            paid = known.instalments if instalments is None else instalments
+            state = "cancelled" if cancelled else "lost" if why else "ended"
+            self._whereabouts[party] = replace(known, state=state, waits_for=(), instalments=paid, why=why)
+        self.tell()
+
+    def tell(self) -> None:
+        """Call its observers: something has changed."""
+        self._observers.tell(self)
 
     def __str__(self) -> str:
         """One line: how many rounds are done, the last figures; the parties' phases where nothing else is told."""
@@ -107,6 +163,9 @@ class Live(Displayed, Tabular):
             pictures=() if picture is None else (picture,),
             grids=(("each party, when last asked", without_empty(Grid(header=header, rows=rows))),) if rows else (),
         )
+
+
+_OVER = ("ended", "cancelled", "lost")
 
 
 def _figures(told: tuple[Told, ...]) -> tuple[int, int]:

@@ -302,6 +302,7 @@ class Operation(Generic[P]):
     essential : the parties without whom a run fails; it goes on when others are lost, who are named in its result
     named : the name that a request gives work which may be interrupted and go on in another run; "" for none
     remembered : whether an identical question on the same table is answered with the stored answer, without a charge
+    stops : whether it goes in rounds and its role asks `RoleInput.stopping` before each, to end with what there is
     """
 
     name: str
@@ -319,6 +320,7 @@ class Operation(Generic[P]):
     instalment: Price[P] | None = None
     deposit: Price[P] | None = None
     named: Callable[[Request, P], str] = unnamed
+    stops: bool = False
 
     def reserved(self, request: Request, parameters: P) -> Mapping[str, tuple[Debit, ...]]:
         """What a run is charged before it starts, by party."""

@@ -213,6 +213,7 @@ class Conversation:
         self._heard = 0
         self.bytes_sent = 0
         self.bytes_received = 0
+        self.waiting = False  # for the peer's next message
 
     def send(self, packed: Packed) -> None:
         if self._ended:
@@ -232,7 +233,11 @@ class Conversation:
             self.bytes_received += len(came.header) + len(came.chunk)
             return came
 
-        message = decode(kind, self._incoming, self._heard, frame)
+        self.waiting = True
+        try:
+            message = decode(kind, self._incoming, self._heard, frame)
+        finally:
+            self.waiting = False
         self._heard += 1
         return message
 

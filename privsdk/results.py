@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -22,7 +21,7 @@ from .operations import Request, operation_named
 from .previews import Forecast, Outlook, Preview
 from .prices import Price, price_text
 from .receipts import Receipt
-from .ticker import Ticker
+from .waiting import Awaited
 
 T = TypeVar("T")
 
@@ -116,7 +115,7 @@ class Plan(Displayed, Generic[T]):
             return self._run
 
     def release(self, *, timeout_s: float | None = None) -> Result[T]:
-        """Run, wait and return the result. Interrupting the cell cancels the run at every party.
+        """Run, wait and return the result. Interrupting the cell stops or cancels the run: see `Run.result`.
 
         Raises
         ------
@@ -198,11 +197,17 @@ class Run(Displayed, Generic[T]):
     ----------
     progress : Live
         How far it is, asked of the parties a few times a second.
+    stops : bool
+        Whether it goes in rounds: `stop()` ends it after the present one, with its result so far.
+    began : float
+        Seconds since the epoch.
     """
 
     def __init__(self, plan: Plan[T], runner: Runner, finish: Callable[[Answers], T]) -> None:
         self.plan = plan
         self.progress = Live()
+        self.stops = operation_named(plan.request.operation).stops
+        self.began = time.time()
         self._cancelled = threading.Event()
         self._future: Future[Result[T]] = Future()
         self._future.set_running_or_notify_cancel()
@@ -229,12 +234,25 @@ class Run(Displayed, Generic[T]):
                 self._future.set_exception(error)
             else:
                 self._future.set_result(result)
+            self.progress.tell()
 
         self._thread = threading.Thread(target=work, name=f"privsdk-run-{plan.request.run_id}", daemon=True)
         self._thread.start()
 
     def done(self) -> bool:
         return self._future.done()
+
+    @property
+    def state(self) -> str:
+        """One of "running", "done", "cancelled" and "failed"."""
+        if not self.done():
+            return "running"
+        return "done" if self.error is None else ended_with(self.error)[0]
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it failed with; None where it has not."""
+        return self._future.exception() if self.done() else None
 
     def cancel(self) -> None:
         """Stop the run at every party. What was already charged stays charged."""
@@ -247,35 +265,19 @@ class Run(Displayed, Generic[T]):
     def result(self, *, timeout_s: float | None = None) -> Result[T]:
         """Wait for the result.
 
+        Interrupting the cell ends a run that goes in rounds after the present one and returns its result so far;
+        interrupting again cancels it. Any other run, and one before its first round, is cancelled at once.
+
         Raises
         ------
         TimeoutError
             `timeout_s` passed; the run goes on and may be waited for again.
         Cancelled
             `cancel()` was called.
+        KeyboardInterrupt
+            It was interrupted, and is cancelled.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        ticker = Ticker()
-        try:
-            while True:
-                ticker.show(f"{self.plan.request.operation}: {self.progress}")
-                left = 0.2 if deadline is None else min(0.2, deadline - time.monotonic())
-                try:
-                    return self._future.result(timeout=max(0.0, left))
-                except FutureTimeout:
-                    if self._future.done():
-                        raise
-                    if deadline is not None and time.monotonic() >= deadline:
-                        raise TimeoutError(
-                            f"run {self.plan.request.run_id} did not end within {timeout_s:g} s; "
-                            "it goes on: wait again with result() or release(), or cancel() it"
-                        ) from None
-        except KeyboardInterrupt:
-            self.cancel()
-            self._thread.join(timeout=5)
-            raise
-        finally:
-            ticker.end()
+        return Awaited(self._future, self.progress, self.plan.request, self.cancel).outcome(timeout_s)
 
     def __await__(self) -> Generator[Any, None, Result[T]]:
         import asyncio
@@ -289,12 +291,6 @@ class Run(Displayed, Generic[T]):
 
         return wait().__await__()
 
-    @property
-    def state(self) -> str:
-        """ "running", "done", "cancelled" or "failed"."""
-        error = self._future.exception() if self.done() else None
-        return "running" if not self.done() else "done" if error is None else ended_with(error)[0]
-
     def _card(self) -> Card:
-        error = self._future.exception() if self.done() else None
-        return run_card(self.plan.request, self.progress, self.state, "" if error is None else ended_with(error)[1])
+        why = "" if self.error is None else ended_with(self.error)[1]
+        return run_card(self.plan.request, self.progress, self.state, why)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
 
 from . import calls
 from .errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
@@ -16,7 +17,7 @@ from .witness import Witness
 
 AGAIN_S = 0.5  # between two times that a party is told to stop
 WATCH_S = 0.25
-LAST_WORD_S = 1.0  # for what those paid that a run went on without
+LAST_WORD_S = 1.0  # for what a party told last, or paid that a run went on without
 STRAGGLERS_S = 5.0  # for parties that a run went on without
 
 
@@ -90,6 +91,8 @@ class Running:
         while pending and time.monotonic() < leave:
             done, pending = wait(pending, timeout=0.05, return_when=FIRST_COMPLETED)
             failed = failed or any(future.exception() is not None for future in done & essential)
+            for party in (party for party, future in running.items() if future in done):
+                self._end(party, running[party])
             now = time.monotonic()
             if not pending & essential:  # what the others still do nobody waits for
                 leave = min(leave, now + STRAGGLERS_S)
@@ -101,8 +104,30 @@ class Running:
                 told = now
                 stop = calls.Cancel(run_id=run_id) if failed or cancelled.is_set() else calls.Stop(run_id=run_id)
                 self._asker.ask(self._request.parties, stop, calls.Done, quietly=True)
+        for party in (party for party, future in running.items() if future in pending):
+            self._live.end(party, why="had not ended when the others had")
         if pending:
             self._asker.ask(self._request.parties, calls.Cancel(run_id=run_id), calls.Done, quietly=True)
+
+    def _end(self, party: str, future: Future[Any]) -> None:
+        """Take how a party ended."""
+        error = future.exception()
+        if error is None:
+            answer = future.result()
+            told = answer.trace.done
+            if told and told[-1] > max((each.done for each in self._live.told(party)), default=-1):
+                self._hear(party)
+            self._live.end(party, instalments=answer.instalments)
+        else:
+            self._live.end(party, why=_why(error), cancelled=isinstance(error, Cancelled))
+
+    def _hear(self, party: str) -> None:
+        """Take what a party that has ended told since it was last asked."""
+        since = self._live.count(party)
+        asked = self._asker.submit(party, calls.Watch(run_id=self._request.run_id, since=since), calls.Watched)
+        wait([asked], timeout=LAST_WORD_S)
+        if asked.done() and asked.exception() is None:
+            self._live.update(party, asked.result(), since)
 
     def _watch(self, parties: Iterable[str], *, ask: bool) -> None:
         """Take what they have said since, and where it is time ask those again who have answered."""
@@ -169,10 +194,16 @@ class Running:
             errors.setdefault(
                 "", Cancelled("the run was cancelled before it began: nothing was charged", run_id=request.run_id)
             )
+        for party in errors.keys() & asked.keys():
+            self._live.end(party, why=_why(errors[party]))
         if errors:
             self._asker.ask(tuple(replies), calls.Release(run_id=request.run_id), calls.Done, quietly=True)
             raise root_cause(errors)[1]
         return replies
+
+
+def _why(error: BaseException) -> str:
+    return error.message if isinstance(error, PrivsdkError) else type(error).__name__
 
 
 def _in(phase: str) -> str:

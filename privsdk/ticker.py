@@ -34,6 +34,14 @@ class Ticker:
         self._output.flush()
         self._shown = line
 
+    def leave(self, text: str) -> None:
+        """Say something that stays, above the line; on standard error where nobody watches standard output."""
+        self.end()
+        output = self._output if self._output is not None else sys.stderr
+        if output is not None:
+            output.write(f"{text}\n")
+            output.flush()
+
     def end(self) -> None:
         """Take the line away: what came of it is shown by whoever waited."""
         if self._output is not None and self._shown:

@@ -129,7 +129,7 @@ def test_a_training_tells_its_rounds_and_loss_while_it_goes_on() -> None:
         for told in run.progress.curve:
             assert told.total == 2000
             assert told.figures == ({"loss": history[told.done - 1]["loss"]} if told.done else {})
-        assert [told.done for told in run.progress.curve] == list(range(len(run.progress.curve)))
+        assert [told.done for told in run.progress.curve] == list(range(len(history) + 1))
         assert counts == sorted(counts)
         assert set(run.progress.phases) == {"north", "south", "east", "keeper"}
         last = run.progress.latest["keeper"]
@@ -156,7 +156,9 @@ def test_only_its_caller_watches_or_stops_a_run() -> None:
         run.stop()
         run.result(timeout_s=30)
         ended = gate.handle("analyst", call)
-        assert (ended.phase, ended.told) == ("the final model", ())
+        assert (ended.phase, ended.told[-1]) == ("the final model", run.progress.curve[-1])
+        later = Watch(run_id=call.run_id, since=len(run.progress.curve) - 1)
+        assert gate.handle("analyst", later).told == run.progress.curve[-1:]
         with pytest.raises(UnknownName):
             gate.handle("mallory", call)
 

@@ -157,5 +157,6 @@ register(
         deposit=_deposit,
         instalment=_instalment,
         named=_named,
+        stops=True,
     )
 )

@@ -117,7 +117,9 @@ class Session:
     def watched(self, since: int = 0) -> Watched:
         """What its caller may see of it by now."""
         told = tuple(self.told[since : since + MOST_TOLD])
-        return Watched(phase=self.phase, told=told, instalments=self.instalments)
+        with self._changed:
+            waits_for = tuple(peer for peer, each in self._conversations.items() if each.waiting)
+        return Watched(phase=self.phase, waits_for=waits_for, told=told, instalments=self.instalments)
 
     def _tell(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         conversations = list(self._conversations.values())

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ..calls import Hello, Watched
 from ..charges import Debit
 from ..errors import Busy, InvalidArgument, StaleJoin, UnknownName
@@ -21,6 +23,7 @@ from ..protocol import Channel
 from .session import Limits, Session
 
 MOST_ENDED = 100  # runs of which it is remembered how far they came
+LAST_TOLD = 200  # of each: what its caller may not have asked for before it ended
 
 
 class JointRows(NamedTuple):
@@ -44,7 +47,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._prepared: dict[str, Session] = {}
         self._running: dict[str, Session] = {}
-        self._ended: dict[str, tuple[str, Watched]] = {}
+        self._ended: dict[str, tuple[str, int, Watched]] = {}
         self._joints: dict[str, JointRows] = {}
         self._entering = 0
 
@@ -108,7 +111,8 @@ class Sessions:
         with self._lock:
             session = self._running.pop(run_id, None)
             if session is not None:
-                self._ended[run_id] = session.request.caller, session.watched(len(session.told))
+                first = max(0, len(session.told) - LAST_TOLD)
+                self._ended[run_id] = session.request.caller, first, session.watched(first)
             while len(self._ended) > MOST_ENDED:
                 del self._ended[next(iter(self._ended))]
 
@@ -116,12 +120,12 @@ class Sessions:
         """How far a run of this caller is, or was when it ended a while ago."""
         with self._lock:
             session = self._running.get(run_id)
-            owner, last = self._ended.get(run_id, ("", None))
+            owner, first, last = self._ended.get(run_id, ("", 0, None))
         if session is not None and session.request.caller == caller:
             return session.watched(since)
         if last is None or owner != caller:
             raise UnknownName(f"{self._party} has no run {run_id} under way", hint="watch it while it runs")
-        return last
+        return msgspec.structs.replace(last, told=last.told[since - first :] if since >= first else ())
 
     def stop(self, run_id: str, caller: str) -> None:
         """Let a run end with what there is, at its next round."""

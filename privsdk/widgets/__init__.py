@@ -6,5 +6,7 @@ module in `static/`: no build, nothing from a network. Where widgets cannot be s
 
 from .budget import budgets
 from .picker import picker
+from .progress import progress
+from .what_if import what_if
 
-__all__ = ["budgets", "picker"]
+__all__ = ["budgets", "picker", "progress", "what_if"]

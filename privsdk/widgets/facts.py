@@ -9,7 +9,10 @@ import msgspec
 from ..activity import Carried
 from ..calls import AuditLog, Description, Told
 from ..charges import Balance, LimitBalance
+from ..displays import Card
 from ..federation import Federation
+from ..live import Whereabouts
+from ..operations import operation_named
 from ..privacy import ANY, ROWS, Disclosure, Policy
 from ..transport.local import LocalNetwork
 
@@ -101,10 +104,22 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, float]
 
 
+class InRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a party is in a run: `state` is "asked" before it begins, then as in `live.Whereabouts`."""
+
+    party: str
+    state: str
+    phase: str = ""
+    waits_for: tuple[str, ...] = ()
+    instalments: int = 0
+    why: str = ""
+
+
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A run of this notebook's. `state` is "running", "done", "cancelled" or "failed", `why` it failed.
 
-    `began` is in seconds since the epoch; `phases` and `latest` are by party.
+    `began` is in seconds since the epoch; `phases` and `latest` are by party. It `stops` if it can end with
+    what there is, and is `stopping` when it was told to.
     """
 
     id: str
@@ -118,6 +133,23 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     phases: dict[str, str]
     latest: dict[str, Point]
     curve: tuple[Point, ...]
+    stops: bool
+    stopping: bool
+    where: tuple[InRun, ...]
+
+
+class GridFacts(msgspec.Struct, frozen=True, kw_only=True):
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class CardFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an object shows of itself."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    grids: tuple[GridFacts, ...]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,7 +299,31 @@ def of_run(carried: Carried) -> RunFacts:
         phases=live.phases,
         latest={party: _point(told) for party, told in live.latest.items()},
         curve=tuple(map(_point, thinned(live.curve))),
+        stops=operation_named(request.operation).stops,
+        stopping=live.stopping.is_set(),
+        where=tuple(_in_run(party, live.whereabouts.get(party)) for party in request.parties),
     )
+
+
+def _in_run(party: str, there: Whereabouts | None) -> InRun:
+    if there is None:
+        return InRun(party=party, state="asked")
+    return InRun(
+        party=party,
+        state=there.state,
+        phase=there.phase,
+        waits_for=there.waits_for,
+        instalments=there.instalments,
+        why=there.why,
+    )
+
+
+def of_card(card: Card) -> CardFacts:
+    grids = (
+        GridFacts(caption=caption, header=grid.header, rows=tuple(map(tuple, grid.rows)))
+        for caption, grid in card.grids
+    )
+    return CardFacts(title=card.title, facts=tuple((label, text) for label, text in card.facts), grids=tuple(grids))
 
 
 def thinned(told: tuple[Told, ...]) -> tuple[Told, ...]:

@@ -1,0 +1,168 @@
+"""The run view in the notebook: what it is told until the end, what its buttons do, what a saved notebook keeps."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from people import everyone, federation, people
+
+import privsdk as ps
+from privsdk import fl, he, widgets
+from privsdk.errors import Cancelled, InvalidArgument
+from privsdk.widgets.kernel import kernel_id
+
+MODEL = fl.Logistic(features={"age": (0, 60)})
+
+
+def until(condition: Callable[[], Any], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def fed() -> Iterator[ps.Federation]:
+    with federation() as opened:
+        yield opened
+
+
+def training(fed: ps.Federation, rounds: int) -> ps.results.Run[fl.Fitted]:
+    return fl.fit(MODEL, everyone(fed), label="late", rounds=rounds).start()
+
+
+def ended(shown: widgets.Progress) -> bool:
+    return bool(shown.facts) and shown.facts["run"]["state"] != "running"
+
+
+def test_a_run_is_followed_to_its_end_while_a_cell_waits_for_it(fed: ps.Federation) -> None:
+    run = training(fed, 60)
+    shown = widgets.progress(run)
+    seen: list[dict[str, Any]] = []
+    shown.observe(lambda change: seen.append(change["new"]), "facts")
+    fitted = run.result().value
+    until(lambda: ended(shown))
+    assert any(each["run"]["state"] == "running" and each["awaited"] for each in seen)
+    counts = [len(each["run"]["curve"]) for each in seen]
+    assert counts == sorted(counts)
+    assert any(0 < count < 61 for count in counts)
+    last = shown.facts
+    assert (last["awaited"], last["stopped"], last["failure"]) == (False, "", None)
+    losses = [point["figures"]["loss"] for point in last["run"]["curve"] if point["figures"]]
+    assert losses == fitted.history.column("loss").to_pylist()
+    assert {each["state"] for each in last["run"]["where"]} == {"ended"}
+    assert {each["party"]: each["instalments"] for each in last["run"]["where"]} == {
+        "north": 60, "south": 60, "east": 60, "keeper": 0,
+    }  # fmt: skip
+    assert {each["party"]: each["left"] for each in last["left"]} == dict.fromkeys(("east", "north", "south"), 99_939)
+    assert last["result"]["title"] == "result of fl.fit"
+    assert "result of fl.fit" in repr(shown)
+    assert not shown._following._thread.is_alive() or not shown._following._thread.join(5)
+    shown.close()
+
+
+def test_stop_keeps_the_model_so_far_and_cancel_keeps_nothing(fed: ps.Federation) -> None:
+    for do, state in (("stop", "done"), ("cancel", "cancelled")):
+        run = training(fed, 5000)
+        shown = widgets.progress(run)
+        until(lambda shown=shown: shown.facts and len(shown.facts["run"]["curve"]) > 2)
+        shown._handle_custom_msg({"do": do}, [])
+        until(lambda shown=shown: ended(shown))
+        assert shown.facts["run"]["state"] == state == run.state
+        assert ("stopped by its caller" in shown.facts["stopped"]) is (do == "stop")
+        if do == "cancel":
+            assert isinstance(run.error, Cancelled)
+            assert "name=" in shown.facts["failure"]["hint"]
+        shown.close()
+
+
+def test_what_no_button_says_does_nothing(fed: ps.Federation) -> None:
+    run = he.sum(everyone(fed), "age").start()
+    shown = widgets.progress(run)
+    for content in ({}, {"do": "stop"}, {"do": "release"}, "cancel", None):
+        shown._handle_custom_msg(content, [])
+    assert run.result().value.value == 3 * sum(range(60))
+    assert not run.progress.stopping.is_set()
+    shown.close()
+
+
+def test_a_failure_names_party_and_cause_and_quotes_no_value() -> None:
+    canary = 31415926535
+    held = {"north": {"people": people()}, "south": {"people": people(age=[canary] * 60)}, "keeper": {}}
+    with ps.embedded(held, store=None, quiet=True) as fed:
+        run = he.sum(fed.tables("people"), "age", bound=10_000).start()
+        shown = widgets.progress(run)
+        until(lambda: ended(shown))
+        assert shown.facts["run"]["state"] == "failed"
+        assert shown.facts["failure"]["party"] == "south"
+        south = next(each for each in shown.facts["run"]["where"] if each["party"] == "south")
+        assert south["state"] == "lost"
+        others = {each["state"] for each in shown.facts["run"]["where"] if each["party"] != "south"}
+        assert others <= {"cancelled", "lost"}
+        assert "south" in south["why"]
+        assert "31415" not in json.dumps(shown.get_state(), default=str) + repr(shown)
+        shown.close()
+
+
+def test_a_view_that_is_closed_lets_the_run_go_on(fed: ps.Federation) -> None:
+    run = training(fed, 30)
+    shown = widgets.progress(run)
+    shown.close()
+    shown.close()
+    assert run.result().value.history.num_rows == 30
+    until(lambda: not shown._following._thread.is_alive())
+    assert not ended(shown)
+    assert len(run.progress._observers) == 0
+
+
+def test_a_run_that_is_over_is_shown_too(fed: ps.Federation) -> None:
+    run = training(fed, 5)
+    run.result()
+    fed.close()  # nobody can say any more what is left
+    shown = widgets.progress(run)
+    until(lambda: ended(shown))
+    assert (shown.facts["left"], shown.facts["run"]["state"]) == ((), "done")
+    shown.close()
+
+
+def test_only_a_run_is_followed() -> None:
+    with pytest.raises(InvalidArgument, match="a run was expected, not a int"):
+        widgets.progress(3)  # type: ignore[arg-type]
+
+
+def test_there_is_no_kernel_outside_of_one() -> None:
+    assert kernel_id() == ""
+    assert threading.current_thread() is threading.main_thread()
+
+
+NOTEBOOK = """
+import privsdk as ps, pyarrow as pa
+from privsdk import fl, widgets
+table = pa.table({"x": [n / 60 for n in range(60)], "y": [0, 1] * 30})
+fed = ps.embedded({**dict.fromkeys(("north", "south", "east"), table), "keeper": {}}, store=None, quiet=True)
+run = fl.fit(fl.Logistic(features={"x": (0, 1)}), fed.tables("table"), label="y", rounds=20).start()
+w = widgets.progress(run)
+display(w)
+run.result()
+w._following._thread.join()
+"""
+
+
+def test_a_saved_notebook_keeps_the_end() -> None:
+    """The card is put in the place of the first one, without a widget's help, by the thread that follows the run."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(NOTEBOOK), nbformat.v4.new_code_cell("w.kernel, w.close()")]
+    )
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3")
+    client.execute()
+    shown = next(each for each in notebook.cells[0].outputs if "text/html" in each.get("data", {}))["data"]
+    assert "result of fl.fit" in shown["text/html"]
+    assert "result of fl.fit" in shown["text/plain"]
+    assert "application/vnd.jupyter.widget-view+json" not in shown  # it was closed
