@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -42,14 +43,14 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def spending(events: Sequence[Mapping[str, Any]]) -> tuple[Spent, ...]:
-    """Of `facts.Event`s as plain values, the runs that were charged, latest first; those that cost nothing left out."""
-    runs: dict[str, list[Mapping[str, Any]]] = {}
-    for event in events:
+    """Of `facts.Event`s as plain values, the runs that were charged, those with the latest news
+    first; those that cost nothing left out."""
+    runs: dict[str, list[Mapping[str, Any]]] = {}  # those with the latest news first
+    for event in sorted(events, key=lambda event: str(event["at"]), reverse=True):
         if event["run"] and event["event"] in (*_STATES, "paid"):
             runs.setdefault(event["run"], []).append(event)
     found = (_of(run, told) for run, told in runs.items())
-    latest = sorted((spent for spent in found if spent is not None), key=lambda spent: spent.at, reverse=True)
-    return tuple(latest[:MOST_RUNS])
+    return tuple(islice((spent for spent in found if spent is not None), MOST_RUNS))
 
 
 def _of(run: str, told: Sequence[Mapping[str, Any]]) -> Spent | None:

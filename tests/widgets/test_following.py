@@ -17,7 +17,7 @@ import privsdk as ps
 from privsdk import dp
 from privsdk.errors import InvalidArgument
 from privsdk.federation import openings
-from privsdk.widgets import budgets, picker
+from privsdk.widgets import budgets, picker, watching
 from privsdk.widgets.following import Following
 
 VIEWS: tuple[Callable[[ps.Federation], Following], ...] = (picker, budgets)
@@ -67,7 +67,10 @@ def test_nothing_is_left_of_closed_views(fed: ps.Federation, cases: Cases) -> No
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_closed_federation_is_said_so_and_not_watched(view: Callable[[ps.Federation], Following]) -> None:
+def test_a_closed_federation_is_said_so_and_not_watched(
+    view: Callable[[ps.Federation], Following], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "IDLE_S", 3600.0)  # it is told, and does not merely find out
     with federation() as fed:
         opened = view(fed)
         shown = opened._parties  # type: ignore[attr-defined]
@@ -80,6 +83,26 @@ def test_a_closed_federation_is_said_so_and_not_watched(view: Callable[[ps.Feder
     opened.close()
     with pytest.raises(InvalidArgument, match="closed"):
         view(fed)
+
+
+def test_a_federation_that_closes_while_its_parties_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with federation() as fed:
+        view = picker(fed)
+        shown = view._parties
+
+        def describe() -> dict[str, Any]:
+            fed.close()
+            return {}
+
+        monkeypatch.setattr(fed, "describe", describe)
+        monkeypatch.setattr(fed, "audit_log", lambda **_: {})
+        told: list[Any] = []
+        view.observe(lambda change: told.append(change["new"]), "_parties")
+        view._watching.refresh()  # type: ignore[union-attr]
+        wait_until(lambda: view._ended, "the view does not say that its federation is closed")
+        assert told == []  # nobody cannot be reached: they are gone
+        assert view._parties == shown
+        view.close()
 
 
 def test_only_federations_are_followed() -> None:
