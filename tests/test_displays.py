@@ -192,7 +192,8 @@ def test_a_run_under_way_says_how_far_it_is() -> None:
     with ps.embedded({**held, "keeper": {}}, store=None, quiet=True, budget=ps.Budget(exact=5000)) as fed:
         tables = fed.tables("people")
         run = fl.fit(fl.Logistic(features={"age": (0, 100)}), tables, label="late", rounds=2000).start()
-        while not run.progress.curve:
+        while not run.progress.curve or len(run.progress.phases) < len(PARTIES) + 1:  # each is asked by itself
+            assert not run.done()
             time.sleep(0.05)
         card = run._card()
         run.cancel()
