@@ -99,6 +99,7 @@ class Axis:
     start: float
     end: float
     log: bool = False
+    whole: bool = False  # such as numbers of rounds: there is nothing between them
 
     def at(self, value: float) -> float:
         """The place of a figure."""
@@ -115,17 +116,19 @@ class Axis:
         rough = (self.high - self.low) / 4
         step = 10.0 ** math.floor(math.log10(rough))
         step *= next(each for each in (1, 2, 2.5, 5, 10) if each * step >= rough * 0.999)
+        if self.whole:
+            step = math.ceil(step)
         first = math.ceil(self.low / step - 1e-9)
         return [n * step for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def axis_over(values: Sequence[float], start: float, end: float, *, log: bool = False) -> Axis:
+def axis_over(values: Sequence[float], start: float, end: float, *, log: bool = False, whole: bool = False) -> Axis:
     """One that holds all of these, with room where they are all the same."""
     low, high = min(values), max(values)
     if log:
         return Axis(low, high, start, end, log) if low < high else Axis(low / 2, high * 2, start, end, log)
     room = 0.0 if low < high else max(abs(low) * 0.1, 0.5)
-    return Axis(low - room, high + room, start, end)
+    return Axis(low - room, high + room, start, end, whole=whole)
 
 
 def curves(
@@ -158,7 +161,8 @@ def curves(
     every = [point for line in known.values() for point in line]
     if len({a for a, _ in every}) < 2:
         return None
-    across = axis_over([a for a, _ in every], LEFT, RIGHT, log=log)
+    whole = all(a == int(a) for a, _ in every)
+    across = axis_over([a for a, _ in every], LEFT, RIGHT, log=log, whole=whole)
     up = axis_over([b for _, b in every], BOTTOM, TOP, log=log)
     parts = [*_frame(across, up, x, y), *_marked(across, here, end)]
     for number, (name, line) in enumerate(lines.items()):

@@ -192,7 +192,8 @@ def test_a_run_under_way_says_how_far_it_is() -> None:
     with ps.embedded({**held, "keeper": {}}, store=None, quiet=True, budget=ps.Budget(exact=5000)) as fed:
         tables = fed.tables("people")
         run = fl.fit(fl.Logistic(features={"age": (0, 100)}), tables, label="late", rounds=2000).start()
-        while not run.progress.curve:
+        while not run.progress.curve or len(run.progress.phases) < len(PARTIES) + 1:  # each is asked by itself
+            assert not run.done()
             time.sleep(0.05)
         card = run._card()
         run.cancel()
@@ -332,6 +333,7 @@ def test_what_is_tabular_comes_out_in_one_way(shown: dict[str, Any], name: str) 
     assert isinstance(table, pa.Table)
     assert table.num_rows > 0
     assert set(TABULAR[name]) <= set(table.column_names)
+    assert [column for column in TABULAR[name] if table[column].null_count == len(table)] == []
     assert list(value.to_pandas().columns) == table.column_names
     assert len(value.to_pandas()) == table.num_rows
 
@@ -352,6 +354,8 @@ def test_tables_hold_what_displays_show(shown: dict[str, Any]) -> None:
     often = shown["mean, previewed"].to_arrow()["queries_left"].drop_null().to_pylist()
     assert min(often) == shown["mean, previewed"].queries_left
     assert sum(shown["spent"].to_arrow()["times"].to_pylist()) == sum(map(len, shown["spent"].values()))
+    assert set(shown["receipt"].to_arrow()["signature_holds"].to_pylist()) == {True}
+    assert set(shown["audit"].to_arrow()["sound"].to_pylist()) == {True}
     assert shown["refused"].to_arrow().num_rows == 0
     assert shown["refused"].to_arrow().schema.equals(shown["mean, previewed"].to_arrow().schema)
 

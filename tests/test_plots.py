@@ -72,6 +72,16 @@ def test_a_logarithmic_axis_rises_by_factors(low: float, factor: float) -> None:
     assert axis.at(low * math.sqrt(factor)) == pytest.approx((LEFT + RIGHT) / 2)
 
 
+@given(st.integers(1, 50), st.integers(1, 5000))
+def test_between_rounds_there_is_nothing(first: int, more: int) -> None:
+    ticks = axis_over([first, first + more], LEFT, RIGHT, whole=True).ticks()
+    assert all(tick == int(tick) for tick in ticks)
+    assert len(ticks) >= 2
+    picture = course("loss", {"loss": [(1, 0.7), (4, 0.6), (10, 0.5)]}, step="round", y="loss")
+    named = [text.text or "" for text in drawn(picture).iter("text") if text.get("text-anchor") == "middle"]
+    assert [each for each in named if "." in each] == []
+
+
 def test_an_upright_axis_points_up() -> None:
     up = Axis(0, 10, BOTTOM, TOP)
     assert up.at(0) == BOTTOM
