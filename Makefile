@@ -57,7 +57,7 @@ bench-psi: $(VENV)/installed      ## private joins beside a join in the clear, S
 
 lab: $(VENV)/installed            ## JupyterLab with the tutorials and the panel; needs no network
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2>/dev/null
-	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/00_quickstart.ipynb
+	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/00_quickstart.ipynb $(LAB_OPTIONS)
 
 panel: $(VENV)/installed          ## build the JupyterLab panel anew, after a change of it; the one target that needs Node
 	$(RUN) scripts/panel.py

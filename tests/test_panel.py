@@ -287,9 +287,10 @@ def client() -> Iterator[BlockingKernelClient]:
     manager.cleanup_resources()
 
 
-def say(client: BlockingKernelClient, message: dict[str, Any]) -> None:
-    content = {"comm_id": notebook.NAME, "data": message}
-    client.shell_channel.send(client.session.msg("comm_msg", content))
+def say(client: BlockingKernelClient, message: dict[str, Any], *, subshell: str | None = None) -> None:
+    sent = client.session.msg("comm_msg", {"comm_id": notebook.NAME, "data": message})
+    sent["header"] |= {"subshell_id": subshell} if subshell else {}
+    client.shell_channel.send(sent)
 
 
 def heard(client: BlockingKernelClient, there: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
@@ -358,3 +359,20 @@ def test_a_cell_that_blocks_does_not_stop_the_news(client: BlockingKernelClient,
             seen += ["done"] * ("'done'" in str(told)) + ["spent"] * ("2.5 of 3" in str(told))
     assert {"done", "spent"} <= set(seen[: seen.index("end")])
     say(client, {"kind": "bye", "page": "a"})
+
+
+def test_a_page_with_a_subshell_is_heard_while_a_cell_blocks(client: BlockingKernelClient) -> None:
+    printed(client, "import privsdk as ps, pyarrow as pa")
+    printed(client, "fed = ps.embedded(north={'people': pa.table({'id': [1, 2]})}, store=None, quiet=True)")
+    client.control_channel.send(client.session.msg("create_subshell_request"))
+    subshell = client.get_control_msg(timeout=WAIT_S)["content"]["subshell_id"]
+    say(client, {"kind": "hello", "page": "a"})  # from here on it has last written from the main shell
+    heard(client, lambda data: "parties" in str(data))
+    client.execute("import time; time.sleep(10); print('end')")
+    say(client, {"kind": "verify"}, subshell=subshell)
+    while True:
+        message = client.get_iopub_msg(timeout=WAIT_S)
+        assert message["msg_type"] != "stream", "the cell ended first"
+        if message["msg_type"] == "comm_msg" and "fault" in str(message["content"]["data"]):
+            break
+    say(client, {"kind": "bye", "page": "a"}, subshell=subshell)
