@@ -41,7 +41,6 @@ class Following(View):
         self._fed = fed
         self._first = threading.Event()
         super().__init__(_caller=fed.caller, _purpose=fed.purpose, **given)
-        self._made = self.layout  # a widget of its own, with a comm of its own
         self._watching = Watching(fed, self._told)
         self._first.wait(FIRST_S)
 
@@ -52,7 +51,6 @@ class Following(View):
             super().close()
             if self._watching is not None:  # None where it was refused, and is closed by being forgotten
                 self._watching.close()
-                self._made.close()
 
     def notify_change(self, change: Any) -> None:
         with self._setting:

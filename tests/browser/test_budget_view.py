@@ -125,7 +125,7 @@ def test_what_was_spent(used: ps.Federation, show: Callable[..., Page]) -> None:
     rows = page.get_by_role("region", name="What you spent").locator("tbody tr").all()
     cells = [row.locator("td").all_inner_texts() for row in rows]
     assert [cell[1] for cell in cells] == ["psi.join", "dp.mean"]
-    assert cells[0][2:] == ["north/people, south/people: 1 exact (psi.join)", "paid"]
+    assert cells[0][2:] == ["north/people, south/people: 1 exact disclosure (psi.join)", "paid"]
     assert cells[1][2].startswith("north/people: 2 x epsilon 0.225")
     (event, *_) = [row for row in used.audit_log()["north"].rows if row.event == "reserved"]
     local = page.evaluate("(at) => new Date(at).getFullYear() + '-'", event.at)

@@ -127,7 +127,7 @@ def test_what_pages_are_told_adds_up_whichever_thread_tells(fed: ps.Federation) 
         number = 0
         while not stop.is_set():
             number += 1
-            view._put(_parties=[{"name": f"p{number}"}], _name=f"fed{number}")
+            view._put(_parties=[{"name": f"p{number}", "reachable": False, "tables": []}], _name=f"fed{number}")
             began.set()
 
     thread = threading.Thread(target=work)

@@ -62,11 +62,11 @@ def test_charges_on_the_way_count_and_those_not_read_are_said_to_be_missing(fed:
     )
     assert fed.describe()["north"].balances[0].exact_spent == 6
     (cut,) = spent(fed, most=3)
-    assert cut.charged == ("east/people, north/people, south/people: at least 2 x 1 exact (a model round)",)
+    assert cut.charged == ("east/people, north/people, south/people: at least 2 x 1 exact disclosure (a model round)",)
 
 
 def test_states_of_runs() -> None:
-    price = (("t", "1 exact (op)"),)
+    price = (("t", "1 exact disclosure (op)"),)
     begun = row(1, "reserved", charged=price)
     for rows, state in (
         ([begun], "reserved"),
@@ -80,12 +80,14 @@ def test_states_of_runs() -> None:
             assert found.state == state
     both = [begun, row(2, "finished"), row(1, "reserved", party="b", charged=price), row(2, "failed", party="b")]
     (found,) = spending(both)
-    assert (found.state, found.charged) == ("paid, and failed", ("a/t, b/t: 1 exact (op)",))
+    assert (found.state, found.charged) == ("paid, and failed", ("a/t, b/t: 1 exact disclosure (op)",))
 
 
 def test_what_cost_nothing_is_left_out_and_few_are_kept() -> None:
     assert spending([row(1, "refused"), row(2, "reserved", run="free")]) == ()
-    many = [row(n % 60, "reserved", run=f"r{n}", charged=(("t", "1 exact (op)"),)) for n in range(MOST_RUNS + 5)]
+    many = [
+        row(n % 60, "reserved", run=f"r{n}", charged=(("t", "1 exact disclosure (op)"),)) for n in range(MOST_RUNS + 5)
+    ]
     kept = spending(many)
     assert len(kept) == MOST_RUNS
     assert [s.at for s in kept] == sorted((s.at for s in kept), reverse=True)
