@@ -104,8 +104,8 @@ def test_a_failure_names_party_and_cause_and_quotes_no_value() -> None:
         assert shown.facts["failure"]["party"] == "south"
         south = next(each for each in shown.facts["run"]["where"] if each["party"] == "south")
         assert south["state"] == "lost"
-        others = {each["state"] for each in shown.facts["run"]["where"] if each["party"] != "south"}
-        assert others <= {"cancelled", "lost"}
+        keeper = next(each for each in shown.facts["run"]["where"] if each["party"] == "keeper")
+        assert keeper["state"] in ("cancelled", "lost")  # it waits for all; north may have done its part by then
         assert "south" in south["why"]
         assert "31415" not in json.dumps(shown.get_state(), default=str) + repr(shown)
         shown.close()
