@@ -104,8 +104,8 @@ def test_a_failure_names_party_and_cause_and_quotes_no_value() -> None:
         assert shown.facts["failure"]["party"] == "south"
         south = next(each for each in shown.facts["run"]["where"] if each["party"] == "south")
         assert south["state"] == "lost"
-        others = {each["state"] for each in shown.facts["run"]["where"] if each["party"] != "south"}
-        assert others <= {"cancelled", "lost"}
+        keeper = next(each for each in shown.facts["run"]["where"] if each["party"] == "keeper")
+        assert keeper["state"] in ("cancelled", "lost")  # it waits for all; north may have done its part by then
         assert "south" in south["why"]
         assert "31415" not in json.dumps(shown.get_state(), default=str) + repr(shown)
         shown.close()
@@ -158,11 +158,12 @@ w._following._thread.join()
 def test_a_saved_notebook_keeps_the_end() -> None:
     """The card is put in the place of the first one, without a widget's help, by the thread that follows the run."""
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(NOTEBOOK), nbformat.v4.new_code_cell("w.kernel, w.close()")]
+        cells=[nbformat.v4.new_code_cell(NOTEBOOK), nbformat.v4.new_code_cell("print(w.kernel)")]
     )
     client = NotebookClient(notebook, timeout=300, kernel_name="python3")
     client.execute()
     shown = next(each for each in notebook.cells[0].outputs if "text/html" in each.get("data", {}))["data"]
     assert "result of fl.fit" in shown["text/html"]
     assert "result of fl.fit" in shown["text/plain"]
-    assert "application/vnd.jupyter.widget-view+json" not in shown  # it was closed
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    assert notebook.cells[1].outputs[0]["text"].strip()

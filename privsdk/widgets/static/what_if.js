@@ -71,10 +71,11 @@ function drawn(model, act) {
     slider(model, act.slide, unit(facts.charged ?? [])),
     h("p", { class: "privsdk-unseen", role: "status" }, current ? verdict(facts) : ""),
     h("p", { class: "privsdk-hint", "data-key": "asking" }, current ? "Nothing is spent by looking." : "Asking the parties ..."),
-    model.get("note") && h("p", { class: "privsdk-warn", role: "alert", "data-key": "note" }, model.get("note")),
     known && h("div", { class: current ? "" : "privsdk-stale", "data-key": "said" },
       facts.failure ? failed(facts) : [refusals(facts, model, act.slide), outlook(facts), outcomes(facts.simulated), prices(facts)]),
     facts.plan && consent(model, facts, current, act),
+    // last: what it pushed down would come under the mouse of who is pressing
+    model.get("note") && h("p", { class: "privsdk-warn", role: "alert", "data-key": "note" }, model.get("note")),
   );
 }
 
