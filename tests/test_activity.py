@@ -82,6 +82,7 @@ def test_open_federations_are_known_until_they_close() -> None:
 
 
 def test_a_federation_that_is_forgotten_is_not_kept_open() -> None:
+    gc.collect()  # of what other tests have forgotten
     forgotten = federation()
     before = len(open_federations())
     link = forgotten._link
