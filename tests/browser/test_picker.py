@@ -277,7 +277,10 @@ def test_two_views_and_a_new_one_show_the_same(fed: ps.Federation, show: Callabl
     expect(first.get_by_label("What do you want to do?")).to_have_value("join")
     shown = "(e) => e.textContent"
     assert first.evaluate(shown) == second.evaluate(shown)
-    page.evaluate("() => { model.set('columns', []); model.set('use', ''); }")  # from the kernel
+    page.evaluate("() => { model.set('use', ''); model.set('use', 'join'); }")  # from the kernel
+    expect(second.get_by_label("What do you want to do?")).to_have_value("join")
+    second.get_by_role("checkbox", name="age").focus()
+    page.evaluate("() => { model.set('columns', []); model.set('use', ''); }")
     expect(second.get_by_role("checkbox", name="age")).not_to_be_checked()
     expect(second.get_by_label("What do you want to do?")).to_have_value("")
     kept = page.evaluate("() => structuredClone(model.state)")

@@ -174,6 +174,7 @@ def test_receipts_are_verified_claimed_or_invalid(fed: ps.Federation) -> None:
 
 
 def test_what_runs_under_way_hold_is_said(fed: ps.Federation) -> None:
+    dp.count(north(fed), epsilon=0.1).release()  # has ended: holds nothing
     held = psi.join(north(fed), south(fed), on="id").request
     gate = fed._link._endpoints["north"]  # type: ignore[attr-defined]
     gate.handle("analyst", calls.Prepare(request=held))
