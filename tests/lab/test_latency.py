@@ -31,14 +31,14 @@ CHANGE = """plan = dp.count(people, epsilon=1.0)
 print(1000 * time.time())
 plan.release()"""
 GAUGES = {"budget view": ".jp-Notebook", "panel": "#privsdk-panel"}
-# When the gauge's next figure, a release's epsilon below the present one, was in a frame that the browser had drawn.
+# When a frame that the browser had drawn showed the release. Many compose to less than their epsilons together.
 WATCH = """(place) => {
   const selector = `${place} [role=meter][aria-label*=p0][aria-label*=epsilon]`;
   const read = () => Number(document.querySelector(selector).getAttribute("aria-valuenow"));
   const before = read();
   window.drawn = 0;
   const observer = new MutationObserver(() => {
-    if (Math.abs(read() - before) < 0.5) return;
+    if (Math.abs(read() - before) < 0.02) return;
     observer.disconnect();
     requestAnimationFrame(() => setTimeout(() => { window.drawn = performance.timeOrigin + performance.now(); }));
   });

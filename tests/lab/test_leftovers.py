@@ -20,6 +20,7 @@ import ipywidgets
 from IPython.display import display
 from privsdk import widgets
 plan = dp.count(fed["north"]["people"], epsilon=0.1)
+plan.preview()  # what the first one works out is remembered
 run.result()
 def counted():
     gc.collect()
@@ -29,7 +30,7 @@ def counted():
             "observers": observers, "threads": threads}
 before = counted()
 def left():
-    ends = time.monotonic() + 120
+    ends = time.monotonic() + 60
     while counted() != before and time.monotonic() < ends:
         time.sleep(0.1)
     return {name: (was, now) for (name, was), now in zip(before.items(), counted().values()) if was != now}"""
