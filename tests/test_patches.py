@@ -41,6 +41,14 @@ def test_they_make_the_new_value_of_the_old(old: Any, new: Any) -> None:
     assert applied(old, edits(old, new)) == new
 
 
+bits = st.lists(st.integers(0, 1), max_size=6)  # with much in common at both ends
+
+
+@given(bits, bits)
+def test_lists_that_are_much_alike(old: list[int], new: list[int]) -> None:
+    assert applied({"all": old}, edits({"all": old}, {"all": new})) == {"all": new}
+
+
 @given(values)
 def test_nothing_for_what_stays(value: Any) -> None:
     assert edits(value, copy.deepcopy(value)) == []

@@ -169,6 +169,7 @@ def test_a_run_that_tells_nothing_yet_or_no_numbers(mount: Mount) -> None:
     page = mount(source(), state(federation(runs=[run(latest={}, curve=[], phases={}), run(id="r2", curve=odd)])))
     expect(page.get_by_role("article")).to_have_count(2)
     expect(page.get_by_text("begun")).to_be_visible()
+    expect(page.get_by_role("progressbar")).to_have_count(1)
     assert page.locator("polyline").count() == 0
     assert "undefined" not in page.locator("main").inner_text()
 
