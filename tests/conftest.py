@@ -35,6 +35,10 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     whole = whole and config.args == config.getini("testpaths")
     if whole and len(items) < FEWEST_TESTS:
         raise pytest.UsageError(f"only {len(items)} tests were collected; there are at least {FEWEST_TESTS}")
+    if not config.option.claims:
+        lengthy = [item for item in items if item.get_closest_marker("lengthy")]
+        config.hook.pytest_deselected(items=lengthy)
+        items[:] = [item for item in items if item not in lengthy]
 
 
 _REPORT: dict[str, list[tuple[int, bool, str]]] = {}

@@ -87,6 +87,7 @@ def leaks(text: str, values: set[str]) -> set[str]:
     return planted | (set() if drawn else values & numbers(text))
 
 
+@pytest.mark.lengthy
 @pytest.mark.claim("canary: no row value in any output of the executed tutorials, in whichever form")
 @pytest.mark.parametrize("name", NAMES)
 def test_solved_and_silent(name: str, tmp_path: Path, cases: Cases) -> None:

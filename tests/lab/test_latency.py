@@ -72,6 +72,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.claim(f"a charge is drawn at once, with {PARTIES} parties and a ledger of {CHARGES:,} charges")
+@pytest.mark.lengthy
 @pytest.mark.parametrize("gauge", GAUGES)
 def test_a_charge_is_drawn(lab: Lab, store: Path, cases: Cases, gauge: str) -> None:
     lab.of("latency", OPEN.format(parties=PARTIES, store=store.as_posix()), VIEW, CHANGE)

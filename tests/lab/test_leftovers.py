@@ -44,6 +44,7 @@ VIEWS = {
 
 
 @CLAIM
+@pytest.mark.lengthy
 @pytest.mark.parametrize("view", VIEWS)
 def test_widgets(lab: Lab, tmp_path: Path, cases: Cases, view: str) -> None:
     opened = f"views = [{VIEWS[view]} for _ in range({AT_ONCE})]\nfor view in views:\n    display(view)"
@@ -62,6 +63,7 @@ def test_widgets(lab: Lab, tmp_path: Path, cases: Cases, view: str) -> None:
 
 
 @CLAIM
+@pytest.mark.lengthy
 def test_panels(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     lab.of("panels", opening(tmp_path), f"{training(2)}\nrun = plan.start()", COUNT)
     lab.run_all()
