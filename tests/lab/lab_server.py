@@ -19,6 +19,15 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parents[2]
 STARTED_S, ENDED_S = 120, 20
 
+# A server that ends, and its kernels with it, when whoever started it closes its input or is killed.
+TIED = """import os, signal, sys, threading
+from jupyterlab.labapp import main
+def follow():
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=follow, daemon=True).start()
+main()"""
+
 # What JupyterLab would ask or fetch when it is opened for the first time.
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
@@ -56,7 +65,7 @@ def serving(home: Path) -> Iterator[Server]:
     folder, log, token = home / "notebooks", home / "server.log", secrets.token_hex(16)
     folder.mkdir()
     _configure(home)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0", "--ServerApp.ip=127.0.0.1"]
+    command = [sys.executable, "-c", TIED, "--no-browser", "--ServerApp.port=0", "--ServerApp.ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url="]
     command += ["--LabApp.extension_manager=readonly", "--ServerApp.allow_root=True"]
     began = time.monotonic()
@@ -65,7 +74,7 @@ def serving(home: Path) -> Iterator[Server]:
             command,
             cwd=folder,
             env=_environment(home, token),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -73,7 +82,8 @@ def serving(home: Path) -> Iterator[Server]:
         url = _url(home / "runtime", process, log)
         yield Server(url=url, token=token, folder=folder, log=log, started_s=time.monotonic() - began)
     finally:
-        process.terminate()  # its kernels end with it
+        assert process.stdin
+        process.stdin.close()
         try:
             process.wait(timeout=ENDED_S)
         except subprocess.TimeoutExpired:

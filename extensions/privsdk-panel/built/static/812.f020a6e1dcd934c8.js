@@ -38,23 +38,23 @@
 .privsdk meter { width: 130px; height: 12px; vertical-align: middle; }
 .privsdk-side { display: flex; flex-wrap: wrap; align-items: flex-start; }
 .privsdk-badge { font-size: 12px; border: 1px solid currentColor; border-radius: 9px; padding: 0 8px; margin-left: 6px; }
-.privsdk-note { border-left: 3px solid; padding: 2px 10px; margin: 6px 0; color: inherit; }
+:where(.privsdk:not(.privsdk-panel)) .privsdk-note { border-left: 3px solid; padding: 2px 10px; margin: 6px 0; color: inherit; }
 .privsdk-note.privsdk-bad { border-color: var(--privsdk-bad); color: inherit; }
 .privsdk-note.privsdk-warn { border-color: var(--privsdk-warn); color: inherit; }
-.privsdk-left { display: grid; grid-template-columns: minmax(80px, auto) 130px auto; gap: 10px; align-items: center; }
+div.privsdk-left { display: grid; grid-template-columns: minmax(80px, auto) 130px auto; gap: 10px; align-items: center; }
 .privsdk section + section { margin-top: 14px; }
 .privsdk-figures td { white-space: nowrap; }
 .privsdk pre { white-space: pre-wrap; font-size: 12px; margin: 4px 0; color: inherit; background: none; }
-.privsdk-label { font-weight: 500; }
+th.privsdk-label { font-weight: 500; }
 .privsdk-axis { font-size: 11px; fill: currentColor; }
 .privsdk-axis-line { stroke: var(--privsdk-line); }
-.privsdk-line { fill: none; stroke: var(--privsdk-accent); stroke-width: 2; stroke-linejoin: round; }
+polyline.privsdk-line { fill: none; stroke: var(--privsdk-accent); stroke-width: 2; stroke-linejoin: round; }
 .privsdk-dot { fill: var(--privsdk-accent); }
 .privsdk-slide input { width: 100%; max-width: 420px; display: block; accent-color: var(--privsdk-accent); }
 .privsdk-ends { display: flex; justify-content: space-between; max-width: 420px; font-size: 12px; }
 .privsdk-stale { opacity: 0.6; }
 .privsdk-consent { border: 1px solid var(--privsdk-accent); border-radius: 6px; padding: 4px 12px; margin: 8px 0; }
-.privsdk-outcome { fill: var(--privsdk-accent); fill-opacity: 0.65; }
+circle.privsdk-outcome { fill: var(--privsdk-accent); fill-opacity: 0.65; }
 .privsdk-true { stroke: currentColor; stroke-width: 2; }
 .privsdk :focus-visible { outline: 2px solid var(--privsdk-accent); outline-offset: 2px; }
 .privsdk-good { color: var(--privsdk-good); }
@@ -67,7 +67,7 @@
 .privsdk select { font: inherit; color: inherit; background: var(--privsdk-field); border: 1px solid var(--privsdk-quiet); border-radius: 4px; padding: 2px 6px; max-width: 100%; }
 .privsdk option { color: var(--privsdk-text); background: var(--jp-layout-color1, Canvas); }
 .privsdk-quiet { color: var(--jp-ui-font-color1, inherit); opacity: 0.78; }
-.privsdk-label { font-weight: 600; margin-right: 8px; }
+label.privsdk-label { font-weight: 600; margin-right: 8px; }
 .privsdk-pair { display: flex; flex-wrap: wrap; gap: 4px 28px; margin-top: 6px; }
 .privsdk-pair > :first-child { flex: 1 1 220px; }
 .privsdk-pair > :last-child { flex: 3 1 420px; min-width: 0; }
@@ -82,11 +82,10 @@
 .privsdk-name { font-weight: 600; overflow-wrap: anywhere; }
 .privsdk-off .privsdk-name { font-weight: 400; opacity: 0.7; }
 .privsdk-state { margin-left: 8px; }
-.privsdk p.privsdk-hint { margin: 0 0 0 22px; }
-.privsdk section > p.privsdk-hint { margin: 4px 0 0; }
-.privsdk span.privsdk-hint { display: block; margin-left: 22px; font-weight: 400; }
+.privsdk-list p.privsdk-hint { margin: 0 0 0 22px; }
+.privsdk-pair section > p.privsdk-hint { margin: 4px 0 0; }
+.privsdk-pair span.privsdk-hint { display: block; margin-left: 22px; font-weight: 400; }
 .privsdk-empty { border: 1px dashed var(--privsdk-line); border-radius: 4px; padding: 10px 12px; }
-.privsdk-note { border-left: 3px solid currentColor; padding: 2px 10px; }
 .privsdk-scroll { max-height: 400px; overflow: auto; }
 .privsdk table.privsdk-columns { width: 100%; }
 .privsdk table.privsdk-columns thead th { position: sticky; top: 0; background: var(--jp-layout-color1, Canvas); z-index: 1; }
@@ -102,7 +101,7 @@
 .privsdk code, .privsdk pre { font-family: var(--jp-code-font-family, ui-monospace, monospace); font-size: 12px; background: var(--jp-layout-color2, #8882); color: inherit; border-radius: 3px; padding: 1px 4px; overflow-wrap: anywhere; white-space: pre-wrap; }
 .privsdk pre.privsdk-code { padding: 6px 10px; margin: 2px 0; }
 .privsdk pre.privsdk-code code { background: none; padding: 0; }
-.privsdk-outcome { border-top: 1px solid var(--privsdk-line); margin-top: 10px; padding-top: 4px; }
+section.privsdk-outcome { border-top: 1px solid var(--privsdk-line); margin-top: 10px; padding-top: 4px; }
 .privsdk-late { animation: privsdk-appear 0s 0.6s backwards; }
 @keyframes privsdk-appear { from { visibility: hidden; } }
 .privsdk-below { display: block; font-weight: 400; }
@@ -113,10 +112,10 @@
 .privsdk table.privsdk-budgets th, .privsdk table.privsdk-budgets td { padding: 4px 18px 4px 0; }
 .privsdk tr.privsdk-limit > * { font-weight: 400; font-size: 12px; padding-top: 0 !important; }
 .privsdk tr.privsdk-limit > th { padding-left: 14px !important; }
-.privsdk-gauge { display: flex; height: 12px; margin-top: 4px; border-radius: 6px; overflow: hidden; background: var(--privsdk-track); }
+:where(.privsdk:not(.privsdk-panel)) .privsdk-gauge { display: flex; height: 12px; margin-top: 4px; border-radius: 6px; overflow: hidden; background: var(--privsdk-track); }
 .privsdk-gauge.privsdk-thin { height: 6px; margin: 0; flex: 1; }
-.privsdk-line { display: flex; align-items: center; gap: 10px; }
-.privsdk-line > span { min-width: 84px; }
+div.privsdk-line { display: flex; align-items: center; gap: 10px; }
+div.privsdk-line > span { min-width: 84px; }
 .privsdk-key { font-size: 12px; }
 .privsdk-part { flex: none; height: 100%; }
 .privsdk-spent { --privsdk-fill: var(--privsdk-accent); background: var(--privsdk-fill); }
@@ -127,7 +126,7 @@
 .privsdk-gauge.privsdk-frozen { opacity: 0.45; }
 .privsdk-entry { display: inline-flex; align-items: center; gap: 5px; margin-right: 16px; }
 .privsdk-swatch { width: 18px; height: 9px; border-radius: 3px; display: inline-block; }
-.privsdk-left { background: var(--privsdk-track); }
+.privsdk-swatch.privsdk-left { background: var(--privsdk-track); }
 .privsdk-plain { border-color: var(--privsdk-accent); }
 .privsdk-big { font-size: 17px; }
 
