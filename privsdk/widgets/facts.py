@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from ..activity import Carried
 from ..calls import AuditLog, Description, Told
 from ..charges import Balance, LimitBalance
-from ..displays import Card
+from ..displays import Card, Grid
 from ..federation import Federation
 from ..live import Whereabouts
 from ..operations import operation_named
@@ -148,6 +148,7 @@ class CardFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What an object shows of itself."""
 
     title: str
+    answers: tuple[GridFacts, ...]
     facts: tuple[tuple[str, str], ...]
     grids: tuple[GridFacts, ...]
 
@@ -319,11 +320,14 @@ def _in_run(party: str, there: Whereabouts | None) -> InRun:
 
 
 def of_card(card: Card) -> CardFacts:
-    grids = (
-        GridFacts(caption=caption, header=grid.header, rows=tuple(map(tuple, grid.rows)))
-        for caption, grid in card.grids
+    facts = tuple((label, text) for label, text in card.facts)
+    return CardFacts(title=card.title, answers=_of_grids(card.answers), facts=facts, grids=_of_grids(card.grids))
+
+
+def _of_grids(grids: Sequence[tuple[str, Grid]]) -> tuple[GridFacts, ...]:
+    return tuple(
+        GridFacts(caption=caption, header=grid.header, rows=tuple(map(tuple, grid.rows))) for caption, grid in grids
     )
-    return CardFacts(title=card.title, facts=tuple((label, text) for label, text in card.facts), grids=tuple(grids))
 
 
 def thinned(told: tuple[Told, ...]) -> tuple[Told, ...]:

@@ -43,7 +43,7 @@ class Watching:
         self._closed = False
         self._leaves = fed.activity.observe(lambda _: self._tell()), openings.add(lambda _: self._tell())
         self._shown: facts.FederationFacts | None = None
-        self._running = frozenset[str]()
+        self._runs: dict[str, str] = {}  # their states when the parties were last asked
         self._asked = 0.0
         self._thread = threading.Thread(target=self._work, name=f"privsdk-watching-{fed.number}", daemon=True)
         self._thread.start()
@@ -77,7 +77,7 @@ class Watching:
     def _look(self) -> bool:
         """Wait for news and show what there is; whether there may be more."""
         with self._news:
-            self._news.wait_for(lambda: self._pending or self._closed, timeout=ASKED_S if self._running else IDLE_S)
+            self._news.wait_for(lambda: self._pending or self._closed, timeout=self._patience())
             if self._closed:
                 return False
             asking, self._pending, self._asking = self._asking or not self._pending, False, False
@@ -87,9 +87,9 @@ class Watching:
             if last is not None:
                 self._show(msgspec.to_builtins(msgspec.structs.replace(last, closed=True)))
             return False
-        now = frozenset(run.request.run_id for run in fed.activity.runs if run.state == "running")
-        asking = asking or now != self._running or time.monotonic() - self._asked >= ASKED_S
-        self._running = now
+        now = {run.request.run_id: run.state for run in fed.activity.runs}  # also one that began and ended in between
+        asking = asking or now != self._runs or time.monotonic() - self._asked >= ASKED_S
+        self._runs = now
         if asking:
             self._asked = time.monotonic()
         try:
@@ -100,6 +100,9 @@ class Watching:
             self._shown = fresh
             self._show(msgspec.to_builtins(fresh))
         return True
+
+    def _patience(self) -> float:
+        return ASKED_S if "running" in self._runs.values() else IDLE_S
 
     def _facts(self, fed: Federation, *, asking: bool) -> facts.FederationFacts:
         if self._shown is None or asking:

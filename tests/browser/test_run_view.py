@@ -185,7 +185,7 @@ ENDS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
 }
 LEARNED = GridFacts(caption="learned", header=("who",), rows=(("all",),))
-RESULT = CardFacts(title="result of fl.fit", facts=(("value", "a model"),), grids=(LEARNED,))
+RESULT = CardFacts(title="result of fl.fit", answers=(), facts=(("value", "a model"),), grids=(LEARNED,))
 
 
 @pytest.mark.parametrize("end", ENDS)

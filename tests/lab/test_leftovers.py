@@ -20,8 +20,8 @@ import ipywidgets
 from IPython.display import display
 from privsdk import widgets
 plan = dp.count(fed["north"]["people"], epsilon=0.1)
-plan.preview()  # what the first one works out is remembered
 run.result()
+plan.preview()  # what the first one works out is remembered
 def counted():
     gc.collect()
     threads = sorted(t.name for t in threading.enumerate() if t.name.startswith("privsdk-"))

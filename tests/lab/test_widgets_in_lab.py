@@ -86,7 +86,7 @@ asked"""
     "what-if: moved, consented to and released with the mouse, the slider's epsilon is what the ledger spends"
 )
 def test_asking(lab: Lab, tmp_path: Path, cases: Cases) -> None:
-    spent = 'print(asked.epsilon, fed.budgets()["north"][0].epsilon_spent)'
+    spent = 'print(asked.epsilon, fed.budgets()["north"][0].epsilon_spent, asked.result.value["count"][0])'
     lab.of("asking", f"import pyarrow as pa\n{opening(tmp_path)}", ASKING, f"{spent}\nasked.result")
     lab.run(0)
     lab.run(1)
@@ -107,7 +107,8 @@ def test_asking(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     release.click()
     expect(view).to_contain_text("result of dp.count")
     lab.run(2)
-    epsilon, charged = map(float, lab.shown(2).inner_text().split("\n")[0].split())
+    epsilon, charged, count = map(float, lab.shown(2).inner_text().split("\n")[0].split())
+    expect(view.get_by_role("cell", name=f"{count:.0f}", exact=True).first).to_be_visible()
     assert charged == pytest.approx(epsilon, rel=0.01)
     assert epsilon > 0
     cases()

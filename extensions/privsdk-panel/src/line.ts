@@ -22,6 +22,7 @@ export class Line {
   /** Begin to look, or look again; `running` where a cell of the notebook is known to run. */
   look(running: boolean): void {
     this.looking = true;
+    this.visit = `${this.page}-${(this.visits += 1)}`;
     this.kernel.iopubMessage.connect(this.onMessage, this);
     this.kernel.statusChanged.connect(this.onStatus, this);
     this.kernel.connectionStatusChanged.connect(this.onConnection, this);
@@ -49,7 +50,7 @@ export class Line {
     };
     if (this.greeted && this.kernel.status !== 'dead') {
       this.greeted = false;
-      comm.send({ kind: 'bye', page: this.page }).done.then(dispose, dispose);
+      comm.send({ kind: 'bye', page: this.visit }).done.then(dispose, dispose);
     } else {
       void dispose();
     }
@@ -114,7 +115,7 @@ export class Line {
 
   private hello(): void {
     this.greeted = true;
-    this.comm!.send({ kind: 'hello', page: this.page });
+    this.comm!.send({ kind: 'hello', page: this.visit });
   }
 
   private take(told: Told): void {
@@ -159,6 +160,9 @@ export class Line {
 
   private comm: Kernel.IComm | null = null;
   private looking = false;
+  /** Each look has a name: the kernel may hear the goodbye of one after the hello of the next, on another subshell. */
+  private visit = '';
+  private visits = 0;
   /** Said hello on this comm. */
   private greeted = false;
   /** Was told all on this comm. */

@@ -177,11 +177,13 @@ function partyState(each) {
   return h("span", { class: `privsdk-${kind}` }, PARTY_STATES[each.state] + more);
 }
 
-/** What an object's card holds. */
-function card({ title, facts, grids }) {
+/** What an object's card holds: what was asked for, facts, tables. */
+function card({ title, answers, facts, grids }) {
+  const tables = (all) => all.map((each) => [h("h4", {}, each.caption), grid(each.caption, each.header, each.rows)]);
   return h("section", { "aria-label": title },
     h("h3", {}, title),
+    tables(answers),
     h("table", {}, h("tbody", {}, facts.map(([label, text]) =>
       h("tr", {}, h("th", { scope: "row", class: "privsdk-label" }, label), h("td", {}, text))))),
-    grids.map((each) => [h("h4", {}, each.caption), grid(each.caption, each.header, each.rows)]));
+    tables(grids));
 }
