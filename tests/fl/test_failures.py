@@ -236,7 +236,7 @@ def test_a_stopped_process_over_the_network(cluster: Cluster, cases: Cases) -> N
         until(lambda: bool(run.progress.curve))
         process.send_signal(signal.SIGSTOP)
         try:
-            fitted = run.result(timeout_s=60).value
+            fitted = run.result(timeout_s=300).value
         finally:
             process.send_signal(signal.SIGCONT)
         (lost,) = fitted.lost.to_pylist()

@@ -12,7 +12,7 @@ from claims import Cases
 import privsdk as ps
 from privsdk import psi
 from privsdk.errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError
-from privsdk.messages import tag_of
+from privsdk.messages import Packed, tag_of
 from privsdk.protocol import Conversation
 
 # protocol, parties in order, who is lost, at which of its messages, and the phase the others are in
@@ -48,14 +48,14 @@ def test_a_lost_peer_is_named(
     cut: list[Conversation] = []
     others_told = threading.Event()
 
-    def send(self: Conversation, message: Any) -> None:
+    def send(self: Conversation, packed: Packed) -> None:
         if self._outgoing.sender == lost:
-            if tag_of(type(message)) == tag or cut:
+            if tag_of(type(packed.message)) == tag or cut:
                 cut.append(self)
             if cut:  # as where its process is killed: nothing of it arrives any more, not even why
                 self._channel.close()
                 raise PeerGone(f"{lost} was cut off")
-        honest(self, message)
+        honest(self, packed)
 
     tables = {party: {"t": pa.table({"id": range(30 + n, 80 + n)})} for n, party in enumerate(parties)}
     with ps.embedded(tables, store=None, quiet=True) as fed:
