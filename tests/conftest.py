@@ -13,6 +13,8 @@ from claims import Cases
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 
+from privsdk.federation import open_federations
+
 SOAK = os.environ.get("PRIVSDK_SOAK") == "1"
 FEWEST_TESTS = 100  # a floor on collected tests: a suite that silently shrinks fails
 
@@ -83,6 +85,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         passed = "passed" if all(ok for _, ok, _ in outcomes) else "FAILED"
         figures = "; ".join(figure for _, _, figure in outcomes if figure)
         terminalreporter.write_line(f"{claim} | {tried:,} | {passed}" + (f" | {figures}" if figures else ""))
+
+
+@pytest.fixture
+def tidy() -> Iterator[None]:
+    """For tests that run cells as they are printed: closes the federations that they leave open."""
+    before = set(open_federations())
+    yield
+    for number, fed in open_federations().items():
+        if number not in before:
+            fed.close()
 
 
 @pytest.fixture

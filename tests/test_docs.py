@@ -115,6 +115,7 @@ def test_party_example_names_every_field_and_disclosure() -> None:
     assert [d.value for d in Disclosure if f'"{d.value}"' not in text] == []
 
 
+@pytest.mark.usefixtures("tidy")
 def test_python_examples_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

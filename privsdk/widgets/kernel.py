@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 
 def kernel_id() -> str:
     """As the server knows it; "" outside a kernel. One that no server started has an id that no server knows."""
-    from ipykernel.kernelapp import IPKernelApp
-
-    if not IPKernelApp.initialized():
+    loaded = sys.modules.get("ipykernel.kernelapp")  # a kernel has it; to import it would change comms anywhere else
+    if loaded is None or not loaded.IPKernelApp.initialized():
         return ""
-    return Path(IPKernelApp.instance().connection_file).stem.removeprefix("kernel-")
+    return Path(loaded.IPKernelApp.instance().connection_file).stem.removeprefix("kernel-")

@@ -25,6 +25,11 @@ def shop(rows: int, seed: int) -> pa.Table:
     )
 
 
+@pytest.fixture(autouse=True)
+def closed(tidy: None) -> None:
+    """Cells of notebooks leave open what they open."""
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three shops of 40,000 rows and a notary; large enough that a join takes seconds."""

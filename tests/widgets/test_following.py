@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import comm
 import pytest
 from claims import Cases
-from comm import get_comm_manager
 from ipywidgets.widgets.widget import _instances
 from people import federation, north
 
@@ -47,7 +47,7 @@ def left(fed: ps.Federation) -> tuple[int, ...]:
         len(fed.activity._observers),
         len(openings),
         len(_instances),
-        len(get_comm_manager().comms),
+        len(comm.get_comm_manager().comms),
     )
 
 
