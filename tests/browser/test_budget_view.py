@@ -60,17 +60,17 @@ def test_gauges_say_what_is_spent_and_left(used: ps.Federation, show: Callable[.
     page = show(state_of(budgets(used)))
     (balance,) = used.describe()["north"].balances
     epsilon = meter(page, "epsilon of north/people")
-    assert float(epsilon.get_attribute("aria-valuenow") or 0) == pytest.approx(balance.epsilon_spent)
+    assert float(epsilon.get_attribute("aria-valuenow") or 0) == pytest.approx(balance.epsilon_left)
     assert epsilon.get_attribute("aria-valuemax") == "0.5"
-    part = epsilon.locator(".privsdk-spent").evaluate("(part) => part.offsetWidth / part.parentElement.offsetWidth")
-    assert part == pytest.approx(balance.epsilon_spent / 0.5, abs=0.01)
+    part = epsilon.locator(".privsdk-left").evaluate("(part) => part.offsetWidth / part.parentElement.offsetWidth")
+    assert part == pytest.approx(balance.epsilon_left / 0.5, abs=0.01)
     shown = row(page, "north/people")
     expect(shown).to_contain_text("0.05 of 0.5 left: nearly spent")
     expect(shown).to_contain_text("39 of 40 left")
     expect(shown).to_contain_text("protects one row")
     limit = meter(page, "exact disclosures of north/people, each purpose, 30 days")
     assert limit.get_attribute("aria-valuetext") == "3 of 4 left"
-    assert float(limit.get_attribute("aria-valuenow") or 0) == 0.25
+    assert float(limit.get_attribute("aria-valuenow") or 0) == 0.75
     expect(page.get_by_text("keeper: no data, so no budget.")).to_be_visible()
 
 
@@ -95,7 +95,7 @@ def test_reserved_used_up_and_reset_budgets(used: ps.Federation, show: Callable[
     told = meter(page, "epsilon of south/people").get_attribute("aria-valuetext")
     assert told == "0.3 of 0.5 spent, at most 0.12 reserved, 0.2 of 0.5 left"
     widths = "(parts) => parts.map((part) => part.style.width)"
-    assert meter(page, "epsilon of south/people").locator(".privsdk-part").evaluate_all(widths) == ["36%", "24%"]
+    assert meter(page, "epsilon of south/people").locator(".privsdk-part").evaluate_all(widths) == ["40%", "24%"]
     ever = row(page, "south/people ever")
     expect(ever).to_contain_text("epsilon 1.25 spent")
     expect(ever).to_contain_text("1,240 spent")

@@ -67,7 +67,7 @@ function datasetRows(now, balance) {
   ];
 }
 
-/** Spent, of it reserved, what one more of the plan would take, and what is left, with the same in words. */
+/** What is left, of it what one more of the plan would take, what is reserved, and what is spent, which is empty; with the same in words. */
 function gauge(label, { cap, spent: taken, reserved, left, text }, more, digits, frozen) {
   const share = (value) => (cap > 0 ? Math.max(0, Math.min(1, value / cap)) : 0);
   const held = Math.min(reserved, taken);
@@ -81,24 +81,25 @@ function gauge(label, { cap, spent: taken, reserved, left, text }, more, digits,
   return [
     h("div", {
       class: `privsdk-gauge privsdk-level-${level}${frozen ? " privsdk-frozen" : ""}`, role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": cap,
-      "aria-valuenow": Math.min(cap, taken), "aria-valuetext": [`${short(taken, digits)} of ${short(cap, digits)} spent`, ...told, words].join(", "),
-    }, part("spent", taken - held), part("held", held), part("next", Math.min(more, left))),
+      "aria-valuenow": Math.max(0, left), "aria-valuetext": [`${short(taken, digits)} of ${short(cap, digits)} spent`, ...told, words].join(", "),
+    }, part("left", left - Math.min(more, left)), part("next", Math.min(more, left)), part("held", held)),
     h("div", { class: level === "bad" ? "privsdk-bad" : level === "warn" ? "privsdk-warn" : "" }, level === "warn" ? `⚠ ${words}: nearly spent` : words,
       told.length > 0 && h("span", { class: "privsdk-quiet" }, ` (${told.join("; ")})`)),
   ];
 }
 
-function bar(label, share, words) {
-  const level = share >= 1 ? "bad" : 1 - share < NEARLY ? "warn" : "plain";
+function bar(label, spent, words) {
+  const share = Math.max(0, 1 - spent);
+  const level = share === 0 ? "bad" : share < NEARLY ? "warn" : "plain";
   return h("div", { class: "privsdk-line" },
     h("div", { class: `privsdk-gauge privsdk-thin privsdk-level-${level}`, role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": share, "aria-valuetext": words },
-      share > 0 && h("span", { class: "privsdk-part privsdk-spent", "data-moves": true, style: `width:${(100 * share).toFixed(2)}%` })),
+      share > 0 && h("span", { class: "privsdk-part privsdk-left", "data-moves": true, style: `width:${(100 * share).toFixed(2)}%` })),
     h("span", { class: level === "plain" ? "" : `privsdk-${level}` }, words));
 }
 
 function key(now) {
   const entry = (name, words) => h("span", { class: "privsdk-entry" }, h("span", { class: `privsdk-swatch privsdk-${name}`, "aria-hidden": "true" }), words);
-  return h("p", { class: "privsdk-key" }, entry("spent", "spent"), entry("held", "reserved by runs under way"), now._forecast && entry("next", "one more of the plan"), entry("left", "left"));
+  return h("p", { class: "privsdk-key" }, entry("left", "left"), now._forecast && entry("next", "one more of the plan"), entry("held", "reserved by runs under way"), entry("spent", "spent"));
 }
 
 function short(value, digits) {

@@ -118,15 +118,15 @@ div.privsdk-line { display: flex; align-items: center; gap: 10px; }
 div.privsdk-line > span { min-width: 84px; }
 .privsdk-key { font-size: 12px; }
 .privsdk-part { flex: none; height: 100%; }
-.privsdk-spent { --privsdk-fill: var(--privsdk-accent); background: var(--privsdk-fill); }
+span.privsdk-left { background: var(--privsdk-accent); }
 .privsdk-held { background: repeating-linear-gradient(135deg, var(--privsdk-accent) 0 4px, transparent 4px 7px); }
 .privsdk-next { background: repeating-linear-gradient(90deg, var(--privsdk-warn) 0 3px, transparent 3px 5px); }
-.privsdk-level-warn .privsdk-spent { background: var(--privsdk-warn); }
-.privsdk-level-bad .privsdk-spent { background: var(--privsdk-bad); }
+.privsdk-level-warn span.privsdk-left { background: var(--privsdk-warn); }
+.privsdk-gauge.privsdk-level-bad { box-shadow: inset 0 0 0 2px var(--privsdk-bad); }
 .privsdk-gauge.privsdk-frozen { opacity: 0.45; }
 .privsdk-entry { display: inline-flex; align-items: center; gap: 5px; margin-right: 16px; }
 .privsdk-swatch { width: 18px; height: 9px; border-radius: 3px; display: inline-block; }
-.privsdk-swatch.privsdk-left { background: var(--privsdk-track); }
+.privsdk-swatch.privsdk-spent { background: var(--privsdk-track); }
 .privsdk-plain { border-color: var(--privsdk-accent); }
 .privsdk-big { font-size: 17px; }
 
