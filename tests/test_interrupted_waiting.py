@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -20,6 +21,14 @@ from privsdk.results import Plan
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
 SAID = "fl.fit ends after the present round with what it has; interrupt again to cancel it\n"
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """As a notebook is; what was started in the background of a shell ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Rounds:
@@ -165,7 +174,7 @@ def test_a_party_that_is_waited_for_is_named() -> None:
         seen.update((party, each.state, each.waits_for) for party, each in live.whereabouts.items())
 
     with federation() as fed:
-        run = fl.fit(MODEL, everyone(fed), label="late", rounds=400, aggregation="masked").start()
+        run = fl.fit(MODEL, everyone(fed), label="late", rounds=150, aggregation="masked").start()
         run.progress.observe(look)
         run.result(timeout_s=60)
     waiting = {(party, peer) for party, state, peers in seen if state == "waiting" for peer in peers}

@@ -10,6 +10,7 @@ import matplotlib
 import nbformat
 import numpy as np
 import pyarrow as pa
+import pytest
 from cluster import Cluster
 
 import privsdk as ps
@@ -39,6 +40,8 @@ def run(sources: list[str]) -> dict[str, Any]:
     return names
 
 
+@pytest.mark.lengthy  # nbmake executes it in any case
+@pytest.mark.claim("tutorial 03: what it says of its figures is so")
 def test_digits(repository: Path) -> None:
     names = run(cells(repository, DIGITS))
     accuracy, models = names["accuracy"], names["models"]

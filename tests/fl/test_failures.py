@@ -232,7 +232,7 @@ def test_a_killed_client_over_the_network(cluster: Cluster, point: FailPoint, ca
 def test_a_stopped_process_over_the_network(cluster: Cluster, cases: Cases) -> None:
     process = cluster._processes["dub"]
     with ps.connect(cluster.federation) as fed:
-        run = plan(fed, rounds=400, deadline_s=1.0).start()
+        run = plan(fed, rounds=80, deadline_s=1.0).start()
         until(lambda: bool(run.progress.curve))
         process.send_signal(signal.SIGSTOP)
         try:
@@ -241,8 +241,8 @@ def test_a_stopped_process_over_the_network(cluster: Cluster, cases: Cases) -> N
             process.send_signal(signal.SIGCONT)
         (lost,) = fitted.lost.to_pylist()
         assert lost["party"] == "dub"
-        assert 1 <= lost["round"] <= 400
-        assert fitted.history.num_rows == 400
+        assert 1 <= lost["round"] <= 80
+        assert fitted.history.num_rows == 80
     with ps.connect(cluster.federation) as fed:
         until(lambda: all(d.running == 0 for d in fed._describe().values()))
     cases()

@@ -23,6 +23,7 @@ def test_first_joint_result(lab: Lab, repository: Path, cases: Cases) -> None:
     page.evaluate(CLICKS)
     page.get_by_role("listitem", name="Name: 00_quickstart.ipynb").dblclick()
     page.get_by_role("heading", name="Quickstart: three airports and a registry").wait_for()
+    page.get_by_text("| Idle").wait_for()  # what is run before that is dropped
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     result = page.locator(".jp-OutputArea").get_by_text("joint table of EWR and REGISTRY").first
