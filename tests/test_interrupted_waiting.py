@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import _thread
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -21,14 +20,6 @@ from privsdk.results import Plan
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
 SAID = "fl.fit ends after the present round with what it has; interrupt again to cancel it\n"
-
-
-@pytest.fixture(autouse=True)
-def interruptible() -> Iterator[None]:
-    """As a notebook is; what was started in the background of a shell ignores interrupts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 class Rounds:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, TimeoutError, wait
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,13 @@ def gone(pid: int) -> bool:
         return True
 
 
-def script(folder: Path, text: str, **environment: str) -> subprocess.Popen[str]:
-    """A user's script: top-level code without a guard."""
+@contextmanager
+def script(folder: Path, text: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A user's script: top-level code without a guard. It ends with the block."""
     file = folder / "script.py"
     file.write_text(text)
     path = os.pathsep.join([str(Path(privsdk.__file__).parents[1]), str(TESTS)])
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(file)],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": path} | environment,
@@ -77,7 +79,11 @@ def script(folder: Path, text: str, **environment: str) -> subprocess.Popen[str]
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_results_come_in_order(pool: Workers) -> None:
