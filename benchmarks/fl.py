@@ -73,7 +73,9 @@ def _ways(quick: bool, pythons: dict[str, Path]) -> list[ways.Way]:
     if not quick:
         some += [
             ways.privsdk("privsdk, all roles in one thread, clear", "each"),
+            ways.privsdk(FIT + "clear, on one core", "fit", "clear", "one-core"),
             ways.privsdk(FIT + "masked", "fit", "masked"),
+            ways.privsdk(FIT + "masked, on one core", "fit", "masked", "one-core"),
             ways.privsdk(FIT + "encrypted, extrapolated", "fit", "encrypted", rounds=ENCRYPTED),
         ]
     return some + [ways.peer(NAMES[name], python, SCRIPTS[name]) for name, python in pythons.items()]

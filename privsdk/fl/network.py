@@ -55,7 +55,8 @@ class Rows:
         return len(self.y)
 
     def take(self, index: npt.NDArray[np.int64]) -> Rows:
-        return Rows(x=self.x[index], y=self.y[index], weights=None if self.weights is None else self.weights[index])
+        x, y = self.x.take(index, axis=0), self.y.take(index)  # twice as fast as x[index]
+        return Rows(x=x, y=y, weights=None if self.weights is None else self.weights.take(index))
 
     @cached_property
     def narrow(self) -> Narrow | None:

@@ -1,9 +1,10 @@
-"""`python privsdk_run.py TASK WEIGHTS alone|each|clear|masked|encrypted|fit [AGGREGATION]`: privsdk trains the task.
+"""`python privsdk_run.py TASK WEIGHTS alone|each|clear|masked|encrypted` or `fit AGGREGATION [one-core]`: a training.
 
 `python privsdk_run.py - - calls AGGREGATION ROUNDS`, `aggregated KIND CLIENTS WEIGHTS`, `simulated CLIENTS
 stacked|alone`: figures of a part.
 """
 
+import os
 import sys
 from functools import partial
 
@@ -14,6 +15,8 @@ from federated.task import load
 import privsdk
 
 file, weights, way, *rest = sys.argv[1:]
+if rest[1:] == ["one-core"]:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 if way == "fit":
     with ours.fit_of(load(file), rest[0]) as run:
         measured(run, weights=weights, version=privsdk.__version__)
