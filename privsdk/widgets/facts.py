@@ -331,14 +331,14 @@ def _of_grids(grids: Sequence[tuple[str, Grid]]) -> tuple[GridFacts, ...]:
 
 
 def thinned(told: tuple[Told, ...]) -> tuple[Told, ...]:
-    """At most so many of them as are drawn, the first and the last always.
+    """At most so many of them as are drawn, always with the last and the first two: the second has the first figures.
 
     Of those between every second, fourth, eighth ... is kept: most stay the same when another is told.
     """
     step = 1
-    while len(told) > step * (MOST_POINTS - 1):
+    while len(told) > step * (MOST_POINTS - 2):
         step *= 2
-    return (*told[:-1:step], *told[-1:])
+    return told if step == 1 else (told[0], *told[1:-1:step], told[-1])
 
 
 def _point(told: Told) -> Point:

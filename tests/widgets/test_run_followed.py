@@ -15,7 +15,9 @@ from people import everyone, federation, people
 
 import privsdk as ps
 from privsdk import fl, he, widgets
+from privsdk.calls import Told
 from privsdk.errors import Cancelled, InvalidArgument
+from privsdk.widgets.facts import MOST_POINTS, thinned
 from privsdk.widgets.kernel import kernel_id
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
@@ -167,3 +169,15 @@ def test_a_saved_notebook_keeps_the_end() -> None:
     assert "result of fl.fit" in shown["text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in shown
     assert notebook.cells[1].outputs[0]["text"].strip()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 198, 199, 200, 201, 397, 5000])
+def test_a_curve_is_thinned_but_for_its_ends(count: int) -> None:
+    told = tuple(Told(done=n, total=5000, figures={"loss": 1 / n} if n else {}) for n in range(count))
+    drawn = thinned(told)
+    assert len(drawn) <= MOST_POINTS
+    assert drawn[:2] == told[:2]
+    assert drawn[-1:] == told[-1:]
+    assert [each.done for each in drawn] == sorted({each.done for each in drawn})
+    further = thinned((*told, Told(done=count, total=5000)))
+    assert {each.done for each in drawn[:-1]} <= {each.done for each in further} or len(further) < len(drawn)
