@@ -11,7 +11,9 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from people import everyone, federation, people
+from traitlets.config import Config
 
 import privsdk as ps
 from privsdk import fl, he, widgets
@@ -158,7 +160,8 @@ w._following._thread.join()
 
 
 def test_a_saved_notebook_keeps_the_end() -> None:
-    """The card is put in the place of the first one, without a widget's help, by the thread that follows the run."""
+    """The card is put in the place of the first one, without a widget's help, by the thread that follows the run; an
+    exported page can show it."""
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(NOTEBOOK), nbformat.v4.new_code_cell("print(w.kernel)")]
     )
@@ -169,6 +172,10 @@ def test_a_saved_notebook_keeps_the_end() -> None:
     assert "result of fl.fit" in shown["text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in shown
     assert notebook.cells[1].outputs[0]["text"].strip()
+    # as the trainer's guide says
+    cards = Config({"NbConvertBase": {"display_data_priority": ["text/html", "image/png", "text/plain"]}})
+    page, _ = HTMLExporter(config=cards).from_notebook_node(notebook)
+    assert "result of fl.fit" in page
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 198, 199, 200, 201, 397, 5000])
