@@ -55,8 +55,7 @@ class Rows:
         return len(self.y)
 
     def take(self, index: npt.NDArray[np.int64]) -> Rows:
-        x, y = self.x.take(index, axis=0), self.y.take(index)  # twice as fast as x[index]
-        return Rows(x=x, y=y, weights=None if self.weights is None else self.weights.take(index))
+        return Rows(x=self.x[index], y=self.y[index], weights=None if self.weights is None else self.weights[index])
 
     @cached_property
     def narrow(self) -> Narrow | None:
