@@ -17,12 +17,12 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from privsdk.charges import Budget
-from privsdk.operations import Alignment, Operand, Request, RowSet
-from privsdk.party.books import Books
-from privsdk.party.disclosed import Tables
-from privsdk.party.guard import Guard
-from privsdk.party.store import Store
+from privsdk.governance.charges import Budget
+from privsdk.party.budget.books import Books
+from privsdk.party.differencing.guard import Guard
+from privsdk.party.differencing.row_sets import Tables
+from privsdk.party.tables.store import Store
+from privsdk.protocol.operation import Alignment, Operand, Request, RowSet
 
 ROWS = 336_776
 REPEATS = 5

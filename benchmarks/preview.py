@@ -19,10 +19,10 @@ from dp_accounting.pld import privacy_loss_distribution as pld
 
 import privsdk as ps
 from privsdk import dp
-from privsdk.charges import DiscreteLaplace
-from privsdk.operations import Request
-from privsdk.party.ledger import Entry, Ledger
-from privsdk.party.signing import Signer
+from privsdk.governance.charges import DiscreteLaplace
+from privsdk.party.ledger.ledger import Entry, Ledger
+from privsdk.party.ledger.signing import Signer
+from privsdk.protocol.operation import Request
 
 EPSILON = 0.005  # of each charge: 10,000 of them compose to about 2.4 at delta 1e-6
 DEARER = 0.03  # of another question, of which a few are left

@@ -4,15 +4,19 @@ Open a federation with `embedded` or `connect`, call verbs of `psi`, `he`, `fl` 
 they return, release it.
 """
 
+from collections.abc import Callable as _Callable
+from typing import Any as _Any
+
 from . import dp, errors, fl, he, psi
-from . import notebook as _notebook
-from .charges import Budget, Limit, Unit
+from . import exact as exact  # registers the operation behind the tables' own aggregates
+from .client import kernel as _kernel
+from .client.federation import Federation
+from .client.plan import Plan, Result, Run
+from .deploy.open import connect, embedded
+from .deploy.owner import Owner
 from .errors import PrivsdkError
-from .federation import Federation
-from .opening import connect, embedded
-from .owner import Owner
-from .privacy import Disclosure, Grant, Policy
-from .results import Plan, Result, Run
+from .governance.charges import Budget, Limit, Unit
+from .governance.policy import Disclosure, Grant, Policy
 
 __version__ = "0.1.0"
 
@@ -38,4 +42,12 @@ __all__ = [
     "psi",
 ]
 
-_notebook.register()
+
+def _panel(send: _Callable[[_Any], None]) -> _Any:
+    """The kernel's side of JupyterLab's panel, loaded when a page first asks for it."""
+    from .widgets.panel.panel import Panel
+
+    return Panel(send)
+
+
+_kernel.register(_panel)

@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from . import auditing
+from .deploy import audit
 from .errors import InvalidArgument, PrivsdkError
 
 
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     certificates.add_argument("folder", type=Path)
     certificates.add_argument("names", nargs="+", help="parties and analysts")
 
-    auditing.add_commands(commands.add_parser("audit", help="check, export or set right a party's audit chain"))
+    audit.add_commands(commands.add_parser("audit", help="check, export or set right a party's audit chain"))
 
     check = commands.add_parser("check", help="whether this machine is ready for a workshop; needs no network")
     check.add_argument("--folder", type=Path, help="where ledgers would be kept; by default here")
@@ -43,22 +43,22 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(chosen: argparse.Namespace) -> int:
     match chosen.command:
         case "serve":
-            from .serving import serve
+            from .deploy.serve import serve
 
             serve(chosen.config)
         case "certificates":
-            from .party.sessions import reject_names
+            from .deploy.config import reject_names
             from .transport.certificates import make_certificates
 
             reject_names(tuple(chosen.names))
             for file in make_certificates(chosen.folder, chosen.names):
                 print(file)
         case "audit":
-            return auditing.run(chosen)
+            return audit.run(chosen)
         case "check":
             return _check(chosen.folder)
         case "failpoints":
-            from .failpoints import FailPoint
+            from .protocol.failpoints import FailPoint
 
             print("\n".join(FailPoint))
         case "demo":
@@ -66,14 +66,14 @@ def _run(chosen: argparse.Namespace) -> int:
                 raise InvalidArgument(
                     "the demo needs the workshop extra", hint="in a clone: pip install '.[workshop]', or make demo"
                 )
-            from .demo import demo
+            from .workshop.demo import demo
 
             demo(chosen.store)
     return 0
 
 
 def _check(folder: Path | None) -> int:
-    from .readiness import findings
+    from .workshop.check import findings
 
     bad = 0
     for finding in findings(folder):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
-from .messages import Message
-from .protocol import Role, gather, tell
-from .together import Sent, pair, together
+from .protocol.in_memory import Sent, pair, together
+from .protocol.messages import Message
+from .protocol.roles import Role, gather, tell
 from .transport.identities import Members
 
 __all__ = ["ClearSum", "Members", "Numbers", "SeededEntropy", "Sent", "pair", "together"]

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
-from privsdk.operations import operation_names
+from privsdk.protocol.operation import operation_names
 
 HEADER = ("call", "the parties", "the caller", "an onlooker", "who must not collude")
 CONTRIBUTORS = ("A", "B", "C")

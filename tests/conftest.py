@@ -14,7 +14,7 @@ from claims import Cases
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 
-from privsdk.federation import open_federations
+from privsdk.client.federation import open_federations
 
 SOAK = os.environ.get("PRIVSDK_SOAK") == "1"
 FEWEST_TESTS = 100  # a floor on collected tests: a suite that silently shrinks fails

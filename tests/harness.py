@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from privsdk.messages import Message
-from privsdk.protocol import Heard, Role
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Heard, Role
 from privsdk.testing import Sent
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 import privsdk as ps
-from privsdk.handles import Table, Tables
+from privsdk.client.tables import Table, Tables
 
 
 def people(**replaced: Any) -> pa.Table:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 
-from privsdk.displays import Card
+from privsdk.display.cards import Card
 
 GAUGE = re.compile(r"\[[#=.]{10}\]")
 

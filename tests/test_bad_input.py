@@ -15,7 +15,7 @@ from people import everyone, federation, north, people, south
 import privsdk as ps
 from privsdk import dp, fl, he, psi
 from privsdk.errors import InvalidArgument, LedgerError, Refused, UnknownName, UsageError
-from privsdk.operations import Request
+from privsdk.protocol.operation import Request
 
 Verb = Callable[[ps.Federation], Any]
 MODEL = fl.Logistic(features={"age": (0, 100)})
@@ -329,7 +329,7 @@ def test_ledgers_are_closed_again_where_a_later_party_cannot_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[str] = []
-    monkeypatch.setattr("privsdk.opening.Gate.close", lambda gate: closed.append(gate.name))
+    monkeypatch.setattr("privsdk.deploy.open.Gate.close", lambda gate: closed.append(gate.name))
     with pytest.raises(InvalidArgument, match="is not a table"):
         ps.embedded(north=people(), south=3, store=tmp_path, quiet=True)
     assert closed == ["north"]

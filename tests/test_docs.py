@@ -21,9 +21,9 @@ import pytest
 
 import privsdk
 from privsdk.__main__ import main
-from privsdk.demo import demo
-from privsdk.party.config import FederationConfig, PartyConfig, read_federation, read_party
-from privsdk.privacy import Disclosure
+from privsdk.deploy.config import FederationConfig, PartyConfig, read_federation, read_party
+from privsdk.governance.policy import Disclosure
+from privsdk.workshop.demo import demo
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -13,9 +13,24 @@ from claims import Cases
 import privsdk
 
 HEAVY = ("tenseal", "opendp", "dp_accounting", "duckdb", "ipywidgets", "pandas", "polars", "pyarrow.flight", "rbcl")
-GUARDED = ("party/gate.py", "party/sessions.py", "results.py", "federation.py")  # files that would swallow the project
-SECRET_KEEPERS = ("he", "psi", "party", "transport", "dp")
-SECURE_SUMS = ("shamir.py", "masks.py", "agreement.py", "masker.py", "masked.py", "secagg.py", "alltoall.py", "sums.py")
+# files that would swallow the project
+GUARDED = (
+    "party/gate.py",
+    "party/runs.py",
+    "client/plan.py",
+    "client/federation.py",
+)
+SECRET_KEEPERS = ("crypto", "he", "psi", "party", "transport", "dp")
+SECURE_SUMS = (
+    "shamir.py",
+    "masks.py",
+    "agreement.py",
+    "masker.py",
+    "words.py",
+    "masked.py",
+    "all_to_all.py",
+    "base.py",
+)
 
 
 @pytest.mark.claim("import privsdk loads none of tenseal, opendp, dp_accounting, duckdb, ipywidgets")
@@ -108,7 +123,7 @@ def test_no_weak_randomness_where_secrets_are(repository: Path) -> None:
 @pytest.mark.claim("fl: masked sums draw from their entropy alone: no other random source is used")
 @pytest.mark.parametrize("name", SECURE_SUMS)
 def test_masked_sums_draw_from_their_entropy_alone(repository: Path, name: str, cases: Cases) -> None:
-    assert not other_sources(repository / "privsdk" / "fl" / name)
+    assert not other_sources(repository / "privsdk" / "crypto" / "sums" / name)
     cases()
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from privsdk import he
-from privsdk.fixedpoint import FixedPoint
-from privsdk.he.schemes import Exact
-from privsdk.he.sums import EncryptedSum
+from privsdk.crypto.seal.schemes import Exact
+from privsdk.crypto.sums.encrypted import EncryptedSum
+from privsdk.he.statistics.fixedpoint import FixedPoint
 from privsdk.testing import Sent, together
 
 from . import tutorial

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 import privsdk as ps
 from privsdk import he
-from privsdk.he.schemes import Exact
+from privsdk.crypto.seal.schemes import Exact
 
 from .cases import BOUND, ERROR, GRID, PARTIES
 from .meter import cpu_s

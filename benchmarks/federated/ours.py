@@ -15,18 +15,18 @@ from encrypted.meter import cpu_s
 
 import privsdk as ps
 from privsdk import fl
-from privsdk.checkpoints import NoCheckpoints
-from privsdk.fl import stacking
+from privsdk.crypto.sums.base import ClearSum, EncryptedSums, Integers, Sum
+from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
-from privsdk.fl.fedavg import FedAvg
-from privsdk.fl.network import Network, Output, Rows, Vector
+from privsdk.fl.models import stacking
+from privsdk.fl.models.network import Network, Output, Rows, Vector
+from privsdk.fl.models.training import Schedule, Trainer, descend
+from privsdk.fl.models.training import Task as Local
 from privsdk.fl.rounds import Course, client, coordinator
-from privsdk.fl.secagg import MaskedSum
-from privsdk.fl.sums import ClearSum, EncryptedSums, Integers, Sum
-from privsdk.fl.training import Schedule, Trainer, descend
-from privsdk.fl.training import Task as Local
-from privsdk.privacy import ANY, Disclosure, Grant, Policy
-from privsdk.protocol import Role, SystemEntropy
+from privsdk.fl.strategies.fedavg import FedAvg
+from privsdk.governance.policy import ANY, Disclosure, Grant, Policy
+from privsdk.protocol.checkpoints import NoCheckpoints
+from privsdk.protocol.roles import Role, SystemEntropy
 from privsdk.testing import Members, Sent, together
 
 from .task import Floats, Task

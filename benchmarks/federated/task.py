@@ -113,7 +113,7 @@ def make(
     widths = (SIDE * SIDE, *hidden, CLIENTS)
     initial = []
     draws = np.random.default_rng(seed)
-    for i, o in pairwise(widths):  # He et al., ICCV 2015, as privsdk.fl.network does
+    for i, o in pairwise(widths):  # He et al., ICCV 2015, as privsdk.fl.models.network does
         initial += [draws.normal(0, math.sqrt(2 / i), (i, o)).astype(np.float32).ravel(), np.zeros(o, np.float32)]
     mixed = [rng.permutation(index) for index in mine]
     return Task(

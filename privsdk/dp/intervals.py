@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from . import quantiles
-from .parameters import Integers, Release
-from .releases import coverage, half_width
+from .noise import coverage, half_width
+from .release import Integers, Release
 
 LEVEL = 0.95
 Reals = npt.NDArray[np.float64]

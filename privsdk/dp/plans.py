@@ -8,18 +8,17 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ..calls import Finished
-from ..charges import Unit
+from ..client.plan import Plan
+from ..client.tables import Table, Tables, as_tables, new_request, pick_key_holder, runner_of
 from ..errors import InvalidArgument
-from ..handles import Table, Tables, as_tables, new_request, runner_of
-from ..he.star import pick_key_holder
-from ..operations import operation_named
-from ..publicgroups import plain_keys
-from ..results import Plan
-from .declaration import components_of, scales_of
+from ..governance.charges import Unit
+from ..protocol.control import Finished
+from ..protocol.groups import plain_keys
+from ..protocol.operation import operation_named
 from .intervals import finished
-from .outlooks import ReleaseOutlook
-from .parameters import MAX_BINS, Release, Statistic, default_resolution
+from .operation import components_of, scales_of
+from .outlook import ReleaseOutlook
+from .release import MAX_BINS, Release, Statistic, default_resolution
 
 Sources = Tables | Table | list[Table]
 Keys = Sequence[str | int | bool]

@@ -1,6 +1,6 @@
 """A release over several parties: their exact vectors are added under encryption with one party's noise among them.
 
-Papers: the sum is that of `he.sums`, whose header has keys, ciphertexts and their costs. The noise is the discrete
+Papers: the sum is that of `crypto.sums.encrypted`, whose header has keys, ciphertexts and their costs. The noise is the discrete
 Laplace mechanism of `dp.releases`, drawn once by the aggregator, as in the central model (Dwork, McSherry, Nissim,
 Smith, TCC 2006); compare Dwork, Kenthapadi, McSherry, Mironov, Naor, EUROCRYPT 2006, where the parties share in drawing
 it.
@@ -15,7 +15,7 @@ it.
 
 Learns: K and the caller the noisy totals; A the noise it drew, and of the totals nothing; the contributors nothing; an
 onlooker about how many numbers are released.
-Assumes: as `he.sums`, and that A draws the noise and keeps it to itself. A together with K or the caller knows the
+Assumes: as `crypto.sums.encrypted`, and that A draws the noise and keeps it to itself. A together with K or the caller knows the
 exact totals, A and K together every contribution: the collusion threshold is 1. Against A alone, or K and the caller
 together, the totals are protected by encryption and by the noise.
 
@@ -34,11 +34,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..he.schemes import Exact
-from ..he.sums import EncryptedSum
-from ..protocol import Role
-from .parameters import Integers, Release
-from .releases import noisy_vector
+from ..crypto.seal.schemes import Exact
+from ..crypto.sums.encrypted import EncryptedSum
+from ..protocol.roles import Role
+from .noise import noisy_vector
+from .release import Integers, Release
 
 MOST_ROWS = 1 << 40
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..protocol import Role, checkpoint
-from ..publicgroups import groups_of
-from .parameters import Integers, Release, rounded_shift
+from ..protocol.groups import groups_of
+from ..protocol.roles import Role, checkpoint
+from .release import Integers, Release, rounded_shift
 
 ROWS_A_STEP = 1 << 20  # about 0.1 s between checkpoints
 

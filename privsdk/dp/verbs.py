@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from ..results import Plan
+from ..client.plan import Plan
 from .plans import Keys, Sources, plan_release, public_edges
 
 DEFAULT_BINS = 256

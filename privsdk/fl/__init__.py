@@ -1,19 +1,19 @@
 """Federated learning: models trained over several parties' rows, of which only averages of updates are seen."""
 
-from .features import Standardised, Vector
-from .fedavg import FedAvg
-from .fedbuff import FedBuff
-from .fedopt import FedAdam, FedYogi
-from .fedprox import FedProx
+from .compression.quantised import Quantised
+from .compression.topk import TopK
 from .fitted import Fitted, load
-from .median import Median
-from .models import MLP, Linear, Logistic, Softmax
-from .privacy import PartyLevel, RecordLevel
-from .quantised import Quantised
-from .scaffold import Scaffold
+from .models.features import Standardised, Vector
+from .models.model import MLP, Linear, Logistic, Softmax
+from .privacy.levels import PartyLevel, RecordLevel
 from .simulation import simulate
-from .topk import TopK
-from .trimmed import TrimmedMean
+from .strategies.fedavg import FedAvg
+from .strategies.fedbuff import FedBuff
+from .strategies.fedopt import FedAdam, FedYogi
+from .strategies.fedprox import FedProx
+from .strategies.median import Median
+from .strategies.scaffold import Scaffold
+from .strategies.trimmed import TrimmedMean
 from .verbs import fit
 
 __all__ = [

@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..crypto.sums.base import Sum, within
 from ..errors import DataError, PrivsdkError, ProtocolViolation
-from ..messages import Message, table_bytes
-from ..protocol import Role, collect, next_of, tell
-from .compression import Compression, require
-from .network import Vector
-from .sums import Sum, within
+from ..protocol.messages import Message, table_bytes
+from ..protocol.roles import Role, collect, next_of, tell
+from .compression.base import Compression, require
+from .models.network import Vector
 
 BOUND = 2.0**5  # of an update's entries, and of the loss as far as it is reported
 UNIT = 2.0**-25  # with BOUND and weights that add up to 1, all totals fit into 31 bits

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..errors import InvalidArgument
-from .fedavg import FedAvg
-from .fedbuff import FedBuff
-from .fedopt import FedAdam, FedYogi
-from .fedprox import FedProx
-from .median import Median
-from .quantised import Quantised
-from .scaffold import Scaffold
-from .topk import TopK
-from .trimmed import TrimmedMean
+from .compression.quantised import Quantised
+from .compression.topk import TopK
+from .strategies.fedavg import FedAvg
+from .strategies.fedbuff import FedBuff
+from .strategies.fedopt import FedAdam, FedYogi
+from .strategies.fedprox import FedProx
+from .strategies.median import Median
+from .strategies.scaffold import Scaffold
+from .strategies.trimmed import TrimmedMean
 
 Strategies = FedAvg | FedProx | Scaffold | FedAdam | FedYogi | Median | TrimmedMean | FedBuff
 Compressions = Quantised | TopK

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..operations import Request
-from ..privacy import Disclosure, Learns, Need
-from .fedbuff import FedBuff
+from ..governance.policy import Disclosure, Learns, Need
+from ..protocol.operation import Request
 from .parameters import FitParameters, clients_of
-from .privacy import PartyLevel, Privacy
-from .scaffold import Scaffold
+from .privacy.levels import PartyLevel, Privacy
+from .strategies.fedbuff import FedBuff
+from .strategies.scaffold import Scaffold
 
 
 def needs(request: Request, parameters: FitParameters) -> dict[str, tuple[Need, ...]]:

@@ -10,16 +10,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..displays import Card, Displayed, Grid, cell, grid_of
+from ..display.cards import Card, Displayed, Grid, cell, grid_of
+from ..display.svg import Picture, course
 from ..errors import InvalidArgument
-from ..plots import Picture, course
-from . import modelfiles
-from .evaluation import main_score
-from .features import Scale
-from .models import Model
-from .network import Matrix, Vector
+from . import model_file
+from .models.evaluation import main_score
+from .models.features import Scale
+from .models.model import Model
+from .models.network import Matrix, Vector
+from .models.targets import Number
 from .preparation import usable
-from .targets import Number
 
 MOST_WEIGHTS = 12  # shown of a model of one layer
 MOST_GROUPS = 6  # that stand beside each other
@@ -111,8 +111,8 @@ class Fitted(Displayed):
 
         See `privsdk.fl.modelfiles` for the format. The file holds what the caller learned and no rows.
         """
-        tables = {name: getattr(self, name) for name in modelfiles.TABLES}
-        modelfiles.write(Path(path), modelfiles.Saved(self.model, self.label, self.weights, self.scales, tables))
+        tables = {name: getattr(self, name) for name in model_file.TABLES}
+        model_file.write(Path(path), model_file.Saved(self.model, self.label, self.weights, self.scales, tables))
 
     def __str__(self) -> str:
         network, losses = self.model.network, self.history.column("loss").to_pylist()
@@ -215,5 +215,5 @@ def load(path: str | Path) -> Fitted:
     InvalidArgument
         It is not there, no such file, of another version, or damaged.
     """
-    saved = modelfiles.read(Path(path))
+    saved = model_file.read(Path(path))
     return Fitted(model=saved.model, label=saved.label, weights=saved.weights, scales=saved.scales, **saved.tables)

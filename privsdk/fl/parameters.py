@@ -9,16 +9,17 @@ from typing import Literal
 import msgspec
 
 from ..errors import InvalidArgument
-from ..operations import LONGEST_NAME, Request
-from ..publicgroups import Key, check_keys, kind_of
-from . import composition, guarantees
+from ..protocol.groups import Key, check_keys, kind_of
+from ..protocol.operation import LONGEST_NAME, Request
+from . import composition
 from .composition import Compressions, Strategies
-from .features import Vector
-from .fedbuff import FedBuff
-from .models import Model
+from .models.features import Vector
+from .models.model import Model
+from .models.training import Schedule
 from .preparation import ClassWeights
-from .privacy import Privacy
-from .training import Schedule
+from .privacy import charges
+from .privacy.levels import Privacy
+from .strategies.fedbuff import FedBuff
 
 MAX_ROUNDS = 10_000
 MOST_SECONDS = 600  # as long as a party waits for another in any step
@@ -106,7 +107,7 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 )
 
     def _check_privacy(self, privacy: Privacy) -> None:
-        guarantees.check(privacy, self.schedule, hidden=self.aggregation != "clear", each=self.strategy.each)
+        charges.check(privacy, self.schedule, hidden=self.aggregation != "clear", each=self.strategy.each)
         exact = [
             *(f"the mean of {name}" for name in self.model.standardised),
             *(["balanced class weights"] if self.class_weights == "balanced" else []),

@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
-from ..publicgroups import Key
-from .features import Reals, Scale, Standardised, in_range, inputs, numbers, parts, without_misfits
-from .models import Model
-from .network import Matrix, Rows, Targets, Vector
-from .privacy import Privacy
+from ..protocol.groups import Key
+from .models.features import Reals, Scale, Standardised, in_range, inputs, numbers, parts, without_misfits
+from .models.model import Model
+from .models.network import Matrix, Rows, Targets, Vector
+from .privacy.levels import Privacy
 from .rounds import LARGEST_FACT
-from .sums import Integers
 
 UNIT = 2.0**-28
 MOST_ROWS = round(LARGEST_FACT * UNIT)  # of all clients together

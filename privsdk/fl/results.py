@@ -8,13 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from ..calls import Trace
 from ..errors import PeerError, PrivsdkError, ProtocolViolation
-from .evaluation import SCORES, main_score
+from ..protocol.control import Trace
 from .fitted import Fitted
+from .models.evaluation import SCORES, main_score
 from .parameters import FitParameters
-from .parts import HISTORY
 from .preparation import totals_of
+from .roles import HISTORY
 
 TOOK = pa.schema([("seconds", pa.float64()), ("bytes_sent", pa.int64()), ("bytes_received", pa.int64())])
 _REALS = ("loss", "staleness")

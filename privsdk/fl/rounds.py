@@ -39,17 +39,17 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ..checkpoints import Checkpoints
-from ..checkpoints import State as Saved
+from ..crypto.sums.base import UNITS, Integers, Sum, within
 from ..errors import BudgetExceeded, DataError, DatasetFrozen, ErrorRecord, PeerGone, PrivsdkError, ProtocolViolation
-from ..messages import Message
-from ..operations import Pay, free, never
-from ..protocol import Role, checkpoint, collect, during, hear, tell, tell_present
+from ..protocol.checkpoints import Checkpoints
+from ..protocol.checkpoints import State as Saved
+from ..protocol.messages import Message
+from ..protocol.operation import Pay, free, never
+from ..protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from .averages import VALUES, Averages, Mean, Update
-from .network import Network, Rows, Vector
-from .strategy import Given, State, Strategy
-from .sums import UNITS, Integers, Sum, within
-from .training import Pull, Schedule, Task, Trainer
+from .models.network import Network, Rows, Vector
+from .models.training import Pull, Schedule, Task, Trainer
+from .strategies.base import Given, State, Strategy
 
 FACTS = "facts"
 LARGEST_FACT = 1 << 61

@@ -16,23 +16,23 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-from ..calls import Trace
+from ..crypto.sums.base import ClearSum, Sum
 from ..errors import DataError, InvalidArgument, UnknownName
-from ..operations import Operand, Outcome, Request, RoleInput
-from ..protocol import SystemEntropy
-from ..publicgroups import Key, plain_keys
-from ..together import together
+from ..protocol.control import Trace
+from ..protocol.groups import Key, plain_keys
+from ..protocol.in_memory import together
+from ..protocol.operation import Operand, Outcome, Request, RoleInput
+from ..protocol.roles import SystemEntropy
 from .composition import Compressions, Strategies
-from .fedavg import FedAvg
 from .fitted import Fitted
-from .models import Model, check_model
+from .models.model import Model, check_model
+from .models.stacking import Stack
+from .models.training import Schedule
 from .parameters import FitParameters, check_types, plain_class_weights
-from .parts import Means, role
-from .privacy import PartyLevel, Privacy
+from .privacy.levels import PartyLevel, Privacy
 from .results import fitted
-from .stacking import Stack
-from .sums import ClearSum, Sum
-from .training import Schedule
+from .roles import Means, role
+from .strategies.fedavg import FedAvg
 
 COORDINATOR = "the coordinator"
 DEADLINE_S = 60.0  # of nothing: in one thread nobody is late

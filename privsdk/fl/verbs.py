@@ -7,24 +7,23 @@ from typing import Literal, get_args
 
 import msgspec
 
-from ..calls import Answers
-from ..displays import at_most
+from ..client.plan import Plan, Runner
+from ..client.tables import Table, Tables, as_tables, new_request, pick_key_holder, runner_of
+from ..display.cards import at_most
 from ..errors import InvalidArgument, UnknownName
-from ..handles import Table, Tables, as_tables, new_request, runner_of
-from ..he.star import pick_key_holder
-from ..publicgroups import Key, plain_keys
-from ..results import Plan, Runner
-from . import guarantees
+from ..protocol.control import Answers
+from ..protocol.groups import Key, plain_keys
 from .averages import UNIT
 from .composition import Compressions, Strategies
-from .declaration import round_charge
-from .fedavg import FedAvg
 from .fitted import Fitted
-from .forecasts import Forecast
-from .models import Model, check_model
+from .models.model import Model, check_model
+from .operation import round_charge
 from .parameters import Aggregation, FitParameters, check_types, plain_class_weights
-from .privacy import PartyLevel, Privacy
+from .privacy import charges
+from .privacy.forecast import Forecast
+from .privacy.levels import PartyLevel, Privacy
 from .results import fitted
+from .strategies.fedavg import FedAvg
 
 DEADLINE_S = 120.0
 
@@ -168,7 +167,7 @@ def fit(
     )
     operands = {table.party: table.operand(*parameters.columns) for table in group}
     if privacy is not None:
-        units = {table.party: guarantees.unit_of(privacy, table.unit) for table in group}
+        units = {table.party: charges.unit_of(privacy, table.unit) for table in group}
         operands = {party: msgspec.structs.replace(each, unit=units[party]) for party, each in operands.items()}
     for table in group:
         check_types(f"{table.party}/{table.name}", table.columns, parameters)

@@ -4,15 +4,15 @@ Over a federation call `sum`, `mean` and their like on its tables. Without one, 
 have operators, live in Arrow tables and come out by `reveal` alone; `choose` finds the parameters.
 """
 
-from .choice import Range, choose
-from .columns import Column
-from .encryption import columns, encrypt, restored
-from .keys import PublicContext, SecretContext
-from .linear import dot, matmul, weighted_sum
-from .presets import Preset
-from .reveals import Revealed, reveal
-from .scores import Scores, score
-from .verbs import correlation, count, covariance, histogram, mean, sum, variance
+from ..crypto.seal.keys import PublicContext, SecretContext
+from ..crypto.seal.presets import Preset
+from .columns.choose import Range, choose
+from .columns.column import Column
+from .columns.encrypt import columns, encrypt, restored
+from .columns.linear import dot, matmul, weighted_sum
+from .columns.reveal import Revealed, reveal
+from .scoring.verbs import Scores, score
+from .statistics.verbs import correlation, count, covariance, histogram, mean, sum, variance
 
 __all__ = [
     "Column",

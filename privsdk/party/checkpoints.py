@@ -26,9 +26,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..checkpoints import Checkpoints, State
 from ..errors import Cancelled, DataError, InvalidArgument, LedgerError
-from ..operations import Request
+from ..protocol.checkpoints import Checkpoints, State
+from ..protocol.operation import Request
 from .shelf import NAMED, Folder, Memory, Shelf
 
 MAGIC = b"privsdk checkpoint 1\n"

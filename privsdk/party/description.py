@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from .. import calls
-from ..operations import operation_names
-from ..privacy import ANY, Policy
+from ..governance.policy import ANY, Policy
+from ..protocol import control
+from ..protocol.operation import operation_names
 from . import policy as rules
-from .books import Books
-from .budget import Asking
-from .store import Store
+from .budget.books import Books
+from .budget.caps import Asking
+from .tables.store import Store
 
 
 def describe(
     party: str, asking: Asking, *, store: Store, policy: Policy, books: Books, running: int
-) -> calls.Description:
+) -> control.Description:
     """The party as this caller may see it."""
-    return calls.Description(
+    return control.Description(
         party=party,
         tables=tuple(_table(asking.analyst, name, store, policy, books) for name in store.names()),
         operations=operation_names() if ANY in policy.operations else policy.operations,
@@ -27,10 +27,10 @@ def describe(
     )
 
 
-def _table(caller: str, name: str, store: Store, policy: Policy, books: Books) -> calls.TableInfo:
+def _table(caller: str, name: str, store: Store, policy: Policy, books: Books) -> control.TableInfo:
     columns = []
     for field in store.schema(name):
         allowed = rules.permits(policy, name, field.name, caller)
-        columns.append(calls.Column(name=field.name, type=str(field.type), permits=tuple(d.value for d in allowed)))
+        columns.append(control.Column(name=field.name, type=str(field.type), permits=tuple(d.value for d in allowed)))
     dataset, unit = books.dataset_of(name), books.unit_of(name)
-    return calls.TableInfo(name=name, dataset=dataset, columns=tuple(columns), unit=unit)
+    return control.TableInfo(name=name, dataset=dataset, columns=tuple(columns), unit=unit)

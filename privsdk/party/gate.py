@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .. import calls, operations
-from ..charges import Debit
 from ..errors import (
     AnswerLost,
     Cancelled,
@@ -29,21 +27,23 @@ from ..errors import (
     Refused,
     UnknownName,
 )
-from ..messages import Message
-from ..operations import Operation, Outcome, Request, operation_named
-from ..privacy import Derivation, Policy
-from ..protocol import Channel, Entropy, SystemEntropy, drive
+from ..governance.charges import Debit
+from ..governance.policy import Derivation, Policy
+from ..protocol import control
+from ..protocol.messages import Message
+from ..protocol.operation import NO_IDENTITY, Identity, Operation, Outcome, Request, operation_named
+from ..protocol.roles import Channel, Entropy, SystemEntropy, drive
 from . import policy
-from .books import Books
-from .budget import Asking
+from .budget.books import Books
+from .budget.caps import Asking
 from .checkpoints import Vault
 from .description import describe
-from .guard import Guard
-from .inputs import Inputs
-from .lineage import anchors
-from .session import Dial, Limits, Session
-from .sessions import Sessions
-from .store import Store
+from .differencing.guard import Guard
+from .ledger.rollback import anchors
+from .role_input import Inputs
+from .run import Dial, Limits, Session
+from .runs import Sessions
+from .tables.store import Store
 
 log = logging.getLogger("privsdk.party")
 
@@ -73,7 +73,7 @@ class Gate:
         dial: Dial,
         limits: Limits | None = None,
         entropy: Entropy | None = None,
-        identity: operations.Identity = operations.NO_IDENTITY,
+        identity: Identity = NO_IDENTITY,
     ) -> None:
         self.name = name
         self._store = store
@@ -93,7 +93,7 @@ class Gate:
             min_parties=policy.min_parties,
         )
 
-    def handle(self, caller: str, call: calls.Call) -> Message:
+    def handle(self, caller: str, call: control.Call) -> Message:
         """Answer a call of `caller`, as the link identified it."""
         try:
             for run_id in self._sessions.overdue():
@@ -104,7 +104,7 @@ class Gate:
         except Exception as error:
             raise _defect(error).at(party=self.name) from None
 
-    def accept(self, caller: str, hello: calls.Hello, channel: Channel) -> None:
+    def accept(self, caller: str, hello: control.Hello, channel: Channel) -> None:
         """Take a peer's stream for a run that both prepared."""
         self._sessions.accept(caller, hello, channel)
 
@@ -113,40 +113,40 @@ class Gate:
         self._sessions.cancel_all()
         self._books.close()
 
-    def _reply(self, caller: str, call: calls.Call) -> Message:
+    def _reply(self, caller: str, call: control.Call) -> Message:
         match call:
-            case calls.Describe(purpose=purpose):
+            case control.Describe(purpose=purpose):
                 asking, running = Asking(caller, purpose), self._sessions.running
                 reply: Message = describe(
                     self.name, asking, store=self._store, policy=self._policy, books=self._books, running=running
                 )
-            case calls.Quote(requests=requests, seen=seen):
+            case control.Quote(requests=requests, seen=seen):
                 self._books.lineage.meet(caller, seen)
                 reply = self._quote(caller, requests)
-            case calls.Prepare(request=request, seen=seen):
+            case control.Prepare(request=request, seen=seen):
                 self._books.lineage.meet(caller, seen)
                 reply = self._prepare(caller, request)
-            case calls.Start():
+            case control.Start():
                 reply = self._start(caller, call)
-            case calls.Release(run_id=run_id):
+            case control.Release(run_id=run_id):
                 if self._sessions.drop_prepared(run_id, caller):
                     self._books.release(run_id, "the caller gave it back")
-                reply = calls.Done()
-            case calls.Cancel(run_id=run_id):
+                reply = control.Done()
+            case control.Cancel(run_id=run_id):
                 self._sessions.cancel(run_id, caller)
-                reply = calls.Done()
-            case calls.Stop(run_id=run_id):
+                reply = control.Done()
+            case control.Stop(run_id=run_id):
                 self._sessions.stop(run_id, caller)
-                reply = calls.Done()
-            case calls.Watch(run_id=run_id, since=since):
+                reply = control.Done()
+            case control.Watch(run_id=run_id, since=since):
                 reply = self._sessions.watched(run_id, caller, since)
-            case calls.VerifyAudit():
+            case control.VerifyAudit():
                 reply = self._books.verify()
-            case calls.ReadAudit(most=most):
+            case control.ReadAudit(most=most):
                 reply = self._books.log(caller, most)
         return reply
 
-    def _quote(self, caller: str, requests: Sequence[Request]) -> calls.Quoted:
+    def _quote(self, caller: str, requests: Sequence[Request]) -> control.Quoted:
         prices, least, derivations = [], [], []
         for request in requests:
             self._identify(caller, request)
@@ -159,7 +159,7 @@ class Gate:
         quoted = self._books.quote(Asking(caller, requests[0].purpose), prices, least)
         return msgspec.structs.replace(quoted, derivations=tuple(derivations))
 
-    def _prepare(self, caller: str, request: Request) -> calls.Prepared:
+    def _prepare(self, caller: str, request: Request) -> control.Prepared:
         try:
             # 1. identify
             self._identify(caller, request)
@@ -168,7 +168,7 @@ class Gate:
             # 2. decide
             decided = self._decide(request)
             if self._guard.answered(caller, request, decided.operation, decided.min_count):
-                return calls.Prepared(nonce="", digest=request.digest(), head=self._books.head())
+                return control.Prepared(nonce="", digest=request.digest(), head=self._books.head())
             with self._sessions.admission():
                 # 3. reserve
                 self._books.reserve(caller, request, decided.first, then=decided.instalment)
@@ -179,9 +179,9 @@ class Gate:
             log.info("%s: %s of %s refused (%s)", self.name, request.operation, caller, error.code)
             self._books.refused(caller, request, error.message)
             raise
-        return calls.Prepared(nonce=session.nonce, digest=session.digest, head=self._books.head())
+        return control.Prepared(nonce=session.nonce, digest=session.digest, head=self._books.head())
 
-    def _start(self, caller: str, call: calls.Start) -> calls.Finished:
+    def _start(self, caller: str, call: control.Start) -> control.Finished:
         run_id = call.run_id
         session = self._sessions.begin(run_id, caller)
         if session is None:
@@ -229,7 +229,7 @@ class Gate:
         if self.name not in request.parties:
             raise UnknownName.among("party", self.name, request.parties, where="in this request")
 
-    def _repeated(self, request: Request) -> calls.Prepared | None:
+    def _repeated(self, request: Request) -> control.Prepared | None:
         """For a run id that was used before: its stored answer is ready, or it is lost. It never runs again."""
         known = self._books.known(request.run_id)
         if known is None:
@@ -241,7 +241,7 @@ class Gate:
             raise AnswerLost(
                 f"run {request.run_id} was {charged}{known.state} before", hint="call the verb again for a new run"
             )
-        return calls.Prepared(nonce="", digest=known.digest, head=self._books.head())
+        return control.Prepared(nonce="", digest=known.digest, head=self._books.head())
 
     def _decide(self, request: Request) -> _Decided:
         operation = operation_named(request.operation)
@@ -270,20 +270,20 @@ class Gate:
         first, then = operation.reserved(request, parameters).get(self.name, ()), each.get(self.name, ())
         return _Decided(operation, parameters, price, first, then, decision.min_count, decision.derivation)
 
-    def _answer(self, session: Session, outcome: Outcome, version: str) -> calls.Finished:
+    def _answer(self, session: Session, outcome: Outcome, version: str) -> control.Finished:
         alignment = ""
         if outcome.keep is not None:
             operand = session.request.operands[self.name]
             alignment = self._sessions.keep(session.request, operand, version, outcome.keep)
-        return calls.Finished(
+        return control.Finished(
             value=outcome.value,
             table=outcome.table,
             alignment=alignment,
             instalments=session.instalments,
-            trace=calls.Trace.of(session.told),
+            trace=control.Trace.of(session.told),
         )
 
-    def _receipted(self, answer: calls.Finished) -> calls.Finished:
+    def _receipted(self, answer: control.Finished) -> control.Finished:
         return msgspec.structs.replace(answer, receipt=self._books.head())
 
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from ..charges import Debit, Exact, Unit
 from ..errors import PolicyRefused, UnknownName
-from ..operations import Kind, Operand, Request
-from ..privacy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
+from ..governance.charges import Debit, Exact, Unit
+from ..governance.policy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
+from ..protocol.operation import Kind, Operand, Request
 
 _COUNTED = (
     Disclosure.EXTREME,

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Protocol
 
-from ..failpoints import FailPoint, reach
+from ..protocol.failpoints import FailPoint, reach
 
 NAMED = re.compile(r"([0-9a-f]{32})\.([a-z]+)\.([0-9]{9})")
 

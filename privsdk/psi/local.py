@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..protocol import Role, SystemEntropy
-from ..together import together
-from .choice import Protocol, check, intersection
-from .declarations import Normalise
-from .keys import DistinctKeys, distinct_keys
-from .terms import agree
+from ..protocol.in_memory import together
+from ..protocol.roles import Role, SystemEntropy
+from .keys.declaration import Normalise
+from .keys.distinct import DistinctKeys, distinct_keys
+from .protocols.choose import Protocol, check, intersection
+from .protocols.terms import agree
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 

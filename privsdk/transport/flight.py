@@ -16,10 +16,21 @@ import msgspec
 import pyarrow as pa
 from pyarrow import flight
 
-from ..calls import Call, Cancel, Endpoint, Hello, R, Start, decode_call, decode_reply, encode_call, encode_reply
 from ..errors import Cancelled, PeerGone, PrivsdkError, ProtocolViolation, UnknownName
-from ..failpoints import FailPoint, reach
-from ..messages import Frame
+from ..protocol.control import (
+    Call,
+    Cancel,
+    Endpoint,
+    Hello,
+    R,
+    Start,
+    decode_call,
+    decode_reply,
+    encode_call,
+    encode_reply,
+)
+from ..protocol.failpoints import FailPoint, reach
+from ..protocol.messages import Frame
 from .certificates import Identity
 from .streams import Inbox
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from ..calls import Call, Endpoint, Hello, R, decode_call, decode_reply, encode_call, encode_reply
 from ..errors import PeerGone, PrivsdkError, UnknownName
-from ..messages import Frame
-from ..protocol import Channel
+from ..protocol.control import Call, Endpoint, Hello, R, decode_call, decode_reply, encode_call, encode_reply
+from ..protocol.messages import Frame
+from ..protocol.roles import Channel
 from .streams import Inbox
 
 

@@ -6,7 +6,7 @@ import queue
 import threading
 
 from ..errors import PeerGone, PrivsdkError, ProtocolViolation
-from ..messages import Frame
+from ..protocol.messages import Frame
 
 MAX_QUEUED_BYTES = 2 << 30
 

@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 import traitlets
 
-from ..calls import Description, Head
-from ..charges import MOST_QUERIES
-from ..displays import Card, Grid
+from ..client.federation import Federation
+from ..client.plan import Plan, Result
+from ..client.preview import Preview
+from ..client.price import price_text
+from ..display.cards import Card, Grid
 from ..errors import InvalidArgument, PrivsdkError
-from ..federation import Federation
-from ..previews import Preview
-from ..prices import price_text
-from ..results import Plan, Result
+from ..governance.charges import MOST_QUERIES
+from ..governance.heads import Head
+from ..protocol.control import Description
 from .following import Following
 from .spending import spending
 from .view import module

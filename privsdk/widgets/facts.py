@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ..activity import Carried
-from ..calls import AuditLog, Description, Told
-from ..charges import Balance, LimitBalance
-from ..displays import Card, Grid
-from ..federation import Federation
-from ..live import Whereabouts
-from ..operations import operation_named
-from ..privacy import ANY, ROWS, Disclosure, Policy
+from ..client.federation import Federation
+from ..client.progress import Whereabouts
+from ..client.runs import Carried
+from ..display.cards import Card, Grid
+from ..governance.charges import Balance, LimitBalance
+from ..governance.policy import ANY, ROWS, Disclosure, Policy
+from ..protocol.control import AuditLog, Description, Told
+from ..protocol.operation import operation_named
 from ..transport.local import LocalNetwork
 
 MOST_POINTS = 200  # of a run's curve

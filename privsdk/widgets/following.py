@@ -8,8 +8,8 @@ from typing import Any
 
 import traitlets
 
+from ..client.federation import Federation
 from ..errors import InvalidArgument
-from ..federation import Federation
 from .view import View
 from .watching import Watching
 

@@ -12,10 +12,10 @@ import msgspec
 import traitlets
 from IPython import get_ipython
 
-from ..displays import Card, Grid
+from ..client.federation import Federation
+from ..client.tables import Table, Tables
+from ..display.cards import Card, Grid
 from ..errors import InvalidArgument
-from ..federation import Federation
-from ..handles import Table, Tables
 from .following import Following
 from .uses import BY_NAME, USES
 from .view import module

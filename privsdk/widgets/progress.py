@@ -6,11 +6,11 @@ from typing import Any
 
 import traitlets
 
-from ..displays import Card
+from ..client.kernel import kernel_id
+from ..client.plan import Run
+from ..display.cards import Card
 from ..errors import InvalidArgument
-from ..results import Run
-from .kernel import kernel_id
-from .tracing import Tracing
+from .follow_run import Tracing
 from .view import View, module
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from ..operations import Kind
-from ..privacy import Disclosure
-from ..psi.declarations import KEY_TYPES
+from ..governance.policy import Disclosure
+from ..protocol.operation import Kind
+from ..psi.keys.declaration import KEY_TYPES
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Any
 import anywidget
 from IPython.display import DisplayHandle
 
-from ..displays import Card, to_html, to_text
+from ..display.cards import Card, to_html, to_text
 
 
 @cache

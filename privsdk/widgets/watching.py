@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
+from ..client.federation import Federation, openings
 from ..errors import PrivsdkError
-from ..federation import Federation, openings
 from . import facts
 
 SOON_S = 0.05  # after news, so that much of it makes one update

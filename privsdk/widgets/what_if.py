@@ -15,14 +15,14 @@ import msgspec
 import pyarrow as pa
 import traitlets
 
-from ..displays import Card
+from ..client.kernel import kernel_id
+from ..client.plan import Plan, Result, Run
+from ..client.preview import Preview
+from ..display.cards import Card
 from ..errors import InvalidArgument
-from ..previews import Preview
-from ..results import Plan, Result, Run
-from .asking import Asked, Make, choices, largest_allowed, of_failure, of_preview
-from .kernel import kernel_id
+from .follow_run import Tracing
+from .plan_facts import Asked, Make, choices, largest_allowed, of_failure, of_preview
 from .progress import press
-from .tracing import Tracing
 from .view import View, module
 
 AT_ONCE = 3  # previews under way

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from ..charges import Unit
-from ..privacy import Disclosure
+from ..governance.charges import Unit
+from ..governance.policy import Disclosure
 from .people import tourism
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..displays import Card, Displayed
+from ..display.cards import Card, Displayed
 from ..errors import UnknownName
 from .answers import ANSWERS
 

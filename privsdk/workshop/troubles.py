@@ -8,8 +8,8 @@ from typing import Any
 
 from ..errors import DataError
 from ..fl import rounds
-from ..fl.strategy import Given, Local
-from ..protocol import Role, Step, altered
+from ..fl.strategies.base import Given, Local
+from ..protocol.roles import Role, Step, altered
 
 
 @contextmanager

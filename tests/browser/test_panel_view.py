@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from applying import applied
 from mounting import Mount
 from playwright.sync_api import Page, expect
-from test_patches import applied
 
-from privsdk.widgets.patches import edits
+from privsdk.widgets.panel.edits import edits
 from privsdk.widgets.view import asset
 
 SOURCES = Path(__file__).parents[2] / "extensions" / "privsdk-panel" / "src"

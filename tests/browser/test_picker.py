@@ -19,9 +19,9 @@ from playwright.sync_api import Page, expect
 
 import privsdk as ps
 from privsdk import dp, he, psi
+from privsdk.client.plan import Plan
 from privsdk.errors import PrivsdkError
-from privsdk.privacy import Disclosure, Need, smallest_grants
-from privsdk.results import Plan
+from privsdk.governance.policy import Disclosure, Need, smallest_grants
 from privsdk.widgets import picker
 from privsdk.widgets.view import module
 

@@ -10,7 +10,7 @@ from mounting import Mount
 from playwright.sync_api import Page, Route, expect
 
 from privsdk.widgets.facts import CardFacts, GridFacts, InRun, Point, RunFacts
-from privsdk.widgets.tracing import Failure, Followed, Left
+from privsdk.widgets.follow_run import Failure, Followed, Left
 from privsdk.widgets.view import module
 
 SOURCE = module("running", "progress")

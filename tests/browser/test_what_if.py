@@ -9,7 +9,7 @@ import pytest
 from mounting import Mount
 from playwright.sync_api import Page, expect
 
-from privsdk.widgets.asking import Asked, Charged, Group, Learned, Refusal, Simulated
+from privsdk.widgets.plan_facts import Asked, Charged, Group, Learned, Refusal, Simulated
 from privsdk.widgets.view import module
 
 CHOICES = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]

@@ -10,7 +10,7 @@ import pytest
 from cluster import Cluster
 
 import privsdk as ps
-from privsdk.opening import WORKSHOP_POLICY
+from privsdk.deploy.open import WORKSHOP_POLICY
 
 PAYLOAD = ps.Grant(table="sales", columns={"region": "payload", "number": ("payload", "extreme")})
 LABEL = ps.Grant(table="loans", columns={"rating": "payload"})

@@ -14,7 +14,7 @@ import pytest
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
-from privsdk.operations import operation_names
+from privsdk.protocol.operation import operation_names
 
 Tables = dict[str, dict[str, pa.Table]]
 SHOPS = ("EWR", "JFK", "lga_2")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from privsdk.dp import releases
+from privsdk.dp import noise
 
 Sampler = Callable[..., list[int]]
 
@@ -14,18 +14,18 @@ Sampler = Callable[..., list[int]]
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Releases without noise."""
-    monkeypatch.setattr(releases, "add_noise", lambda values, scale: list(values))
+    monkeypatch.setattr(noise, "add_noise", lambda values, scale: list(values))
 
 
 @pytest.fixture
 def noise_times(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Releases with noise of another scale than stated."""
-    honest = releases.add_noise
+    honest = noise.add_noise
 
     def replace(factor: float) -> None:
         def sampler(values: Sequence[int], *, scale: float) -> list[int]:
             return honest(values, scale=scale * factor)
 
-        monkeypatch.setattr(releases, "add_noise", sampler)
+        monkeypatch.setattr(noise, "add_noise", sampler)
 
     return replace

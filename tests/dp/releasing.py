@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from privsdk.charges import Unit
-from privsdk.dp.declaration import components_of, scales_of
 from privsdk.dp.intervals import finished
-from privsdk.dp.parameters import Release
-from privsdk.operations import Operand, Operation, Request, RoleInput, operation_named
+from privsdk.dp.operation import components_of, scales_of
+from privsdk.dp.release import Release
+from privsdk.governance.charges import Unit
+from privsdk.protocol.operation import Operand, Operation, Request, RoleInput, operation_named
 from privsdk.testing import SeededEntropy, Sent, together
 
 # One release of each kind over the columns x (integers 0, 1 and 2, say) and g.

@@ -18,8 +18,8 @@ from releasing import PARAMETERS, Released, copies, pmf, release
 
 from privsdk.dp import quantiles
 from privsdk.dp.intervals import confidence, finished
-from privsdk.dp.parameters import Release
 from privsdk.dp.quantiles import rank_widths
+from privsdk.dp.release import Release
 
 TIMES = 4_000
 CLAIM = pytest.mark.claim("dp: coverage of the 95% interval, within 4 standard errors of the exact one")
@@ -77,7 +77,7 @@ def exact_coverage(statistic: str, exact: list[npt.NDArray[np.int64]], scales: t
 def noiseless(statistic: str) -> Released:
     """The exact vector of one group; its interval is around the truth."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("privsdk.dp.releases.add_noise", lambda values, scale: list(values))
+        patched.setattr("privsdk.dp.noise.add_noise", lambda values, scale: list(values))
         without = release(copies(ROWS[statistic], 1), statistic, **PARAMETERS[statistic])
     assert held(without, TRUE[statistic]).all()
     return without

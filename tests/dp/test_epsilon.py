@@ -20,9 +20,9 @@ from claims import Cases
 from releasing import PARAMETERS, copies, pooled, release
 from scipy import stats
 
-from privsdk.charges import Unit
-from privsdk.party import store
-from privsdk.party.store import Store
+from privsdk.governance.charges import Unit
+from privsdk.party.tables import store
+from privsdk.party.tables.store import Store
 
 CLAIM = pytest.mark.claim("dp: the epsilon found by an audit stays below the claimed one")
 ALPHA = 1e-6
@@ -49,7 +49,7 @@ def least_epsilon(one: Vectors, other: Vectors, moved: Vectors, true_one: Vector
 
 def exactly(make: Callable[[], Vectors]) -> Vectors:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("privsdk.dp.releases.add_noise", lambda values, scale: list(values))
+        patched.setattr("privsdk.dp.noise.add_noise", lambda values, scale: list(values))
         return make()
 
 

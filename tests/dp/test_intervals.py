@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privsdk.dp.intervals import finished, half_widths
-from privsdk.dp.parameters import Release
+from privsdk.dp.release import Release
 
 MEAN = Release(statistic="mean", epsilon=2.0, column="x", bounds=(-3.0, 2.0))
 VARIANCE = Release(statistic="variance", epsilon=6.0, column="x", bounds=(-3.0, 2.0))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from releasing import cdf, pmf
 from scipy import stats
 
-from privsdk.dp.releases import add_noise, coverage, half_width
+from privsdk.dp.noise import add_noise, coverage, half_width
 
 Noise = npt.NDArray[np.int64]
 ALPHA = 1e-6

@@ -11,9 +11,9 @@ import pytest
 
 import privsdk as ps
 from privsdk import dp
+from privsdk.client.plan import Outlook
 from privsdk.dp.intervals import half_widths
 from privsdk.errors import InvalidArgument, UnknownName
-from privsdk.results import Outlook
 
 Verb = Callable[[Any], ps.Plan[pa.Table]]
 KEYS = ["a", "b"]

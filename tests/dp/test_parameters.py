@@ -11,10 +11,10 @@ import pytest
 from releasing import request_for
 
 from privsdk import dp
-from privsdk.calls import Column, TableInfo
+from privsdk.client.tables import Table
 from privsdk.errors import InvalidArgument, UnknownName
-from privsdk.handles import Table
-from privsdk.operations import Operand, Request, operation_named
+from privsdk.protocol.control import Column, TableInfo
+from privsdk.protocol.operation import Operand, Request, operation_named
 
 COLUMNS = {"region": "string", "amount": "double", "items": "int64", "late": "bool"}
 

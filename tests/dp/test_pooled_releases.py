@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releasing import PARAMETERS, pmf, pooled, release, request_for
 
-from privsdk.dp import declaration
+from privsdk.crypto.seal.schemes import PRIMES
+from privsdk.crypto.sums.encrypted import BLOBS, Encrypted, EncryptedSum
+from privsdk.dp import operation as declaration
 from privsdk.dp import pooled as protocol
-from privsdk.dp.parameters import Release
+from privsdk.dp.release import Release
 from privsdk.errors import InvalidArgument
-from privsdk.he.schemes import PRIMES
-from privsdk.he.sums import BLOBS, Encrypted, EncryptedSum
-from privsdk.messages import Message
-from privsdk.operations import operation_named
-from privsdk.protocol import Role, hear, tell
+from privsdk.protocol.messages import Message
+from privsdk.protocol.operation import operation_named
+from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent
 
 PARTIES = ("north", "south", "east")
@@ -72,7 +72,7 @@ def test_the_key_holder_gets_totals_with_the_noise_of_one_draw(cases: Cases) -> 
 def test_noise_beyond_the_encoding_wraps_and_neither_fails_nor_is_cut(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr("privsdk.dp.releases.add_noise", lambda values, scale: [v + size for v in values])
+    monkeypatch.setattr("privsdk.dp.noise.add_noise", lambda values, scale: [v + size for v in values])
     seen: list[int] = []
     collect = EncryptedSum.collect
 

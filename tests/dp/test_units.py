@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 import privsdk as ps
 from privsdk import dp, he
-from privsdk.charges import Unit
+from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import InvalidArgument, PolicyRefused, UnknownName
-from privsdk.opening import WORKSHOP_POLICY
-from privsdk.party import store as stores
-from privsdk.party.store import Store
+from privsdk.governance.charges import Unit
+from privsdk.party.tables import store as stores
+from privsdk.party.tables.store import Store
 
 CLAIM = pytest.mark.claim("dp: no id has more rows in a release than its unit allows")
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releasing import PARAMETERS, release, request_for
 
-from privsdk.charges import DiscreteLaplace, Unit
 from privsdk.errors import InvalidArgument
-from privsdk.operations import operation_named
-from privsdk.privacy import Disclosure
+from privsdk.governance.charges import DiscreteLaplace, Unit
+from privsdk.governance.policy import Disclosure
+from privsdk.protocol.operation import operation_named
 from privsdk.testing import Sent
 
 pytestmark = pytest.mark.usefixtures("exact")

@@ -11,7 +11,7 @@ import pytest
 from cluster import Cluster
 
 import privsdk as ps
-from privsdk.opening import WORKSHOP_POLICY
+from privsdk.deploy.open import WORKSHOP_POLICY
 
 
 def shop(rows: int, seed: int) -> pa.Table:

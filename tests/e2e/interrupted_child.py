@@ -10,7 +10,7 @@ import time
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
-from privsdk.operations import operation_named
+from privsdk.protocol.operation import operation_named
 
 MODEL = fl.Logistic(features={"x": (-3, 3)})
 

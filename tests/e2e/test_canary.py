@@ -19,7 +19,7 @@ from cluster import Cluster
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
-from privsdk.displays import Displayed
+from privsdk.display.cards import Displayed
 
 CANARY = "kanarie-7391"
 NUMBER = 7391.25  # with digits that no result below has by chance
@@ -202,7 +202,7 @@ def test_the_walk_finds_what_it_looks_for(cases: Cases) -> None:
             self._shown = shown
 
         def _card(self) -> Any:
-            from privsdk.displays import Card
+            from privsdk.display.cards import Card
 
             return Card(title=f"{CANARY}-1" if self._shown == "card" else "fine")
 

@@ -9,9 +9,10 @@ from cluster import Cluster
 from pyarrow import flight
 
 import privsdk as ps
-from privsdk import calls, he
+from privsdk import he
+from privsdk.client.tables import new_request
 from privsdk.errors import IdentityRefused, PeerGone
-from privsdk.handles import new_request
+from privsdk.protocol import control
 from privsdk.transport.certificates import Identity, make_certificates
 from privsdk.transport.flight import Network
 
@@ -27,7 +28,7 @@ def test_without_certificate(cluster: Cluster) -> None:
     authority = (cluster.folder / "ca.pem").read_bytes()
     client = flight.FlightClient(cluster.addresses["notary"], tls_root_certs=authority, override_hostname="notary")
     with client, pytest.raises(flight.FlightUnavailableError):
-        list(client.do_action(flight.Action("privsdk", calls.encode_call(calls.Describe()))))
+        list(client.do_action(flight.Action("privsdk", control.encode_call(control.Describe()))))
 
 
 @CLAIM
@@ -36,7 +37,7 @@ def test_foreign_certificate(cluster: Cluster, tmp_path: Path) -> None:
     foreign = identity(tmp_path, "analyst")._replace(authority=(cluster.folder / "ca.pem").read_bytes())
     network = Network(foreign, lambda: cluster.addresses)
     with pytest.raises(PeerGone, match="refused the connection"):
-        network.call("notary", calls.Describe(), calls.Description)
+        network.call("notary", control.Describe(), control.Description)
     network.close()
 
 
@@ -46,9 +47,9 @@ def test_certificate_of_another_member(cluster: Cluster) -> None:
     network = Network(identity(cluster.folder, "shop1"), lambda: cluster.addresses)
     with ps.connect(cluster.federation) as fed:
         request = he.sum(fed.tables("sales"), "x").request
-        for call in (calls.Prepare(request=request), calls.Quote(requests=(request,))):
+        for call in (control.Prepare(request=request), control.Quote(requests=(request,))):
             with pytest.raises(IdentityRefused, match="shop1 sent a request in the name of analyst"):
-                network.call("shop0", call, calls.Prepared)
+                network.call("shop0", call, control.Prepared)
         assert fed.budgets()["shop0"][0].exact_spent == 0
     network.close()
 
@@ -58,13 +59,13 @@ def test_another_callers_run_cannot_be_started_or_cancelled(cluster: Cluster) ->
     network = Network(identity(cluster.folder, "shop1"), lambda: cluster.addresses)
     with ps.connect(cluster.federation) as fed:
         request = he.sum(fed.tables("sales"), "x").request
-        prepared = fed._link.call("shop0", calls.Prepare(request=request), calls.Prepared)
-        start = calls.Start(run_id=request.run_id, nonces={"shop0": prepared.nonce}, heads={"shop0": prepared.head})
+        prepared = fed._link.call("shop0", control.Prepare(request=request), control.Prepared)
+        start = control.Start(run_id=request.run_id, nonces={"shop0": prepared.nonce}, heads={"shop0": prepared.head})
         with pytest.raises(ps.errors.UnknownName):
-            network.call("shop0", start, calls.Finished)
-        network.call("shop0", calls.Release(run_id=request.run_id), calls.Done)
+            network.call("shop0", start, control.Finished)
+        network.call("shop0", control.Release(run_id=request.run_id), control.Done)
         assert fed.budgets()["shop0"][0].exact_spent == 1  # still reserved: only its caller gives it back
-        fed._link.call("shop0", calls.Release(run_id=request.run_id), calls.Done)
+        fed._link.call("shop0", control.Release(run_id=request.run_id), control.Done)
         assert fed.budgets()["shop0"][0].exact_spent == 0
     network.close()
 
@@ -74,7 +75,7 @@ def test_server_of_another_party(cluster: Cluster) -> None:
     """An address book that sends shop0's callers to shop1: the server is not who it should be."""
     network = Network(identity(cluster.folder, "analyst"), lambda: {"shop0": cluster.addresses["shop1"]})
     with pytest.raises(PeerGone, match="another party's"):
-        network.call("shop0", calls.Describe(), calls.Description)
+        network.call("shop0", control.Describe(), control.Description)
     network.close()
 
 
@@ -90,7 +91,7 @@ def test_a_stream_that_no_run_awaits(cluster: Cluster) -> None:
             operands={"shop0": fed["shop0"]["sales"].operand()},
             parameters={"statistic": "count", "epsilon": 1.0},
         )
-        fed._link.call("shop0", calls.Prepare(request=request), calls.Prepared)
+        fed._link.call("shop0", control.Prepare(request=request), control.Prepared)
         for run_id in ("0000", request.run_id):
             with pytest.raises(PeerGone):
                 listen(network, run_id)
@@ -99,7 +100,7 @@ def test_a_stream_that_no_run_awaits(cluster: Cluster) -> None:
 
 def listen(network: Network, run_id: str) -> None:
     """Open a stream to shop0 and wait for what it says; it may close it before it is quite open."""
-    channel = network.dial("shop0", calls.Hello(run_id=run_id, session=""))
+    channel = network.dial("shop0", control.Hello(run_id=run_id, session=""))
     try:
         channel.receive(timeout_s=5)
     finally:

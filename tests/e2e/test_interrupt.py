@@ -18,7 +18,7 @@ from cluster import Cluster
 
 import privsdk as ps
 from privsdk import fl, psi
-from privsdk.operations import operation_named, operation_names
+from privsdk.protocol.operation import operation_named, operation_names
 
 CHILD = Path(__file__).with_name("interrupted_child.py")
 PROMISED_S = 2.0

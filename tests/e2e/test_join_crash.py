@@ -14,10 +14,11 @@ from claims import Cases
 from cluster import Cluster
 
 import privsdk as ps
-from privsdk import calls, psi
+from privsdk import psi
 from privsdk.errors import PeerError, PeerGone
-from privsdk.failpoints import FailPoint
-from privsdk.party.books import verify_ledger
+from privsdk.party.budget.books import verify_ledger
+from privsdk.protocol import control
+from privsdk.protocol.failpoints import FailPoint
 
 SHOPS = ("shop0", "shop1", "shop2")
 
@@ -52,12 +53,12 @@ def test_death_in_the_middle_of_a_join(cluster: Cluster, case: str, cases: Cases
         assert cluster.await_end("shop1", timeout_s=5) is not None
         survivors = [party for party in parties if party != "shop1"]
         for party in survivors:
-            described = fed._link.call(party, calls.Describe(purpose=fed.purpose), calls.Description)
+            described = fed._link.call(party, control.Describe(purpose=fed.purpose), control.Description)
             assert described.balances[0].exact_spent == before[party] + 1
             deadline = time.monotonic() + 5
             while described.running and time.monotonic() < deadline:
                 time.sleep(0.02)
-                described = fed._link.call(party, calls.Describe(purpose=fed.purpose), calls.Description)
+                described = fed._link.call(party, control.Describe(purpose=fed.purpose), control.Description)
             assert described.running == 0
             verdict = verify_ledger(cluster.folder / f"{party}.sqlite")
             assert verdict.first_bad == -1

@@ -10,12 +10,13 @@ from claims import Cases
 from cluster import Cluster
 
 import privsdk as ps
-from privsdk import dp, handles, he
-from privsdk.charges import DiscreteLaplace
-from privsdk.failpoints import FailPoint
-from privsdk.party.accounting import Account
-from privsdk.party.books import Books, verify_ledger
-from privsdk.party.budget import Asking
+from privsdk import dp, he
+from privsdk.client.tables import Table, Tables
+from privsdk.governance.charges import DiscreteLaplace
+from privsdk.party.budget.accounting import Account
+from privsdk.party.budget.books import Books, verify_ledger
+from privsdk.party.budget.caps import Asking
+from privsdk.protocol.failpoints import FailPoint
 
 SIGKILL = -9
 WIRE = (FailPoint.SEND_BEFORE, FailPoint.SEND_AFTER, FailPoint.ANSWER_BEFORE, FailPoint.ANSWER_AFTER)
@@ -51,7 +52,7 @@ def ask_until_it_dies(cluster: Cluster) -> tuple[int, int]:
     return sums, counts
 
 
-def sales_of(tables: handles.Tables, party: str) -> handles.Table:
+def sales_of(tables: Tables, party: str) -> Table:
     return next(table for table in tables if table.party == party)
 
 

@@ -9,20 +9,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from privsdk.beside import beside
-from privsdk.checkpoints import NoCheckpoints
+from privsdk.crypto.sums.base import ClearSum, Integers
 from privsdk.errors import PeerGone
-from privsdk.fl import fedbuff, rounds
+from privsdk.fl import rounds
 from privsdk.fl.averages import Averages, Each, OnGrid
-from privsdk.fl.compression import Compression, WithFeedback
-from privsdk.fl.fedbuff import FedBuff
-from privsdk.fl.network import Network, Output, Rows, Vector
+from privsdk.fl.compression.base import Compression, WithFeedback
+from privsdk.fl.models.network import Network, Output, Rows, Vector
+from privsdk.fl.models.training import Schedule, Task, descend
 from privsdk.fl.rounds import Course, Trained
-from privsdk.fl.strategy import Given, Local, Strategy
-from privsdk.fl.sums import ClearSum, Integers
-from privsdk.fl.training import Schedule, Task, descend
-from privsdk.messages import End
-from privsdk.protocol import Heard, Role, Step, checkpoint
+from privsdk.fl.strategies import fedbuff
+from privsdk.fl.strategies.base import Given, Local, Strategy
+from privsdk.fl.strategies.fedbuff import FedBuff
+from privsdk.protocol.checkpoints import NoCheckpoints
+from privsdk.protocol.compose import beside
+from privsdk.protocol.messages import End
+from privsdk.protocol.roles import Heard, Role, Step, checkpoint
 from privsdk.testing import Sent, together
 
 Reals = npt.NDArray[np.float64]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from privsdk.checkpoints import NoCheckpoints
+from privsdk.crypto.sums.base import ClearSum, Integers, Sum
 from privsdk.fl.averages import Averages, OnGrid
-from privsdk.fl.fedavg import FedAvg
-from privsdk.fl.network import Network, Output, Rows
+from privsdk.fl.models.network import Network, Output, Rows
+from privsdk.fl.models.training import Schedule, Trainer, in_threads
 from privsdk.fl.rounds import FACTS, LARGEST_FACT, Course, Facts, Kept, Trained, client, coordinator
-from privsdk.fl.sums import ClearSum, Integers, Sum
-from privsdk.fl.training import Schedule, Trainer, in_threads
-from privsdk.protocol import Role, hear, tell
+from privsdk.fl.strategies.fedavg import FedAvg
+from privsdk.protocol.checkpoints import NoCheckpoints
+from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
 
 LOGISTIC = Network((2, 1), Output.SIGMOID)

@@ -15,7 +15,7 @@ from troubled import CLIENTS, embedded, goes_wrong, plan
 
 import privsdk as ps
 from privsdk.fl.averages import Said
-from privsdk.messages import Message
+from privsdk.protocol.messages import Message
 
 
 class Patch:

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from privsdk.beside import beside
+from privsdk.crypto.sums.base import Integers, Sum
+from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.errors import PrivsdkError
-from privsdk.fl.secagg import MaskedSum
-from privsdk.fl.sums import Integers, Sum
-from privsdk.messages import Message
-from privsdk.operations import Identity
-from privsdk.protocol import Heard, Role, Step
+from privsdk.protocol.compose import beside
+from privsdk.protocol.messages import Message
+from privsdk.protocol.operation import Identity
+from privsdk.protocol.roles import Heard, Role, Step
 from privsdk.testing import Members, Numbers, SeededEntropy, Sent, together
 
 ALPHA = 1e-6

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from summing import LARGEST, NAMES, SESSION, both, caught, changing, ending, looks_uniform, same, vectors_of, words
 
-from privsdk.beside import beside
+from privsdk.crypto.sums.all_to_all import PeerSum, alone
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
-from privsdk.fl.alltoall import PeerSum, alone
-from privsdk.messages import Message
-from privsdk.protocol import Role, Step, hear, tell_all
+from privsdk.protocol.compose import beside
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Role, Step, hear, tell_all
 from privsdk.testing import Numbers, SeededEntropy, Sent, together
 
 

@@ -10,11 +10,11 @@ from troubled import CLIENTS, MODEL, embedded
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import Cancelled, PrivsdkError
-from privsdk.fl import parts
+from privsdk.fl import roles
 from privsdk.fl.parameters import FitParameters
-from privsdk.operations import RoleInput, operation_named
 from privsdk.party.checkpoints import Vault
-from privsdk.protocol import Role
+from privsdk.protocol.operation import RoleInput, operation_named
+from privsdk.protocol.roles import Role
 
 ROUNDS = 6
 STRATEGIES = [fl.FedAvg(), fl.Scaffold()]
@@ -27,7 +27,7 @@ def plan(fed: ps.Federation, strategy: Any, **options: Any) -> ps.Plan[fl.Fitted
 
 @pytest.mark.parametrize("late", CLIENTS)
 def test_a_stop_that_reaches_one_client_first_stops_all(late: str) -> None:
-    honest = parts.role
+    honest = roles.role
 
     def role(given: RoleInput, parameters: FitParameters) -> Role[Any]:
         asked = iter(range(ROUNDS))

@@ -22,12 +22,12 @@ from privsdk.errors import InvalidArgument, ProtocolViolation
 from privsdk.fl import FedAvg, FedBuff, FedProx, Median, Quantised, TopK
 from privsdk.fl.averages import Each, Update, Whole
 from privsdk.fl.composition import Strategies
-from privsdk.fl.compression import Compression, WithFeedback
-from privsdk.fl.network import Rows, Vector
-from privsdk.fl.quantised import BLOCK
-from privsdk.fl.strategy import Given
-from privsdk.fl.training import Pull
-from privsdk.protocol import Role
+from privsdk.fl.compression.base import Compression, WithFeedback
+from privsdk.fl.compression.quantised import BLOCK
+from privsdk.fl.models.network import Rows, Vector
+from privsdk.fl.models.training import Pull
+from privsdk.fl.strategies.base import Given
+from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 
 PACKED: list[Compression] = [Whole(), Quantised(bits=8), Quantised(bits=2), TopK(share=0.1), TopK(share=1.0)]

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from private_training import LOGISTIC, random_rows, train
 from scipy.stats import chi2, chi2_contingency, norm
 
+from privsdk.crypto.gaussian import discrete_gaussian, width
+from privsdk.crypto.sums.base import ClearSum, Integers, Sum
 from privsdk.errors import InvalidArgument
 from privsdk.fl.averages import LARGEST, Update
-from privsdk.fl.dpfedavg import FEWEST_STEPS, NoisyOnGrid, Shares
-from privsdk.fl.privacy import PartyLevel
-from privsdk.fl.sums import ClearSum, Integers, Sum
-from privsdk.fl.training import Schedule, Task, descend
-from privsdk.he.gaussians import discrete_gaussian, width
+from privsdk.fl.models.training import Schedule, Task, descend
+from privsdk.fl.privacy.levels import PartyLevel
+from privsdk.fl.privacy.party_level import FEWEST_STEPS, NoisyOnGrid, Shares
 from privsdk.testing import SeededEntropy, Sent
 
 LEAST_P = 1e-4  # with fixed entropy a pass is a pass for ever

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from private_training import LOGISTIC, random_rows, train
 from scipy.stats import binom, kstest
 
+from privsdk.crypto.gaussian import discrete_gaussian, width
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.fl import dpsgd
-from privsdk.fl.dpsgd import CHUNK, EXCESS, NoisySteps, charge, clipped_sum, sampled, units_of
-from privsdk.fl.network import Network, Output, Rows
-from privsdk.fl.privacy import RecordLevel
-from privsdk.fl.training import Pull, Schedule, Task
-from privsdk.he.gaussians import discrete_gaussian, width
-from privsdk.protocol import Role
+from privsdk.fl.models.network import Network, Output, Rows
+from privsdk.fl.models.training import Pull, Schedule, Task
+from privsdk.fl.privacy import record_level
+from privsdk.fl.privacy.levels import RecordLevel
+from privsdk.fl.privacy.record_level import CHUNK, EXCESS, NoisySteps, charge, clipped_sum, sampled, units_of
+from privsdk.protocol.roles import Role
 from privsdk.testing import SeededEntropy
 
 NETWORKS = [
@@ -125,7 +125,7 @@ def test_a_row_whose_squares_might_underflow_beside_others_counts_as_zero() -> N
 def test_a_row_is_computed_apart_from_others(network: Network, cases: Cases) -> None:
     """Were a hidden unit's sum to round differently in other company, it could cross zero and change the gradient."""
     rows, weights = rows_for(network, CHUNK, 6), weights_for(network, 7).astype(np.float64)
-    wide = dpsgd._widened(rows)
+    wide = record_level._widened(rows)
     alone = network.backward(weights, wide)  # type: ignore[arg-type]
     rng = np.random.default_rng(8)
     for _ in range(20):
@@ -252,7 +252,7 @@ def test_the_noise_covers_what_rounding_adds_to_the_sensitivity(monkeypatch: pyt
         asked.append(sigma)
         return discrete_gaussian(sigma, size, entropy)
 
-    monkeypatch.setattr(dpsgd, "discrete_gaussian", drawn)
+    monkeypatch.setattr(record_level, "discrete_gaussian", drawn)
     run(NoisySteps(PRIVACY, batch_size=8, entropy=SeededEntropy(b""))(task_of(rows_for(LOGISTIC, 30, 1))))
     assert asked == [units_of(PRIVACY, 8) * (1 + 2.0**-16)] * 3
 
@@ -326,7 +326,7 @@ def test_rates_that_are_none_are_refused(rate: float) -> None:
 
 
 def test_more_rows_than_the_bounds_hold_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dpsgd, "MAX_ROWS", 10)
+    monkeypatch.setattr(record_level, "MAX_ROWS", 10)
     with pytest.raises(DataError, match="rounding is bounded"):
         run(
             NoisySteps(PRIVACY, batch_size=8, entropy=SeededEntropy(b""))(

@@ -13,8 +13,8 @@ from claims import Cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsdk.fl.evaluation import SCORES, HeldOut, auc, by_group, calibration, evaluate, main_score
-from privsdk.fl.network import Network, Output, Rows
+from privsdk.fl.models.evaluation import SCORES, HeldOut, auc, by_group, calibration, evaluate, main_score
+from privsdk.fl.models.network import Network, Output, Rows
 
 Reals = npt.NDArray[np.float64]
 

@@ -33,11 +33,11 @@ from troubled import (
 )
 
 import privsdk as ps
-from privsdk.charges import Exact
 from privsdk.errors import DataError, InternalError, PeerError, PeerGone
-from privsdk.failpoints import FailPoint
-from privsdk.party.session import Limits
-from privsdk.protocol import during
+from privsdk.governance.charges import Exact
+from privsdk.party.run import Limits
+from privsdk.protocol.failpoints import FailPoint
+from privsdk.protocol.roles import during
 
 SIGKILL = -9
 CLAIM = pytest.mark.claim("fl: a client that dies, stalls, diverges or sends garbage is named, and training goes on")
@@ -86,7 +86,7 @@ def test_a_client_that_goes_wrong_is_named_with_round_and_cause(
 def test_a_client_that_blocks_is_left_behind(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     blocked = Blocked()
     goes_wrong(monkeypatch, {"dub": at_ready(2, blocked)})
-    monkeypatch.setattr("privsdk.running.STRAGGLERS_S", 0.2)
+    monkeypatch.setattr("privsdk.client.execution.STRAGGLERS_S", 0.2)
     with embedded() as fed:
         try:
             fitted = plan(fed, deadline_s=0.5).release(timeout_s=30).value
@@ -191,7 +191,7 @@ def test_an_owner_who_freezes_its_data_ends_the_training(tmp_path: Path, monkeyp
 
 
 def test_phases_inside_a_phase_are_told_with_it() -> None:
-    from privsdk.protocol import checkpoint
+    from privsdk.protocol.roles import checkpoint
 
     (step,) = during("round 3", checkpoint("adding", 1, 2))
     assert step.progress is not None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument
 from privsdk.fl import Standardised, Vector
-from privsdk.fl.features import Categories, Feature, Ranged, Scale, features_of, inputs, numbers, parts
+from privsdk.fl.models.features import Categories, Feature, Ranged, Scale, features_of, inputs, numbers, parts
 
 
 def made(declared: dict[str, Any], columns: dict[str, Any], **scales: Scale) -> list[list[float]]:

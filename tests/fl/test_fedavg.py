@@ -13,13 +13,13 @@ from claims import Cases
 from harness import play
 from training import Provider, clear, course_of, each, encrypted, problem, roles_of, train
 
+from privsdk.crypto.sums.base import UNITS, ClearSum, Contribution
 from privsdk.errors import DataError, PeerGone, ProtocolViolation
 from privsdk.fl.averages import BOUND, UNIT, VALUES, Each, Said, Update, check
-from privsdk.fl.network import Rows
+from privsdk.fl.models.network import Rows
+from privsdk.fl.models.training import Schedule
 from privsdk.fl.rounds import Facts, Go, Kept, Round
-from privsdk.fl.sums import UNITS, ClearSum, Contribution
-from privsdk.fl.training import Schedule
-from privsdk.protocol import Role
+from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 
 Reals = npt.NDArray[np.float64]

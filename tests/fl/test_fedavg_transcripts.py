@@ -14,11 +14,11 @@ from harness import assert_absent, assert_same_shape
 from training import Provider, course_of, encrypted, roles_of
 
 from privsdk.fl.averages import UNIT, VALUES
-from privsdk.fl.network import Network, Output, Rows
+from privsdk.fl.models.network import Network, Output, Rows
+from privsdk.fl.models.training import Schedule, Task, descend
 from privsdk.fl.rounds import Course, Round, client
-from privsdk.fl.training import Schedule, Task, descend
-from privsdk.messages import Message
-from privsdk.protocol import Role, hear, tell
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
 
 SCHEDULE = Schedule(steps=1, learning_rate=0.5)

@@ -12,9 +12,9 @@ from cluster import Cluster
 
 import privsdk as ps
 from privsdk import fl
-from privsdk.charges import Exact
+from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import PolicyRefused
-from privsdk.opening import WORKSHOP_POLICY
+from privsdk.governance.charges import Exact
 
 MODEL = fl.Logistic(features={"a": (-3, 3), "b": (-3, 3)})
 UPDATES = ps.Grant(table="sales", columns=dict.fromkeys(("a", "b", "late"), "model update"))

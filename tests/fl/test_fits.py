@@ -12,8 +12,8 @@ import pytest
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import DataError, InvalidArgument, PolicyRefused
-from privsdk.fl.models import Model
-from privsdk.privacy import Disclosure, Grant, Policy
+from privsdk.fl.models.model import Model
+from privsdk.governance.policy import Disclosure, Grant, Policy
 
 SHOPS = ("north", "south", "east")
 PIXELS = 6

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.fl import MLP, Fitted, Linear, Logistic, Softmax, Standardised, Vector, load, modelfiles
-from privsdk.fl.features import Scale
-from privsdk.fl.models import Model
+from privsdk.fl import MLP, Fitted, Linear, Logistic, Softmax, Standardised, Vector, load, model_file
+from privsdk.fl.models.features import Scale
+from privsdk.fl.models.model import Model
 
 FEATURES: dict[str, Any] = {"x": (0.0, 10.0), "s": Standardised(0, 100), "c": ["a", "b"], "v": Vector(2, 0, 1)}
 TABLE = pa.table(
@@ -112,7 +112,7 @@ def test_a_file_has_everything(model: Model, tmp_path: Path) -> None:
     other = load(str(tmp_path / "model.arrow"))
     assert (other.model, other.label, other.scales) == (one.model, one.label, one.scales)
     assert other.weights.tobytes() == one.weights.tobytes()
-    for name in modelfiles.TABLES:
+    for name in model_file.TABLES:
         assert getattr(other, name).equals(getattr(one, name)), name
     assert other.predict(TABLE).equals(one.predict(TABLE))
     assert repr(other) == repr(one)
@@ -138,17 +138,17 @@ def resaved(path: Path, *, head: Any = None, schema: pa.Schema | None = None, we
     fitted(MODELS[0]).save(path)
     with pa.ipc.open_file(str(path)) as reader:
         table = reader.read_all()
-    said = msgspec.json.decode(table.schema.metadata[modelfiles.KEY])
+    said = msgspec.json.decode(table.schema.metadata[model_file.KEY])
     data = head if isinstance(head, bytes) else msgspec.json.encode({**said, **(head or {})})
     column = table["weight"] if weights is None else weights
-    schema = (schema or modelfiles.WEIGHTS).with_metadata({modelfiles.KEY: data})
+    schema = (schema or model_file.WEIGHTS).with_metadata({model_file.KEY: data})
     with pa.ipc.new_file(str(path), schema) as writer:
         writer.write_table(pa.table([column], schema=schema))
     return path
 
 
 def tables(columns: list[list[str]], rows: list[list[Any]]) -> dict[str, Any]:
-    return {name: {"columns": columns, "rows": rows} for name in modelfiles.TABLES}
+    return {name: {"columns": columns, "rows": rows} for name in model_file.TABLES}
 
 
 SEVEN = [1.0] * 7

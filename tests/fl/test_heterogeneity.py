@@ -20,7 +20,7 @@ from federating import course_of, each, federate, grid
 
 from privsdk.fl import FedAvg, FedProx, Scaffold
 from privsdk.fl.composition import Strategies
-from privsdk.fl.network import Rows
+from privsdk.fl.models.network import Rows
 
 Reals = npt.NDArray[np.float64]
 RATE, STEPS = 0.1, 25

@@ -11,9 +11,9 @@ import pytest
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import DataError
-from privsdk.fl.models import Model
+from privsdk.fl.models.model import Model
 from privsdk.fl.preparation import Preparation
-from privsdk.fl.privacy import Privacy
+from privsdk.fl.privacy.levels import Privacy
 
 ROWS = 60
 SEED = 1  # by which 12 rows of 11 people are of at most 8

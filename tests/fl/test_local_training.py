@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from privsdk.errors import InvalidArgument
-from privsdk.fl.blas import one_thread
-from privsdk.fl.network import Network, Output, Rows, Vector
-from privsdk.fl.training import Pull, Schedule, Task, descend, in_threads
+from privsdk.fl.models.blas import one_thread
+from privsdk.fl.models.network import Network, Output, Rows, Vector
+from privsdk.fl.models.training import Pull, Schedule, Task, descend, in_threads
 from privsdk.testing import together
 
 
@@ -22,7 +22,7 @@ from privsdk.testing import together
 def narrow() -> Iterator[None]:
     """Small problems leave inputs out as large ones do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("privsdk.fl.network.FEW_INPUTS", 1)
+        patch.setattr("privsdk.fl.models.network.FEW_INPUTS", 1)
         yield
 
 
@@ -87,8 +87,8 @@ def test_weights_of_inputs_that_are_zero_everywhere_do_not_move() -> None:
 def test_pieces_in_threads_train_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     task = task_of(3, Output.SOFTMAX, (12, 6, 3), Pull(), epochs=3, batch_size=4)
     whole = descend(task, task.start, list(task.schedule.batches(30, np.random.default_rng(3))))
-    monkeypatch.setattr("privsdk.fl.training.FLOPS_A_PIECE", 3 * 6.0 * task.network.size * 4)  # three steps each
-    monkeypatch.setattr("privsdk.fl.training.FLOPS_A_STEP", 0)
+    monkeypatch.setattr("privsdk.fl.models.training.FLOPS_A_PIECE", 3 * 6.0 * task.network.size * 4)  # three steps each
+    monkeypatch.setattr("privsdk.fl.models.training.FLOPS_A_STEP", 0)
     steps = []
 
     def counting() -> object:

@@ -12,9 +12,9 @@ from claims import Cases
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.fl import parts
-from privsdk.fl.training import Task, in_threads
-from privsdk.protocol import Role
+from privsdk.fl import roles
+from privsdk.fl.models.training import Task, in_threads
+from privsdk.protocol.roles import Role
 
 MODEL = fl.Logistic(features={"x": (-1, 1), "z": (-1, 1)})
 
@@ -65,7 +65,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
                 raise DataError("the disk is gone")
         return (yield from in_threads(task))
 
-    monkeypatch.setattr(parts, "_trainer", lambda *given: train)
+    monkeypatch.setattr(roles, "_trainer", lambda *given: train)
 
 
 @pytest.mark.usefixtures("failing")

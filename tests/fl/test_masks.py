@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from summing import looks_uniform
 
-from privsdk.fl import masks
-from privsdk.fl.masks import Mask, add, add_from
-from privsdk.protocol import Role
+from privsdk.crypto.sums import masks
+from privsdk.crypto.sums.masks import Mask, add, add_from
+from privsdk.protocol.roles import Role
 
 SEED = bytes(range(32))
 # FIPS 197, appendix C.3: AES-256 under the key 00 01 .. 1f

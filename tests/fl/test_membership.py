@@ -18,13 +18,13 @@ import pytest
 from claims import Cases
 from scipy.stats import beta
 
-from privsdk.charges import Charge, ZeroConcentrated
-from privsdk.fl.dpfedavg import Shares
-from privsdk.fl.dpsgd import NoisySteps, charge
-from privsdk.fl.network import Network, Output, Rows
-from privsdk.fl.privacy import PartyLevel, RecordLevel
-from privsdk.fl.training import Schedule, Task
-from privsdk.party.accounting import Account
+from privsdk.fl.models.network import Network, Output, Rows
+from privsdk.fl.models.training import Schedule, Task
+from privsdk.fl.privacy.levels import PartyLevel, RecordLevel
+from privsdk.fl.privacy.party_level import Shares
+from privsdk.fl.privacy.record_level import NoisySteps, charge
+from privsdk.governance.charges import Charge, ZeroConcentrated
+from privsdk.party.budget.accounting import Account
 from privsdk.testing import SeededEntropy
 
 DELTA = 1e-5

@@ -12,9 +12,9 @@ import pytest
 
 from privsdk.errors import DataError, InvalidArgument
 from privsdk.fl import MLP, Linear, Logistic, Softmax, Standardised, Vector
-from privsdk.fl.models import Model
-from privsdk.fl.network import Output
-from privsdk.operations import Kind
+from privsdk.fl.models.model import Model
+from privsdk.fl.models.network import Output
+from privsdk.protocol.operation import Kind
 
 FEATURES: dict[str, Any] = {"x": (0.0, 10.0), "c": ["a", "b", "c"], "v": Vector(4), "s": Standardised(0, 1)}
 MODELS: list[tuple[Model, tuple[int, ...], Output]] = [

@@ -13,7 +13,7 @@ from claims import Cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsdk.fl.network import Network, Output, Rows
+from privsdk.fl.models.network import Network, Output, Rows
 
 Reals = npt.NDArray[np.float64]
 SHAPES = [(3, 1), (4, 5, 1), (6, 7, 5, 1)]

@@ -13,18 +13,18 @@ from claims import Cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsdk.checkpoints import NoCheckpoints
+from privsdk.crypto.sums.base import ClearSum, EncryptedSums
 from privsdk.errors import DataError, ProtocolViolation
 from privsdk.fl import FedAvg, Logistic, Softmax, Standardised
 from privsdk.fl.averages import Each, OnGrid
-from privsdk.fl.features import in_range
-from privsdk.fl.models import Model
-from privsdk.fl.network import Rows
+from privsdk.fl.models.features import in_range
+from privsdk.fl.models.model import Model
+from privsdk.fl.models.network import Rows
+from privsdk.fl.models.training import Schedule, in_threads
 from privsdk.fl.preparation import MOST_ROWS, UNIT, Preparation, class_weights_of, length_of, scale_of, totals_of
 from privsdk.fl.rounds import LARGEST_FACT, Course, client, coordinator
-from privsdk.fl.sums import ClearSum, EncryptedSums
-from privsdk.fl.training import Schedule, in_threads
-from privsdk.protocol import Role
+from privsdk.protocol.checkpoints import NoCheckpoints
+from privsdk.protocol.roles import Role
 from privsdk.testing import together
 
 NAN = math.nan

@@ -20,8 +20,8 @@ from troubled import BUDGET, CLIENTS, LEADER, POLICY, at_ready, dies, embedded, 
 
 import privsdk as ps
 from privsdk.errors import Cancelled, DataError, InvalidArgument, PrivsdkError
-from privsdk.failpoints import FailPoint
-from privsdk.party.snapshots import read_ledger
+from privsdk.party.ledger.snapshot import read_ledger
+from privsdk.protocol.failpoints import FailPoint
 
 CHILD = Path(__file__).with_name("resumed_child.py")
 SIGKILL = -9

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from training import Held, at_once, course_of, problem
 
-from privsdk.checkpoints import State
+from privsdk.crypto.sums.base import ClearSum
 from privsdk.fl.averages import OnGrid
+from privsdk.fl.models.training import Schedule
 from privsdk.fl.rounds import Facts, Trained, client, coordinator
-from privsdk.fl.sums import ClearSum
-from privsdk.fl.training import Schedule
-from privsdk.protocol import Role
+from privsdk.protocol.checkpoints import State
+from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 
 SIZES = [30, 40, 50, 60]

@@ -29,18 +29,11 @@ from summing import (
     vectors_of,
 )
 
-from privsdk.errors import (
-    IdentityRefused,
-    InvalidArgument,
-    PeerGone,
-    PolicyRefused,
-    PrivsdkError,
-    ProtocolViolation,
-)
-from privsdk.fl.agreement import Context, Public, Secret
-from privsdk.fl.masker import Masker
-from privsdk.fl.secagg import Directory, Unmask
-from privsdk.protocol import Heard, Role, Step
+from privsdk.crypto.sums.agreement import Context, Public, Secret
+from privsdk.crypto.sums.masked import Directory, Unmask
+from privsdk.crypto.sums.masker import Masker
+from privsdk.errors import IdentityRefused, InvalidArgument, PeerGone, PolicyRefused, PrivsdkError, ProtocolViolation
+from privsdk.protocol.roles import Heard, Role, Step
 from privsdk.testing import SeededEntropy
 
 EXACT = pytest.mark.claim("fl.secagg: sums are exact, in 32 and in 64 bits, with any clients lost")

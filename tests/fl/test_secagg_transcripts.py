@@ -25,12 +25,12 @@ from summing import (
     words,
 )
 
+from privsdk.crypto.sums import agreement, shamir
+from privsdk.crypto.sums.agreement import Context, Secret
+from privsdk.crypto.sums.masker import Masker, pairwise
+from privsdk.crypto.sums.masks import Mask, add_from
 from privsdk.errors import IdentityRefused, ProtocolViolation
-from privsdk.fl import agreement, shamir
-from privsdk.fl.agreement import Context, Secret
-from privsdk.fl.masker import Masker, pairwise
-from privsdk.fl.masks import Mask, add_from
-from privsdk.protocol import Step
+from privsdk.protocol.roles import Step
 from privsdk.testing import SeededEntropy, Sent
 
 LENGTH = 60_000

@@ -10,8 +10,8 @@ from claims import Cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from privsdk.crypto.sums import shamir
 from privsdk.errors import InvalidArgument, ProtocolViolation
-from privsdk.fl import shamir
 from privsdk.testing import SeededEntropy
 
 FEW = 7  # a prime, small enough to look at every polynomial

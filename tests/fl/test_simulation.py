@@ -12,9 +12,9 @@ from claims import Cases
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import DataError, InvalidArgument, PrivsdkError, UnknownName
-from privsdk.fl import stacking
+from privsdk.fl.models import stacking
 from privsdk.fl.results import TOOK
-from privsdk.privacy import Disclosure, Grant, Policy
+from privsdk.governance.policy import Disclosure, Grant, Policy
 
 FEATURES: dict[str, Any] = {"a": fl.Standardised(-5, 5), "b": (-4, 4), "kind": ["x", "y"]}
 MODEL = fl.Logistic(features=FEATURES)

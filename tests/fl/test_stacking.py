@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training import course_of, each, problem, roles_of
 
-from privsdk.fl import stacking
-from privsdk.fl.network import Network, Output, Rows
+from privsdk.fl.models import stacking
+from privsdk.fl.models.network import Network, Output, Rows
+from privsdk.fl.models.stacking import Stack, trained
+from privsdk.fl.models.training import Pull, Schedule, Task, descend
 from privsdk.fl.rounds import client
-from privsdk.fl.stacking import Stack, trained
-from privsdk.fl.training import Pull, Schedule, Task, descend
 from privsdk.testing import together
 
 SCHEDULES = [{"steps": 4}, {"steps": 3, "batch_size": 5}, {"epochs": 2, "batch_size": 4}, {"epochs": 1}]

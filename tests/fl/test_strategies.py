@@ -14,16 +14,17 @@ import pytest
 from claims import Cases
 from federating import Held, Run, course_of, each, federate, grid, here, skewed
 
+from privsdk.crypto.sums.base import UNITS, ClearSum, Contribution
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
-from privsdk.fl import FedAdam, FedAvg, FedBuff, FedProx, FedYogi, Median, Scaffold, TrimmedMean, fedbuff
+from privsdk.fl import FedAdam, FedAvg, FedBuff, FedProx, FedYogi, Median, Scaffold, TrimmedMean
 from privsdk.fl.averages import VALUES, Each, Said
 from privsdk.fl.composition import Strategies
-from privsdk.fl.network import Output, Rows
+from privsdk.fl.models.network import Output, Rows
+from privsdk.fl.models.training import Pull
 from privsdk.fl.rounds import Course, Facts, Round, Trained
-from privsdk.fl.strategy import Given
-from privsdk.fl.sums import UNITS, ClearSum, Contribution
-from privsdk.fl.training import Pull
-from privsdk.protocol import Role, ask, gather, tell
+from privsdk.fl.strategies import fedbuff
+from privsdk.fl.strategies.base import Given
+from privsdk.protocol.roles import Role, ask, gather, tell
 from privsdk.testing import together
 
 EXACT = pytest.mark.claim("exactness: each fl strategy equals its paper's algorithm to 1e-5 (float64 reference)")

@@ -16,20 +16,20 @@ from private_training import table
 
 import privsdk as ps
 from privsdk import fl
-from privsdk.charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
 from privsdk.errors import BudgetExceeded, InvalidArgument, PolicyRefused
-from privsdk.fl import forecasts
-from privsdk.fl.declaration import round_charge
-from privsdk.fl.dpfedavg import Shares
-from privsdk.fl.forecasts import Forecast
-from privsdk.fl.guarantees import charge_of, check_unit, times, unit_of
+from privsdk.fl.models.training import Schedule
+from privsdk.fl.operation import round_charge
 from privsdk.fl.parameters import FitParameters
-from privsdk.fl.privacy import PartyLevel, RecordLevel
-from privsdk.fl.training import Schedule
-from privsdk.operations import operation_named
-from privsdk.party.accounting import Account, renyi_epsilon
-from privsdk.party.budget import _scaled
-from privsdk.privacy import Disclosure, Grant, Policy
+from privsdk.fl.privacy.charges import charge_of, check_unit, times, unit_of
+from privsdk.fl.privacy.forecast import Forecast
+from privsdk.fl.privacy.forecast import epsilon as forecast_epsilon
+from privsdk.fl.privacy.levels import PartyLevel, RecordLevel
+from privsdk.fl.privacy.party_level import Shares
+from privsdk.governance.charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
+from privsdk.governance.policy import Disclosure, Grant, Policy
+from privsdk.party.budget.accounting import Account, renyi_epsilon
+from privsdk.party.budget.caps import _scaled
+from privsdk.protocol.operation import operation_named
 
 MODEL = fl.Logistic(features={"a": (-1, 1), "b": (-1, 1)})
 RECORDS = RecordLevel(clip=1.0, noise_multiplier=2.0, sampling_rate=0.05)
@@ -54,7 +54,7 @@ def test_mnist(sigma: float, epochs: int, rounds: int, renyi: float, losses: flo
     for account in (Account({each: rounds}), Account({times(each, rounds): 1})):  # in instalments, and at once
         assert round(account.epsilon(1e-5), 2) == losses
         cases()
-    assert forecasts.epsilon(times(each, rounds), 1e-5) >= account.epsilon(1e-5)
+    assert forecast_epsilon(times(each, rounds), 1e-5) >= account.epsilon(1e-5)
 
 
 def test_a_whole_training_costs_its_rounds() -> None:
@@ -155,12 +155,12 @@ def test_forecasts_against_dp_accounting(cases: Cases) -> None:
         )
         if rng.random() < 0.3:
             charge = ZeroConcentrated(rho=float(10 ** rng.uniform(-4, 1)))
-        ours, theirs = forecasts.epsilon(charge, DELTA), renyi_epsilon({charge: 1}, DELTA)
+        ours, theirs = forecast_epsilon(charge, DELTA), renyi_epsilon({charge: 1}, DELTA)
         assert theirs * (1 - 1e-9) <= ours
         assert ours <= theirs * 1.15 or theirs > 20  # far off it is looser, where neither says anything
         cases()
     spent = Gaussian(noise_multiplier=1.0, delta=1e-6)
-    assert forecasts.epsilon(spent, DELTA) == math.inf
+    assert forecast_epsilon(spent, DELTA) == math.inf
 
 
 def test_a_forecast_is_against_rounds_noise_and_rate() -> None:
@@ -201,7 +201,7 @@ def _possible(privacy: PartyLevel, *, clients: int, fewest: int, length: int) ->
 
 
 def test_forecasts_import_no_accountant() -> None:
-    code = "import sys, privsdk.fl, privsdk.fl.forecasts; sys.exit('dp_accounting' in sys.modules)"
+    code = "import sys, privsdk.fl, privsdk.fl.privacy.forecast; sys.exit('dp_accounting' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

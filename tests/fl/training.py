@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from privsdk.checkpoints import NoCheckpoints
+from privsdk.crypto.sums.base import ClearSum, EncryptedSums, Integers, Sum
 from privsdk.fl.averages import Averages, Each, OnGrid
-from privsdk.fl.fedavg import FedAvg
-from privsdk.fl.network import Network, Output, Rows, Vector
+from privsdk.fl.models.network import Network, Output, Rows, Vector
+from privsdk.fl.models.training import Schedule, Task, descend
 from privsdk.fl.rounds import Course, Trained, client, coordinator
-from privsdk.fl.strategy import Strategy
-from privsdk.fl.sums import ClearSum, EncryptedSums, Integers, Sum
-from privsdk.fl.training import Schedule, Task, descend
-from privsdk.protocol import Role
+from privsdk.fl.strategies.base import Strategy
+from privsdk.fl.strategies.fedavg import FedAvg
+from privsdk.protocol.checkpoints import NoCheckpoints
+from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 
 DEADLINE_S = 60.0

@@ -13,11 +13,11 @@ import pytest
 
 import privsdk as ps
 from privsdk import fl
-from privsdk.fl import parts, rounds
+from privsdk.deploy.open import WORKSHOP_POLICY
+from privsdk.fl import roles, rounds
 from privsdk.fl.averages import VALUES, Said
-from privsdk.messages import Message
-from privsdk.opening import WORKSHOP_POLICY
-from privsdk.protocol import Role, Step
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Role, Step
 
 CLIENTS = ("ams", "bru", "cdg", "dub")
 LEADER = "zrh"
@@ -59,7 +59,7 @@ def goes_wrong(monkeypatch: pytest.MonkeyPatch, troubles: Mapping[str, Trouble])
         role = HONEST(course, prepared, **options)
         return altered(role, troubles[options["me"]]) if options["me"] in troubles else role
 
-    monkeypatch.setattr(parts.rounds, "client", client)
+    monkeypatch.setattr(roles.rounds, "client", client)
 
 
 def altered(role: Role[Any], trouble: Trouble) -> Role[Any]:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from privsdk import he
-from privsdk.he.evaluation import values_of
-from privsdk.he.presets import Preset
-from privsdk.he.tracking import Tracker
+from privsdk.crypto.seal.circuit import values_of
+from privsdk.crypto.seal.noise import Tracker
+from privsdk.crypto.seal.presets import Preset
 
 SIGMOID = (Fraction(0.5), Fraction(0.15012), Fraction(-0.0015930078125))
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from polynomials import encoded
 
 from privsdk import he
-from privsdk.he.flooding import _slots
-from privsdk.he.serial import Buffer, saved
+from privsdk.crypto.seal.flooding import _slots
+from privsdk.crypto.seal.serial import Buffer, saved
 
 DEGREE = 4096
 SCALE = 2.0**40

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from privsdk.he.evaluation import slots_of
-from privsdk.he.expressions import Node
-from privsdk.he.flooding import _positions, _twists
-from privsdk.he.keys import SecretContext
-from privsdk.he.presets import Preset
-from privsdk.he.serial import Buffer
-from privsdk.he.tracking import Track, Tracker
+from privsdk.crypto.seal.circuit import slots_of
+from privsdk.crypto.seal.flooding import _positions, _twists
+from privsdk.crypto.seal.keys import SecretContext
+from privsdk.crypto.seal.noise import Track, Tracker
+from privsdk.crypto.seal.presets import Preset
+from privsdk.crypto.seal.serial import Buffer
+from privsdk.he.columns.expression import Node
 
 Integers = npt.NDArray[Any]
 Slots = npt.NDArray[np.complex128]

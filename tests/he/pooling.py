@@ -11,13 +11,13 @@ from unittest import mock
 import msgspec
 import pyarrow as pa
 
-from privsdk.fixedpoint import FixedPoint
-from privsdk.he import declaration
-from privsdk.he.answers import reader
-from privsdk.he.schemes import Exact
-from privsdk.he.statistics import Statistic
-from privsdk.operations import Operand, Request, RoleInput, operation_named
-from privsdk.protocol import Role
+from privsdk.crypto.seal.schemes import Exact
+from privsdk.he.statistics import operation as declaration
+from privsdk.he.statistics.fixedpoint import FixedPoint
+from privsdk.he.statistics.statistic import Statistic
+from privsdk.he.statistics.values import reader
+from privsdk.protocol.operation import Operand, Request, RoleInput, operation_named
+from privsdk.protocol.roles import Role
 from privsdk.testing import ClearSum, SeededEntropy, Sent, together
 
 ROWS = 1 << 24

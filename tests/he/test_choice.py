@@ -11,8 +11,8 @@ import pytest
 from claims import Cases
 
 from privsdk import he
+from privsdk.crypto.seal.presets import ckks_chains, exact_chains
 from privsdk.errors import CircuitTooDeep, InvalidArgument
-from privsdk.he.presets import ckks_chains, exact_chains
 
 CLAIM = "he: parameters are chosen from the circuit, and it then runs within its error"
 TEN = he.Range(bound=10, length=2000)
@@ -148,7 +148,7 @@ def test_no_cheaper_chain_would_do(name: str, monkeypatch: pytest.MonkeyPatch) -
         for i, c in enumerate(chains)
         if (c["degree"], c["data"], c["drop"]) == (chosen.degree, chosen.data, chosen.drop)
     )
-    monkeypatch.setattr("privsdk.he.choice.ckks_chains", lambda: chains[:at])
+    monkeypatch.setattr("privsdk.he.columns.choose.ckks_chains", lambda: chains[:at])
     if at:
         with pytest.raises(CircuitTooDeep):
             he.choose(circuit, error=error, scheme="ckks", **inputs)
@@ -219,7 +219,7 @@ def test_a_refusal_says_what_and_what_to_do(case: str) -> None:
 
 
 def test_choosing_takes_no_time_and_no_ciphertext(monkeypatch: pytest.MonkeyPatch) -> None:
-    from privsdk.he.seal import Ring
+    from privsdk.crypto.seal.ring import Ring
 
     monkeypatch.setattr(Ring, "encode", None)
     start = time.perf_counter()

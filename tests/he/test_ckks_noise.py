@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from polynomials import Exact, decrypted, encoded, exactly, product
 
 from privsdk import he
+from privsdk.crypto.seal.flooding import _slots
+from privsdk.crypto.seal.noise import Track, Tracker
 from privsdk.errors import CircuitTooDeep, InvalidArgument
-from privsdk.he.flooding import _slots
-from privsdk.he.tracking import Track, Tracker
 
 PRESETS = {
     "sums": he.Preset(scheme="ckks", degree=4096, data=(60,), special=49, scale_bits=52, packing="complex"),

@@ -12,13 +12,13 @@ from claims import Cases
 from polynomials import Integers, Slots, coefficients_of
 from scipy.stats import chi2, norm
 
+from privsdk.crypto.gaussian import width
+from privsdk.crypto.seal import flooding
+from privsdk.crypto.seal.flooding import DEGREES, MOST_SECURITY, error_after, flooded, sigma_for
+from privsdk.crypto.seal.presets import MAX_REVEALS
+from privsdk.crypto.seal.ring import Parameters, ring
 from privsdk.errors import InvalidArgument, ProtocolViolation
-from privsdk.he import flooding
-from privsdk.he.flooding import DEGREES, MOST_SECURITY, error_after, flooded, sigma_for
-from privsdk.he.gaussians import width
-from privsdk.he.presets import MAX_REVEALS
-from privsdk.he.seal import Parameters, ring
-from privsdk.protocol import SystemEntropy
+from privsdk.protocol.roles import SystemEntropy
 from privsdk.testing import SeededEntropy
 
 DEGREE = 4096

@@ -15,11 +15,11 @@ from pooling import answer_of, ask, in_the_clear, request_for, statistic
 
 import privsdk as ps
 from privsdk import he
+from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import InvalidArgument
-from privsdk.he import declaration
-from privsdk.he.floors import Floors, withheld
-from privsdk.opening import WORKSHOP_POLICY
-from privsdk.operations import operation_named
+from privsdk.he.statistics import operation as declaration
+from privsdk.he.statistics.thresholds import Floors, withheld
+from privsdk.protocol.operation import operation_named
 
 WITHHELD = pytest.mark.claim(
     "he: no group of fewer rows or parties than any owner asks for is told, nor follows from a total"

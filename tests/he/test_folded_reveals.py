@@ -9,7 +9,7 @@ import pytest
 from claims import Cases
 
 from privsdk import he
-from privsdk.he.flooding import DEGREES, _slots
+from privsdk.crypto.seal.flooding import DEGREES, _slots
 from privsdk.testing import SeededEntropy
 
 REAL = he.Preset(scheme="ckks", degree=4096, data=(60,), special=49, scale_bits=40, packing="real")

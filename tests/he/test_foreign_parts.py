@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from harness import play
 
+from privsdk.crypto.seal.keys import PublicContext, SecretContext
+from privsdk.crypto.seal.schemes import Approximate, Exact
+from privsdk.crypto.sums.encrypted import BLOBS, Encrypted, EncryptedSum, PublicKeys
 from privsdk.errors import ProtocolViolation
-from privsdk.he.keys import PublicContext, SecretContext
-from privsdk.he.schemes import Approximate, Exact
-from privsdk.he.sums import BLOBS, Encrypted, EncryptedSum, PublicKeys
-from privsdk.protocol import Role
+from privsdk.protocol.roles import Role
 
 SCHEME = Exact(parties=2, length=3, max_units=2**40)  # two limbs
 PARTIES = ("north", "south")

@@ -22,9 +22,9 @@ from key_recovery import (
 from polynomials import Integers, coefficients_of, decrypted
 
 from privsdk import he
+from privsdk.crypto.gaussian import discrete_gaussian
+from privsdk.crypto.seal.flooding import _slots, flooded, sigma_for
 from privsdk.errors import PolicyRefused
-from privsdk.he.flooding import _slots, flooded, sigma_for
-from privsdk.he.gaussians import discrete_gaussian
 from privsdk.testing import SeededEntropy
 
 SUMMANDS = 10

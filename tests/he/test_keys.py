@@ -18,18 +18,18 @@ from claims import Cases
 from exact_columns import PRESETS, key_of
 
 from privsdk import he
+from privsdk.crypto.seal import keyfile
 from privsdk.errors import InvalidArgument, PolicyRefused
-from privsdk.he import keyfiles
 
 CLAIM = "he: a key at rest is encrypted, and every reveal is counted there first"
-STRENGTH = dict(keyfiles.SCRYPT)
+STRENGTH = dict(keyfile.SCRYPT)
 EXACT, CKKS = PRESETS["exact"], PRESETS["complex"]
 
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """A derivation as cheap as it can be: its strength is one test's matter."""
-    monkeypatch.setattr(keyfiles, "SCRYPT", {"n": 2, "r": 8, "p": 1})
+    monkeypatch.setattr(keyfile, "SCRYPT", {"n": 2, "r": 8, "p": 1})
 
 
 def saved(tmp_path: Path, preset: he.Preset = EXACT, owner: str = "anna") -> tuple[he.SecretContext, Path]:
@@ -159,14 +159,14 @@ def test_a_crash_may_lose_a_reveal_and_never_a_count(tmp_path: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("privsdk.he.reveals.approximately", crash)
+        patch.setattr("privsdk.he.columns.reveal.approximately", crash)
         with pytest.raises(KeyboardInterrupt):
             he.reveal(column, key)
     assert he.SecretContext.load(path, "correct horse").uses == key.uses == 2  # two ciphertexts
     decrypted = []
     with monkeypatch.context() as patch:
-        patch.setattr(keyfiles.os, "fsync", crash)
-        patch.setattr("privsdk.he.reveals.approximately", lambda *a, **k: decrypted.append(1))
+        patch.setattr(keyfile.os, "fsync", crash)
+        patch.setattr("privsdk.he.columns.reveal.approximately", lambda *a, **k: decrypted.append(1))
         with pytest.raises(KeyboardInterrupt):
             he.reveal(column, key)
     assert not decrypted  # what could not be counted was not opened
@@ -295,7 +295,7 @@ def test_a_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(keyfiles.os, "fsync", full)
+        patch.setattr(keyfile.os, "fsync", full)
         with pytest.raises(OSError, match="space"):
             key.save(tmp_path / "key", "x")
     assert os.listdir(tmp_path) == []

@@ -18,10 +18,10 @@ from exact_columns import PRESETS, key_of
 from scipy import stats
 
 from privsdk import he
+from privsdk.crypto.seal.circuit import split_row, uniform
 from privsdk.errors import InvalidArgument, PolicyRefused, ProtocolViolation
-from privsdk.he.ciphertexts import EncryptedType
-from privsdk.he.columns import Column
-from privsdk.he.evaluation import split_row, uniform
+from privsdk.he.columns.arrow import EncryptedType
+from privsdk.he.columns.column import Column
 
 POLICY = "he: a reveal keeps the fewest owners that were asked for, and is written down"
 FLOODED = "he: what a reveal shows is flooded, or exact and blinded"
@@ -119,7 +119,7 @@ def test_values_beyond_the_declared_bound_are_refused(name: str, cases: Cases) -
 @pytest.mark.claim(FLOODED)
 @pytest.mark.parametrize("name", ["complex", "growing", "dropping"])
 def test_two_reveals_of_one_ciphertext_differ_by_noise_of_the_stated_size(name: str, cases: Cases) -> None:
-    from privsdk.he.flooding import error_after, sigma_for
+    from privsdk.crypto.seal.flooding import error_after, sigma_for
 
     key = key_of(name)
     column = he.encrypt(np.linspace(-1, 1, 1000), 1, key.public)
@@ -178,15 +178,15 @@ def test_who_opens_an_exact_sum_sees_uniform_slots_and_their_sum(
         assert not (slots_of(total, key)[0] == slots_of(again, key)[0]).mean() > 0.01
         assert he.reveal(total, key).values == he.reveal(again, key).values
 
-    monkeypatch.setattr("privsdk.he.evaluation.Evaluator._blinded", lambda self, ring, limb, folded: folded)
+    monkeypatch.setattr("privsdk.crypto.seal.circuit.Evaluator._blinded", lambda self, ring, limb, folded: folded)
     bare = he.encrypt([7], 8, key).sum()
     assert uniformity(slots_of(bare, key)[0], key.preset.plain_primes[0]) < 1e-100
 
 
 @pytest.mark.claim(FLOODED)
 def test_sums_are_blinded_where_a_notebook_computes_and_where_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    from privsdk import workers
-    from privsdk.he import parallel
+    from privsdk.crypto.seal import parallel
+    from privsdk.protocol import workers
 
     class Here:
         """Workers' side of a task, in this process."""

@@ -19,8 +19,8 @@ from exact_columns import PRESETS, key_of
 
 from privsdk import he
 from privsdk.errors import InvalidArgument, PrivsdkError, ProtocolViolation
-from privsdk.he.ciphertexts import EncryptedType
-from privsdk.he.columns import Column
+from privsdk.he.columns.arrow import EncryptedType
+from privsdk.he.columns.column import Column
 
 CLAIM = "he: encrypted columns come back from Arrow, Parquet, Flight and DuckDB as they were"
 TAMPERED = "he: malformed ciphertexts are refused and never crash"

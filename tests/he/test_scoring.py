@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 
 import privsdk as ps
 from privsdk import he
+from privsdk.crypto.seal.keys import SecretContext
 from privsdk.errors import CircuitTooDeep, DataError, DifferencingRefused, InvalidArgument, PolicyRefused, UsageError
-from privsdk.he import scored as told_of
-from privsdk.he import scoring
-from privsdk.he.columns import Column
-from privsdk.he.encryption import encrypt
-from privsdk.he.keys import SecretContext
-from privsdk.he.scored import ScoreParameters, linked
-from privsdk.operations import Operand, Outcome, Request, RoleInput, as_computed, operation_named
-from privsdk.protocol import Role
+from privsdk.he.columns.column import Column
+from privsdk.he.columns.encrypt import encrypt
+from privsdk.he.scoring import ends as told_of
+from privsdk.he.scoring import protocol
+from privsdk.he.scoring.ends import ScoreParameters, linked
+from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, as_computed, operation_named
+from privsdk.protocol.roles import Role
 from privsdk.testing import SeededEntropy, Sent, pair, together
 
 EQUAL = pytest.mark.claim("he.score: scores equal NumPy's within the stated error")
@@ -99,11 +99,11 @@ def linear(
     error: float,
 ) -> np.ndarray:
     """The protocol alone: w x for each row."""
-    preset = scoring.preset_for(tuple(bounds), weight_bound, error)
+    preset = protocol.preset_for(tuple(bounds), weight_bound, error)
     columns = [np.asarray(column, np.float64) for column in features]
     found, nothing = pair(
-        scoring.data_owner(columns, tuple(bounds), preset=preset, weight_bound=weight_bound, peer="b"),
-        scoring.model_owner(weights, intercept, tuple(bounds), preset=preset, peer="a"),
+        protocol.data_owner(columns, tuple(bounds), preset=preset, weight_bound=weight_bound, peer="b"),
+        protocol.model_owner(weights, intercept, tuple(bounds), preset=preset, peer="a"),
     )
     assert nothing is None
     return np.asarray(found)
@@ -157,8 +157,8 @@ def test_scores_at_the_bounds_over_several_chunks(size: str, cases: Cases) -> No
     """Every value and weight as large as declared, and signs such that nothing cancels; some features a message."""
     count, most, error = (40, 7.0, 1e-3) if size == "small" else (60, 7.0, 1e-4)
     bounds = [100.0] * count if size == "small" else [float(10 * (i + 1)) for i in range(count)]
-    preset = scoring.preset_for(tuple(bounds), most, error)
-    assert len(list(scoring._blocks(preset, count))) > 1
+    preset = protocol.preset_for(tuple(bounds), most, error)
+    assert len(list(protocol._blocks(preset, count))) > 1
     rows = preset.values_a_row + 3
     signs = np.random.default_rng(3).choice([-1.0, 1.0], rows)
     features = [signs * bound * (-1) ** i for i, bound in enumerate(bounds)]
@@ -232,14 +232,14 @@ def test_figures_of_the_largest_weights_hold_for_all(bounds: list[float], weight
 
 
 def figures(bounds: tuple[float, ...], weight_bound: float, error: float) -> tuple[Any, Any]:
-    preset = scoring.preset_for(bounds, weight_bound, error)
+    preset = protocol.preset_for(bounds, weight_bound, error)
     public = SecretContext.new(preset).public
-    return public, scoring._figures(public, bounds, weight_bound)
+    return public, protocol._figures(public, bounds, weight_bound)
 
 
 def test_weights_too_small_for_the_scale_are_refused() -> None:
     with pytest.raises(CircuitTooDeep, match="too small"):
-        scoring.preset_for((2.0**40,), 2.0**-60, 1.0)
+        protocol.preset_for((2.0**40,), 2.0**-60, 1.0)
 
 
 def test_small_numbers_need_no_scale_beyond_the_modulus() -> None:
@@ -263,7 +263,7 @@ def test_a_default_error_that_the_bounds_allow(fed: ps.Federation) -> None:
 
 def test_a_party_can_be_stopped_before_each_ciphertext() -> None:
     bounds = (1.0,) * 5
-    preset = scoring.preset_for(bounds, 1.0, 1e-3)
+    preset = protocol.preset_for(bounds, 1.0, 1e-3)
     rows = 2 * preset.values_a_row
     phases: dict[str, list[str]] = {"a": [], "b": []}
 
@@ -278,8 +278,8 @@ def test_a_party_can_be_stopped_before_each_ciphertext() -> None:
             heard = yield step
 
     zeros = [np.zeros(rows)] * 5
-    owner = scoring.data_owner(zeros, bounds, preset=preset, weight_bound=1.0, peer="b")
-    pair(watched("a", owner), watched("b", scoring.model_owner([0.0] * 5, 0.5, bounds, preset=preset, peer="a")))
+    owner = protocol.data_owner(zeros, bounds, preset=preset, weight_bound=1.0, peer="b")
+    pair(watched("a", owner), watched("b", protocol.model_owner([0.0] * 5, 0.5, bounds, preset=preset, peer="a")))
     assert phases == {"a": (["encrypting"] * 5 + ["scoring"]) * 2, "b": ["scoring"] * 2}
 
 
@@ -430,13 +430,13 @@ def test_a_name_twice_is_no_model() -> None:
 
 def test_more_rows_than_a_key_may_reveal_are_refused_before_anything_is_sent() -> None:
     asked = parameters_of({"x": 1.0}, weight_bound=1.0, error=0.01)
-    rows = scoring.most_rows(asked.preset) + 1
+    rows = protocol.most_rows(asked.preset) + 1
     transcript: list[Sent] = []
     with pytest.raises(DataError, match="bank has more than 8,388,608 complete rows"):
         run(asked, pa.table({"x": np.zeros(rows)}), model_of({"x": 1.0}), transcript)
     assert transcript == []
     with pytest.raises(DataError, match=r"8,388,609 rows to score"):
-        next(scoring.data_owner([np.zeros(rows)], (1.0,), preset=asked.preset, weight_bound=1.0, peer="m"))
+        next(protocol.data_owner([np.zeros(rows)], (1.0,), preset=asked.preset, weight_bound=1.0, peer="m"))
 
 
 @pytest.mark.parametrize("type_", [pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.bool_(), pa.int64()])
@@ -689,7 +689,7 @@ def test_a_party_checks_what_a_caller_sends(fed: ps.Federation) -> None:
 
 def test_encryption_of_a_chunk_is_what_columns_make() -> None:
     """Rows of a feature are those of `he.encrypt`: the model owner's figures hold for them."""
-    preset = scoring.preset_for((1.0,), 1.0, 1e-3)
+    preset = protocol.preset_for((1.0,), 1.0, 1e-3)
     key = SecretContext.new(preset)
     column = encrypt(np.zeros(5), 1.0, key)
     assert column.meta.track == he.ciphertexts.Meta.fresh(key.public, 1.0, length=5, secret=True).track

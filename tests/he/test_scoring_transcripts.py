@@ -13,20 +13,20 @@ import pytest
 from claims import Cases
 from harness import assert_absent, assert_same_shape, play
 
+from privsdk.crypto.seal.crt import combined
+from privsdk.crypto.seal.keys import SecretContext
 from privsdk.errors import PrivsdkError, ProtocolViolation
-from privsdk.he import scoring
-from privsdk.he.columns import Column
-from privsdk.he.encryption import encrypt
-from privsdk.he.keys import SecretContext
-from privsdk.he.remainders import combined
-from privsdk.messages import Message
-from privsdk.protocol import Role, hear, tell
+from privsdk.he.columns.column import Column
+from privsdk.he.columns.encrypt import encrypt
+from privsdk.he.scoring import protocol
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, pair
 
 TRANSCRIPTS = pytest.mark.claim("transcripts: he.score sends ciphertexts, of sizes by public numbers alone")
 BOUNDS = (2.0**20,) * 26
 MOST = 8.0
-PRESET = scoring.preset_for(BOUNDS, MOST, 1.0)
+PRESET = protocol.preset_for(BOUNDS, MOST, 1.0)
 Problem = tuple[list[np.ndarray], list[float], float]
 
 
@@ -48,14 +48,14 @@ def problem(seed: int) -> Problem:
 
 
 def owner(features: list[np.ndarray], leak: Callable[..., Message] | None) -> Role[Any]:
-    found = yield from scoring.data_owner(features, BOUNDS, preset=PRESET, weight_bound=MOST, peer="M")
+    found = yield from protocol.data_owner(features, BOUNDS, preset=PRESET, weight_bound=MOST, peer="M")
     if leak:
         yield from tell("M", leak(features, [], 0.0))
     return found
 
 
 def modeller(weights: list[float], intercept: float, leak: Callable[..., Message] | None) -> Role[Any]:
-    yield from scoring.model_owner(weights, intercept, BOUNDS, preset=PRESET, peer="D")
+    yield from protocol.model_owner(weights, intercept, BOUNDS, preset=PRESET, peer="D")
     if leak:
         yield from tell("D", leak([], weights, intercept))
 
@@ -108,7 +108,7 @@ def check(d_leaks: Any = None, m_leaks: Any = None) -> list[Sent]:
 @TRANSCRIPTS
 def test_transcripts_are_ciphertexts_of_public_sizes(cases: Cases) -> None:
     transcript = check()
-    blocks = [len(of) for of in scoring._blocks(PRESET, len(BOUNDS))]
+    blocks = [len(of) for of in protocol._blocks(PRESET, len(BOUNDS))]
     assert len(blocks) > 1
     features = [("D", "he.scoring.Features", size, PRESET.row_bytes(seeded=True)) for size in blocks]
     a_chunk = [*features, ("M", "he.scoring.Scored", 1, PRESET.row_bytes())]
@@ -121,7 +121,7 @@ def test_transcripts_are_ciphertexts_of_public_sizes(cases: Cases) -> None:
         body = msgspec.json.decode(sent.header)["body"]
         assert set(body) - {"chunks"} == {"type", "table"}
         assert body.get("chunks", 2) == 2
-        assert sent.table.schema == scoring.ROWS
+        assert sent.table.schema == protocol.ROWS
         cases()
 
 
@@ -153,7 +153,7 @@ def test_scores_of_another_level_are_found(wrong: str, monkeypatch: pytest.Monke
     def made(columns: list[Column], weights: list[float]) -> Column:
         return columns[0] if wrong == "unscaled" else columns[0] * 1.0 * 1.0
 
-    monkeypatch.setattr(scoring, "_weighted", made)
+    monkeypatch.setattr(protocol, "_weighted", made)
     with pytest.raises((PrivsdkError, AssertionError)):
         check()
     cases()
@@ -162,11 +162,11 @@ def test_scores_of_another_level_are_found(wrong: str, monkeypatch: pytest.Monke
 def test_the_data_owner_can_read_the_model_from_few_rows_as_its_record_says() -> None:
     """From one row and four features: the second polynomials are public multiples. So no record may promise less."""
     bounds, weights = (1.0,) * 4, [0.125, -3.5, 0.0, 2.0 / 3]
-    preset = scoring.preset_for(bounds, 4.0, 1e-3)
+    preset = protocol.preset_for(bounds, 4.0, 1e-3)
     transcript: list[Sent] = []
     pair(
-        scoring.data_owner([np.array([0.5])] * 4, bounds, preset=preset, weight_bound=4.0, peer="b"),
-        scoring.model_owner(weights, 1.0, bounds, preset=preset, peer="a"),
+        protocol.data_owner([np.array([0.5])] * 4, bounds, preset=preset, weight_bound=4.0, peer="b"),
+        protocol.model_owner(weights, 1.0, bounds, preset=preset, peer="a"),
         transcript=transcript,
     )
     (ring,), primes = preset.rings, preset.primes
@@ -203,22 +203,22 @@ def solve(matrix: list[list[int]], right: list[int], prime: int) -> list[int]:
 # malformed messages
 
 SMALL = (1.0, 1.0)
-TINY = scoring.preset_for(SMALL, 1.0, 1e-2)
+TINY = protocol.preset_for(SMALL, 1.0, 1e-2)
 KEY = SecretContext.new(TINY)
 WHOLE = [bytes(row) for row in encrypt(np.zeros(3), 1.0, KEY).rows()] * 2
 GARBAGE = b"\xff" * len(WHOLE[0])
 
 
 def rows_of(rows: list[Any]) -> pa.Table:
-    return pa.table({"row": pa.array(rows, pa.large_binary())}, schema=scoring.ROWS)
+    return pa.table({"row": pa.array(rows, pa.large_binary())}, schema=protocol.ROWS)
 
 
-def opening(chunks: int = 1, rows: Any = None) -> scoring.Opening:
-    return scoring.Opening(chunks=chunks, table=rows_of(list(KEY.public.rows) if rows is None else rows))
+def opening(chunks: int = 1, rows: Any = None) -> protocol.Opening:
+    return protocol.Opening(chunks=chunks, table=rows_of(list(KEY.public.rows) if rows is None else rows))
 
 
-def features(rows: list[Any]) -> scoring.Features:
-    return scoring.Features(table=rows_of(rows))
+def features(rows: list[Any]) -> protocol.Features:
+    return protocol.Features(table=rows_of(rows))
 
 
 TO_MODELLER: dict[str, list[Message]] = {
@@ -246,7 +246,7 @@ TO_MODELLER: dict[str, list[Message]] = {
 @pytest.mark.parametrize("weights", [[1.0, -1.0], [0.0, 1.0]])
 def test_a_model_owner_refuses_what_is_malformed(case: str, weights: list[float]) -> None:
     with pytest.raises(ProtocolViolation):
-        play(scoring.model_owner(weights, 0.5, SMALL, preset=TINY, peer="D"), *TO_MODELLER[case])
+        play(protocol.model_owner(weights, 0.5, SMALL, preset=TINY, peer="D"), *TO_MODELLER[case])
 
 
 OTHER = SecretContext.new(TINY)
@@ -266,14 +266,14 @@ TO_OWNER: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("case", TO_OWNER)
 def test_a_data_owner_refuses_what_is_malformed(case: str) -> None:
-    role = scoring.data_owner([np.ones(3)] * 2, SMALL, preset=TINY, weight_bound=1.0, peer="M")
+    role = protocol.data_owner([np.ones(3)] * 2, SMALL, preset=TINY, weight_bound=1.0, peer="M")
     with pytest.raises(ProtocolViolation):
-        play(role, scoring.Scored(table=rows_of(TO_OWNER[case])))
+        play(role, protocol.Scored(table=rows_of(TO_OWNER[case])))
 
 
 def test_scores_by_larger_weights_than_declared_are_refused() -> None:
     with pytest.raises(ProtocolViolation, match="beyond its declared bound"):
         pair(
-            scoring.data_owner([np.ones(3)] * 2, SMALL, preset=TINY, weight_bound=1.0, peer="b"),
-            scoring.model_owner([3.0, 3.0], 0.0, SMALL, preset=TINY, peer="a"),
+            protocol.data_owner([np.ones(3)] * 2, SMALL, preset=TINY, weight_bound=1.0, peer="b"),
+            protocol.model_owner([3.0, 3.0], 0.0, SMALL, preset=TINY, peer="a"),
         )

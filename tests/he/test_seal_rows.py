@@ -17,11 +17,11 @@ from claims import Cases
 from exact_columns import PRESETS, key_of
 
 from privsdk import he
+from privsdk.crypto.seal.circuit import encrypt_chunk
+from privsdk.crypto.seal.crt import combined, residues
+from privsdk.crypto.seal.presets import Preset, ckks_chains, exact_chains
+from privsdk.crypto.seal.ring import Parameters, ring
 from privsdk.errors import InvalidArgument, PrivsdkError, ProtocolViolation
-from privsdk.he.evaluation import encrypt_chunk
-from privsdk.he.presets import Preset, ckks_chains, exact_chains
-from privsdk.he.remainders import combined, residues
-from privsdk.he.seal import Parameters, ring
 
 BLOBS_CLAIM = "he: malformed ciphertexts are refused and never crash"
 SMALL = Parameters(scheme="bfv", degree=4096, data=(54,), special=55, plain=1073692673)
@@ -301,7 +301,7 @@ def test_presets_from_outside_are_checked_before_anything_is_made_of_them(
         msgspec.structs.replace(public.preset, **changes)
     loose = msgspec.msgpack.decode(public.to_bytes())
     loose["preset"] |= {name: value for name, value in changes.items() if value == value}  # noqa: PLR0124
-    monkeypatch.setattr("privsdk.he.seal.Ring", None)  # made for none of them
+    monkeypatch.setattr("privsdk.crypto.seal.ring.Ring", None)  # made for none of them
     if changes != {"resolution": float("nan")} and change != "nan":
         with pytest.raises(ProtocolViolation, match="malformed"):
             he.PublicContext.from_bytes(msgspec.msgpack.encode(loose))

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from pooling import Truth, answer_of, ask, cosine_within, in_the_clear, request_for, root_within, statistic, within
 
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.fixedpoint import FixedPoint, exact_products
-from privsdk.he.moments import Moments, Scale
-from privsdk.he.statistics import Statistic
-from privsdk.he.vectors import bins_of
-from privsdk.operations import operation_named
+from privsdk.he.statistics.fixedpoint import FixedPoint, exact_products
+from privsdk.he.statistics.moments import Moments, Scale
+from privsdk.he.statistics.statistic import Statistic
+from privsdk.he.statistics.totals import bins_of
+from privsdk.protocol.operation import operation_named
 
 ERRORS = pytest.mark.claim("he: statistics are within their stated errors of exact arithmetic, whatever the rows")
 INTEGERS = pytest.mark.claim("he: statistics of integers are exact but for one rounding to a float")

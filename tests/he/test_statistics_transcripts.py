@@ -14,11 +14,11 @@ from harness import assert_absent, assert_same_shape
 from pooling import answer_of, request_for, statistic
 from test_sums_transcripts import traces
 
-from privsdk.he import declaration
-from privsdk.he.floors import Floors, tell_floors
-from privsdk.he.statistics import Statistic
-from privsdk.operations import RoleInput, operation_named
-from privsdk.protocol import Role, tell
+from privsdk.he.statistics import operation
+from privsdk.he.statistics.statistic import Statistic
+from privsdk.he.statistics.thresholds import Floors, tell_floors
+from privsdk.protocol.operation import RoleInput, operation_named
+from privsdk.protocol.roles import Role, tell
 from privsdk.testing import Sent
 
 TRANSCRIPTS = pytest.mark.claim("transcripts: he statistics send ciphertexts, and by group each owner's floors")
@@ -107,10 +107,10 @@ LEAKS: dict[str, Callable[[RoleInput], Floors]] = {
 @TRANSCRIPTS
 @pytest.mark.parametrize("leak", LEAKS)
 def test_leaks_are_found(leak: str, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
-    monkeypatch.setattr(declaration, "tell_floors", leaky(LEAKS[leak]))
+    monkeypatch.setattr(operation, "tell_floors", leaky(LEAKS[leak]))
     with pytest.raises(AssertionError):
         check("count")
-    monkeypatch.setattr(declaration, "tell_floors", tell_floors)
+    monkeypatch.setattr(operation, "tell_floors", tell_floors)
     check("count")
     cases()
 

@@ -12,13 +12,13 @@ import pytest
 from claims import Cases
 from tenseal import sealapi
 
+from privsdk.crypto.seal.keys import SecretContext
+from privsdk.crypto.seal.parallel import added
+from privsdk.crypto.seal.presets import PLAIN_PRIMES
+from privsdk.crypto.seal.schemes import MAX_PARTIES, PRIMES, Approximate, Exact, limbs_for
+from privsdk.crypto.sums.encrypted import EncryptedSum, Scheme
 from privsdk.errors import InvalidArgument
-from privsdk.he.keys import SecretContext
-from privsdk.he.parallel import added
-from privsdk.he.presets import PLAIN_PRIMES
-from privsdk.he.schemes import MAX_PARTIES, PRIMES, Approximate, Exact, limbs_for
-from privsdk.he.sums import EncryptedSum, Scheme
-from privsdk.protocol import Role
+from privsdk.protocol.roles import Role
 from privsdk.testing import together
 
 Rounds = list[list[Sequence[Any]]]  # for each round, every party's vector

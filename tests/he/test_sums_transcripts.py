@@ -11,11 +11,11 @@ import pytest
 from claims import Cases
 from harness import assert_absent, assert_same_shape
 
-from privsdk.he.keys import PublicContext, SecretContext
-from privsdk.he.schemes import Approximate, Exact
-from privsdk.he.sums import BLOBS, Encrypted, EncryptedSum, Scheme
-from privsdk.messages import Message
-from privsdk.protocol import Role, hear, tell
+from privsdk.crypto.seal.keys import PublicContext, SecretContext
+from privsdk.crypto.seal.schemes import Approximate, Exact
+from privsdk.crypto.sums.encrypted import BLOBS, Encrypted, EncryptedSum, Scheme
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
 
 PARTIES = ("north", "south", "east")
@@ -123,7 +123,9 @@ def assert_key_holder_gets_sums_only(transcript: list[Sent]) -> None:
 @TRANSCRIPTS
 def test_the_key_holder_gets_sums_only(cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_key_holder_gets_sums_only(run(EXACT, ONE))
-    monkeypatch.setattr("privsdk.he.sums.added", lambda key, summands: list(summands[1]))  # an aggregator that forwards
+    monkeypatch.setattr(
+        "privsdk.crypto.sums.encrypted.added", lambda key, summands: list(summands[1])
+    )  # an aggregator that forwards
     with pytest.raises(AssertionError):
         assert_key_holder_gets_sums_only(run(EXACT, [[0, 0], ONE[0], [0, 0]]))
     cases(2)

@@ -15,11 +15,11 @@ from claims import Cases
 from exact_columns import PRESETS, key_of
 
 from privsdk import he
+from privsdk.crypto.seal.circuit import Evaluator, split_row, values_of
+from privsdk.crypto.seal.noise import Track, Tracker
+from privsdk.crypto.seal.ring import Ring
 from privsdk.errors import CircuitTooDeep, PrivsdkError
-from privsdk.he.columns import Column
-from privsdk.he.evaluation import Evaluator, split_row, values_of
-from privsdk.he.seal import Ring
-from privsdk.he.tracking import Track, Tracker
+from privsdk.he.columns.column import Column
 
 DEEP = "he: too deep a circuit or too large a value is refused when it is written, before anything runs"
 CKKS = [name for name in PRESETS if PRESETS[name].scheme == "ckks"]

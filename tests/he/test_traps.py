@@ -18,10 +18,11 @@ import pytest
 import tenseal as ts
 from exact_columns import PRESETS, key_of
 
-from privsdk import he, workers
+from privsdk import he
+from privsdk.crypto.seal import circuit
 from privsdk.errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
-from privsdk.he import evaluation
-from privsdk.he.columns import Column
+from privsdk.he.columns.column import Column
+from privsdk.protocol import workers
 
 CLAIM = pytest.mark.claim("he: every known trap of TenSEAL is closed")
 
@@ -142,7 +143,7 @@ def test_an_exhausted_noise_budget_is_refused(monkeypatch: pytest.MonkeyPatch) -
     x = he.encrypt([3, 1, 2], 4, key)
     with pytest.raises(CircuitTooDeep, match="noise"):
         x * np.array([2, 1, 2])
-    monkeypatch.setattr("privsdk.he.tracking.Tracker.checked", lambda self, track: track)
+    monkeypatch.setattr("privsdk.crypto.seal.noise.Tracker.checked", lambda self, track: track)
     with pytest.raises(ProtocolViolation, match="noise"):  # and where figures were wrong, when it is opened
         he.reveal(x * np.array([2, 1, 2]), key)
 
@@ -193,13 +194,11 @@ def test_a_notebook_can_go_on_while_a_column_is_encrypted() -> None:
             time.sleep(0.001)
             longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
 
-    rows = [evaluation.encrypt_chunk(public.preset, public.encryptors, np.ones(4096, np.int64), symmetric=False)]
+    rows = [circuit.encrypt_chunk(public.preset, public.encryptors, np.ones(4096, np.int64), symmetric=False)]
     thread = threading.Thread(target=tick)
     thread.start()
     for _ in range(30):
-        rows.append(
-            evaluation.encrypt_chunk(public.preset, public.encryptors, np.ones(4096, np.int64), symmetric=False)
-        )
+        rows.append(circuit.encrypt_chunk(public.preset, public.encryptors, np.ones(4096, np.int64), symmetric=False))
     stop.set()
     thread.join()
     assert longest < 1  # of a call of a second in TenSEAL

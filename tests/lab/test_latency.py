@@ -10,9 +10,9 @@ from claims import Cases
 from lab_page import Lab
 from playwright.sync_api import expect
 
-from privsdk.charges import Budget, Debit, DiscreteLaplace, Exact
-from privsdk.operations import Request
-from privsdk.party.books import Books
+from privsdk.governance.charges import Budget, Debit, DiscreteLaplace, Exact
+from privsdk.party.budget.books import Books
+from privsdk.protocol.operation import Request
 
 CHARGES, RUNS, CHANGES = 10_000, 250, 50
 PARTIES = 10

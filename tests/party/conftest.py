@@ -15,9 +15,9 @@ from ledger_child import open_books, reserve
 
 import privsdk as ps
 from privsdk import dp
+from privsdk.client.plan import Receipt
 from privsdk.errors import Refused
-from privsdk.party.sessions import Limits
-from privsdk.results import Receipt
+from privsdk.party.runs import Limits
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ import pyarrow as pa
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
-from privsdk.charges import Budget, Debit
+from privsdk.client.plan import Plan
+from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import Refused
-from privsdk.opening import WORKSHOP_POLICY
-from privsdk.party import books
-from privsdk.party.ledger import Entry, Ledger
-from privsdk.privacy import Disclosure, Grant, Policy
-from privsdk.results import Plan
+from privsdk.governance.charges import Budget, Debit
+from privsdk.governance.policy import Disclosure, Grant, Policy
+from privsdk.party.budget import books
+from privsdk.party.ledger.ledger import Entry, Ledger
 
 HOLDERS = ("north", "south", "east")
 KEEPER = "keeper"

@@ -8,17 +8,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from privsdk import calls, psi
-from privsdk.charges import Budget
-from privsdk.federation import Federation
-from privsdk.handles import new_request
-from privsdk.opening import WORKSHOP_POLICY
-from privsdk.operations import Operand, Request
-from privsdk.party.books import Books
+from privsdk import psi
+from privsdk.client.federation import Federation
+from privsdk.client.tables import new_request
+from privsdk.deploy.open import WORKSHOP_POLICY
+from privsdk.governance.charges import Budget
+from privsdk.party.budget.books import Books
 from privsdk.party.gate import Gate
-from privsdk.party.sessions import Limits
-from privsdk.party.store import Store
-from privsdk.psi.alignment import Joint
+from privsdk.party.runs import Limits
+from privsdk.party.tables.store import Store
+from privsdk.protocol import control
+from privsdk.protocol.operation import Operand, Request
+from privsdk.psi.joint import Joint
 from privsdk.transport.local import LocalNetwork
 
 
@@ -43,7 +44,7 @@ class House:
     def dialler(self, name: str) -> Any:
         return lambda peer, hello: self.network.dial(name, peer, hello)
 
-    def ask(self, call: calls.Call, *, caller: str = "ann", party: str = "south") -> Any:
+    def ask(self, call: control.Call, *, caller: str = "ann", party: str = "south") -> Any:
         return self.gates[party].handle(caller, call)
 
     def spent(self, table: str = "t") -> int:
@@ -65,10 +66,10 @@ class House:
             parameters={"protocol": "ddh", "keys": {party: {"columns": ["id"]} for party in parties}},
         )
 
-    def start(self, request: Request, nonces: dict[str, str]) -> calls.Start:
+    def start(self, request: Request, nonces: dict[str, str]) -> control.Start:
         """A start with every party's true head."""
         heads = {party: self.gates[party]._books.head() for party in request.parties}
-        return calls.Start(run_id=request.run_id, nonces=nonces, heads=heads)
+        return control.Start(run_id=request.run_id, nonces=nonces, heads=heads)
 
     def close(self) -> None:
         self.fed.close()
@@ -76,5 +77,5 @@ class House:
             gate.close()
 
 
-def prepare(request: Request) -> calls.Prepare:
-    return calls.Prepare(request=request)
+def prepare(request: Request) -> control.Prepare:
+    return control.Prepare(request=request)

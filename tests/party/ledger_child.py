@@ -10,11 +10,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from privsdk.charges import Budget, Debit, Exact
 from privsdk.errors import BudgetExceeded
-from privsdk.operations import Request
-from privsdk.party.books import Books
-from privsdk.party.budget import Asking
+from privsdk.governance.charges import Budget, Debit, Exact
+from privsdk.party.budget.books import Books
+from privsdk.party.budget.caps import Asking
+from privsdk.protocol.operation import Request
 
 LIMIT = 10
 DEBIT = Debit(table="people", charge=Exact(what="race"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from privsdk.errors import LedgerError
-from privsdk.party.books import Books
+from privsdk.party.budget.books import Books
 
 
 def refusal(path: Path, party: str = "north") -> LedgerError:

@@ -14,11 +14,11 @@ from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 from ledger_child import request
 
-from privsdk.charges import Budget, Charge, Debit, DiscreteLaplace, Exact, Gaussian, Limit, ZeroConcentrated
 from privsdk.errors import BudgetExceeded
-from privsdk.party.accounting import Account, renyi_epsilon
-from privsdk.party.books import Books
-from privsdk.party.budget import Asking
+from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, Exact, Gaussian, Limit, ZeroConcentrated
+from privsdk.party.budget.accounting import Account, renyi_epsilon
+from privsdk.party.budget.books import Books
+from privsdk.party.budget.caps import Asking
 
 DELTA = 1e-6
 ANN = Asking("ann", "test")

@@ -17,10 +17,10 @@ from claims import Cases
 
 import privsdk as ps
 from privsdk import psi
-from privsdk.aggregates import exact, verbs
+from privsdk.client.plan import Plan
 from privsdk.errors import BudgetExceeded, DifferencingRefused, PolicyRefused
-from privsdk.party import guard
-from privsdk.results import Plan
+from privsdk.exact import operation, owner
+from privsdk.party.differencing import guard
 
 PEOPLE = 60
 VICTIM = 37  # the only one of that age
@@ -213,8 +213,8 @@ def test_one_person(attack: Callable[[ps.Federation], pa.Table], monkeypatch: py
         assert answer.schema.metadata[b"withheld_groups"] == {"group_of_one": b"2"}.get(attack.__name__, b"1")
         assert charged(fed) >= 1
     cases()
-    honest = exact.aggregate
-    monkeypatch.setattr(verbs, "aggregate", lambda *given, **options: honest(*given, **{**options, "min_count": 1}))
+    honest = owner.aggregate
+    monkeypatch.setattr(operation, "aggregate", lambda *given, **options: honest(*given, **{**options, "min_count": 1}))
     with bank() as fed:
         (value,) = attack(fed).column(-1).to_pylist()
     assert value == SALARY

@@ -16,12 +16,12 @@ from tampering import ROWS, flip
 
 import privsdk as ps
 from privsdk import dp
-from privsdk.chain import chain_hash
+from privsdk.client.plan import Receipt
 from privsdk.errors import Refused
-from privsdk.party.books import verify_ledger
-from privsdk.party.signing import Signer
-from privsdk.party.snapshots import read_ledger
-from privsdk.results import Receipt
+from privsdk.governance.chain import chain_hash
+from privsdk.party.budget.books import verify_ledger
+from privsdk.party.ledger.signing import Signer
+from privsdk.party.ledger.snapshot import read_ledger
 
 
 def test_a_ledger_from_real_use_is_sound_and_ends_at_the_receipts_head(used: tuple[Path, Receipt]) -> None:

@@ -18,11 +18,11 @@ from tampering import ROWS, flip
 import privsdk as ps
 from privsdk import dp
 from privsdk.__main__ import main
-from privsdk.chain import chain_hash
+from privsdk.client.plan import Receipt
 from privsdk.errors import LedgerError, Refused
-from privsdk.party.books import verify_ledger
-from privsdk.party.signing import Signer
-from privsdk.results import Receipt
+from privsdk.governance.chain import chain_hash
+from privsdk.party.budget.books import verify_ledger
+from privsdk.party.ledger.signing import Signer
 
 
 def test_verification_while_the_ledger_is_written_to(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import privsdk as ps
-from privsdk.charges import Budget, Charge, DiscreteLaplace, Exact
 from privsdk.errors import BudgetExceeded
-from privsdk.party.accounting import Account
-from privsdk.party.budget import Asking, Position
-from privsdk.party.standing import Standing
+from privsdk.governance.charges import Budget, Charge, DiscreteLaplace, Exact
+from privsdk.party.budget.accounting import Account
+from privsdk.party.budget.actions import Standing
+from privsdk.party.budget.caps import Asking, Position
 
 DELTA = 1e-6
 

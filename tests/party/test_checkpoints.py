@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsdk.checkpoints import Checkpoints, NoCheckpoints, State, nowhere
 from privsdk.errors import Cancelled, DataError, InvalidArgument, LedgerError
 from privsdk.party import checkpoints
 from privsdk.party.checkpoints import Vault, Work
 from privsdk.party.shelf import NAMED, Folder
+from privsdk.protocol.checkpoints import Checkpoints, NoCheckpoints, State, nowhere
 
 WORK = Work("ann", "study", "digits", "question", "content")
 

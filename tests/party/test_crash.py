@@ -18,10 +18,10 @@ from crash_child import HOLDERS, KEEPER, Released, open_federation
 
 import privsdk as ps
 from privsdk import he
-from privsdk.charges import Charge
-from privsdk.failpoints import FailPoint
-from privsdk.party.accounting import Account
-from privsdk.party.books import verify_ledger
+from privsdk.governance.charges import Charge
+from privsdk.party.budget.accounting import Account
+from privsdk.party.budget.books import verify_ledger
+from privsdk.protocol.failpoints import FailPoint
 
 CHILD = Path(__file__).with_name("crash_child.py")
 KILLED = -9

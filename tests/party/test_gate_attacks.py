@@ -20,16 +20,17 @@ from test_limits import ONE, spend
 from test_limits import open_books as open_limited
 
 import privsdk as ps
-from privsdk import calls, dp, he
-from privsdk.charges import Budget, Charge, Debit, DiscreteLaplace, Limit, Unit
+from privsdk import dp, he
+from privsdk.client.tables import new_request
 from privsdk.errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, PolicyRefused
-from privsdk.handles import new_request
-from privsdk.operations import Operand, Request
-from privsdk.party import positions
-from privsdk.party.accounting import Account
-from privsdk.party.books import Books, verify_ledger
-from privsdk.party.budget import Asking
-from privsdk.party.standing import Freeze, Reset, SetBudget
+from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, Limit, Unit
+from privsdk.party.budget import status
+from privsdk.party.budget.accounting import Account
+from privsdk.party.budget.actions import Freeze, Reset, SetBudget
+from privsdk.party.budget.books import Books, verify_ledger
+from privsdk.party.budget.caps import Asking
+from privsdk.protocol import control
+from privsdk.protocol.operation import Operand, Request
 
 PEOPLE = pa.table({"x": list(range(50)), "g": ["a", "b"] * 25})
 
@@ -51,7 +52,7 @@ def noisy(house: House, epsilon: float = 0.1, **changes: Any) -> Request:
 def test_purposes_and_run_ids_have_letters_and_not_many(house: House, what: str, name: str) -> None:
     """No purpose would be under no limit for each purpose; a long one would stay in the ledger for free."""
     forged = noisy(house, **{what: name})
-    for call in (prepare(forged), calls.Quote(requests=(forged,))):
+    for call in (prepare(forged), control.Quote(requests=(forged,))):
         with pytest.raises(InvalidArgument, match=r"a (purpose|run id) of \d+ letters"):
             house.ask(call)
     assert house.gates["south"]._books.known(forged.run_id) is None
@@ -114,9 +115,9 @@ def test_a_unit_that_is_set_after_the_decision_is_not_dodged() -> None:
 def test_purposes_out_of_thin_air_leave_no_accounts_behind() -> None:
     with closing(open_limited(None, Limit(purpose="*", exact=5))) as books:
         spend(books, "ann", "study", ONE)
-        for n in range(3 * positions.MOST_WARM):
+        for n in range(3 * status.MOST_WARM):
             books.balances(Asking("ann", f"purpose {n}"))
-        assert len(books._positions._warm) <= positions.MOST_WARM
+        assert len(books._positions._warm) <= status.MOST_WARM
 
 
 def test_forecasts_of_many_prices_are_not_all_remembered() -> None:
@@ -247,4 +248,4 @@ def test_a_set_that_the_guard_would_no_longer_find_is_found(tmp_path: Path) -> N
 def test_a_quote_is_of_a_few_requests(house: House, number: int) -> None:
     """Quoting is free: it is not for keeping a party busy."""
     with pytest.raises(InvalidArgument, match="requests in one quote"):
-        house.fed.quote([house.request()] * number) if number else calls.Quote(requests=())
+        house.fed.quote([house.request()] * number) if number else control.Quote(requests=())

@@ -17,13 +17,13 @@ from claims import Cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from privsdk.charges import Budget, Unit
 from privsdk.errors import DataError, DifferencingRefused
-from privsdk.operations import Alignment, Figures, Operand, Request, RowSet
-from privsdk.party.books import Books
-from privsdk.party.guard import Guard, near_by, with_ordinals
-from privsdk.party.store import Store
-from privsdk.psi.keys import distinct_keys
+from privsdk.governance.charges import Budget, Unit
+from privsdk.party.budget.books import Books
+from privsdk.party.differencing.guard import Guard, near_by, with_ordinals
+from privsdk.party.tables.store import Store
+from privsdk.protocol.operation import Alignment, Figures, Operand, Request, RowSet
+from privsdk.psi.keys.distinct import distinct_keys
 
 K = 3
 

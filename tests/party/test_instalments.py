@@ -16,12 +16,12 @@ from ledger_child import DEBIT, LIMIT, open_books, request, reserve, spent
 
 import privsdk as ps
 from privsdk import fl
-from privsdk.calls import Finished
-from privsdk.charges import Budget, Debit, DiscreteLaplace, Exact
 from privsdk.errors import AnswerLost, BudgetExceeded, DatasetFrozen
-from privsdk.party.books import Books, verify_ledger
-from privsdk.party.budget import Asking
-from privsdk.party.standing import Freeze, Reset, Unfreeze
+from privsdk.governance.charges import Budget, Debit, DiscreteLaplace, Exact
+from privsdk.party.budget.actions import Freeze, Reset, Unfreeze
+from privsdk.party.budget.books import Books, verify_ledger
+from privsdk.party.budget.caps import Asking
+from privsdk.protocol.control import Finished
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 from house import House, prepare
 
 from privsdk.errors import StaleJoin
-from privsdk.operations import Request
-from privsdk.party.sessions import Limits
-from privsdk.psi.alignment import Joint
+from privsdk.party.runs import Limits
+from privsdk.protocol.operation import Request
+from privsdk.psi.joint import Joint
 
 
 def use(house: House, joint: Joint, **changes: Any) -> Request:

@@ -12,11 +12,11 @@ import pytest
 from claims import Cases
 from ledger_child import DEBIT, LIMIT, open_books, race, request, reserve, spent
 
-from privsdk.calls import Finished
 from privsdk.errors import AnswerLost, BudgetExceeded, InvalidArgument
-from privsdk.failpoints import FailPoint
-from privsdk.party.books import Books
-from privsdk.party.standing import Freeze
+from privsdk.party.budget.actions import Freeze
+from privsdk.party.budget.books import Books
+from privsdk.protocol.control import Finished
+from privsdk.protocol.failpoints import FailPoint
 
 CHILD = Path(__file__).with_name("ledger_child.py")
 
@@ -140,7 +140,7 @@ def test_a_write_that_is_cut_off_leaves_nothing(
             raise KeyboardInterrupt
 
     before = books.head(), spent(books)
-    monkeypatch.setattr("privsdk.party.ledger.reach", cut_off)
+    monkeypatch.setattr("privsdk.party.ledger.ledger.reach", cut_off)
     with pytest.raises(KeyboardInterrupt):
         writes[point]()
     monkeypatch.undo()

@@ -12,9 +12,9 @@ from claims import Cases
 from ledger_child import open_books, reserve, spent
 from ledger_refusal import refusal
 
-from privsdk.calls import Finished
 from privsdk.errors import LedgerError
-from privsdk.party.books import verify_ledger
+from privsdk.party.budget.books import verify_ledger
+from privsdk.protocol.control import Finished
 
 
 @pytest.mark.claim("disk full: what cannot be written is refused by name, and nothing is under-counted")
@@ -58,7 +58,7 @@ def test_a_disk_that_is_full_from_the_start(path: Path, monkeypatch: pytest.Monk
         database.execute("PRAGMA max_page_count=2")
         return database
 
-    monkeypatch.setattr("privsdk.party.ledger.sqlite3.connect", full)
+    monkeypatch.setattr("privsdk.party.ledger.ledger.sqlite3.connect", full)
     assert "disk is full" in refusal(path).message
 
 

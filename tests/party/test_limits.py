@@ -13,14 +13,14 @@ import msgspec
 import pytest
 from claims import Cases
 
-from privsdk.charges import Budget, Charge, Debit, DiscreteLaplace, Exact, Limit
 from privsdk.errors import BudgetExceeded
-from privsdk.operations import Request
-from privsdk.party import ledger
-from privsdk.party.accounting import Account
-from privsdk.party.books import Books
-from privsdk.party.budget import Asking
-from privsdk.party.snapshots import read_ledger
+from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, Exact, Limit
+from privsdk.party.budget.accounting import Account
+from privsdk.party.budget.books import Books
+from privsdk.party.budget.caps import Asking
+from privsdk.party.ledger import ledger
+from privsdk.party.ledger.snapshot import read_ledger
+from privsdk.protocol.operation import Request
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -15,11 +15,13 @@ from claims import Cases
 from house import House, prepare
 from restoring import acknowledge, ask, backup, events, names, opened, restore, session
 
-from privsdk import calls, dp, psi
+from privsdk import dp, psi
 from privsdk.errors import InvalidArgument, LedgerBehind, ProtocolViolation
-from privsdk.party.books import verify_ledger
-from privsdk.party.lineage import Lineage
-from privsdk.party.signing import Signer
+from privsdk.governance.heads import Head
+from privsdk.party.budget.books import verify_ledger
+from privsdk.party.ledger.rollback import Lineage
+from privsdk.party.ledger.signing import Signer
+from privsdk.protocol import control
 
 CLAIM = pytest.mark.claim("restored: an older ledger file is found by the next request, refused until acknowledged")
 FORGED = pytest.mark.claim("forged heads lock no party out")
@@ -172,7 +174,7 @@ def test_a_lineage_without_branches_would_miss_the_second(tmp_path: Path, monkey
     """Wrong on purpose: every head is of branch 0, so those after the acknowledgement look like the lost ones."""
     whole = Lineage.head
 
-    def without_branch(self: Lineage) -> calls.Head:
+    def without_branch(self: Lineage) -> Head:
         self._branch = 0
         return whole(self)
 
@@ -257,7 +259,7 @@ def test_processes_that_share_a_ledger_know_each_others_heads(tmp_path: Path) ->
     assert "behind" not in names(tmp_path)
 
 
-def heads(house: House) -> list[calls.Head]:
+def heads(house: House) -> list[Head]:
     """True heads of south, at several lengths."""
     found = []
     for _ in range(4):
@@ -266,7 +268,7 @@ def heads(house: House) -> list[calls.Head]:
     return found
 
 
-def forgeries(house: House) -> list[calls.Head]:
+def forgeries(house: House) -> list[Head]:
     """Heads that south never signed, made of true ones."""
     true, other = heads(house), Signer.fresh()
     replace = msgspec.structs.replace
@@ -297,8 +299,8 @@ def test_forged_heads_are_no_evidence(house: House, cases: Cases) -> None:
     for forged in forgeries(house):
         before = house.gates["south"]._books.head().rows
         for call in (
-            calls.Prepare(request=house.request(), seen=forged),
-            calls.Quote(requests=(house.request(),), seen=forged),
+            control.Prepare(request=house.request(), seen=forged),
+            control.Quote(requests=(house.request(),), seen=forged),
         ):
             with pytest.raises(InvalidArgument, match="not one that south's present key signed"):
                 house.ask(call)
@@ -310,14 +312,14 @@ def test_forged_heads_are_no_evidence(house: House, cases: Cases) -> None:
 @FORGED
 def test_true_heads_in_any_order_pass(house: House, cases: Cases) -> None:
     for head in reversed(heads(house)):
-        house.ask(calls.Prepare(request=house.request(), seen=head))
+        house.ask(control.Prepare(request=house.request(), seen=head))
         cases()
 
 
 def test_heads_that_sign_only_the_hash_would_lock_a_party_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong on purpose: without the number of rows in what is signed, a true hash with a false number is evidence."""
-    monkeypatch.setattr("privsdk.calls.head_statement", lambda rows, branch, digest: digest)
-    monkeypatch.setattr("privsdk.party.lineage.head_statement", lambda rows, branch, digest: digest)
+    monkeypatch.setattr("privsdk.governance.heads.head_statement", lambda rows, branch, digest: digest)
+    monkeypatch.setattr("privsdk.party.ledger.rollback.head_statement", lambda rows, branch, digest: digest)
     with pytest.raises(LedgerBehind):
         test_forged_heads_are_no_evidence(house, Cases())
 
@@ -345,7 +347,7 @@ def test_a_joint_run_writes_the_peers_heads_into_each_chain(house: House, cases:
         bodies = [msgspec.json.decode(row.body) for row in house.gates[party]._books._ledger.snapshot().rows]
         (started,) = [body for body in bodies if body["event"] == "started"]
         assert list(started["heads"]) == [peer]
-        head = msgspec.convert(started["heads"][peer], calls.Head)
+        head = msgspec.convert(started["heads"][peer], Head)
         assert head.is_signed()
         row = house.gates[peer]._books._ledger.row(head.rows)
         assert row is not None

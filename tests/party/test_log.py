@@ -8,8 +8,9 @@ import pytest
 from people import federation, north
 
 import privsdk as ps
-from privsdk import calls, dp
+from privsdk import dp
 from privsdk.errors import PolicyRefused, PrivsdkError
+from privsdk.protocol import control
 
 
 @pytest.fixture
@@ -42,10 +43,10 @@ def test_only_so_many_and_no_one_elses(fed: ps.Federation) -> None:
     for _ in range(3):
         dp.count(north(fed), epsilon=0.01).release()
     (endpoint,) = (fed._link._endpoints["north"],)  # type: ignore[attr-defined]
-    mine = endpoint.handle(fed.caller, calls.ReadAudit(most=4)).rows
+    mine = endpoint.handle(fed.caller, control.ReadAudit(most=4)).rows
     assert [row.event for row in mine] == ["finished", "started", "reserved", "finished"]
-    assert len(endpoint.handle(fed.caller, calls.ReadAudit(most=1000)).rows) == 9
-    assert endpoint.handle("another", calls.ReadAudit()).rows == ()
+    assert len(endpoint.handle(fed.caller, control.ReadAudit(most=1000)).rows) == 9
+    assert endpoint.handle("another", control.ReadAudit()).rows == ()
 
 
 @pytest.mark.parametrize("most", [0, 1001])

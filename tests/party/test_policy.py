@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import privsdk as ps
 from privsdk.errors import PolicyRefused
-from privsdk.operations import Request
+from privsdk.governance.policy import ROWS, Disclosure, Grant, Need, Policy
 from privsdk.party.policy import decide, permits
-from privsdk.privacy import ROWS, Disclosure, Grant, Need, Policy
+from privsdk.protocol.operation import Request
 
 EPSILON = 0.5
 

@@ -9,11 +9,11 @@ import pytest
 from claims import Cases
 from house import House, prepare
 
-from privsdk import calls
+from privsdk.client.tables import new_request
 from privsdk.errors import Cancelled, IdentityRefused, Refused
-from privsdk.handles import new_request
-from privsdk.operations import Operand, Request
-from privsdk.party.refusals import KEPT_BYTES, cut, summary
+from privsdk.party.ledger.summaries import KEPT_BYTES, cut, summary
+from privsdk.protocol import control
+from privsdk.protocol.operation import Operand, Request
 
 HUGE = 1 << 20
 CLAIM = pytest.mark.claim("audit: requests that cost nothing leave at most 32 KiB each, whatever their size")
@@ -69,7 +69,7 @@ def test_a_reservation_that_is_given_back(house: House, cases: Cases) -> None:
         request = large_request(house, letter)
         before = len(rows(house))
         house.ask(prepare(request))
-        house.ask(calls.Release(run_id=request.run_id))
+        house.ask(control.Release(run_id=request.run_id))
         assert [row["event"] for row in rows(house)[before:]] == ["reserved", "released"]
         assert grown(house, before) < BOUND
         cases()

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from house import House, prepare
 
-from privsdk import calls
 from privsdk.errors import (
     AnswerLost,
     Busy,
@@ -20,9 +19,10 @@ from privsdk.errors import (
     ProtocolViolation,
     UnknownName,
 )
-from privsdk.messages import Frame
-from privsdk.operations import Operand, Request
-from privsdk.party.sessions import Limits, Session
+from privsdk.party.runs import Limits, Session
+from privsdk.protocol import control
+from privsdk.protocol.messages import Frame
+from privsdk.protocol.operation import Operand, Request
 
 
 @pytest.mark.parametrize("limits", [Limits(runs=2)])
@@ -33,7 +33,7 @@ def test_a_party_with_all_places_taken_is_busy_and_charges_nothing(house: House)
     with pytest.raises(Busy, match="south runs 2 sessions already"):
         house.ask(prepare(third))
     assert house.spent() == 2
-    house.ask(calls.Release(run_id=first.run_id))
+    house.ask(control.Release(run_id=first.run_id))
     house.ask(prepare(third))
     assert house.spent() == 2
 
@@ -69,11 +69,11 @@ def test_what_nobody_starts_in_time_is_given_back(house: House) -> None:
 def test_only_its_caller_gives_a_reservation_back_or_starts_it(house: House) -> None:
     request = house.request()
     nonce = house.ask(prepare(request)).nonce
-    house.ask(calls.Release(run_id=request.run_id), caller="bob")
+    house.ask(control.Release(run_id=request.run_id), caller="bob")
     assert house.spent() == 1
     with pytest.raises(UnknownName, match=r"south has no run .* of bob"):
         house.ask(house.start(request, {"north": "n", "south": nonce}), caller="bob")
-    house.ask(calls.Release(run_id=request.run_id))
+    house.ask(control.Release(run_id=request.run_id))
     assert house.spent() == 0
 
 
@@ -141,7 +141,7 @@ def session(party: str, limits: Limits) -> Session:
     return made
 
 
-def no_dial(peer: str, hello: calls.Hello) -> DeadChannel:
+def no_dial(peer: str, hello: control.Hello) -> DeadChannel:
     raise AssertionError(f"{peer} is to dial")
 
 
@@ -149,12 +149,12 @@ def no_dial(peer: str, hello: calls.Hello) -> DeadChannel:
 def test_only_earlier_parties_of_the_run_open_streams(peer: str) -> None:
     here = session("south", Limits())
     with pytest.raises(ProtocolViolation, match=f"{peer} is not to open a stream to south"):
-        here.arrive(peer, calls.Hello(run_id="r", session=here.id), DeadChannel())
+        here.arrive(peer, control.Hello(run_id="r", session=here.id), DeadChannel())
 
 
 def test_a_second_stream_of_one_peer_is_refused() -> None:
     here = session("south", Limits())
-    hello = calls.Hello(run_id="r", session=here.id)
+    hello = control.Hello(run_id="r", session=here.id)
     here.arrive("north", hello, DeadChannel())
     with pytest.raises(ProtocolViolation, match="north opened a second stream"):
         here.arrive("north", hello, DeadChannel())
@@ -162,7 +162,7 @@ def test_a_second_stream_of_one_peer_is_refused() -> None:
 
 def test_a_stream_of_another_session_is_refused_and_closed() -> None:
     here, channel = session("south", Limits()), DeadChannel()
-    here.arrive("north", calls.Hello(run_id="r", session="0" * 64), channel)
+    here.arrive("north", control.Hello(run_id="r", session="0" * 64), channel)
     with pytest.raises(ProtocolViolation, match="north approved another request or session"):
         here.conversation("north", no_dial)
     here.end(None, lambda peer, hello: pytest.fail("nobody is waited for"))
@@ -177,4 +177,4 @@ def test_two_runs_of_one_request_have_different_sessions() -> None:
 
 def test_a_stream_for_a_run_that_is_not_there(house: House) -> None:
     with pytest.raises(UnknownName, match="south has no run nothing that north could join"):
-        house.gates["south"].accept("north", calls.Hello(run_id="nothing", session=""), DeadChannel())
+        house.gates["south"].accept("north", control.Hello(run_id="nothing", session=""), DeadChannel())

@@ -17,12 +17,12 @@ from claims import Cases
 from tampering import ROWS, cut, flip
 
 from privsdk.__main__ import main
-from privsdk.chain import Row, chain_hash
-from privsdk.exports import audit_table, write_audit
-from privsdk.party.books import verify_ledger
-from privsdk.party.signing import Signer
-from privsdk.party.snapshots import read_ledger
-from privsdk.results import Receipt
+from privsdk.client.plan import Receipt
+from privsdk.governance.chain import Row, chain_hash
+from privsdk.governance.export import audit_table, write_audit
+from privsdk.party.budget.books import verify_ledger
+from privsdk.party.ledger.signing import Signer
+from privsdk.party.ledger.snapshot import read_ledger
 
 CLAIM = pytest.mark.claim("audit: a verifier of under 60 lines without privsdk agrees on sound and tampered ledgers")
 WITHOUT = """

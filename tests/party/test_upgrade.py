@@ -21,9 +21,9 @@ from ledger_refusal import refusal
 import privsdk as ps
 from privsdk import dp
 from privsdk.errors import AnswerLost, BudgetExceeded, InvalidArgument, LedgerError
-from privsdk.party import schema
-from privsdk.party.books import verify_ledger
-from privsdk.party.snapshots import read_ledger
+from privsdk.party.budget.books import verify_ledger
+from privsdk.party.ledger import schema
+from privsdk.party.ledger.snapshot import read_ledger
 
 STORED = Path(__file__).with_name("ledgers") / "version1.sqlite"
 EPSILON, EXACT = 2.19988734560131, 3  # as version 1 gave them for this file
@@ -135,7 +135,7 @@ def test_a_version_of_the_future_is_refused(old: Path) -> None:
 def test_two_processes_open_an_old_file_at_once(old: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
-        "from privsdk.party.books import Books; from privsdk.charges import Budget;"
+        "from privsdk.party.budget.books import Books; from privsdk.governance.charges import Budget;"
         "sys.stdin.readline();"
         "Books('north', Path(sys.argv[1]), budgets={'*': Budget(epsilon=3.0)}, datasets={'sales': 'sales'}).close()"
     )

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from privsdk.protocol import Entropy, Role
-from privsdk.psi.ddh import intersection
-from privsdk.psi.keys import DistinctKeys, distinct_keys
-from privsdk.psi.shuffled import cardinality
-from privsdk.psi.terms import Agreed, agree
+from privsdk.protocol.roles import Entropy, Role
+from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
+from privsdk.psi.protocols.ddh import intersection
+from privsdk.psi.protocols.ddh_cardinality import cardinality
+from privsdk.psi.protocols.terms import Agreed, agree
 from privsdk.testing import SeededEntropy, Sent, together
 
 SESSION = b"a session's own 32 bytes........"

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from privsdk.messages import Message
-from privsdk.protocol import Entropy, Role, Step
-from privsdk.psi import baseot, parameters
-from privsdk.psi.kkrt import intersection
-from privsdk.psi.octets import to_table
-from privsdk.psi.terms import agree
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Entropy, Role, Step
+from privsdk.psi.oprf import base_ot, parameters
+from privsdk.psi.oprf.octets import to_table
+from privsdk.psi.protocols.kkrt import intersection
+from privsdk.psi.protocols.terms import agree
 from privsdk.testing import SeededEntropy, Sent, together
 
 SESSION = b"a session's own 32 bytes........"
@@ -129,22 +129,22 @@ def buckets_of(keys: int) -> Iterator[None]:
 def dealt() -> Iterator[None]:
     """Base transfers by a dealer, where many runs are wanted and transfers are not the question."""
 
-    def pairs(count: int, salt: bytes) -> baseot.Pairs:
+    def pairs(count: int, salt: bytes) -> base_ot.Pairs:
         dealer = SeededEntropy(salt)
         zero, one = ([dealer.draw(16) for _ in range(count)] for _ in range(2))
-        return baseot.Pairs(zero, one)
+        return base_ot.Pairs(zero, one)
 
-    def offer(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[baseot.Pairs]:
+    def offer(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[base_ot.Pairs]:
         yield from ()
         return pairs(count, salt)
 
-    def choose(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[baseot.Chosen]:
+    def choose(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[base_ot.Chosen]:
         yield from ()
         bits = np.unpackbits(np.frombuffer(entropy.draw(-(-count // 8)), np.uint8), count=count).view(np.bool_)
         both = pairs(count, salt)
-        return baseot.Chosen(bits, [(one if bit else zero) for bit, zero, one in zip(bits, *both, strict=True)])
+        return base_ot.Chosen(bits, [(one if bit else zero) for bit, zero, one in zip(bits, *both, strict=True)])
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(baseot, "offer", offer)
-        patched.setattr(baseot, "choose", choose)
+        patched.setattr(base_ot, "offer", offer)
+        patched.setattr(base_ot, "choose", choose)
         yield

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from privsdk.messages import Message
-from privsdk.protocol import Heard, Role
-from privsdk.psi import multiparty, okvs, parameters
-from privsdk.psi.keys import DistinctKeys, distinct_keys
-from privsdk.psi.terms import agree
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Heard, Role
+from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
+from privsdk.psi.oprf import okvs, parameters
+from privsdk.psi.protocols import multiparty
+from privsdk.psi.protocols.terms import agree
 from privsdk.testing import SeededEntropy, Sent, together
 
 SESSION = b"a session's own 32 bytes........"

@@ -1,4 +1,4 @@
-"""An upper bound on the probability that keys cannot be placed, derived apart from `privsdk.psi.parameters`.
+"""An upper bound on the probability that keys cannot be placed, derived apart from `privsdk.psi.oprf.parameters`.
 
 By Hall's theorem keys cannot be placed only if some set T of t cells contains all three cells of more than t keys. Take
 a least such T with s > t keys inside. Without any one cell it would not do, so each cell has at least s-t+1 of them:

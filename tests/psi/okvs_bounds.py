@@ -1,6 +1,7 @@
 """The probability that a key-value store cannot be encoded: exactly where that is feasible, and bounds for any size.
 
-Written from the derivation in `privsdk.psi.okvs`, twice over: in fractions, and in logarithms fit for millions of keys.
+Written from the derivation in `privsdk.psi.oprf.okvs`, twice over: in fractions, and in logarithms fit for
+millions of keys.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from harness import assert_absent, digest, play
 from scipy.stats import binom
 
 from privsdk.errors import ProtocolViolation
-from privsdk.psi.baseot import Choices, Chosen, Offer, Pairs, choose, offer
-from privsdk.psi.groups import IDENTITY, POINT, POINTS, hash_to_group, libsodium, to_table
+from privsdk.psi.oprf.base_ot import Choices, Chosen, Offer, Pairs, choose, offer
+from privsdk.psi.oprf.ristretto import IDENTITY, POINT, POINTS, hash_to_group, libsodium, to_table
 from privsdk.testing import SeededEntropy, Sent, pair
 
 OTS = pytest.mark.claim("psi: base transfers give one key of each pair")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from kkrt_runs import column
 from scipy.stats import chisquare
 
-from privsdk.bulk import Words, derived, encrypted
+from privsdk.crypto.aes import Words, derived, encrypted
 from privsdk.errors import DataError
-from privsdk.psi import blocks as module
-from privsdk.psi.blocks import blocks_of, bucketed
+from privsdk.psi.oprf import blocks as module
+from privsdk.psi.oprf.blocks import blocks_of, bucketed
 from privsdk.testing import SeededEntropy, together
 
 SALT = SeededEntropy(b"salt").draw(32)

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from privsdk.psi import cuckoo
-from privsdk.psi.cuckoo import NoPlacement, cells_of, placed
-from privsdk.psi.parameters import third
+from privsdk.psi.oprf import cuckoo
+from privsdk.psi.oprf.cuckoo import NoPlacement, cells_of, placed
+from privsdk.psi.oprf.parameters import third
 from privsdk.testing import SeededEntropy
 
 PLACED = pytest.mark.claim("psi.kkrt: keys are placed exactly where a matching exists")

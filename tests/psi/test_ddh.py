@@ -18,12 +18,12 @@ from joins import SESSION, Positions, joining, names, run
 
 from privsdk import psi
 from privsdk.errors import DataError, InvalidArgument, ProtocolViolation
-from privsdk.operations import Operand, Request, RoleInput, operation_named
-from privsdk.protocol import Role, ask, hear, tell
-from privsdk.psi.ddh import Blinded, Doubled, intersection
-from privsdk.psi.groups import hash_to_group, to_table
-from privsdk.psi.keys import DistinctKeys, distinct_keys
-from privsdk.psi.terms import Agreed
+from privsdk.protocol.operation import Operand, Request, RoleInput, operation_named
+from privsdk.protocol.roles import Role, ask, hear, tell
+from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
+from privsdk.psi.oprf.ristretto import hash_to_group, to_table
+from privsdk.psi.protocols.ddh import Blinded, Doubled, intersection
+from privsdk.psi.protocols.terms import Agreed
 from privsdk.testing import SeededEntropy, together
 
 # no folding, trimming or normalising: these are all different keys

@@ -13,12 +13,12 @@ from claims import Cases
 from harness import assert_absent, assert_same_shape, digest
 from joins import SESSION, Positions, Side, agreement, joining, names, run
 
-from privsdk.messages import Message
-from privsdk.protocol import Role, hear, tell
-from privsdk.psi import ddh
-from privsdk.psi.ddh import DOMAIN
-from privsdk.psi.groups import hash_to_group, to_table
-from privsdk.psi.keys import DistinctKeys
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Role, hear, tell
+from privsdk.psi.keys.distinct import DistinctKeys
+from privsdk.psi.oprf.ristretto import hash_to_group, to_table
+from privsdk.psi.protocols import ddh
+from privsdk.psi.protocols.ddh import DOMAIN
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from privsdk import psi
 from privsdk.errors import DataError, InvalidArgument, UnknownName
-from privsdk.psi.declarations import check_agreement, declared
-from privsdk.psi.normalising import NORMALISATIONS
+from privsdk.psi.keys.declaration import check_agreement, declared
+from privsdk.psi.keys.normalise import NORMALISATIONS
 
 TYPES = {
     "string": [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.large_string())],

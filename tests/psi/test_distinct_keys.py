@@ -20,8 +20,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.psi import normalising
-from privsdk.psi.keys import DistinctKeys, distinct_keys
+from privsdk.psi.keys import normalise
+from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
 
 LOW, HIGH = -(2**63), 2**64 - 1
 DAY_ONE = datetime.date(1970, 1, 1)
@@ -303,7 +303,7 @@ def test_no_error_quotes_bytes_that_are_no_text(monkeypatch: pytest.MonkeyPatch)
     )
     assert distinct_keys(broken).encoded.to_pylist() == [b"\xffQ"]
     for name, composes in (("nfc", True), ("nfc", False), ("lower", True)):
-        monkeypatch.setattr(normalising, "_arrow_composes", lambda composes=composes: composes)
+        monkeypatch.setattr(normalise, "_arrow_composes", lambda composes=composes: composes)
         with pytest.raises(DataError, match="not UTF-8") as caught:
             distinct_keys(broken, normalise=name)
         assert "Q" not in str(caught.value)

@@ -13,9 +13,8 @@ import pytest
 from claims import Cases
 
 from privsdk.errors import DataError, ProtocolViolation
-from privsdk.messages import Message
-from privsdk.psi.ddh import intersection
-from privsdk.psi.groups import (
+from privsdk.protocol.messages import Message
+from privsdk.psi.oprf.ristretto import (
     IDENTITY,
     MOST_POINTS,
     POINT,
@@ -26,8 +25,9 @@ from privsdk.psi.groups import (
     random_scalar,
     to_table,
 )
-from privsdk.psi.shuffled import cardinality
-from privsdk.psi.terms import Agreed
+from privsdk.psi.protocols.ddh import intersection
+from privsdk.psi.protocols.ddh_cardinality import cardinality
+from privsdk.psi.protocols.terms import Agreed
 from privsdk.testing import SeededEntropy, together
 
 # RFC 9496, appendix A.1: the generator's multiples by 1, 2, ..., 15

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from kkrt_runs import buckets_of, dealt, numbered, octets, rewriting, run
 
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
-from privsdk.messages import Binding, End, Message, decode, encode
-from privsdk.psi import kkrt
-from privsdk.psi.baseot import Choices
-from privsdk.psi.kkrt import Corrections, Matches, Tags, intersection
-from privsdk.psi.octets import OCTETS, octets_of, to_table
-from privsdk.psi.parameters import parameters
-from privsdk.psi.terms import Agreed
+from privsdk.protocol.messages import Binding, End, Message, decode, encode
+from privsdk.psi.oprf.base_ot import Choices
+from privsdk.psi.oprf.octets import OCTETS, octets_of, to_table
+from privsdk.psi.oprf.parameters import parameters
+from privsdk.psi.protocols import kkrt
+from privsdk.psi.protocols.kkrt import Corrections, Matches, Tags, intersection
+from privsdk.psi.protocols.terms import Agreed
 from privsdk.testing import SeededEntropy, together
 
 EQUALS = pytest.mark.claim("psi.kkrt: equals Python's set intersection, in one order at both")

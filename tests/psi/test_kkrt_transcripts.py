@@ -18,12 +18,13 @@ from kkrt_runs import SESSION, Run, buckets_of, column, dealt, numbered, octets,
 from scipy.stats import chisquare
 
 from privsdk.errors import ProtocolViolation
-from privsdk.protocol import Role
-from privsdk.psi import baseot, kkrt, oprf
-from privsdk.psi.blocks import blocks_of
-from privsdk.psi.kkrt import Matches, Tags
-from privsdk.psi.parameters import parameters
-from privsdk.psi.terms import Agreed
+from privsdk.protocol.roles import Role
+from privsdk.psi.oprf import base_ot, oprf
+from privsdk.psi.oprf.blocks import blocks_of
+from privsdk.psi.oprf.parameters import parameters
+from privsdk.psi.protocols import kkrt
+from privsdk.psi.protocols.kkrt import Matches, Tags
+from privsdk.psi.protocols.terms import Agreed
 from privsdk.testing import SeededEntropy, together
 
 ALPHA = 1e-6
@@ -267,13 +268,13 @@ def one_pad_for_all_columns(patch: Patch) -> Iterator[Callable[..., Run]]:
 @contextmanager
 def equal_seeds(patch: Patch) -> Iterator[Callable[..., Run]]:
     """The streams of both choices cancel out, and the codes are in the open."""
-    honest = baseot.offer
+    honest = base_ot.offer
 
-    def offer(*args: Any, **given: Any) -> Role[baseot.Pairs]:
+    def offer(*args: Any, **given: Any) -> Role[base_ot.Pairs]:
         pairs = yield from honest(*args, **given)
-        return baseot.Pairs(pairs.zero, pairs.zero)
+        return base_ot.Pairs(pairs.zero, pairs.zero)
 
-    patch.setattr(baseot, "offer", offer)
+    patch.setattr(base_ot, "offer", offer)
     yield run
 
 

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from meetings import Change, keys_of, meet, names_of, party, small_buckets, words_of
 
 from privsdk.errors import DataError, InvalidArgument, PeerGone, ProtocolViolation
-from privsdk.messages import Message
-from privsdk.protocol import Gone, Heard, Role
-from privsdk.psi import choice, multiparty, okvs, parameters
-from privsdk.psi.kkrt import Corrections
-from privsdk.psi.octets import to_table
-from privsdk.psi.terms import Agreed
+from privsdk.protocol.messages import Message
+from privsdk.protocol.roles import Gone, Heard, Role
+from privsdk.psi.oprf import okvs, parameters
+from privsdk.psi.oprf.octets import to_table
+from privsdk.psi.protocols import choose, multiparty
+from privsdk.psi.protocols.kkrt import Corrections
+from privsdk.psi.protocols.terms import Agreed
 from privsdk.testing import SeededEntropy, Sent, together
 
 EQUAL = pytest.mark.claim("psi.join of 3 to 10 parties equals the intersection of their sets, in one order at all")
@@ -323,7 +324,7 @@ def test_too_few_or_too_many_parties(count: int) -> None:
 )
 def test_protocols_are_for_numbers_of_parties(protocol: str, count: int, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message) as error:
-        choice.check(protocol, names_of(count))
+        choose.check(protocol, names_of(count))
     assert error.value.hint
 
 

@@ -25,9 +25,10 @@ from meetings import (
     words_of,
 )
 
-from privsdk.psi import multiparty, okvs, parameters
-from privsdk.psi.blocks import blocks_of
-from privsdk.psi.terms import _hash
+from privsdk.psi.oprf import okvs, parameters
+from privsdk.psi.oprf.blocks import blocks_of
+from privsdk.psi.protocols import multiparty
+from privsdk.psi.protocols.terms import _hash
 from privsdk.testing import SeededEntropy, Sent, together
 
 TRANSCRIPTS = pytest.mark.claim("transcripts: psi.join of 3 to 10 parties sends nothing beyond its Learns")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsdk.psi import normalising
-from privsdk.psi.keys import distinct_keys
-from privsdk.psi.normalising import NORMALISATIONS, ZEROS, normalised
+from privsdk.psi.keys import normalise
+from privsdk.psi.keys.distinct import distinct_keys
+from privsdk.psi.keys.normalise import NORMALISATIONS, ZEROS, normalised
 
 SUBSETS = [subset for size in range(1, 5) for subset in combinations(NORMALISATIONS, size)]
 LETTERS = "aAéÉßẞıIİiΣσςǰJǅ\u0301\u030c\u0307\u0345\u212a\u1e9b09٣३０²½Ⅷ\U0001d7d9"
@@ -77,7 +77,7 @@ def test_strings_become(names: str, string: str | None, result: str | None, monk
     """With any version of Arrow: old ones do not compose."""
     assert apply(string, *names.split()) == result
     assert apply(string, *reversed(names.split())) == result
-    monkeypatch.setattr(normalising, "_arrow_composes", lambda: False)
+    monkeypatch.setattr(normalise, "_arrow_composes", lambda: False)
     assert apply(string, *names.split()) == result
 
 
@@ -102,7 +102,7 @@ def test_what_each_normalisation_promises(names: tuple[str, ...], string: str) -
 def test_old_and_new_versions_of_arrow_compose_alike(strings: list[str | None], offset: int) -> None:
     column = pa.array(strings, pa.large_string())[offset:]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normalising, "_arrow_composes", lambda: False)
+        patch.setattr(normalise, "_arrow_composes", lambda: False)
         by_python = normalised(column, ["nfc", "lower"])
     assert by_python.equals(normalised(column, ["nfc", "lower"]))
 

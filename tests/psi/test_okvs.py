@@ -17,8 +17,8 @@ from okvs_bounds import EXACT_TO, all_even, exact_bound, exact_failure, log2_bou
 from scipy.stats import binom, chi2
 
 from privsdk.errors import InvalidArgument
-from privsdk.psi import okvs
-from privsdk.psi.okvs import Shape, Unsolvable, Words, decode, encode, shape
+from privsdk.psi.oprf import okvs
+from privsdk.psi.oprf.okvs import Shape, Unsolvable, Words, decode, encode, shape
 from privsdk.testing import SeededEntropy
 
 ALPHA = 1e-6

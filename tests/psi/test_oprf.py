@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, chisquare
 
-from privsdk.bulk import Words, derived, encrypted
+from privsdk.crypto.aes import Words, derived, encrypted
 from privsdk.errors import DataError
-from privsdk.psi import oprf
-from privsdk.psi.cuckoo import cells_of
-from privsdk.psi.oprf import Masked, Placed, Setting, evaluate, mask, place
-from privsdk.psi.parameters import DISTANCE, third, width
+from privsdk.psi.oprf import oprf
+from privsdk.psi.oprf.cuckoo import cells_of
+from privsdk.psi.oprf.oprf import Masked, Placed, Setting, evaluate, mask, place
+from privsdk.psi.oprf.parameters import DISTANCE, third, width
 from privsdk.testing import SeededEntropy
 
 ALPHA = 1e-6

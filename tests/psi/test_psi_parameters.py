@@ -12,15 +12,15 @@ from obstructions import log2_no_placement
 from scipy.special import gammaln, logsumexp
 from scipy.stats import binom
 
-from privsdk.bulk import Words
+from privsdk.crypto.aes import Words
 from privsdk.errors import DataError
-from privsdk.psi import kkrt
-from privsdk.psi.baseot import Choices
-from privsdk.psi.blocks import bucketed
-from privsdk.psi.cuckoo import NoPlacement, cells_of, placed
-from privsdk.psi.oprf import Setting
-from privsdk.psi.parameters import BUCKET, DISTANCE, SHARE, capacity, parameters, third, width
-from privsdk.psi.terms import MOST_KEYS
+from privsdk.psi.oprf.base_ot import Choices
+from privsdk.psi.oprf.blocks import bucketed
+from privsdk.psi.oprf.cuckoo import NoPlacement, cells_of, placed
+from privsdk.psi.oprf.oprf import Setting
+from privsdk.psi.oprf.parameters import BUCKET, DISTANCE, SHARE, capacity, parameters, third, width
+from privsdk.psi.protocols import kkrt
+from privsdk.psi.protocols.terms import MOST_KEYS
 from privsdk.testing import SeededEntropy
 
 ALPHA = 1e-6

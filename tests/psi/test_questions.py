@@ -15,10 +15,10 @@ from cluster import Cluster
 
 import privsdk as ps
 from privsdk import psi
-from privsdk.calls import Prepare, Prepared
+from privsdk.client.tables import Table
 from privsdk.errors import BudgetExceeded, DataError, InvalidArgument, PolicyRefused, UnknownName, UsageError
-from privsdk.handles import Table
-from privsdk.operations import Request
+from privsdk.protocol.control import Prepare, Prepared
+from privsdk.protocol.operation import Request
 
 MOST_COUNT = 10
 BUDGET = ps.Budget(exact=50)

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 import privsdk as ps
 from privsdk import psi
-from privsdk.calls import Prepare, Prepared
+from privsdk.client.plan import Plan
+from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import InvalidArgument, PolicyRefused, UnknownName, UsageError
-from privsdk.opening import WORKSHOP_POLICY
-from privsdk.operations import Outcome, Request, RoleInput, operation_named
-from privsdk.results import Plan
+from privsdk.protocol.control import Prepare, Prepared
+from privsdk.protocol.operation import Outcome, Request, RoleInput, operation_named
 from privsdk.testing import SeededEntropy, Sent, together
 
 ANTI = pytest.mark.claim("psi.difference equals DuckDB's anti join: the rows whose keys the other party lacks")

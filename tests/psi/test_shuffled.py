@@ -13,13 +13,13 @@ from joins import counting, names, run
 import privsdk as ps
 from privsdk import psi
 from privsdk.errors import DataError, PolicyRefused, ProtocolViolation
-from privsdk.protocol import Role, ask, hear, tell
-from privsdk.psi.groups import hash_to_group, multiply_piece, to_table
-from privsdk.psi.keys import distinct_keys
-from privsdk.psi.shuffled import Blinded, Doubled, cardinality
-from privsdk.psi.terms import Agreed
+from privsdk.protocol.in_memory import together
+from privsdk.protocol.roles import Role, ask, hear, tell
+from privsdk.psi.keys.distinct import distinct_keys
+from privsdk.psi.oprf.ristretto import hash_to_group, multiply_piece, to_table
+from privsdk.psi.protocols.ddh_cardinality import Blinded, Doubled, cardinality
+from privsdk.psi.protocols.terms import Agreed
 from privsdk.testing import SeededEntropy
-from privsdk.together import together
 
 SIZE = pytest.mark.claim("psi.cardinality equals the number of distinct keys that both have")
 rows = st.lists(st.none() | st.integers(0, 15).map(lambda n: f"key {n}"), max_size=20)

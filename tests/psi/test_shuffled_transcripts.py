@@ -13,10 +13,10 @@ from claims import Cases
 from harness import assert_absent, assert_same_shape, digest
 from joins import SESSION, Side, agreement, counting, names, points_of, run
 
-from privsdk.protocol import Role, hear, tell
-from privsdk.psi.groups import hash_piece, hash_to_group, multiply_piece, random_scalar, to_table
-from privsdk.psi.keys import DistinctKeys
-from privsdk.psi.shuffled import DOMAIN, Blinded, Doubled
+from privsdk.protocol.roles import Role, hear, tell
+from privsdk.psi.keys.distinct import DistinctKeys
+from privsdk.psi.oprf.ristretto import hash_piece, hash_to_group, multiply_piece, random_scalar, to_table
+from privsdk.psi.protocols.ddh_cardinality import DOMAIN, Blinded, Doubled
 from privsdk.testing import SeededEntropy, Sent
 
 TRANSCRIPTS = pytest.mark.claim("transcripts: psi.cardinality sends nothing beyond its Learns")

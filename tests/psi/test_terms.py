@@ -11,8 +11,8 @@ from claims import Cases
 from harness import play
 
 from privsdk.errors import DataError, PrivsdkError, ProtocolViolation
-from privsdk.protocol import Entropy, Role, SystemEntropy, hear, tell
-from privsdk.psi.terms import MOST_KEYS, Agreed, Opening, Terms, agree
+from privsdk.protocol.roles import Entropy, Role, SystemEntropy, hear, tell
+from privsdk.psi.protocols.terms import MOST_KEYS, Agreed, Opening, Terms, agree
 from privsdk.testing import SeededEntropy, Sent, together
 
 SESSION = b"a session's own 32 bytes........"

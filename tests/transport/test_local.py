@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from privsdk.calls import Call, Describe, Description, Done, Hello
 from privsdk.errors import PeerGone, ProtocolViolation, UnknownName
-from privsdk.messages import Frame, Message
-from privsdk.protocol import Channel
+from privsdk.protocol.control import Call, Describe, Description, Done, Hello
+from privsdk.protocol.messages import Frame, Message
+from privsdk.protocol.roles import Channel
 from privsdk.transport.local import LocalNetwork
 
 

@@ -15,8 +15,8 @@ from people import federation, north
 
 import privsdk as ps
 from privsdk import dp
+from privsdk.client.federation import openings
 from privsdk.errors import InvalidArgument
-from privsdk.federation import openings
 from privsdk.widgets import budgets, picker, watching
 from privsdk.widgets.following import Following
 

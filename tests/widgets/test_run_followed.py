@@ -18,8 +18,8 @@ from traitlets.config import Config
 
 import privsdk as ps
 from privsdk import fl, he, widgets
-from privsdk.calls import Told
 from privsdk.errors import Cancelled, InvalidArgument
+from privsdk.protocol.control import Told
 from privsdk.widgets.facts import MOST_POINTS, thinned
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
@@ -143,7 +143,7 @@ def test_only_a_run_is_followed() -> None:
 
 def test_there_is_no_kernel_outside_of_one() -> None:
     """Nor is ipykernel loaded to find out: that would replace what makes comms."""
-    asked = "import sys\nfrom privsdk.widgets.kernel import kernel_id\nprint([kernel_id(), 'ipykernel' in sys.modules])"
+    asked = "import sys\nfrom privsdk.client.kernel import kernel_id\nprint([kernel_id(), 'ipykernel' in sys.modules])"
     told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=60)
     assert told.stdout.strip() == "['', False]"
 

@@ -12,8 +12,9 @@ import pytest
 from people import everyone, federation, north, south
 
 import privsdk as ps
-from privsdk import calls, dp, fl, psi
+from privsdk import dp, fl, psi
 from privsdk.errors import InvalidArgument, PolicyRefused
+from privsdk.protocol import control
 from privsdk.widgets import budgets, facts
 from privsdk.widgets.budget import check_heads
 from privsdk.widgets.spending import MOST_RUNS, Spent, spending
@@ -177,15 +178,15 @@ def test_what_runs_under_way_hold_is_said(fed: ps.Federation) -> None:
     dp.count(north(fed), epsilon=0.1).release()  # has ended: holds nothing
     held = psi.join(north(fed), south(fed), on="id").request
     gate = fed._link._endpoints["north"]  # type: ignore[attr-defined]
-    gate.handle("analyst", calls.Prepare(request=held))
+    gate.handle("analyst", control.Prepare(request=held))
     noisy = dp.count(north(fed), epsilon=0.2).request
-    gate.handle("analyst", calls.Prepare(request=noisy))
+    gate.handle("analyst", control.Prepare(request=noisy))
     (balance,) = fed.describe()["north"].balances
     assert (balance.reserved, balance.exact_reserved, balance.exact_spent) == (2, 1, 1)
     assert balance.epsilon_reserved == pytest.approx(0.2, rel=1e-3)
     told = facts.of_balance("north", balance)
     assert (told.exact.reserved, told.epsilon.reserved) == (1, pytest.approx(0.2, rel=1e-3))
-    gate.handle("analyst", calls.Release(run_id=held.run_id))
-    gate.handle("analyst", calls.Release(run_id=noisy.run_id))
+    gate.handle("analyst", control.Release(run_id=held.run_id))
+    gate.handle("analyst", control.Release(run_id=noisy.run_id))
     (balance,) = fed.describe()["north"].balances
     assert (balance.reserved, balance.exact_reserved, balance.epsilon_reserved, balance.exact_spent) == (0, 0, 0, 0)

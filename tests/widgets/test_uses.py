@@ -12,8 +12,8 @@ from people import everyone, federation, north, south
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
-from privsdk.operations import operation_named, operation_names
-from privsdk.privacy import Disclosure
+from privsdk.governance.policy import Disclosure
+from privsdk.protocol.operation import operation_named, operation_names
 from privsdk.widgets.uses import BY_NAME, USES
 
 

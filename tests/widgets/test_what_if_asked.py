@@ -18,9 +18,9 @@ from people import everyone, federation, north, people
 
 import privsdk as ps
 from privsdk import dp, he, widgets
+from privsdk.client.plan import Plan
 from privsdk.errors import InvalidArgument, PeerGone
-from privsdk.results import Plan
-from privsdk.widgets.asking import STEPS, choices
+from privsdk.widgets.plan_facts import STEPS, choices
 
 TOWNS = ["a", "b"]
 

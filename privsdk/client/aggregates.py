@@ -1,0 +1,143 @@
+"""Exact aggregates as a notebook asks for them, of a table or of one side of a join."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+
+from ..errors import InvalidArgument
+from ..protocol.predicates import Name, Where, canonical
+from .plan import Plan
+
+Statistic = Literal["count", "sum", "mean", "min", "max"]
+OPERATION = "aggregate"
+
+
+class AggregateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One statistic of one party's column, by a column and under conditions that may be its partner's in a join."""
+
+    statistic: Statistic
+    party: str
+    column: str | None
+    by: Name | None
+    where: Where
+
+    @property
+    def parties(self) -> frozenset[str]:
+        """The owner of the rows, and its partner where columns of it are used."""
+        by = () if self.by is None else (self.by.party,)
+        return frozenset((self.party, *by, *(condition.name.party for condition in self.where)))
+
+    def columns_of(self, party: str) -> tuple[str, ...]:
+        """The columns of a party that are used, each once."""
+        named = [Name(party=self.party, column=self.column)] if self.column is not None else []
+        named += [self.by] if self.by is not None else []
+        named += [condition.name for condition in self.where]
+        return tuple(dict.fromkeys(name.column for name in named if name.party == party))
+
+    def conditions_of(self, party: str) -> Where:
+        return tuple(condition for condition in self.where if condition.name.party == party)
+
+    def by_of(self, party: str) -> str | None:
+        """The group column, if it is this party's."""
+        return self.by.column if self.by is not None and self.by.party == party else None
+
+
+class Aggregates(ABC):
+    """Mixin: exact aggregates of one owner's rows, under its policy, minimum count and allowance.
+
+    Groups with fewer rows than the owner's minimum count are withheld, and the next smallest with them where the
+    withheld ones would otherwise follow from the total; the result's schema metadata says how many were
+    (`withheld_groups`; 1 where fewer rows than the minimum pass altogether). Where the dataset's budget names a unit id
+    its distinct values are counted in place of rows; in a joint table distinct joint keys are, and the larger of both
+    owners' minimum counts holds. Nulls and NaN in the column are left out; a null group is a group of its own.
+
+    An answer over almost the same rows as an earlier one is refused (`errors.DifferencingRefused`) and charged. A
+    question to one party that was answered before is answered again without a charge.
+
+    Notes
+    -----
+    `where` maps columns to a value (equal), a pair (low, high; both included, None for an open end) or a list of
+    values; all must hold. Nulls and NaN never match. In a joint table the partner's columns are named "partner.column",
+    in `by` and `where`: the owner of the values then learns them for every shared key.
+    """
+
+    def count(
+        self, column: str | None = None, *, by: str | None = None, where: Mapping[str, Any] | None = None
+    ) -> Plan[pa.Table]:
+        """Count rows, or those whose `column` is neither null nor NaN.
+
+        Parameters
+        ----------
+        column : str, optional
+        by : str, optional
+            Column whose values are the groups.
+        where : mapping of column to value, pair or list, optional
+            Which rows; see the class.
+
+        Returns
+        -------
+        Plan of Arrow table
+            Columns: the group column if `by` is given, and `count`.
+
+        Learns
+        ------
+        The caller: the counts and labels of groups of at least the minimum count, and how many were withheld.
+
+        Examples
+        --------
+        >>> fed["bank"]["loans"].count(by="segment", where={"age": (20, 30), "state": ["NY", "NJ"]}).release()
+        """
+        return self._plan("count", column, by, where)
+
+    def sum(self, column: str, *, by: str | None = None, where: Mapping[str, Any] | None = None) -> Plan[pa.Table]:
+        """Sum of a numeric or boolean column; columns of the result: group, `count`, `sum`. As `count` otherwise."""
+        return self._plan("sum", column, by, where)
+
+    def mean(self, column: str, *, by: str | None = None, where: Mapping[str, Any] | None = None) -> Plan[pa.Table]:
+        """Mean of a numeric or boolean column; columns of the result: group, `count`, `mean`. As `count` otherwise."""
+        return self._plan("mean", column, by, where)
+
+    def min(self, column: str, *, by: str | None = None, where: Mapping[str, Any] | None = None) -> Plan[pa.Table]:
+        """Least value of a numeric or boolean column, which is some row's own: needs a grant as "extreme"."""
+        return self._plan("min", column, by, where)
+
+    def max(self, column: str, *, by: str | None = None, where: Mapping[str, Any] | None = None) -> Plan[pa.Table]:
+        """Largest value of a numeric or boolean column, which is some row's own: needs a grant as "extreme"."""
+        return self._plan("max", column, by, where)
+
+    def _plan(
+        self, statistic: Statistic, column: str | None, by: str | None, where: Mapping[str, Any] | None
+    ) -> Plan[pa.Table]:
+        value = None if column is None else self._name(column)
+        if value is not None and value.party != self._owner:
+            raise InvalidArgument(
+                f"{column} is {value.party}'s, and this is {self._owner}'s side",
+                hint=f'ask the other side: joint["{value.party}"].{statistic}("{value.column}")',
+            )
+        return self._ask(
+            AggregateParameters(
+                statistic=statistic,
+                party=self._owner,
+                column=None if value is None else value.column,
+                by=None if by is None else self._name(by),
+                where=canonical(where, self._name),
+            )
+        )
+
+    @property
+    @abstractmethod
+    def _owner(self) -> str:
+        """Whose rows these are."""
+
+    @abstractmethod
+    def _name(self, column: str) -> Name:
+        """The column that this handle calls so; an unknown one is an error that lists what exists."""
+
+    @abstractmethod
+    def _ask(self, parameters: AggregateParameters) -> Plan[pa.Table]:
+        """The plan of this question."""

@@ -1,0 +1,228 @@
+"""One run over all parties: prepared, started, watched, stopped, gathered. It asks all parties at once."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+from ..errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
+from ..protocol import control
+from ..protocol.operation import Request, operation_named
+from .pinned_heads import Witness
+from .progress import Live
+
+AGAIN_S = 0.5  # between two times that a party is told to stop
+WATCH_S = 0.25
+LAST_WORD_S = 1.0  # for what a party told last, or paid that a run went on without
+STRAGGLERS_S = 5.0  # for parties that a run went on without
+
+
+class Asker:
+    """Asks parties through a link, each in a thread of its own: a run's calls must all be under way at once."""
+
+    def __init__(self, link: control.Link) -> None:
+        self._link = link
+
+    def submit(self, party: str, call: control.Call, kind: type[control.R]) -> Future[control.R]:
+        """Ask one, and go on."""
+        future: Future[control.R] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(self._link.call(party, call, kind))
+            except BaseException as error:  # raised where the future is read
+                future.set_exception(error)
+
+        threading.Thread(target=work, name=f"privsdk-call-{party}", daemon=True).start()
+        return future
+
+    def ask(
+        self, parties: Iterable[str], call: control.Call, kind: type[control.R], *, quietly: bool = False
+    ) -> dict[str, control.R]:
+        """Ask all at once. `quietly` leaves out parties that cannot be reached, who then need no telling."""
+        asked = {party: self.submit(party, call, kind) for party in parties}
+        wait(asked.values())
+        return {p: f.result() for p, f in asked.items() if not (quietly and isinstance(f.exception(), PrivsdkError))}
+
+
+class Running:
+    """One run of a request."""
+
+    def __init__(self, asker: Asker, witness: Witness, request: Request, live: Live) -> None:
+        self._asker = asker
+        self._witness = witness
+        self._request = request
+        self._live = live
+        self._watching: dict[str, tuple[int, Future[control.Watched] | None]] = {}
+
+    def execute(self, cancelled: threading.Event) -> control.Answers:
+        """Run the request to its end, or until `cancelled` is set; each party's answer."""
+        request = self._request
+        prepared = self._prepare(cancelled)
+        nonces = {party: reply.nonce for party, reply in prepared.items()}
+        heads = {party: reply.head for party, reply in prepared.items()}
+        start = control.Start(run_id=request.run_id, nonces=nonces, heads=heads)
+        running = {party: self._asker.submit(party, start, control.Finished) for party in request.parties}
+        self._attend(running, cancelled)
+        ended = {party: future for party, future in running.items() if future.done()}
+        errors = {party: e for party, future in ended.items() if (e := future.exception()) is not None}
+        self._raise(errors, cancelled)
+        lost = {party: e for party, e in errors.items() if isinstance(e, PrivsdkError)}
+        lost |= {
+            party: PeerGone(f"{party} had not ended when the others had", party=party, run_id=request.run_id)
+            for party in running
+            if party not in ended
+        }
+        whole = {p: future.result() for p, future in ended.items() if p not in errors}
+        answers = control.Answers(whole, lost, self._paid(lost))
+        self._witness.remember({party: a.receipt for party, a in answers.items() if a.receipt is not None})
+        return answers
+
+    def _attend(self, running: Mapping[str, Future[control.Finished]], cancelled: threading.Event) -> None:
+        """Wait until all have ended, or all that are essential and the others a little longer."""
+        run_id = self._request.run_id
+        essential = {running[party] for party in _essential(self._request)}
+        failed, told, leave, watch = False, 0.0, math.inf, time.monotonic() + WATCH_S
+        pending = set(running.values())
+        while pending and time.monotonic() < leave:
+            done, pending = wait(pending, timeout=0.05, return_when=FIRST_COMPLETED)
+            failed = failed or any(future.exception() is not None for future in done & essential)
+            for party in (party for party, future in running.items() if future in done):
+                self._end(party, running[party])
+            now = time.monotonic()
+            if not pending & essential:  # what the others still do nobody waits for
+                leave = min(leave, now + STRAGGLERS_S)
+            due = now >= watch
+            self._watch([party for party, future in running.items() if future in pending], ask=due)
+            watch = now + WATCH_S if due else watch
+            # told again until it ends: a Cancel or Stop that overtakes the Start finds no run
+            if pending and now - told > AGAIN_S and (failed or cancelled.is_set() or self._live.stopping.is_set()):
+                told = now
+                stop = control.Cancel(run_id=run_id) if failed or cancelled.is_set() else control.Stop(run_id=run_id)
+                self._asker.ask(self._request.parties, stop, control.Done, quietly=True)
+        for party in (party for party, future in running.items() if future in pending):
+            self._live.end(party, why="had not ended when the others had")
+        if pending:
+            self._asker.ask(self._request.parties, control.Cancel(run_id=run_id), control.Done, quietly=True)
+
+    def _end(self, party: str, future: Future[Any]) -> None:
+        """Take how a party ended."""
+        error = future.exception()
+        if error is None:
+            answer = future.result()
+            told = answer.trace.done
+            if told and told[-1] > max((each.done for each in self._live.told(party)), default=-1):
+                self._hear(party)
+            self._live.end(party, instalments=answer.instalments)
+        else:
+            self._live.end(party, why=_why(error), cancelled=isinstance(error, Cancelled))
+
+    def _hear(self, party: str) -> None:
+        """Take what a party that has ended told since it was last asked."""
+        since = self._live.count(party)
+        asked = self._asker.submit(party, control.Watch(run_id=self._request.run_id, since=since), control.Watched)
+        wait([asked], timeout=LAST_WORD_S)
+        if asked.done() and asked.exception() is None:
+            self._live.update(party, asked.result(), since)
+
+    def _watch(self, parties: Iterable[str], *, ask: bool) -> None:
+        """Take what they have said since, and where it is time ask those again who have answered."""
+        for party in parties:
+            since, asked = self._watching.get(party, (0, None))
+            if asked is not None and asked.done():
+                self._watching[party] = since, None
+                if asked.exception() is None:
+                    self._live.update(party, asked.result(), since)
+                asked = None
+            if ask and asked is None:
+                since = self._live.count(party)
+                call = control.Watch(run_id=self._request.run_id, since=since)
+                self._watching[party] = since, self._asker.submit(party, call, control.Watched)
+
+    def _paid(self, lost: Iterable[str]) -> dict[str, int]:
+        """What those who are lost say they have paid, as far as they answer."""
+        call = control.Watch(run_id=self._request.run_id)
+        asked = {party: self._asker.submit(party, call, control.Watched) for party in lost}
+        wait(asked.values(), timeout=LAST_WORD_S)
+        return {p: f.result().instalments for p, f in asked.items() if f.done() and f.exception() is None}
+
+    def _raise(self, errors: Mapping[str, BaseException], cancelled: threading.Event) -> None:
+        """Raise the error that ended the run, if one did, with party and phase."""
+        essential, run_id = _essential(self._request), self._request.run_id
+        if not any(party in essential or not isinstance(e, PrivsdkError) for party, e in errors.items()):
+            return
+        if cancelled.is_set() and all(isinstance(e, Cancelled | PeerError | Refused) for e in errors.values()):
+            raise Cancelled("the run was cancelled", hint="what was charged stays charged", run_id=run_id)
+        party, cause = root_cause({p: e for p, e in errors.items() if p in essential} or errors)
+        if isinstance(cause, PeerError):  # it follows from others' own errors, where there are any
+            others = {p: e for p, e in errors.items() if p not in essential and isinstance(e, PrivsdkError)}
+            own = {p: e for p, e in others.items() if not isinstance(e, PeerError | Cancelled)}
+            if own:
+                own[party] = cause
+                party = min(own, key=lambda p: isinstance(own[p], Refused))  # who refuses may do so for another's loss
+                cause = own.pop(party)
+                cause.message += "".join(f"\n  {p}: {e.message}{_in(e.phase)}" for p, e in own.items())
+        if isinstance(cause, PrivsdkError):  # of a party that is gone the others say in which phase they lost it
+            phases = [e.phase for e in errors.values() if isinstance(e, PrivsdkError) and e.phase]
+            cause.at(party=party, run_id=run_id, phase=next(iter(phases), ""))
+        raise cause
+
+    def _prepare(self, cancelled: threading.Event) -> dict[str, control.Prepared]:
+        """Have every party decide and reserve; if one does not, the others get their reservations back."""
+        request = self._request
+        seen = {p: self._witness.seen(p) for p in request.parties}
+        asked = {
+            p: self._asker.submit(p, control.Prepare(request=request, seen=seen[p]), control.Prepared) for p in seen
+        }
+        wait(asked.values())
+        errors = {party: e for party, future in asked.items() if (e := future.exception()) is not None}
+        replies = {party: future.result() for party, future in asked.items() if party not in errors}
+        if not errors:
+            digest = request.digest()
+            errors = {
+                party: ProtocolViolation(f"{party} approved another request than the one it was sent")
+                for party, reply in replies.items()
+                if reply.digest != digest
+            }
+        try:
+            self._witness.remember({party: reply.head for party, reply in replies.items()}, shown=seen)
+        except PrivsdkError as error:
+            errors[error.party] = error
+        if cancelled.is_set():
+            errors.setdefault(
+                "", Cancelled("the run was cancelled before it began: nothing was charged", run_id=request.run_id)
+            )
+        for party in errors.keys() & asked.keys():
+            self._live.end(party, why=_why(errors[party]))
+        if errors:
+            self._asker.ask(tuple(replies), control.Release(run_id=request.run_id), control.Done, quietly=True)
+            raise root_cause(errors)[1]
+        return replies
+
+
+def _why(error: BaseException) -> str:
+    return error.message if isinstance(error, PrivsdkError) else type(error).__name__
+
+
+def _in(phase: str) -> str:
+    return f" ({phase})" if phase else ""
+
+
+def _essential(request: Request) -> tuple[str, ...]:
+    """The parties without whom this run fails."""
+    operation = operation_named(request.operation)
+    return operation.essential(request, operation.parse(request))
+
+
+def root_cause(errors: Mapping[str, BaseException]) -> tuple[str, BaseException]:
+    """The error that made the others: what a peer's failure or a cancelled run follows from, if that is there."""
+    following = (PeerError, PeerFailed, Cancelled)  # the later ones from the earlier
+
+    def rank(item: tuple[str, BaseException]) -> int:
+        return max((place for place, kind in enumerate(following, 1) if isinstance(item[1], kind)), default=0)
+
+    return min(errors.items(), key=rank)

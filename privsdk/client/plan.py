@@ -1,0 +1,296 @@
+"""Plans, runs and results: what an analyst holds before, during and after a joint computation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import pyarrow as pa
+
+from ..display.cards import Card, Displayed, card_of
+from ..errors import Cancelled, Refused
+from ..protocol.control import Answers, Quoted
+from ..protocol.operation import Request, operation_named
+from .grants import Grants, suggest_grants
+from .learned import Learned, learns_grid
+from .preview import Forecast, Outlook, Preview
+from .price import Price, price_text
+from .progress import Live, ended_with, run_card
+from .receipt import Receipt
+from .wait import Awaited
+
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """What a plan needs of a federation."""
+
+    @property
+    def caller(self) -> str: ...
+
+    @property
+    def purpose(self) -> str: ...
+
+    @property
+    def parties(self) -> tuple[str, ...]: ...
+
+    def quote(self, requests: Sequence[Request]) -> dict[str, Quoted | Refused]:
+        """Ask every party of the requests whether it would allow them all; reserves nothing."""
+
+    def execute(self, request: Request, cancelled: threading.Event, live: Live | None = None) -> Answers:
+        """Run the request to its end, or until `cancelled` is set; returns each party's answer, and fills `live`."""
+
+
+class Plan(Displayed, Generic[T]):
+    """A joint computation that has been described and not yet done.
+
+    A plan is one request. Releasing it twice returns the stored answer and charges once; for a second
+    release call the verb again.
+
+    Attributes
+    ----------
+    request : Request
+    price : Price, a mapping of party to debits
+    learns : Learned, a tuple of Learns
+        What each party, the caller and an onlooker will learn.
+    notes : tuple of (label, text)
+        The verb's own remarks.
+    outlook : Outlook or None
+        What can be said of a noisy answer beforehand.
+    after_cancel : str
+        What can be done with a run of it that was cancelled; "" for nothing.
+    forecast : Forecast or None
+        What a private training would cost otherwise.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        request: Request,
+        finish: Callable[[Answers], T],
+        *,
+        notes: tuple[tuple[str, str], ...] = (),
+        outlook: Outlook | None = None,
+        after_cancel: str = "",
+        forecast: Forecast | None = None,
+    ) -> None:
+        operation = operation_named(request.operation)
+        parameters = operation.parse(request)
+        self.request = request
+        self.price = Price(operation.price(request, parameters))
+        self.learns = Learned(operation.learns(request, parameters), request)
+        self.notes = notes
+        self.outlook = outlook
+        self.after_cancel = after_cancel
+        self.forecast = forecast
+        self._runner = runner
+        self._finish = finish
+        self._run: Run[T] | None = None
+        self._lock = threading.Lock()
+
+    def preview(self, *, mock: pa.Table | None = None) -> Preview:
+        """Ask the parties what they would say, and what would be left; spends nothing.
+
+        Parameters
+        ----------
+        mock : Arrow table, optional
+            Public or invented rows with the columns of the question, for dp releases: gives the expected error of the
+            smallest group and simulated outcomes. Never a party's own data.
+        """
+        return Preview([self], self._runner.quote([self.request]), mock=mock)
+
+    def suggest_grants(self) -> Grants:
+        """By party, the smallest grants that its owner would have to make for this plan."""
+        return suggest_grants(self.request)
+
+    def start(self) -> Run[T]:
+        """Start in the background; see `Run`. While it runs, starting it again gives the same run."""
+        with self._lock:
+            if self._run is None or self._run.done():
+                self._run = Run(self, self._runner, self._finish)
+            return self._run
+
+    def release(self, *, timeout_s: float | None = None) -> Result[T]:
+        """Run, wait and return the result. Interrupting the cell stops or cancels the run: see `Run.result`.
+
+        Raises
+        ------
+        TimeoutError
+            `timeout_s` passed. The run goes on: release the plan again to wait for it, or `start()` it to cancel it.
+        """
+        return self.start().result(timeout_s=timeout_s)
+
+    def spent(self, answers: Answers) -> Price:
+        """What each party was charged for these answers; one that is lost and does not say, the most it can be."""
+        operation = operation_named(self.request.operation)
+        parameters = operation.parse(self.request)
+        paid = {party: answer.instalments for party, answer in answers.items() if not answer.stored}
+        spent = operation.paid(self.request, parameters, {**answers.paid, **paid})
+        unknown = answers.lost.keys() - answers.paid.keys()
+        return Price(spent | {party: debits for party, debits in self.price.items() if party in unknown})
+
+    @property
+    def lasting_notes(self) -> tuple[tuple[str, str], ...]:
+        """Those that still say something when the answer is there, which has its own interval."""
+        foreseen = () if self.outlook is None else self.outlook.expected(None)
+        return tuple(note for note in self.notes if note not in foreseen)
+
+    def _card(self) -> Card:
+        with self._lock:
+            state = "nothing done yet" if self._run is None else f"its run is {self._run.state}"
+        facts = [("parties", ", ".join(self.request.parties)), *self.notes, ("price", price_text(self.price))]
+        title, learns = f"plan of {self.request.operation}: {state}", (("will learn", learns_grid(self.learns)),)
+        return Card(title=title, facts=facts, pictures=(self.learns.picture,), grids=learns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Result(Displayed, Generic[T]):
+    """The outcome of a run.
+
+    Attributes
+    ----------
+    value : T
+        The answer.
+    learned : Learned, a tuple of Learns
+    spent : Price, a mapping of party to debits
+    receipt : Receipt
+    seconds : float
+        Wall time from the first request to the last answer.
+    """
+
+    value: T
+    operation: str
+    learned: Learned
+    spent: Price
+    receipt: Receipt
+    notes: tuple[tuple[str, str], ...]
+    seconds: float
+
+    def _card(self) -> Card:
+        value = card_of(self.value)
+        said = {label for label, _ in value.facts}  # what came of it takes the place of what was foreseen
+        facts = [
+            *([("value", value.title)] if value.title else []),
+            *value.facts,
+            *(note for note in self.notes if note[0] not in said),
+            ("spent", price_text(self.spent)),
+            ("took", f"{self.seconds:.2f} s, run {self.receipt.run_id}"),
+            ("receipt", self.receipt.verdict()),
+        ]
+        return Card(
+            title=f"result of {self.operation}",
+            answers=value.answers,
+            facts=facts,
+            pictures=(*value.pictures, self.learned.picture),
+            grids=(*value.grids, ("learned", learns_grid(self.learned))),
+        )
+
+
+class Run(Displayed, Generic[T]):
+    """A computation under way. `result()` waits, `cancel()` stops it at every party, `await run` works too.
+
+    Attributes
+    ----------
+    progress : Live
+        How far it is, asked of the parties a few times a second.
+    stops : bool
+        Whether it goes in rounds: `stop()` ends it after the present one, with its result so far.
+    began : float
+        Seconds since the epoch.
+    """
+
+    def __init__(self, plan: Plan[T], runner: Runner, finish: Callable[[Answers], T]) -> None:
+        self.plan = plan
+        self.progress = Live()
+        self.stops = operation_named(plan.request.operation).stops
+        self.began = time.time()
+        self._cancelled = threading.Event()
+        self._future: Future[Result[T]] = Future()
+        self._future.set_running_or_notify_cancel()
+
+        def work() -> None:
+            began = time.monotonic()
+            try:
+                answers = runner.execute(plan.request, self._cancelled, self.progress)
+                result = Result(
+                    value=finish(answers),
+                    operation=plan.request.operation,
+                    learned=plan.learns,
+                    spent=plan.spent(answers),
+                    receipt=Receipt(
+                        run_id=plan.request.run_id,
+                        heads={p: a.receipt for p, a in answers.items() if a.receipt is not None},
+                    ),
+                    notes=plan.lasting_notes,
+                    seconds=time.monotonic() - began,
+                )
+            except BaseException as error:  # handed to whoever waits, who raises it
+                if isinstance(error, Cancelled) and plan.after_cancel:
+                    error.hint = f"{error.hint}; {plan.after_cancel}" if error.hint else plan.after_cancel
+                self._future.set_exception(error)
+            else:
+                self._future.set_result(result)
+            self.progress.tell()
+
+        self._thread = threading.Thread(target=work, name=f"privsdk-run-{plan.request.run_id}", daemon=True)
+        self._thread.start()
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    @property
+    def state(self) -> str:
+        """One of "running", "done", "cancelled" and "failed"."""
+        if not self.done():
+            return "running"
+        return "done" if self.error is None else ended_with(self.error)[0]
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it failed with; None where it has not."""
+        return self._future.exception() if self.done() else None
+
+    def cancel(self) -> None:
+        """Stop the run at every party. What was already charged stays charged."""
+        self._cancelled.set()
+
+    def stop(self) -> None:
+        """Have what there is: a run that goes in rounds ends after the present one, with its result so far."""
+        self.progress.stopping.set()
+
+    def result(self, *, timeout_s: float | None = None) -> Result[T]:
+        """Wait for the result.
+
+        Interrupting the cell ends a run that goes in rounds after the present one and returns its result so far;
+        interrupting again cancels it. Any other run, and one before its first round, is cancelled at once.
+
+        Raises
+        ------
+        TimeoutError
+            `timeout_s` passed; the run goes on and may be waited for again.
+        Cancelled
+            `cancel()` was called.
+        KeyboardInterrupt
+            It was interrupted, and is cancelled.
+        """
+        return Awaited(self._future, self.progress, self.plan.request, self.cancel).outcome(timeout_s)
+
+    def __await__(self) -> Generator[Any, None, Result[T]]:
+        import asyncio
+
+        async def wait() -> Result[T]:
+            try:
+                return await asyncio.shield(asyncio.wrap_future(self._future))
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+
+        return wait().__await__()
+
+    def _card(self) -> Card:
+        why = "" if self.error is None else ended_with(self.error)[1]
+        return run_card(self.plan.request, self.progress, self.state, why)

@@ -1,0 +1,321 @@
+"""Previews: what a plan, or several together, would cost, how wrong the answer would be, and what would be left.
+
+All of it comes from the parties' replies and from public or mock data; nothing is spent and no row is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from ..display.cards import MOST_ROWS, Card, Displayed, Grid, cell
+from ..display.svg import Picture, curves
+from ..display.tabular import Tabular
+from ..errors import InvalidArgument, Refused
+from ..governance.charges import MOST_QUERIES, Balance, Debit
+from ..governance.policy import Learns
+from ..protocol.control import DatasetQuote, Quoted
+from ..protocol.operation import Request
+from .budgets import SCHEMA, balances_table, limit_meters, meters
+from .learned import learns_grid
+from .price import price_text
+
+SIMULATIONS = 20
+FACTORS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the epsilon asked for: where the error is drawn
+
+
+class Outlook(Protocol):
+    """What can be said of a noisy answer before it is given."""
+
+    def half_width(self, rows: int) -> float:
+        """Half of the 95% interval for a group of so many values, in the answer's unit."""
+
+    @property
+    def epsilon(self) -> float:
+        """What the answer costs."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of values for which errors are told; a single one where the error is the same for all."""
+
+    def at(self, epsilon: float) -> Outlook:
+        """Of the same question for another epsilon."""
+
+    def expected(self, mock: pa.Table | None) -> tuple[tuple[str, str], ...]:
+        """Labelled errors at 95%, in the answer's unit: overall, and for the smallest group of a mock table."""
+
+    def simulate(self, mock: pa.Table, times: int) -> pa.Table:
+        """So many answers over a public or mock table, beside its true ones."""
+
+
+class Forecast(Protocol):
+    """What a private training would cost if it were longer or shorter, with more or less noise."""
+
+    def table(self, delta: float) -> pa.Table:
+        """Such trainings, and a bound on the epsilon of each at this delta."""
+
+    def grid(self, delta: float) -> Grid:
+        """The same, to look at."""
+
+
+class Planned(Protocol):
+    """What a preview needs of a plan."""
+
+    @property
+    def request(self) -> Request: ...
+
+    @property
+    def price(self) -> Mapping[str, tuple[Debit, ...]]: ...
+
+    @property
+    def learns(self) -> tuple[Learns, ...]: ...
+
+    @property
+    def notes(self) -> tuple[tuple[str, str], ...]: ...
+
+    @property
+    def outlook(self) -> Outlook | None: ...
+
+    @property
+    def forecast(self) -> Forecast | None: ...
+
+
+class Preview(Displayed, Tabular):
+    """One plan, or several priced together, with the parties' word on them.
+
+    Attributes
+    ----------
+    quotes : mapping of party to Quoted or Refused
+        Each party's balances before and after, how it came to allow it, and how many such requests it would cover; or
+        why it would refuse.
+    expected : tuple of (label, text)
+        The errors to expect at 95%.
+    simulated : Arrow table or None
+        Outcomes on the mock table, where one was given.
+    """
+
+    def __init__(
+        self, plans: Sequence[Planned], quotes: Mapping[str, Quoted | Refused], *, mock: pa.Table | None = None
+    ) -> None:
+        self.plans = tuple(plans)
+        self.quotes = dict(quotes)
+        outlook = plans[0].outlook if len(plans) == 1 else None
+        if mock is not None and outlook is None:
+            raise InvalidArgument(
+                f"{', '.join(plan.request.operation for plan in plans)} cannot be simulated on a mock table",
+                hint="mock= is for the preview of one dp release; leave it out",
+            )
+        self.expected = () if outlook is None else outlook.expected(mock)
+        self.simulated = None if outlook is None or mock is None else outlook.simulate(mock, SIMULATIONS)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether every party would allow it now."""
+        return not any(isinstance(quote, Refused) for quote in self.quotes.values())
+
+    @property
+    def datasets(self) -> dict[str, tuple[DatasetQuote, ...]]:
+        """By party, the datasets that would be charged: before, after, and how many such requests are left."""
+        return {party: quote.datasets for party, quote in self.quotes.items() if isinstance(quote, Quoted)}
+
+    @property
+    def remaining(self) -> dict[str, tuple[Balance, ...]]:
+        """What each party's datasets would have left after the release."""
+        return {party: tuple(d.after for d in datasets) for party, datasets in self.datasets.items()}
+
+    @property
+    def queries_left(self) -> int | None:
+        """How many requests of this price in a row every dataset would cover from now; None where one would refuse."""
+        left = [d.queries_left for datasets in self.datasets.values() for d in datasets]
+        return min(left, default=None) if self.allowed else None
+
+    @property
+    def forecast(self) -> pa.Table | None:
+        """What a private training would cost with other rounds, noise or sampling, at the smallest delta of the
+        datasets."""
+        known, delta = self.plans[0].forecast, self._delta
+        return None if known is None or delta is None or len(self.plans) > 1 else known.table(delta)
+
+    @property
+    def picture(self) -> Picture | None:
+        """The error against epsilon, where this question stands, and from where on the budgets do not cover it."""
+        outlook = self.plans[0].outlook if len(self.plans) == 1 else None
+        if outlook is None:
+            return None
+        epsilons = [factor * outlook.epsilon for factor in FACTORS]
+        lines: dict[str, list[tuple[float, float | None]]] = {}
+        for size in outlook.sizes:
+            halves = [outlook.at(epsilon).half_width(size) for epsilon in epsilons]
+            name = f"over {size:,} values" if len(outlook.sizes) > 1 else "half-width"
+            lines[name] = [(e, half if half > 0 else None) for e, half in zip(epsilons, halves, strict=True)]
+        told = [
+            f"{name}: {', '.join(f'{_half(half)} at {epsilon:.3g}' for epsilon, half in line)}"
+            for name, line in lines.items()
+        ]
+        told.append(f"this question asks for epsilon {outlook.epsilon:g}")
+        left = [
+            each
+            for party, datasets in self.datasets.items()
+            for quote in datasets
+            for each in _epsilons_left(party, quote)
+        ]
+        end = None
+        if left:
+            least, where = min(left)
+            told[-1] += f"; {where} has {least:.3g} left"
+            end = (least, f"more than the {least:.3g} left") if least > 0 else None
+        return curves(
+            "half of the 95% interval against epsilon (logarithmic axes)",
+            lines,
+            told="\n".join(told),
+            x="epsilon",
+            y="half-width",
+            log=True,
+            here=outlook.epsilon,
+            end=end,
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """What each dataset and limit would have left after it, and how many such requests it covers from now."""
+        tables = []
+        for party, datasets in self.datasets.items():
+            for dataset in datasets:
+                table = balances_table({party: [dataset.after]})
+                often = pa.array([dataset.queries_left] + [None] * len(dataset.after.limits), pa.int64())
+                tables.append(table.append_column("queries_left", often))
+        empty = SCHEMA.append(pa.field("queries_left", pa.int64())).empty_table()
+        return pa.concat_tables(tables) if tables else empty
+
+    @property
+    def _delta(self) -> float | None:
+        deltas = [d.now.budget.delta for datasets in self.datasets.values() for d in datasets]
+        return min(deltas, default=None)
+
+    def _card(self) -> Card:
+        facts, grids = _of_one(self.plans[0]) if len(self.plans) == 1 else _of_several(self.plans)
+        if self.simulated is not None:  # what is expected on the mock says more than what is expected of any table
+            known = {label for label, _ in self.expected}
+            facts = [*self.expected, *((label, text) for label, text in facts if label not in known)]
+        refused = {party: quote for party, quote in self.quotes.items() if isinstance(quote, Refused)}
+        facts += [
+            (f"{party} refuses", f"{quote.message.removeprefix(f'{party} refuses: ')}\n{quote.hint}".rstrip())
+            for party, quote in refused.items()
+        ]
+        facts += _policy_facts(self.quotes)
+        datasets = [(party, dataset) for party, quotes in self.datasets.items() for dataset in quotes]
+        if short := [quote.short for _, quote in datasets if quote.short]:
+            facts.append(("may end early", "\n".join(f"{each}: it goes on as far as that" for each in short)))
+        if private := [quote for _, quote in datasets if quote.epsilon > 0]:
+            facts.append(_attacker(private))
+        if datasets:
+            grids.append(("budgets after it; each bar: what is left, then what this takes", _budget_grid(datasets)))
+        if self.simulated is not None:
+            grids.append((f"{SIMULATIONS} outcomes on the mock table", _summary(self.simulated)))
+        for plan in self.plans:
+            if plan.forecast is not None and self._delta is not None:
+                grids.append((f"epsilon at delta {self._delta:g}, at most", plan.forecast.grid(self._delta)))
+        learns = tuple(dict.fromkeys(item for plan in self.plans for item in plan.learns))
+        grids.append(("will learn", learns_grid(learns)))
+        verdict = f"REFUSED by {', '.join(refused)}" if refused else "every party would allow it"
+        names = ", ".join(dict.fromkeys(plan.request.operation for plan in self.plans))
+        count = f"{len(self.plans)} questions together: " if len(self.plans) > 1 else ""
+        picture = self.picture
+        return Card(
+            title=f"preview of {count}{names}: {verdict}; nothing spent",
+            facts=facts,
+            pictures=() if picture is None else (picture,),
+            grids=tuple(grids),
+        )
+
+
+def _epsilons_left(party: str, quote: DatasetQuote) -> list[tuple[float, str]]:
+    """What is left now of a dataset's cap and of each limit below it."""
+    name, limits = f"{party}/{quote.now.dataset}", quote.now.limits
+    under = [
+        (max(0.0, each.limit.epsilon - each.epsilon_spent), f"{name} for {each.limit}")
+        for each in limits
+        if each.limit.epsilon is not None
+    ]
+    return [(quote.now.epsilon_left, name), *under]
+
+
+def _half(half: float | None) -> str:
+    return "0" if half is None else f"{half:.3g}"
+
+
+def _attacker(quotes: Sequence[DatasetQuote]) -> tuple[str, str]:
+    units = " or ".join(dict.fromkeys(quote.now.budget.unit.id or "row" for quote in quotes))
+    return (
+        "attacker",
+        f"a belief of 50% that the data holds a certain {units}\n"
+        "rises to what is stated below at most, but for a chance of about delta",
+    )
+
+
+def _of_one(plan: Planned) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:
+    return [("price", price_text(plan.price)), *plan.notes], []
+
+
+def _of_several(plans: Sequence[Planned]) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:
+    rows = [
+        (
+            plan.request.operation,
+            price_text(plan.price),
+            "\n".join(f"{label}: {text}" for label, text in plan.notes) or "-",
+        )
+        for plan in plans
+    ]
+    return [], [("questions", Grid(header=("operation", "price", "to be known"), rows=rows))]
+
+
+def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str]]:
+    """What each policy allows it by; parties that allow it by the same words stand together."""
+    parties: dict[str, list[str]] = {}
+    for party, quote in quotes.items():
+        parts = [part for d in quote.derivations for part in d.under] if isinstance(quote, Quoted) else []
+        text = "\n".join(dict.fromkeys(str(part) for part in parts))
+        if text:
+            parties.setdefault(text, []).append(party)
+    return [(f"policy of {', '.join(named)}", text) for text, named in parties.items()]
+
+
+def _budget_grid(quotes: Sequence[tuple[str, DatasetQuote]]) -> Grid:
+    """What is left of each dataset's cap and limits, how often it could be asked, what an attacker could believe."""
+    private = any(quote.epsilon > 0 for _, quote in quotes)
+    header: tuple[str, ...] = ("dataset", "epsilon left", "exact left", "such requests\nfrom now")
+    header += ("attacker\nafter this", "after all\never charged") if private else ()
+    rows: list[tuple[str, ...]] = []
+    for party, quote in quotes:
+        least = "at least " if quote.queries_left >= MOST_QUERIES else ""
+        row = [f"{party}/{quote.after.dataset}", *meters(quote.after, quote.now)]
+        row.append(f"{least}{quote.queries_left:,}" if quote.queries_left else "none")
+        if private:
+            row += [f"{certainty:.1%}" for certainty in quote.certainty]
+        rows.append(tuple(row))
+        before = {under.limit: under for under in quote.now.limits}
+        for under in quote.after.limits:
+            left = limit_meters(under, before.get(under.limit))
+            rows.append((f"  {under.limit}", *left, *[""] * (len(header) - 3)))
+    return Grid(header=header, rows=rows)
+
+
+def _summary(simulated: pa.Table) -> Grid:
+    """Of each group or bin: the mock's true value, and the least, middle and largest outcome."""
+    names = simulated.column_names
+    own = names[names.index("low") - 1]
+    keys = names[1 : names.index(own)]
+    found: dict[tuple[Any, ...], list[float]] = {}
+    true: dict[tuple[Any, ...], Any] = {}
+    for row in simulated.to_pylist():
+        key = tuple(row[name] for name in keys)
+        true[key] = row["true"]
+        found.setdefault(key, []).extend([] if row[own] is None else [row[own]])
+    rows = []
+    for key, outcomes in found.items():
+        outcomes.sort()
+        shown = (outcomes[0], outcomes[len(outcomes) // 2], outcomes[-1]) if outcomes else (None,) * 3
+        rows.append(tuple(map(cell, (*key, true[key], *shown))))
+    most = [(f"... {len(rows) - MOST_ROWS:,} more", *[""] * (len(keys) + 3))] if len(rows) > MOST_ROWS else []
+    return Grid(header=(*keys, f"true {own}", "least", "middle", "largest"), rows=[*rows[:MOST_ROWS], *most])

@@ -1,0 +1,212 @@
+"""How far a run is: the latest that each party said, and the figures told on the way. For displays; decides nothing.
+
+Only what the run's record says that its caller learns is told early. Filled by the thread that asks the parties, read
+by any.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+import pyarrow as pa
+
+from ..display.cards import Card, Displayed, Grid, size_text, without_empty
+from ..display.svg import course
+from ..display.tabular import Tabular
+from ..errors import Cancelled, PrivsdkError
+from ..protocol.control import Told, Watched
+from ..protocol.operation import Request
+from .observers import Observers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Where a party is in a run.
+
+    Attributes
+    ----------
+    state : str
+        "working", "waiting" for the parties in `waits_for`, "ended", "cancelled", or "lost" for the reason `why`.
+    phase : str
+        What it was at when it was last asked.
+    instalments : int
+        How many it has paid after its start.
+    """
+
+    state: str
+    phase: str = ""
+    waits_for: tuple[str, ...] = ()
+    instalments: int = 0
+    why: str = ""
+
+
+class Live(Displayed, Tabular):
+    """A run while it goes on.
+
+    Attributes
+    ----------
+    stopping : Event
+        Set to have each party end at its next round, with what there is.
+    awaited : bool
+        Whether the main thread waits for it: then a notebook hears no click, and an interrupt reaches the run.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self.awaited = False
+        self._whereabouts: dict[str, Whereabouts] = {}
+        self._told: dict[str, list[Told]] = {}
+        self._observers: Observers[Live] = Observers()
+
+    @property
+    def phases(self) -> dict[str, str]:
+        """By party, the phase that it was in when it was last asked."""
+        return {party: each.phase for party, each in self.whereabouts.items()}
+
+    @property
+    def whereabouts(self) -> dict[str, Whereabouts]:
+        """By party, where it is; those that have not begun are left out."""
+        with self._lock:
+            return dict(self._whereabouts)
+
+    @property
+    def latest(self) -> dict[str, Told]:
+        """By party, the last that it told; parties that tell phases alone are left out."""
+        with self._lock:
+            return {party: told[-1] for party, told in self._told.items() if told}
+
+    @property
+    def curve(self) -> tuple[Told, ...]:
+        """All that was told by the party whose figures are of the whole run, such as a coordinator's loss."""
+        with self._lock:
+            return max((tuple(told) for told in self._told.values()), key=_figures, default=())
+
+    def told(self, party: str) -> tuple[Told, ...]:
+        """All that this party has told."""
+        with self._lock:
+            return tuple(self._told.get(party, ()))
+
+    def count(self, party: str) -> int:
+        """How much this party has told."""
+        return len(self.told(party))
+
+    def observe(self, observer: Callable[[Live], None]) -> Callable[[], None]:
+        """Have this called with the run's progress whenever there is news, in another thread; returns how to end it."""
+        return self._observers.add(observer)
+
+    def update(self, party: str, watched: Watched, since: int) -> None:
+        """Take what a party said when asked for what it told after the first `since`."""
+        with self._lock:
+            told = self._told.setdefault(party, [])
+            fresh = watched.told[len(told) - since :] if since <= len(told) else ()
+            known = self._whereabouts.get(party)
+            there = Whereabouts(
+                state="waiting" if watched.waits_for else "working",
+                phase=watched.phase,
+                waits_for=watched.waits_for,
+                instalments=watched.instalments,
+            )
+            if known is not None and known.state in _OVER:  # asked before it ended, answered after
+                there = replace(known, phase=watched.phase)
+            news = bool(fresh) or known != there
+            self._whereabouts[party] = there
+            told.extend(fresh)
+        if news:
+            self.tell()
+
+    def end(self, party: str, *, why: str = "", cancelled: bool = False, instalments: int | None = None) -> None:
+        """Take that a party has ended or was cancelled, or why it is lost."""
+        with self._lock:
+            known = self._whereabouts.get(party, Whereabouts(state="working"))
+            paid = known.instalments if instalments is None else instalments
+            state = "cancelled" if cancelled else "lost" if why else "ended"
+            self._whereabouts[party] = replace(known, state=state, waits_for=(), instalments=paid, why=why)
+        self.tell()
+
+    def tell(self) -> None:
+        """Call its observers: something has changed."""
+        self._observers.tell(self)
+
+    def __str__(self) -> str:
+        """One line: how many rounds are done, the last figures; the parties' phases where nothing else is told."""
+        curve = self.curve
+        if curve:
+            last = curve[-1]
+            figures = "".join(f", {name} {value:.4g}" for name, value in last.figures.items())
+            return f"{last.done} of {last.total} done{figures}"
+        return "; ".join(f"{party}: {phase}" for party, phase in self.phases.items() if phase)
+
+    def to_arrow(self) -> pa.Table:
+        """All that was told: party, done, total, seconds, bytes_sent, bytes_received and figures by name."""
+        with self._lock:
+            told = {party: tuple(each) for party, each in self._told.items()}
+        rows = [
+            {"party": party, **msgspec.structs.asdict(each), "figures": list(each.figures.items())}
+            for party, all_of_it in told.items()
+            for each in all_of_it
+        ]
+        return pa.Table.from_pylist(rows, schema=_TOLD)
+
+    def _card(self) -> Card:
+        phases, latest, curve = self.phases, self.latest, self.curve
+        rows = [(party, phase, *_shown(latest.get(party))) for party, phase in phases.items()]
+        header = ("party", "phase", "done", "seconds", "sent", "received")
+        name = next((name for each in curve for name in each.figures), "")
+        points = [(each.done, each.figures.get(name)) for each in curve]
+        picture = course(f"{name}, as told on the way", {name: points}, step="step", y=name) if name else None
+        return Card(
+            title=str(self) or "nothing told yet",
+            pictures=() if picture is None else (picture,),
+            grids=(("each party, when last asked", without_empty(Grid(header=header, rows=rows))),) if rows else (),
+        )
+
+
+_OVER = ("ended", "cancelled", "lost")
+
+
+def _figures(told: tuple[Told, ...]) -> tuple[int, int]:
+    return sum(bool(each.figures) for each in told), len(told)
+
+
+def ended_with(error: BaseException) -> tuple[str, str]:
+    """The state of a run that ended with this, and why; what is no error of ours is told by its class alone."""
+    state = "cancelled" if isinstance(error, Cancelled) else "failed"
+    return state, error.message if isinstance(error, PrivsdkError) else type(error).__name__
+
+
+def run_card(request: Request, live: Live, state: str, why: str) -> Card:
+    """A run: its state, how far it is, why it failed."""
+    facts = [("run", request.run_id), ("parties", ", ".join(request.parties))]
+    last = "so far" if state == "running" else "when last asked"
+    facts += [(last, str(live))] if str(live) else []
+    facts += [("why", why)] if why else []
+    if state == "running":
+        facts.append(("meanwhile", "result() waits; stop() ends it at its next round; cancel() ends it at once"))
+    elif state == "done":
+        facts.append(("next", "result() gives what came of it"))
+    shown = live._card()
+    return Card(title=f"run of {request.operation}: {state}", facts=facts, pictures=shown.pictures, grids=shown.grids)
+
+
+def _shown(told: Told | None) -> tuple[str, ...]:
+    if told is None:
+        return "", "", "", ""
+    sizes = size_text(told.bytes_sent), size_text(told.bytes_received)
+    return f"{told.done:,} of {told.total:,}", f"{told.seconds:.2f}", *sizes
+
+
+_TOLD = pa.schema(
+    [
+        ("party", pa.string()),
+        ("done", pa.int64()),
+        ("total", pa.int64()),
+        ("seconds", pa.float64()),
+        ("bytes_sent", pa.int64()),
+        ("bytes_received", pa.int64()),
+        ("figures", pa.map_(pa.string(), pa.float64())),
+    ]
+)

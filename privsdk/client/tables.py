@@ -1,0 +1,242 @@
+"""Handles: names of parties, tables and joint tables that a notebook can hold. They never hold rows."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+import msgspec
+import pyarrow as pa
+
+from ..display.cards import Card, Displayed, Grid
+from ..errors import InvalidArgument, UnknownName
+from ..governance.charges import Unit
+from ..protocol.control import Description, TableInfo
+from ..protocol.operation import Kind, Operand, Request
+from ..protocol.predicates import Name
+from .aggregates import OPERATION, AggregateParameters, Aggregates
+from .budgets import balance_facts, balances_grid
+from .plan import Plan, Runner
+
+
+class Handle(Displayed):
+    """A name for something at a party. Handles are bound to their federation and cannot be pickled."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} handle belongs to its open federation and cannot be pickled; "
+            "open the federation where you need it"
+        )
+
+
+class Table(Handle, Aggregates):
+    """One table at one party: its columns and what its owner permits, never its rows.
+
+    Its verbs are exact aggregates of the owner's rows; see `count`.
+    """
+
+    def __init__(self, runner: Runner, party: str, info: TableInfo) -> None:
+        self.party = party
+        self.name = info.name
+        self.columns: dict[str, str] = {column.name: column.type for column in info.columns}
+        self._info = info
+        self._runner = runner
+
+    def operand(self, *columns: str) -> Operand:
+        """These columns as an operand; an unknown one is an error that lists what exists."""
+        for column in columns:
+            self.type_of(column)
+        return Operand(table=self.name, columns=columns)
+
+    @property
+    def unit(self) -> Unit:
+        """Whose privacy the owner's epsilon is about: one row's, or all rows' of one id."""
+        return self._info.unit
+
+    def expect(self, kinds: Mapping[str, Kind]) -> None:
+        """Raise InvalidArgument where a column's type is not of the kind that is asked for."""
+        for column, kind in kinds.items():
+            kind.check(f"{self.party}/{self.name}.{column}", self.type_of(column))
+
+    def type_of(self, column: str) -> str:
+        """The Arrow type of a column, as text."""
+        if column not in self.columns:
+            raise UnknownName.among("column", column, self.columns, where=f"in {self.party}/{self.name}")
+        return self.columns[column]
+
+    @property
+    def _owner(self) -> str:
+        return self.party
+
+    def _name(self, column: str) -> Name:
+        self.type_of(column)
+        return Name(party=self.party, column=column)
+
+    def _ask(self, parameters: AggregateParameters) -> Plan[pa.Table]:
+        request = new_request(
+            self._runner,
+            OPERATION,
+            parties=(self.party,),
+            operands={self.party: self.operand(*parameters.columns_of(self.party))},
+            parameters=msgspec.to_builtins(parameters),
+        )
+        return Plan(self._runner, request, lambda answers: answers[self.party].table)
+
+    def _card(self) -> Card:
+        title = f"{self.party}/{self.name} (dataset {self._info.dataset})"
+        facts = [("protects", f"{self.unit.protected}, in differentially private releases")]
+        alike, grid = columns_grid([(c.name, c.type, ", ".join(c.permits) or "nothing") for c in self._info.columns])
+        return Card(title=title, facts=[*facts, *alike], grids=(("columns", grid),))
+
+
+def columns_grid(columns: list[tuple[str, str, str]]) -> tuple[list[tuple[str, str]], Grid]:
+    """Columns with their types and permitted uses; where those are the same for all, they are said once, as a fact."""
+    if len({permits for _, _, permits in columns}) == 1:
+        facts = [("permitted to you, every column", columns[0][2])]
+        return facts, Grid(header=("column", "type"), rows=[(name, type_) for name, type_, _ in columns])
+    return [], Grid(header=("column", "type", "permitted to you"), rows=columns)
+
+
+class Tables(Handle):
+    """Tables of several parties that hold the same columns for different rows."""
+
+    def __init__(self, tables: tuple[Table, ...]) -> None:
+        if not tables:
+            raise InvalidArgument("no tables were given", hint='use fed.tables("name") or a list of tables')
+        parties = [table.party for table in tables]
+        if len(set(parties)) != len(parties):
+            raise InvalidArgument(f"two tables of one party: {', '.join(parties)}", hint="give one table a party")
+        self._tables = tables
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def _card(self) -> Card:
+        first = self._tables[0]
+        common = [name for name in first.columns if all(name in table.columns for table in self._tables)]
+        rows = [(f"{t.party}/{t.name}", t._info.dataset, f"{len(t.columns)}", t.unit.protected) for t in self._tables]
+        grids = [("tables", Grid(header=("table", "dataset", "columns", "protects"), rows=rows))]
+        facts = []
+        if common:
+            alike, grid = columns_grid([(name, self._types(name), self._permits(name)) for name in common])
+            facts += alike
+            grids.append(("columns that all have", grid))
+        else:
+            facts.append(("columns", "none in common"))
+        others = {f"{t.party}/{t.name}": ", ".join(c for c in t.columns if c not in common) for t in self._tables}
+        facts += [(f"only some have, {name}", names) for name, names in others.items() if names]
+        return Card(title=f"tables of {', '.join(t.party for t in self._tables)}", facts=facts, grids=grids)
+
+    def _types(self, column: str) -> str:
+        """Its type; where parties differ, each type with those that have it."""
+        whose: dict[str, list[str]] = {}
+        for table in self._tables:
+            whose.setdefault(table.columns[column], []).append(table.party)
+        return next(iter(whose)) if len(whose) == 1 else ", ".join(f"{t} ({', '.join(p)})" for t, p in whose.items())
+
+    def _permits(self, column: str) -> str:
+        """What every owner permits."""
+        ways = [next(c.permits for c in t._info.columns if c.name == column) for t in self._tables]
+        return ", ".join(way for way in ways[0] if all(way in each for each in ways)) or "nothing by all"
+
+
+class Party(Handle):
+    """One party of a federation; index it with a table's name."""
+
+    def __init__(self, runner: Runner, description: Description) -> None:
+        self.name = description.party
+        self._runner = runner
+        self._description = description
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        return {info.name: Table(self._runner, self.name, info) for info in self._description.tables}
+
+    def __getitem__(self, table: str) -> Table:
+        tables = self.tables
+        if table not in tables:
+            raise UnknownName.among("table", table, tables, where=f"at {self.name}")
+        return tables[table]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.tables)
+
+    def _card(self) -> Card:
+        d = self._description
+        facts = [
+            ("operations", ", ".join(d.operations) or "none"),
+            ("joint results", f"at least {d.policy.min_parties} contributors, not counting one who sees the result"),
+            ("ledger", d.ledger),
+            *balance_facts({"": d.balances}),
+        ]
+        facts += [("now", f"{d.running} run{'s' * (d.running != 1)} under way")] if d.running else []
+        if not d.tables:
+            return Card(title=f"party {self.name}", facts=[("tables", "none; it can hold keys for others"), *facts])
+        rows = [(t.name, t.dataset, ", ".join(column.name for column in t.columns)) for t in d.tables]
+        grids = [("tables", Grid(header=("table", "dataset", "columns"), rows=rows))]
+        grids += [("budgets", balances_grid({"": d.balances}))] if d.balances else []
+        return Card(title=f"party {self.name}", facts=facts, grids=grids)
+
+
+def as_tables(tables: Tables | Table | list[Table] | tuple[Table, ...]) -> Tables:
+    if isinstance(tables, Tables):
+        return tables
+    if isinstance(tables, Table):
+        return Tables((tables,))
+    if isinstance(tables, list | tuple) and all(isinstance(table, Table) for table in tables):
+        return Tables(tuple(tables))
+    raise InvalidArgument(
+        f"tables were expected, not a {type(tables).__name__}", hint='use fed.tables("name") or fed["party"]["name"]'
+    )
+
+
+def runner_of(*tables: Table) -> Runner:
+    """The federation behind these tables; tables of two federations cannot be combined."""
+    runner = tables[0]._runner
+    if any(table._runner is not runner for table in tables):
+        raise InvalidArgument("the tables belong to different federations", hint="open one federation with all parties")
+    return runner
+
+
+def new_request(
+    runner: Runner,
+    operation: str,
+    *,
+    parties: tuple[str, ...],
+    operands: Mapping[str, Operand],
+    parameters: Mapping[str, Any],
+) -> Request:
+    """A request in the caller's name, under a fresh run id."""
+    return Request(
+        run_id=secrets.token_hex(8),
+        operation=operation,
+        caller=runner.caller,
+        purpose=runner.purpose,
+        parties=parties,
+        operands=dict(operands),
+        parameters=dict(parameters),
+    )
+
+
+def pick_key_holder(runner: Runner, contributors: tuple[str, ...], wanted: str | None) -> str:
+    """The named party, or the first of the federation that contributes nothing."""
+    free = [party for party in runner.parties if party not in contributors]
+    if wanted is None:
+        if not free:
+            raise InvalidArgument(
+                f"all parties contribute ({', '.join(contributors)}): nobody is left to hold the key",
+                hint="add a party without this table, such as ps.embedded(..., notary={}), or leave one table out",
+            )
+        return free[0]
+    if wanted in contributors:
+        raise InvalidArgument(
+            f"{wanted} contributes and cannot hold the key: it would decrypt the others' values",
+            hint=f"choose one that contributes nothing: {', '.join(free) or 'none yet'}",
+        )
+    if wanted not in free:
+        raise UnknownName.among("party", wanted, runner.parties)
+    return wanted

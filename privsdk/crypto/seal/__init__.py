@@ -1,0 +1,1 @@
+"""SEAL by its own interface: rings, keys, noise accounting, circuits, flooding, decryption."""

@@ -1,0 +1,1 @@
+"""Sums that hide their summands: encrypted, masked, all-to-all."""

@@ -1,0 +1,75 @@
+"""Masks: vectors of uniformly random words, each expanded from a seed of 32 bytes, and added to a vector in place.
+
+A mask is the stream of AES-256 in counter mode under its seed, from counter 0, as little-endian words: for who does not
+know the seed it cannot be told from uniform words (NIST SP 800-38A, section 6.5; AES as a pseudorandom permutation).
+The whole seed is the key: nothing is folded into a shorter one. A seed gives one mask and is used for no other.
+
+A vector goes through the processor's cache once for all masks, block by block; whole pieces go to the process's threads
+so that a role can be stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
+
+from ...protocol.pipeline import Ahead, threads
+from ...protocol.roles import Role
+
+Words = npt.NDArray[Any]  # of uint32 or uint64
+
+SEED_BYTES = 32
+AES_BYTES = 16
+BLOCK_BYTES = 1 << 16  # of a mask at a time: with the vector's own block it stays in the cache
+PIECE_BYTES = 1 << 28  # of all masks: about 0.1 s
+SMALL_BYTES = 1 << 20  # of all masks: done sooner than handed to a thread
+
+_ZEROS = memoryview(bytes(BLOCK_BYTES))
+
+
+class Mask(NamedTuple):
+    """The mask of this seed, to be added, or else subtracted."""
+
+    seed: bytes
+    plus: bool
+
+
+def add(vector: Words, masks: Sequence[Mask], phase: str) -> Role[None]:
+    """Add masks to a vector, modulo 2^32 or 2^64 by its type, in place; with checkpoints of this phase."""
+    if vector.nbytes * len(masks) <= SMALL_BYTES:
+        add_from(vector, 0, masks)
+        return
+    blocks = max(1, PIECE_BYTES // (len(masks) * BLOCK_BYTES))
+    size = blocks * BLOCK_BYTES // vector.itemsize
+    starts = range(0, len(vector), size)
+    with Ahead(add_from, phase, total=len(starts), pool=threads()) as ahead:
+        for start in starts:
+            if ahead.full:
+                yield from ahead.next()
+            ahead.submit(vector[start : start + size], start * vector.itemsize, masks)
+        while ahead.waiting:
+            yield from ahead.next()
+
+
+def add_from(vector: Words, start: int, masks: Sequence[Mask]) -> None:
+    """Add masks from their byte `start` on, which is a multiple of 16."""
+    streams = [_stream(mask.seed, start) for mask in masks]
+    buffer = np.empty(BLOCK_BYTES + AES_BYTES, np.uint8)  # the library wants room for one block more
+    size = BLOCK_BYTES // vector.itemsize
+    for at in range(0, len(vector), size):
+        block = vector[at : at + size]
+        words = buffer[: block.nbytes].view(vector.dtype)
+        for mask, stream in zip(masks, streams, strict=True):
+            stream.update_into(_ZEROS[: block.nbytes], buffer.data)
+            (np.add if mask.plus else np.subtract)(block, words, out=block)
+
+
+def _stream(seed: bytes, start: int) -> CipherContext:
+    if len(seed) != SEED_BYTES:
+        raise ValueError(f"a seed of {len(seed)} bytes; masks take {SEED_BYTES}")
+    counter = (start // AES_BYTES).to_bytes(AES_BYTES, "big")
+    return Cipher(algorithms.AES(seed), modes.CTR(counter)).encryptor()

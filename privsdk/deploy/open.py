@@ -1,0 +1,203 @@
+"""Opening a federation: parties embedded in this process, or reached over the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..client.federation import Federation
+from ..client.pinned_heads import Witness
+from ..display.cards import Card, Displayed
+from ..errors import InvalidArgument, UnknownName
+from ..governance.charges import Budget
+from ..governance.policy import ANY, Disclosure, Grant, Policy
+from ..party.budget.books import Books
+from ..party.gate import Gate
+from ..party.tables.store import Store
+from ..protocol import control
+from ..transport.certificates import Identity
+from ..transport.identities import Members
+from ..transport.local import LocalNetwork
+from .config import read_federation, reject_names
+
+T = TypeVar("T")
+
+# Everything that lets out no single row's value, but a model's weights to the party whose rows they score.
+_NOT = (Disclosure.EXTREME, Disclosure.PAYLOAD, Disclosure.ROW_RETURN, Disclosure.MODEL_UPDATE)
+_WORKSHOP = tuple(d for d in Disclosure if d not in _NOT)
+WORKSHOP_POLICY = Policy(
+    operations=(ANY,),
+    grants=(Grant(table=ANY, columns={ANY: _WORKSHOP}, min_count=10, max_epsilon=1.0),),
+    min_parties=2,
+)
+WORKSHOP_BUDGET = Budget(epsilon=3.0, delta=1e-6, exact=200)
+
+
+class _WorkshopPolicy(Displayed):
+    """The workshop policy as it is printed when a federation is embedded."""
+
+    def __init__(self, parties: list[str], budget: str, store: str) -> None:
+        self._parties, self._budget, self._store = parties, budget, store
+
+    def _card(self) -> Card:
+        (grant,) = WORKSHOP_POLICY.grants
+        facts = [
+            ("of", ", ".join(self._parties)),
+            ("any column", ", ".join(_WORKSHOP)),
+            ("", f"exact aggregates over at least {grant.min_count} rows, keys or values"),
+            ("", f"DP releases up to epsilon {grant.max_epsilon:g}"),
+            (
+                "joint results",
+                f"at least {WORKSHOP_POLICY.min_parties} contributors, not counting one who sees the result",
+            ),
+            ("never", "rows, single values, minima, maxima; but a model's weights to the party whose rows they score"),
+            ("budget", self._budget),
+            ("ledgers", self._store),
+        ]
+        return Card(title="workshop policy (give policy= and budget= for your own)", facts=facts)
+
+
+def embedded(
+    parties: Mapping[str, Any] | None = None,
+    /,
+    *,
+    table: str = "table",
+    store: str | Path | None = ".privsdk",
+    policy: Policy | Mapping[str, Policy] | None = None,
+    budget: Budget | Mapping[str, Budget] | None = None,
+    caller: str = "analyst",
+    purpose: str = "workshop",
+    quiet: bool = False,
+    **more: Any,
+) -> Federation:
+    """Open a federation whose parties live in this process, for learning and prototyping.
+
+    Parameters
+    ----------
+    parties, **more : mapping of party to tables
+        For each party a table, or a mapping of table names to tables; an empty mapping makes a party that only helps,
+        such as by holding keys. Give the mapping where a party's name is no Python identifier or one of the options
+        below. A table is an Arrow table, a pandas or polars frame, a DuckDB relation, or the path of a Parquet or CSV
+        file.
+    table : str
+        Name of tables that are given without one.
+    store : path or None
+        Folder of the parties' ledgers and signing keys, and of the audit heads that the caller saw. Budgets last:
+        opening it again continues them. None keeps them in memory.
+    policy, budget : optional
+        One for all parties, or one for each by name. Default: a workshop policy, which is printed. A budget holds for
+        each dataset.
+    caller, purpose : str
+        In whose name, and for which purpose, requests are made.
+    quiet : bool
+        Print nothing.
+
+    Notes
+    -----
+    Embedded parties share your process: here the gate guards against mistakes, not against a hostile user, and
+    receipts prove nothing against the laptop's owner.
+    """
+    if twice := set(parties or {}) & set(more):
+        raise InvalidArgument(f"{', '.join(sorted(twice))} is given twice", hint="give each party once")
+    given = {**(parties or {}), **more}
+    if not given:
+        raise InvalidArgument("a federation needs parties", hint="ps.embedded(north=table, south=table)")
+    reject_names(tuple(given))
+    for option in (policy, budget):
+        for name in option if isinstance(option, Mapping) else ():
+            if name not in given:  # a mistyped one would leave its party with the workshop's leniency
+                raise UnknownName.among("party", name, given, where="to give a policy or budget")
+    folder = None if store is None else Path(store)
+    network = LocalNetwork(caller)
+    members = Members(tuple(given))
+    with ExitStack() as opened:  # what was opened is closed again if a later party cannot be
+        for name, tables in given.items():
+            sources = tables if isinstance(tables, Mapping) else {table: tables}
+
+            def dial(peer: str, hello: control.Hello, name: str = name) -> Any:
+                return network.dial(name, peer, hello)
+
+            tables_of = Store(name, sources)
+            books = Books(
+                name,
+                None if folder is None else folder / f"{name}.sqlite",
+                budgets={ANY: _for(budget, name, WORKSHOP_BUDGET)},
+                datasets={table: table for table in tables_of.names()},
+            )
+            gate = Gate(
+                name,
+                store=tables_of,
+                policy=_for(policy, name, WORKSHOP_POLICY),
+                books=books,
+                dial=dial,
+                identity=members.of(name),
+            )
+            opened.callback(gate.close)
+            network.add(name, gate)
+        witness = Witness() if folder is None else Witness.of(caller, folder)
+        close = opened.pop_all().close
+    if not quiet:
+        place = "in memory only: budgets are forgotten at the end"
+        if folder is not None:
+            place = f"{folder.resolve()}; opening them again continues their budgets"
+        lenient = [name for name in given if _for(policy, name, WORKSHOP_POLICY) is WORKSHOP_POLICY]
+        print(_WorkshopPolicy(lenient, _budget_text(budget), place) if lenient else f"ledgers: {place}")
+
+    return Federation(network, caller=caller, purpose=purpose, close=close, witness=witness)
+
+
+def connect(path: str | Path) -> Federation:
+    """Open a federation of parties on their own machines, from a federation.toml.
+
+    The last audit head seen of each party is kept beside that file, in `federation.NAME.heads.json`: a party whose
+    ledger was put back from an older copy is found by it. Keep that file.
+
+    The file names every party's address, and the certificate in whose name you ask::
+
+        [parties]
+        north = "grpc+tls://north.example.org:4711"
+
+        [analyst]
+        purpose = "research"
+        authority = "ca.pem"
+        certificate = "analyst.pem"
+        key = "analyst.key"
+
+    Raises
+    ------
+    InvalidArgument
+        The file or a certificate cannot be read.
+    """
+    from ..transport.flight import Network
+
+    file = Path(path)
+    config = read_federation(file)
+    if config.analyst is None:
+        raise InvalidArgument(f"{file} has no [analyst]", hint="name your purpose and certificate files there")
+    folder, analyst = file.parent, config.analyst
+    identity = Identity.read(
+        authority=folder / analyst.authority, certificate=folder / analyst.certificate, key=folder / analyst.key
+    )
+    network = Network(identity, lambda: config.parties)
+    caller = identity.name()
+    witness = Witness.of(caller, folder, f"{file.stem}.")
+    return Federation(network, caller=caller, purpose=analyst.purpose, close=lambda: None, witness=witness)
+
+
+def _budget_text(budget: Budget | Mapping[str, Budget] | None) -> str:
+    if isinstance(budget, Mapping):
+        return "as given for each party"
+    cap = budget or WORKSHOP_BUDGET
+    return f"epsilon {cap.epsilon:g} at delta {cap.delta:g} and {cap.exact} exact disclosures for each dataset"
+
+
+def _for(given: T | Mapping[str, T] | None, party: str, default: T) -> T:
+    if given is None:
+        return default
+    if isinstance(given, Mapping):
+        if party not in given:
+            return default
+        return given[party]
+    return given

@@ -1,0 +1,78 @@
+"""Running one party as a server: party.toml in, a Flight server with its gate out."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+
+from ..errors import IdentityRefused
+from ..party.budget.books import Books
+from ..party.gate import Gate
+from ..party.tables.store import Store
+from ..protocol.control import Hello
+from ..protocol.roles import Channel
+from ..psi.oprf.ristretto import libsodium
+from ..transport.certificates import Identity
+from ..transport.flight import Network, Server
+from ..transport.identities import Certified
+from .config import read_federation, read_party, reject_names
+
+
+def serve(path: Path) -> None:
+    """Serve the party of this party.toml until SIGINT or SIGTERM; prints its address when it is ready."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    config = read_party(path)
+    folder = path.parent
+    reject_names((config.name,))
+    identity = Identity.read(
+        authority=folder / config.tls.authority,
+        certificate=folder / config.tls.certificate,
+        key=folder / config.tls.key,
+    )
+    if identity.name() != config.name:
+        raise IdentityRefused(
+            f"{config.tls.certificate} names {identity.name()}, and {path} is of {config.name}",
+            hint="use the certificate of that party",
+        )
+    peers = Network(identity, lambda: read_federation(folder / config.federation).parties)
+
+    def dial(peer: str, hello: Hello) -> Channel:
+        return peers.dial(peer, hello)
+
+    books = Books(
+        config.name,
+        folder / config.ledger,
+        budgets=config.budgets,
+        datasets={name: table.dataset or name for name, table in config.tables.items()},
+    )
+    _load_libraries()
+    gate = Gate(
+        config.name,
+        store=Store(config.name, {name: folder / table.path for name, table in config.tables.items()}),
+        policy=config.policy,
+        books=books,
+        dial=dial,
+        identity=Certified(identity),
+    )
+    server = Server(gate, config.name, config.listen, identity)
+    stop = threading.Event()
+    for name in ("SIGINT", "SIGTERM"):
+        signal.signal(getattr(signal, name), lambda *_: stop.set())
+    print(f"{config.name} listens on {config.listen.rpartition(':')[0]}:{server.port}", flush=True)
+    while not stop.wait(0.5):
+        pass
+    logging.getLogger(__name__).info("%s stops", config.name)
+    gate.close()
+    server.shutdown()
+
+
+def _load_libraries() -> None:
+    """Import what takes a second to import before serving, so that no run waits for it: an import cannot be stopped."""
+    import dp_accounting.pld  # noqa: F401
+    import duckdb  # noqa: F401
+    import opendp.prelude  # noqa: F401
+    import tenseal  # noqa: F401
+
+    libsodium()

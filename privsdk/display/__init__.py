@@ -1,0 +1,1 @@
+"""How objects show themselves: one card for text and HTML, small pictures, Arrow and pandas tables."""

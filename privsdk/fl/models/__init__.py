@@ -1,0 +1,1 @@
+"""Models: their networks, features and targets, local training, scores."""

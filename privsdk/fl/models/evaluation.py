@@ -1,0 +1,194 @@
+"""What a party finds when it tries a model on rows that were kept from training: scores, whole and by public groups.
+
+Calibration error, of probabilities p and whether what they are of is so, over ten bins of equal width of p: the share
+of rows in a bin times |mean of p - share that is so|, added up. For two classes p is P(label = 1); for more it is that
+of the predicted class, as in C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, ICML 2017, section 2. The Brier score is the
+mean of (p - y)^2, for more than two classes added up over them, as in G. W. Brier, Monthly Weather Review 78, 1950.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...crypto.sums.base import Integers
+from .features import Reals
+from .network import Network, Output, Rows, Vector
+
+BINS = 10
+_PROBABILITIES = ("accuracy", "majority", "log_loss", "auc", "brier", "calibration")
+SCORES: Mapping[Output, tuple[str, ...]] = {
+    Output.SIGMOID: _PROBABILITIES,
+    Output.SOFTMAX: _PROBABILITIES,
+    Output.IDENTITY: ("rmse", "mae", "r2"),
+}
+Scores = dict[str, float | None]
+
+
+class Group(NamedTuple):
+    """The held-out rows of one public group, by its number."""
+
+    group: int
+    rows: int
+    score: float | None
+
+
+def evaluate(network: Network, weights: Vector, rows: Rows, unit: float = 1.0) -> Scores:
+    """The scores of these rows, None where one is undefined.
+
+    For probabilities: the share of correct predictions and that of the most frequent label, the mean loss in nats, the
+    area under the ROC curve (for more than two classes the mean over each class against the rest, of those that occur
+    and are not alone), Brier score and calibration error. For numbers: root mean squared and mean absolute error in
+    units of `unit`, and the share of the variance that is explained.
+    """
+    outputs = network.outputs(weights, rows.x).astype(np.float64)
+    if network.output is Output.IDENTITY:
+        found = _of_numbers(outputs[:, 0], rows.y.astype(np.float64), unit)
+    else:
+        found = _of_probabilities(outputs, rows.y.astype(np.int64))
+        found["log_loss"] = float(network.losses(weights, rows).mean(dtype=np.float64))
+    return {name: found[name] if math.isfinite(found[name]) else None for name in SCORES[network.output]}
+
+
+def main_score(output: Output) -> str:
+    """The score by which groups are compared."""
+    return SCORES[output][0]
+
+
+def by_group(
+    network: Network, weights: Vector, rows: Rows, groups: Integers, *, owners: Integers, min_count: int, unit: float
+) -> list[Group]:
+    """The main score of each group's rows; `groups` has the number of each row's group, -1 where it is in none.
+
+    Left out are groups of fewer than `min_count` owners, and as many more, the smallest first, as it takes for all rows
+    left out together to be of none or that many, those of no group included: else the scores of all rows less those of
+    the groups shown would give them away.
+    """
+    pairs = np.unique(np.column_stack([groups, owners]), axis=0)
+    found, counts = np.unique(pairs[:, 0], return_counts=True)
+    sizes = {int(group): int(count) for group, count in zip(found, counts, strict=True) if group >= 0}
+    shown = sorted(sizes, key=lambda group: (sizes[group], group))
+    hidden = [-1, *(group for group in shown if sizes[group] < min_count)]
+    shown = shown[len(hidden) - 1 :]
+    while shown and 0 < len(np.unique(pairs[np.isin(pairs[:, 0], hidden), 1])) < min_count:
+        hidden.append(shown.pop(0))
+    score = main_score(network.output)
+    told = []
+    for group in sorted(shown):
+        here = rows.take(np.flatnonzero(groups == group))
+        told.append(Group(group, len(here), evaluate(network, weights, here, unit)[score]))
+    return told
+
+
+class HeldOut:
+    """What one party tells of models on its held-out rows: nothing where these are of fewer than `min_count` owners.
+
+    Parameters
+    ----------
+    owners : int64 array
+        For each row whose it is.
+    every : int
+        Rounds from one model on the way to the next that is evaluated; 0 for none.
+    groups : int64 array, optional
+        For each row the number of its public group, -1 for none.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        rows: Rows,
+        *,
+        owners: Integers,
+        min_count: int,
+        unit: float = 1.0,
+        every: int = 0,
+        groups: Integers | None = None,
+    ) -> None:
+        self._network = network
+        self._rows = rows
+        self._owners = owners
+        self._min_count = min_count
+        self._unit = unit
+        self._every = every
+        self._groups = groups
+        self._enough = len(np.unique(owners)) >= min_count
+        self._curve: list[dict[str, float | None]] = []
+
+    def look(self, number: int, weights: Vector) -> None:
+        """Evaluate a model on the way, of so many rounds, if it is its turn."""
+        due = self._enough and self._every and number and number % self._every == 0
+        if due and not (self._curve and self._curve[-1]["round"] == number):  # a round that is not held comes twice
+            self._curve.append({"round": number, **evaluate(self._network, weights, self._rows, self._unit)})
+
+    def told(self, weights: Vector) -> dict[str, Any]:
+        """What the party answers with: scores of the final model, those on the way, and those by group."""
+        if not self._enough:
+            return {"evaluation": {}, "curve": [], "groups": []}
+        scores = evaluate(self._network, weights, self._rows, self._unit)
+        groups: list[Group] = []
+        if self._groups is not None:
+            groups = by_group(
+                self._network,
+                weights,
+                self._rows,
+                self._groups,
+                owners=self._owners,
+                min_count=self._min_count,
+                unit=self._unit,
+            )
+        return {"evaluation": {"rows": len(self._rows), **scores}, "curve": self._curve, "groups": groups}
+
+
+def _of_numbers(found: Reals, y: Reals, unit: float) -> dict[str, float]:
+    errors = found - y
+    squares, spread = float(np.mean(errors**2)), float(np.var(y))
+    return {
+        "rmse": unit * math.sqrt(squares),
+        "mae": unit * float(np.mean(np.abs(errors))),
+        "r2": 1 - squares / spread if spread else math.nan,
+    }
+
+
+def _of_probabilities(outputs: Reals, y: npt.NDArray[np.int64]) -> dict[str, float]:
+    if outputs.shape[1] == 1:  # of two classes only that of the second
+        p = np.column_stack([1 - outputs, outputs])
+        predicted = (outputs[:, 0] >= 0.5).astype(np.int64)
+        brier, error = float(np.mean((p[:, 1] - y) ** 2)), calibration(p[:, 1], y == 1)
+        curves = [auc(p[:, 1], y == 1)]
+    else:
+        p, predicted = outputs, outputs.argmax(axis=1)
+        truth = y[:, None] == np.arange(p.shape[1])
+        brier = float(np.mean(np.sum((p - truth) ** 2, axis=1)))
+        error = calibration(p.max(axis=1), predicted == y)
+        curves = [auc(p[:, k], truth[:, k]) for k in range(p.shape[1])]
+    known = [area for area in curves if not math.isnan(area)]
+    return {
+        "accuracy": float(np.mean(predicted == y)),
+        "majority": float(np.bincount(y).max() / len(y)),
+        "auc": sum(known) / len(known) if known else math.nan,
+        "brier": brier,
+        "calibration": error,
+    }
+
+
+def auc(scores: Reals, positive: npt.NDArray[np.bool_]) -> float:
+    """P(score of a positive > score of a negative), ties counting half; NaN where a class is missing."""
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    midranks = np.cumsum(counts) - (counts - 1) / 2
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    if positives == 0 or negatives == 0:
+        return math.nan
+    rank_sum = float(midranks[inverse][positive].sum())
+    return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def calibration(p: Reals, so: npt.NDArray[np.bool_]) -> float:
+    """The expected calibration error over ten bins."""
+    bins = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    off = np.bincount(bins, weights=p - so, minlength=BINS)  # in each bin the rows times the difference of the means
+    return float(np.abs(off).sum() / len(p))

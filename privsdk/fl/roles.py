@@ -1,0 +1,234 @@
+"""What each party does in a training: coordinates, trains, or both, with what its parameters ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from ..crypto.sums.all_to_all import PeerSum, alone, to_all
+from ..crypto.sums.base import ClearSum, EncryptedSums, Sum
+from ..crypto.sums.masked import MaskedSum
+from ..errors import DataError
+from ..protocol.compose import beside
+from ..protocol.groups import groups_of
+from ..protocol.operation import Outcome, RoleInput, never
+from ..protocol.roles import Role
+from . import rounds
+from .averages import VALUES, Averages, Each, OnGrid
+from .compression.base import WithFeedback
+from .models.evaluation import HeldOut
+from .models.training import Trainer, in_threads
+from .parameters import FitParameters, clients_of
+from .preparation import Preparation, length_of
+from .privacy.levels import PartyLevel, RecordLevel
+from .privacy.party_level import NoisyOnGrid, Shares
+from .privacy.record_level import NoisySteps
+from .rounds import Course, Trained
+from .strategies import fedbuff
+from .strategies.fedbuff import FedBuff
+
+HISTORY = ("round", "clients", "rows", "loss", "staleness", "update_bytes")
+
+
+def _sum(given: RoleInput, parameters: FitParameters) -> Sum:
+    clients, coordinator, within_s = clients_of(given.request), parameters.coordinator, parameters.deadline_s
+    if parameters.aggregation == "encrypted":
+        return EncryptedSums(me=given.party, clients=clients, coordinator=coordinator)
+    if parameters.aggregation == "masked":
+        return MaskedSum(
+            me=given.party,
+            coordinator=coordinator,
+            session=given.session,
+            entropy=given.entropy,
+            identity=given.identity,
+            fewest=parameters.fewest,
+            floor=given.min_parties + 1,  # every client sees the model; min_parties counts those beside one who does
+            within_s=within_s,
+        )
+    if parameters.aggregation == "all-to-all":
+        return PeerSum(me=given.party, clients=clients, session=given.session, entropy=given.entropy)
+    return ClearSum(coordinator=coordinator, within_s=within_s)
+
+
+class Means(NamedTuple):
+    """What a training runs on: by what a client trains, and by what clients add up."""
+
+    train: Trainer
+    sums: Callable[[RoleInput, FitParameters], Sum]
+
+
+APART = Means(in_threads, _sum)  # every party by itself
+
+
+def role(given: RoleInput, parameters: FitParameters, means: Means = APART) -> Role[Outcome]:
+    clients = clients_of(given.request)
+    compression, strategy = parameters.compression, parameters.strategy
+    course = Course(
+        parameters.model.network,
+        WithFeedback(strategy, compression) if compression and compression.feedback else strategy,
+        parameters.schedule,
+        parameters.rounds,
+        parameters.seed,
+        parameters.least(len(clients)),
+        parameters.participation,
+        parameters.deadline_s,
+        private=parameters.privacy is not None,
+    )
+    if given.party not in clients:
+        trained = yield from _coordinate(given, parameters, course, means)
+        return _told(trained, {})
+    if parameters.aggregation == "all-to-all":
+        coordinate = alone(given.party, _coordinate(given, parameters, course, means))
+        trained, value = yield from beside(
+            given.party, coordinate, to_all(given.party, clients, _train(given, parameters, course, means))
+        )
+        return _told(trained, value) if given.party == parameters.coordinator else Outcome(value=value)
+    if given.party != parameters.coordinator:
+        return Outcome(value=(yield from _train(given, parameters, course, means)))
+    trained, value = yield from beside(
+        given.party, _coordinate(given, parameters, course, means), _train(given, parameters, course, means)
+    )
+    return _told(trained, value)
+
+
+def _told(trained: Trained, evaluation: Mapping[str, Any]) -> Outcome:
+    """The coordinator's answer, with its evaluation where it is a client too."""
+    lost = {party: [number, error.message] for party, (number, error) in trained.lost.items()}
+    weights = pa.table([pa.array(trained.weights)], schema=VALUES)
+    history = {name: [each.get(name) for each in trained.rounds] for name in HISTORY}  # columns: of 10,000 rounds too
+    value = {
+        "rounds": history,
+        "lost": lost,
+        "facts": trained.facts.tolist(),
+        "ended": trained.ended,
+        "resumed": trained.resumed,
+        **evaluation,
+    }
+    return Outcome(value=value, table=weights)
+
+
+def _provided(given: RoleInput, parameters: FitParameters, means: Means) -> tuple[Sum, Averages]:
+    sum_ = means.sums(given, parameters)
+    clear = parameters.aggregation == "clear"
+    return sum_, _each(given, parameters) if clear else _hidden(given, parameters, sum_)
+
+
+def _each(given: RoleInput, parameters: FitParameters) -> Each:
+    clients = clients_of(given.request)
+    number = clients.index(given.party) if given.party in clients else len(clients)
+    return Each(
+        coordinator=parameters.coordinator,
+        within_s=parameters.deadline_s,
+        compression=parameters.compression,
+        seed=(parameters.seed, number),
+    )
+
+
+def _hidden(given: RoleInput, parameters: FitParameters, sum_: Sum) -> Averages:
+    """Averages through a sum that hides."""
+    if not isinstance(parameters.privacy, PartyLevel):
+        return OnGrid(sum_)
+    clients, length = len(clients_of(given.request)), parameters.strategy.parts * parameters.model.network.size
+    shares = Shares(parameters.privacy, clients=clients, fewest=parameters.least(clients), length=length)
+    return NoisyOnGrid(sum_, shares, given.entropy)
+
+
+def _trainer(given: RoleInput, parameters: FitParameters, means: Means) -> Trainer:
+    if isinstance(parameters.privacy, RecordLevel):
+        return NoisySteps(parameters.privacy, batch_size=parameters.schedule.batch_size, entropy=given.entropy)
+    return means.train
+
+
+def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, means: Means) -> Role[Trained]:
+    clients, facts = clients_of(given.request), length_of(parameters.model, parameters.class_weights)
+    sum_, averages = _provided(given, parameters, means)
+    if isinstance(parameters.strategy, FedBuff):
+        return fedbuff.coordinator(
+            course,
+            parameters.strategy,
+            clients=clients,
+            facts=facts,
+            sum_=sum_,
+            averages=_each(given, parameters),
+            stopping=given.stopping,
+        )
+    return rounds.coordinator(
+        course,
+        clients=clients,
+        facts=facts,
+        sum_=sum_,
+        averages=averages,
+        checkpoints=given.checkpoints("coordinator"),
+        stopping=never if parameters.aggregation == "all-to-all" else given.stopping,
+    )
+
+
+def _train(given: RoleInput, parameters: FitParameters, course: Course, means: Means) -> Role[dict[str, Any]]:
+    """A client's part, and its evaluation of the final model and of those on the way."""
+    clients = clients_of(given.request)
+    size = parameters.schedule.batch_size
+    if 0 < size < given.min_count and parameters.privacy is None:
+        raise DataError(
+            f"{given.party} trains on batches of at least its minimum count of {given.min_count} rows",
+            hint="use a larger batch_size",
+        )
+    prepared = Preparation(
+        parameters.model,
+        given.table,
+        label=parameters.label,
+        class_weights=parameters.class_weights,
+        share=parameters.held_out,
+        seed=(parameters.seed, clients.index(given.party)),
+        party=given.party,
+        clients=len(clients),
+        min_count=given.min_count,
+        owners=given.keys,
+        private=parameters.privacy,
+    )
+    groups = None
+    if parameters.by is not None and parameters.groups is not None:
+        groups = groups_of(given.table.column(parameters.by), parameters.groups)[prepared.kept]
+    held_out = HeldOut(
+        course.network,
+        prepared.held_out,
+        owners=prepared.owners[prepared.kept],
+        min_count=given.min_count,
+        unit=parameters.model.target.unit,
+        every=parameters.evaluate_every,
+        groups=groups,
+    )
+    sum_, averages = _provided(given, parameters, means)
+    if isinstance(parameters.strategy, FedBuff):
+        weights = yield from fedbuff.client(
+            course,
+            parameters.strategy,
+            prepared,
+            me=given.party,
+            clients=clients,
+            coordinator=parameters.coordinator,
+            sum_=sum_,
+            averages=_each(given, parameters),
+            train=means.train,
+            pay=given.pay,
+            look=held_out.look,
+        )
+        return held_out.told(weights)
+    alike = parameters.aggregation == "all-to-all"
+    weights, _ = yield from rounds.client(
+        course,
+        prepared,
+        me=given.party,
+        clients=clients,
+        coordinator=given.party if alike else parameters.coordinator,
+        sum_=sum_,
+        averages=averages,
+        train=_trainer(given, parameters, means),
+        checkpoints=given.checkpoints("client"),
+        pay=given.pay,
+        look=held_out.look,
+        copy=given.checkpoints("coordinator") if alike else None,
+        stopping=given.stopping if alike else never,
+    )
+    return held_out.told(weights)

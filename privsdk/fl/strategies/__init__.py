@@ -1,0 +1,1 @@
+"""Strategies: how updates become the next model."""

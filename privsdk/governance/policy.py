@@ -1,0 +1,249 @@
+"""What an owner lets out, as values: disclosures and their order, grants, policies, and what a run tells whom.
+
+Values only: deciding is `party.policy`. What is paid is in `governance.charges`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from ..errors import InvalidArgument
+
+
+class Disclosure(StrEnum):
+    """What a use of a column lets out. An owner permits a set of these for each column; a wider one implies the
+    narrower (`implied`)."""
+
+    JOIN_KEY = "join key"  # set intersection: the partner learns which of its own keys are here too
+    CARDINALITY = "cardinality only"  # set intersection: the partner and the caller learn how many keys both have
+    ROW_RETURN = "row return"  # the value of each returned row: rows leave their owner (psi.difference)
+    PAYLOAD = "payload"  # the partner of a join learns the value, or whether it passes a filter, of each shared key
+    GROUP_KEY = "group key"  # its distinct values label the groups of an aggregate
+    COMPARISON = "comparison"  # filters the rows of an aggregate: how many pass is told
+    EXTREME = "extreme"  # minimum or maximum over at least `min_count` keys or rows: one row's own value
+    AGGREGATE = "aggregate"  # exact count, sum or mean over at least `min_count` keys or rows
+    HE_OPERAND = "HE operand"  # enters an encrypted sum over at least `min_parties` contributors
+    TRAINING_FEATURE = "training feature"  # input of a jointly trained model
+    TRAINING_LABEL = "training label"  # target of a jointly trained model
+    MODEL_UPDATE = "model update"  # the coordinator of a training sees what this party's rows alone changed
+    MODEL_WEIGHT = "model weight"  # scores another party's rows: that party learns the scores and the model
+    DP_RELEASE = "DP release"  # differentially private, up to `max_epsilon` a release
+
+    @property
+    def implied(self) -> frozenset[Disclosure]:
+        """This disclosure and every narrower one: whoever may see the wider could compute the narrower."""
+        return frozenset({self}).union(*(narrower.implied for narrower in _NARROWER.get(self, ())))
+
+
+# A count by group tells what a filter on that column would; an owner's own total, what a total over several does.
+# Of a join partner and caller learn how many keys are shared anyway. What else the partner learns (which ones, payload)
+# says nothing of what the caller may, and is on no such ladder.
+_NARROWER = {
+    Disclosure.JOIN_KEY: (Disclosure.CARDINALITY,),
+    Disclosure.GROUP_KEY: (Disclosure.COMPARISON,),
+    Disclosure.EXTREME: (Disclosure.AGGREGATE,),
+    Disclosure.AGGREGATE: (Disclosure.HE_OPERAND,),
+}
+
+ANY = "*"
+DEFAULT_MIN_COUNT = 10
+ROWS = "rows"  # stands for the table's rows themselves where no column is used, as in a count
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """One disclosure a request needs from one party: this column, in this way, for that part of the result."""
+
+    table: str
+    column: str
+    disclosure: Disclosure
+    epsilon: float = 0.0
+    result: str = ""
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An owner's permission to use columns in stated ways; whatever no grant allows is refused.
+
+    Parameters
+    ----------
+    table : str
+        Whose columns are granted; "*" stands for any.
+    columns : mapping of column to Disclosure, or to several
+        The ways in which each may be used; "*" stands for any column, "rows" for counting rows.
+    to, purpose : tuple of str
+        Callers and purposes it holds for; "*" stands for any.
+    min_count : int
+        Fewest distinct rows or joint keys behind any exact aggregate.
+    max_epsilon : float
+        Largest epsilon of a single DP release.
+
+    Examples
+    --------
+    >>> Grant(table="loans", columns={"segment": "group key", "amount": ("aggregate", "comparison")}, to=("carol",))
+    """
+
+    table: str
+    columns: dict[str, Disclosure | tuple[Disclosure, ...]]
+    to: tuple[str, ...] = (ANY,)
+    purpose: tuple[str, ...] = (ANY,)
+    min_count: int = DEFAULT_MIN_COUNT
+    max_epsilon: float = 0.0
+
+    def __post_init__(self) -> None:
+        permitted = {column: _disclosures(ways) for column, ways in self.columns.items()}
+        msgspec.structs.force_setattr(self, "columns", permitted)
+        for name in ("to", "purpose"):
+            if isinstance(getattr(self, name), str):
+                msgspec.structs.force_setattr(self, name, (getattr(self, name),))
+        if self.min_count < 2:
+            raise InvalidArgument(
+                f"min_count is {self.min_count}: an aggregate of one row is that row",
+                hint="use at least 2; 10 is the default",
+            )
+        if not (0 <= self.max_epsilon < math.inf):
+            raise InvalidArgument(f"max_epsilon is {self.max_epsilon}", hint="give a finite number, 0 or more")
+        for column, ways in permitted.items():
+            if Disclosure.DP_RELEASE in ways and self.max_epsilon == 0:
+                raise InvalidArgument(
+                    f"the grant on {self.table}.{column} permits DP releases of epsilon 0: none",
+                    hint="set max_epsilon, for example max_epsilon=0.5",
+                )
+
+    def permits(self, table: str, column: str) -> frozenset[Disclosure]:
+        """Every way in which this grant lets a column be used, the implied ones included."""
+        if self.table not in (ANY, table):
+            return frozenset()
+        return frozenset().union(*(way.implied for way in self.named(column)))
+
+    def named(self, column: str) -> tuple[Disclosure, ...]:
+        """The disclosures of a column that the grant names, by the column's name or by "*"."""
+        return tuple(way for name in dict.fromkeys((column, ANY)) for way in _disclosures(self.columns.get(name, ())))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        """The grant as the line of Python that makes it."""
+        parts = [f"table={self.table!r}", f"columns={_plain(self.columns)!r}"]
+        parts += [f"to={self.to!r}"] if self.to != (ANY,) else []
+        parts += [f"purpose={self.purpose!r}"] if self.purpose != (ANY,) else []
+        parts += [f"min_count={self.min_count}"] if self.min_count != DEFAULT_MIN_COUNT else []
+        parts += [f"max_epsilon={self.max_epsilon!r}"] if self.max_epsilon else []
+        return f"ps.Grant({', '.join(parts)})"
+
+    @property
+    def toml(self) -> str:
+        """The grant as an element of `grants = [...]` in party.toml."""
+        fields = {**msgspec.to_builtins(self), "columns": _plain(self.columns)}
+        shown = {name: value for name, value in fields.items() if name in _ALWAYS or value != _DEFAULTS[name]}
+        return "{ " + ", ".join(f"{name} = {_toml(value)}" for name, value in shown.items()) + " }"
+
+
+def smallest_grants(needs: Sequence[Need], *, to: str, purpose: str) -> tuple[Grant, ...]:
+    """The grants that permit these disclosures and nothing else: one for each table and epsilon."""
+    wanted: dict[tuple[str, float], dict[str, tuple[Disclosure, ...]]] = {}
+    for need in needs:
+        columns = wanted.setdefault((need.table, need.epsilon), {})
+        columns[need.column] = tuple(dict.fromkeys((*columns.get(need.column, ()), need.disclosure)))
+    return tuple(
+        Grant(table=table, columns=dict(columns), to=(to,), purpose=(purpose,), max_epsilon=epsilon)
+        for (table, epsilon), columns in wanted.items()
+    )
+
+
+def _disclosures(ways: Disclosure | tuple[Disclosure, ...] | str) -> tuple[Disclosure, ...]:
+    """One way or several, given as members or as their text."""
+    try:
+        return tuple(Disclosure(way) for way in ((ways,) if isinstance(ways, str) else ways))
+    except ValueError as error:
+        wrong = str(error).split("'")[1] if "'" in str(error) else str(ways)
+        known = [d.value for d in Disclosure]
+        near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        raise InvalidArgument(f"{wrong!r} is no disclosure", hint=f"{meant}known: {', '.join(known)}") from None
+
+
+def _plain(columns: Mapping[str, Disclosure | tuple[Disclosure, ...]]) -> dict[str, str | tuple[str, ...]]:
+    """Columns with their disclosures as text, a single one without its tuple."""
+    texts = {column: tuple(d.value for d in _disclosures(ways)) for column, ways in columns.items()}
+    return {column: ways[0] if len(ways) == 1 else ways for column, ways in texts.items()}
+
+
+def _toml(value: object) -> str:
+    """A string, number, list or table: as in JSON, but that TOML wants DEL escaped and writes = for a key's colon."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+_ALWAYS = ("table", "columns")
+_DEFAULTS = {
+    field.name: msgspec.to_builtins(field.default) for field in msgspec.structs.fields(Grant) if not field.required
+}
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one owner allows. Default deny: an empty policy refuses everything.
+
+    Parameters
+    ----------
+    operations : tuple of str
+        Operations that may run at this party, such as "psi.join"; "*" stands for every one installed.
+    grants : tuple of Grant
+        Permitted disclosures.
+    min_parties : int
+        Fewest contributors to an encrypted sum or joint model, not counting anyone who sees the result.
+    """
+
+    operations: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    min_parties: int = 3
+
+    def __post_init__(self) -> None:
+        if self.min_parties < 1:
+            raise InvalidArgument(f"min_parties is {self.min_parties}", hint="use at least 1; 3 is the default")
+
+
+class Derivation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a policy came to its answer, from the columns upwards; prints as a tree.
+
+    Attributes
+    ----------
+    what : str
+        The request, a part of its result, or the use of a column.
+    allowed : bool
+        Whether everything under it is, and the rule here allows it.
+    rule : str
+        What decided here; "" where only what is under it did.
+    under : tuple of Derivation
+    """
+
+    what: str
+    allowed: bool
+    rule: str = ""
+    under: tuple[Derivation, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        rule = f": {self.rule}" if self.rule else ""
+        lines = [f"{'allowed' if self.allowed else 'REFUSED'}  {self.what}{rule}"]
+        for i, part in enumerate(self.under):
+            last = i == len(self.under) - 1
+            first, *rest = part._lines()
+            lines.append(("└─ " if last else "├─ ") + first)
+            lines += [("   " if last else "│  ") + line for line in rest]
+        return lines
+
+
+class Learns(msgspec.Struct, frozen=True, kw_only=True):
+    """What one party, the caller or an onlooker learns from a run beyond its own input."""
+
+    who: str
+    what: str

@@ -1,0 +1,1 @@
+"""Encrypted columns: Arrow extension arrays with operators."""

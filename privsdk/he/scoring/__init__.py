@@ -1,0 +1,1 @@
+"""One party's rows scored by another's model, under encryption."""

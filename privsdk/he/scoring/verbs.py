@@ -1,0 +1,271 @@
+"""`he.score`: what a notebook calls to score one party's rows by another's model, and its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import pyarrow as pa
+
+from ...client.plan import Plan
+from ...client.tables import Table, new_request, runner_of
+from ...display.cards import Card, Displayed, at_most, grid_of
+from ...display.tabular import Tabular
+from ...errors import InvalidArgument
+from ...governance.charges import Debit, Exact
+from ...governance.policy import Disclosure, Learns, Need
+from ...protocol.control import Finished
+from ...protocol.operation import Kind, Operation, Outcome, Request, RoleInput, register
+from ...protocol.roles import Role
+from . import protocol
+from .ends import LARGEST, Link, ScoreParameters, complete, linked, told
+
+OPERATION = "he.score"
+DEFAULT_EDGES = tuple(i / 10 for i in range(11))
+DEFAULT_ERROR = 1e-6
+
+
+class Scores(Displayed, Tabular):
+    """What the data owner lets out of its rows' scores.
+
+    Attributes
+    ----------
+    count : int
+        Rows scored: those without a null or NaN in a feature or the label.
+    mean : float
+        Their mean score.
+    table : Arrow table
+        For each interval `from`, `to` (the last closed, the others open at the end) its `rows`, null where they are
+        withheld: fewer than the owner's minimum count, or next smallest where those would follow from the total. Scores
+        outside all intervals are in none. With a label `labelled`: how many of the rows have it.
+    error : float
+        Bound on each score's difference from exact arithmetic. A score nearer than this to an edge may be counted on
+        its other side.
+    """
+
+    def __init__(self, *, count: int, mean: float, table: pa.Table, error: float) -> None:
+        self.count = count
+        self.mean = mean
+        self.table = table
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"{self.count:,} rows scored, mean {self.mean:.6g} (each within {at_most(self.error)})"
+
+    def to_arrow(self) -> pa.Table:
+        """The table of intervals."""
+        return self.table
+
+    def _card(self) -> Card:
+        return Card(title=str(self), answers=(("scores", grid_of(self.table)),))
+
+
+def score(
+    model: Table,
+    table: Table,
+    *,
+    features: Mapping[str, float],
+    weight_bound: float,
+    link: Link = "logistic",
+    edges: Sequence[float] | None = None,
+    label: str | None = None,
+    error: float | None = None,
+) -> Plan[Scores]:
+    """Score the rows of one party by the linear or logistic model of another, under encryption.
+
+    Parameters
+    ----------
+    model : Table
+        The model owner's: two columns, "feature" (text) and "weight" (numbers), a row for each feature, and one named
+        "(intercept)" if there is an intercept.
+    table : Table
+        The data owner's; rows with a null or NaN in a feature or the label are left out.
+    features : mapping of column to float
+        The model's features, whose names are not secret, and the largest absolute value of each.
+    weight_bound : float
+        Largest absolute weight, intercept included.
+    link : "logistic" or "identity"
+        The score is 1 / (1 + exp(-w x)), or w x. The data owner applies it to what it decrypts: under encryption it
+        would be a polynomial, and no less would be learned.
+    edges : sequence of float, optional
+        Intervals in which scores are counted; default tenths from 0 to 1.
+    label : str, optional
+        A boolean column, or one of 0 and 1, of the data owner: counted in each interval, which shows how well the
+        model does.
+    error : float, optional
+        Largest error of w x; parameters are chosen by it. Default the first power of ten from 1e-6 that the bounds
+        allow. The error is drawn anew in each run, so that a row as near to an edge may be counted on its other side
+        next time, and the differencing guard then refuses that answer: the smaller, the less likely.
+
+    Returns
+    -------
+    Plan of Scores
+
+    Raises
+    ------
+    InvalidArgument
+        An argument or column cannot be used, or no parameters are within the error.
+    DataError
+        On release: the model's names or weights are not as declared; too few or too many complete rows; a value beyond
+        its bound; a label that is not 0 or 1. Names no value, but that a bound does not hold tells of one, and is
+        charged.
+
+    Learns
+    ------
+    Data owner: each row's score, and the model. Model owner: the number of rows, to the next multiple of thousands.
+    Caller: the mean score and the counts, over at least the owner's minimum count; who chooses the model chooses by
+    what rows are counted.
+
+    Examples
+    --------
+    >>> he.score(fed["bureau"]["model"], fed["bank"]["loans"], features={"age": 120, "debt": 1e6}, weight_bound=10)
+
+    Source: see `privsdk.he.scoring`.
+    """
+    for one in (model, table):
+        if not isinstance(one, Table):
+            raise InvalidArgument(
+                f"he.score takes tables, not a {type(one).__name__}", hint='use fed["party"]["table"]'
+            )
+    if model.party == table.party:
+        raise InvalidArgument(f"model and rows are both {table.party}'s", hint="it can score its rows by itself")
+    if not isinstance(features, Mapping):
+        raise InvalidArgument("features come with their bounds", hint='give {"age": 120, "income": 1e6}')
+    parameters = _affordable(
+        ScoreParameters(
+            features=tuple((name, float(bound)) for name, bound in features.items()),
+            weight_bound=float(weight_bound),
+            link=link,
+            edges=tuple(float(edge) for edge in (DEFAULT_EDGES if edges is None else edges)),
+            label=label,
+            error=DEFAULT_ERROR if error is None else float(error),
+        ),
+        fixed=error is not None,
+    )
+    model.expect({"feature": Kind.TEXT, "weight": Kind.NUMBER})
+    table.expect(dict.fromkeys(parameters.used, Kind.NUMBER))
+    runner = runner_of(model, table)
+    preset = parameters.preset
+    request = new_request(
+        runner,
+        OPERATION,
+        parties=(table.party, model.party),
+        operands={table.party: table.operand(*parameters.used), model.party: model.operand("feature", "weight")},
+        parameters=msgspec.to_builtins(parameters),
+    )
+
+    def finish(answers: Mapping[str, Finished]) -> Scores:
+        answer = answers[table.party]
+        return Scores(
+            count=answer.value["count"], mean=answer.value["mean"], table=answer.table, error=parameters.score_error
+        )
+
+    notes = (
+        ("keys", f"{table.party} holds the key; {model.party} computes on ciphertexts"),
+        ("arithmetic", f"{preset}, error of a score at most {at_most(parameters.score_error)}"),
+    )
+    return Plan(runner, request, finish, notes=notes)
+
+
+def _affordable(parameters: ScoreParameters, *, fixed: bool) -> ScoreParameters:
+    """With the least error from the one given, by powers of ten, that some preset keeps; or with this one."""
+    while True:
+        try:
+            _ = parameters.preset
+            return parameters
+        except InvalidArgument:
+            if fixed or parameters.error * 10 > LARGEST:
+                raise
+        parameters = msgspec.structs.replace(parameters, error=parameters.error * 10)
+
+
+def _check(request: Request, parameters: ScoreParameters) -> None:
+    if len(request.parties) != 2 or set(request.operands) != set(request.parties):
+        raise InvalidArgument("he.score takes a data owner and a model owner with a table each")
+    rows, model = (request.operands[party] for party in request.parties)
+    if rows.columns != parameters.used or model.columns != ("feature", "weight"):
+        raise InvalidArgument("he.score takes the features and the label, and a model's features and weights")
+    if rows.alignment or model.alignment:
+        raise InvalidArgument("he.score takes base tables")
+    _ = parameters.preset  # refuses what no party could compute
+
+
+def _fits(request: Request, parameters: ScoreParameters, party: str, schema: pa.Schema) -> None:
+    operand = request.operands[party]
+    for name in operand.columns:
+        kind = Kind.TEXT if party == request.parties[1] and name == "feature" else Kind.NUMBER
+        kind.check(f"{party}/{operand.table}.{name}", str(schema.field(name).type))
+
+
+def _needs(request: Request, parameters: ScoreParameters) -> dict[str, tuple[Need, ...]]:
+    """A mean of scores is one of features, and counts by score are counts of rows that pass a filter on them: of one
+    feature and the right model, any filter."""
+    owner, modeller = request.parties
+    rows, model = request.operands[owner].table, request.operands[modeller].table
+
+    def needs(columns: Iterable[str], disclosure: Disclosure, result: str, table: str = rows) -> list[Need]:
+        return [Need(table=table, column=name, disclosure=disclosure, result=result) for name in columns]
+
+    label = () if parameters.label is None else (parameters.label,)
+    return {
+        owner: (
+            *needs(parameters.names, Disclosure.AGGREGATE, "the mean score"),
+            *needs(parameters.names, Disclosure.COMPARISON, "how many rows have which scores"),
+            *needs(label, Disclosure.AGGREGATE, "how many of them have the label"),
+        ),
+        modeller: tuple(needs(("feature", "weight"), Disclosure.MODEL_WEIGHT, f"{owner}'s scores", model)),
+    }
+
+
+def _price(request: Request, parameters: ScoreParameters) -> dict[str, tuple[Debit, ...]]:
+    return {
+        party: (Debit(table=operand.table, charge=Exact(what=OPERATION)),)
+        for party, operand in request.operands.items()
+    }
+
+
+def _learns(request: Request, parameters: ScoreParameters) -> tuple[Learns, ...]:
+    owner, modeller = request.parties
+    labelled = f", and how many of them have {parameters.label}" if parameters.label is not None else ""
+    return (
+        Learns(who=owner, what=f"each row's score, and {modeller}'s model"),
+        Learns(who=modeller, what=f"how many rows {owner} has, to the next multiple of thousands"),
+        Learns(
+            who=request.caller,
+            what="the number of complete rows, their mean score, and how many rows are in each of "
+            f"{len(parameters.edges) - 1} intervals{labelled}, "
+            "over at least the owner's minimum count; which intervals are withheld",
+        ),
+        Learns(who="onlooker", what="about how many rows and features there are, from the length of the streams"),
+    )
+
+
+def _role(given: RoleInput, parameters: ScoreParameters) -> Role[Outcome]:
+    owner, modeller = given.request.parties
+    preset = parameters.preset
+    if given.party == modeller:
+        weights, intercept = protocol.read_model(
+            given.table, parameters.names, parameters.weight_bound, party=given.party
+        )
+        yield from protocol.model_owner(weights, intercept, parameters.bounds, preset=preset, peer=owner)
+        return Outcome()
+    rows, features, label = yield from complete(given, parameters, protocol.most_rows(preset))
+    found = yield from protocol.data_owner(
+        features, parameters.bounds, preset=preset, weight_bound=parameters.weight_bound, peer=modeller
+    )
+    return told(given, parameters, rows, linked(found, parameters.link), label)
+
+
+register(
+    Operation(
+        name=OPERATION,
+        parameters=ScoreParameters,
+        check=_check,
+        needs=_needs,
+        price=_price,
+        learns=_learns,
+        role=_role,
+        fits=_fits,
+        remembered=True,  # for the guard and the units that come with it: a question of two parties is asked anew
+    )
+)

@@ -1,0 +1,1 @@
+"""Pooled statistics: totals of several parties added under encryption."""

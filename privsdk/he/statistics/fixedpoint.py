@@ -1,0 +1,218 @@
+"""Fixed point: real columns as integers on a grid, summed exactly, with the rounding stated.
+
+Shared by the encrypted sums (he, fl) and the noisy ones (dp), which both need integers that add without surprises.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import DataError, InvalidArgument
+
+_MANTISSA = 60  # bits between the declared bound and the finest default grid
+_DIGITS = 53  # bits of a float's mantissa
+_HALF = 31
+_LOW = (1 << _HALF) - 1
+
+Numbers = npt.NDArray[Any]  # of int64, uint64 or float64
+
+
+class ColumnSum(NamedTuple):
+    """An exact sum in units of the grid, and the number of values in it."""
+
+    units: int
+    rows: int
+
+
+class PartialSum(NamedTuple):
+    """The exact sum of a piece of a column, and the number of values in it."""
+
+    value: Fraction
+    rows: int
+
+
+class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A grid for values whose total lies within a declared bound.
+
+    Parameters
+    ----------
+    bound : float
+        Largest absolute value of a total, in the column's own unit.
+    resolution : float
+        Size of one unit of the grid, in the column's own unit.
+    """
+
+    bound: float
+    resolution: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.bound < math.inf and 0 < self.resolution < math.inf):
+            raise InvalidArgument(
+                f"bound {self.bound} and resolution {self.resolution}", hint="give positive, finite numbers"
+            )
+        if self.resolution > self.bound:
+            raise InvalidArgument(
+                f"a resolution of {self.resolution:g} cannot express a total within {self.bound:g}",
+                hint="make resolution smaller than bound",
+            )
+        if math.isinf(self.bound / self.resolution):
+            raise InvalidArgument(
+                f"a resolution of {self.resolution:g} is too fine for totals within {self.bound:g}",
+                hint="make it coarser",
+            )
+
+    @classmethod
+    def choose(cls, *, bound: float, resolution: float | None, integers: bool) -> FixedPoint:
+        """The given resolution; else 1 for integers, and for reals the power of two 60 bits below the bound."""
+        if resolution is None:
+            usable = not integers and 0 < bound < math.inf  # any other bound is refused below
+            resolution = 2.0 ** (math.ceil(math.log2(bound)) - _MANTISSA) if usable else 1.0
+        return cls(bound=float(bound), resolution=float(resolution))
+
+    @property
+    def max_units(self) -> int:
+        """Largest absolute total in units."""
+        return math.ceil(Fraction(self.bound) / self.unit)
+
+    @property
+    def unit(self) -> Fraction:
+        """The resolution as an exact number; one that is written as 0.01 means a hundredth."""
+        inverse = 1 / self.resolution
+        if inverse < math.inf and inverse == int(inverse) and 1 / inverse == self.resolution:
+            return Fraction(1, int(inverse))
+        return Fraction(self.resolution)
+
+    @property
+    def rounding(self) -> Fraction:
+        """Largest difference between a value within the bound and its number of units, in units.
+
+        Half a unit. Where a value over the resolution is not one float over a power of two, computing it adds three
+        relative roundings of 2**-53 each at most: of the value, of the resolution, of the division.
+        """
+        exact = math.frexp(self.resolution)[0] == 0.5 and self.bound <= 2.0**_DIGITS
+        return Fraction(1, 2) + (0 if exact else self.max_units * Fraction(1, 2 ** (_DIGITS - 2)))
+
+    def to_units(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Each value as the nearest integer number of units, half to even; values are finite and within the bound."""
+        return np.rint(values / self.resolution).astype(np.int64)
+
+    def each_to_units(self, values: Numbers, *, party: str, name: str) -> npt.NDArray[np.int64]:
+        """Each of a column's `numbers` as the nearest number of units; integers on a grid of 1 as they are.
+
+        For grids of at most 2**62 units.
+
+        Raises
+        ------
+        DataError
+            A value exceeds the bound. Names party and column, never the value.
+        """
+        whole, largest = values.dtype.kind in "iu" and self.resolution == 1.0, self.max_units
+        reals = values.astype(np.float64)
+        if not ((values <= largest) & (values >= -largest) if whole else np.abs(reals) <= self.bound).all():
+            raise DataError(
+                f"{party}'s {name} holds a value beyond the declared bound of {self.bound:g}: nothing was encrypted or "
+                "sent",
+                hint="declare a larger bound",
+            )
+        return values.astype(np.int64) if whole else np.clip(self.to_units(reals), -largest, largest)
+
+    def from_units(self, units: int) -> float:
+        """The value of a number of units, correctly rounded to a float."""
+        return float(units * self.unit)
+
+    def sum(self, column: pa.ChunkedArray, *, party: str, name: str) -> ColumnSum:
+        """The exact sum of a numeric or boolean column, rounded once to the grid; nulls are left out.
+
+        Raises
+        ------
+        DataError
+            The column is not numeric, holds NaN or infinity, or its total exceeds the bound. Names party and column,
+            never the value.
+        """
+        return self.total([self.part(column, party=party, name=name)], party=party, name=name)
+
+    def part(self, column: pa.ChunkedArray, *, party: str, name: str) -> PartialSum:
+        """The sum of a piece of a column, not rounded yet; raises as `sum` does."""
+        values = numbers(column.drop_null(), party=party, name=name)
+        pieces = exact_sums(values, np.zeros(len(values), dtype=np.int64))
+        return PartialSum(sum((piece for _, piece in pieces), start=Fraction()), len(values))
+
+    def total(self, parts: Sequence[PartialSum], *, party: str, name: str) -> ColumnSum:
+        """The parts together, rounded once to the grid; raises DataError beyond the bound."""
+        units = round(sum((part.value for part in parts), start=Fraction()) / self.unit)
+        if abs(units) > self.max_units:
+            raise DataError(
+                f"{party}'s {name} exceeds the declared bound of {self.bound:g}: nothing was encrypted or sent",
+                hint="declare a larger bound",
+            )
+        return ColumnSum(units, sum(part.rows for part in parts))
+
+
+def numbers(column: pa.ChunkedArray, *, party: str, name: str) -> Numbers:
+    """A numeric or boolean column without nulls as 64-bit integers or as floats, whichever hold it exactly.
+
+    Raises
+    ------
+    DataError
+        The column is of another type, or holds NaN or infinity. Names party and column, never the value.
+    """
+    if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type):
+        integers: Numbers = column.cast(pa.uint64() if column.type == pa.uint64() else pa.int64()).to_numpy()
+        return integers
+    if not pa.types.is_floating(column.type):
+        raise DataError(
+            f"{party}'s {name} is {column.type}, which cannot be summed", hint="use a numeric or boolean column"
+        )
+    reals: Numbers = pc.cast(column, pa.float64()).to_numpy()
+    if not np.isfinite(reals).all():
+        raise DataError(
+            f"{party}'s {name} holds a NaN or infinite value: nothing was encrypted or sent",
+            hint="ask its owner to remove it or make it null; nulls are left out",
+        )
+    return reals
+
+
+def exact_sums(values: Numbers, codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, Fraction]]:
+    """Pairs of a code and an exact number, which for each code add up to the sum of its values; `codes` never fall.
+
+    A float's mantissa is an integer: mantissas are added apart for each exponent.
+    """
+    if values.dtype.kind in "iu":
+        yield from ((code, Fraction(total)) for code, total in _sums(values, codes))
+        return
+    mantissas, exponents = np.frexp(values)
+    integers = np.ldexp(mantissas, _DIGITS).astype(np.int64)
+    for exponent in np.unique(exponents):
+        at, scale = exponents == exponent, Fraction(2) ** int(exponent - _DIGITS)
+        yield from ((code, total * scale) for code, total in _sums(integers[at], codes[at]))
+
+
+def exact_products(
+    left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], codes: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """As `exact_sums`, for the products of two columns of integers within +-2**62."""
+    if all(len(side) == 0 or np.abs(side).max() < 1 << _HALF for side in (left, right)):
+        yield from _sums(left * right, codes)
+        return
+    for a, up in ((left >> _HALF, _HALF), (left & _LOW, 0)):
+        for b, further in ((right >> _HALF, _HALF), (right & _LOW, 0)):
+            yield from ((code, total << up + further) for code, total in _sums(a * b, codes))
+
+
+def _sums(integers: Numbers, codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """The sum of the integers of each code as a Python integer, without overflow: high and low halves apart."""
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    if len(starts):
+        high = np.add.reduceat(integers >> _HALF, starts)
+        low = np.add.reduceat(integers & _LOW, starts)
+        for code, above, below in zip(codes[starts].tolist(), high.tolist(), low.tolist(), strict=True):
+            yield code, (above << _HALF) + below

@@ -1,0 +1,127 @@
+"""From a verb's arguments to a plan: the grids, the parties, the request, the notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ...client.plan import Plan
+from ...client.tables import Table, Tables, as_tables, new_request, pick_key_holder, runner_of
+from ...crypto.seal.presets import Scheme
+from ...crypto.seal.schemes import Approximate, Exact
+from ...display.cards import at_most
+from ...errors import InvalidArgument
+from ...protocol.control import Finished
+from ...protocol.groups import Key, plain_keys
+from .fixedpoint import FixedPoint
+from .operation import OPERATIONS
+from .statistic import OF_VALUES, Name, Statistic
+from .values import reader
+
+Sources = Tables | Table | list[Table]
+Keys = Sequence[Key]
+OfColumns = float | Mapping[str, float]  # one for all columns, or one for each
+
+DEFAULT_BOUND = 2.0**40
+DEFAULT_ROWS = 1 << 24
+
+
+def plan_statistic(
+    name: Name,
+    tables: Sources,
+    columns: Sequence[str],
+    *,
+    bound: OfColumns | None = None,
+    resolution: OfColumns | None = None,
+    max_rows: int = DEFAULT_ROWS,
+    preset: Scheme = "exact",
+    by: str | None = None,
+    keys: Keys | None = None,
+    edges: Sequence[float] | None = None,
+    ddof: int = 0,
+    key_holder: str | None = None,
+) -> Plan[Any]:
+    """The plan of one statistic; `bound` is None where values are only counted."""
+    if not isinstance(ddof, int) or ddof < 0:
+        raise InvalidArgument(f"ddof is {ddof}", hint="give 1 for a sample's, 0 for a population's")
+    group = as_tables(tables)
+    runner = runner_of(*group)
+    columns = tuple(columns)
+    used = tuple(dict.fromkeys([*columns, *([by] if by is not None else [])]))
+    operands = {table.party: table.operand(*used) for table in group}
+    integers = [all(table.type_of(column).startswith(_INTEGERS) for table in group) for column in columns]
+    grids: tuple[FixedPoint, ...] = ()
+    if bound is not None:
+        grids = tuple(
+            FixedPoint.choose(bound=largest, resolution=finest, integers=integer)
+            for largest, finest, integer in zip(
+                _of_each(bound, columns, "bound"), _of_each(resolution, columns, "resolution"), integers, strict=True
+            )
+        )
+    statistic = Statistic(
+        name=name,
+        columns=columns,
+        grids=grids,
+        whole=tuple(i and grid.resolution == 1.0 for i, grid in zip(integers, grids, strict=False)),
+        max_rows=max_rows,
+        preset=preset,
+        by=by,
+        keys=plain_keys(by, keys),
+        edges=None if edges is None else _numbers(edges),
+    )
+    for table in group:
+        table.expect(statistic.kinds)
+    holder = pick_key_holder(runner, tuple(operands), key_holder)
+    request = new_request(
+        runner,
+        OPERATIONS[name],
+        parties=(*operands, holder),
+        operands=operands,
+        parameters=msgspec.to_builtins(statistic),
+    )
+    scheme = statistic.scheme(len(operands))
+    answer = reader(statistic, scheme, ddof)
+
+    def finish(answers: Mapping[str, Finished]) -> Any:
+        return answer(answers[holder].table)
+
+    notes = [("keys", f"{holder} holds the key and contributes nothing; {request.parties[-2]} adds the ciphertexts")]
+    notes.append(("arithmetic", _arithmetic(statistic, scheme)))
+    return Plan(runner, request, finish, notes=tuple(notes))
+
+
+_INTEGERS = ("int", "uint", "bool", "null")
+
+
+def _of_each(option: OfColumns | None, columns: Sequence[str], name: str) -> list[Any]:
+    """What an option says for each column."""
+    if not isinstance(option, Mapping):
+        return [option] * len(columns)
+    if set(option) != set(columns):
+        raise InvalidArgument(
+            f"{name} is given for {', '.join(map(str, option)) or 'nothing'}",
+            hint=f"give one number, or one for each column; name only {', '.join(columns)}",
+        )
+    return [option[column] for column in columns]
+
+
+def _arithmetic(statistic: Statistic, scheme: Exact | Approximate) -> str:
+    if isinstance(scheme, Approximate):
+        return f"CKKS, error of a total at most {at_most(scheme.error_bound(0))}"
+    limbs = f"{scheme.limbs} limb{'s' if scheme.limbs > 1 else ''} of 30 bits"
+    if not statistic.grids:
+        return f"exact, {limbs}"
+    what = "values" if statistic.name in OF_VALUES else "totals"
+    of = [f"{grid.resolution:.3g}, {what} within {grid.bound:.3g}" for grid in statistic.grids]
+    return f"exact on a grid of {'; '.join(dict.fromkeys(of))}; {limbs}"
+
+
+def _numbers(edges: Sequence[float]) -> tuple[float, ...]:
+    try:
+        return tuple(float(edge) for edge in edges)
+    except (TypeError, ValueError):
+        raise InvalidArgument(
+            f"edges are {edges!r}", hint="give the edges themselves, such as [0, 100, 1_000]: they are public"
+        ) from None

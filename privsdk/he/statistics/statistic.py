@@ -1,0 +1,180 @@
+"""A pooled statistic as a value: which integers each party makes of its rows, to be added under encryption.
+
+Every statistic is one vector of integers, of components times groups; its value is made from the totals afterwards, in
+`answers`. Parties compute it in the clear from their own rows, so that only additions happen under encryption. It never
+sees data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import combinations_with_replacement
+from typing import Literal
+
+import msgspec
+
+from ...crypto.seal.presets import Scheme
+from ...crypto.seal.schemes import Approximate, Exact
+from ...errors import InvalidArgument
+from ...protocol.groups import Key, check_keys, kind_of
+from ...protocol.operation import Kind
+from .fixedpoint import FixedPoint
+
+Name = Literal["count", "sum", "mean", "variance", "covariance", "correlation", "histogram"]
+
+OF_VALUES = ("variance", "covariance", "correlation")  # whose bound is of a value, not of a total
+MATRICES = ("covariance", "correlation")
+MAX_COLUMNS = 64
+MAX_BINS = 1 << 12
+MAX_ENTRIES = 1 << 18  # of a vector: 64 ciphertexts a limb
+MAX_UNITS = 1 << 62  # of a value's bound: products are summed from halves of 31 bits
+MAX_ROWS = 1 << 40
+
+
+class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of an operation, public to all.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        The value columns; rows with a null in any of them are left out.
+    grids : tuple of FixedPoint
+        One for each column. `bound` is the largest absolute total of a group for a sum or mean, the largest absolute
+        value where second moments are taken. None for a count or histogram.
+    whole : tuple of bool
+        For each column, whether it holds integers on a grid of 1, so that nothing is rounded.
+    max_rows : int
+        Most rows of one party.
+    by, keys : str, tuple
+        Group column and its public keys.
+    edges : tuple of float
+        Public bins of a histogram: bin i is [edges[i], edges[i + 1]), the last one includes its upper edge.
+    """
+
+    name: Name
+    columns: tuple[str, ...] = ()
+    grids: tuple[FixedPoint, ...] = ()
+    whole: tuple[bool, ...] = ()
+    max_rows: int
+    preset: Scheme = "exact"
+    by: str | None = None
+    keys: tuple[Key, ...] | None = None
+    edges: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_rows <= MAX_ROWS:
+            raise InvalidArgument(f"max_rows is {self.max_rows}", hint="give a number of rows, 1 or more")
+        self._check_columns()
+        check_keys(self.by, self.keys)
+        if self.by is not None and self.by in self.columns:
+            raise InvalidArgument(f"a {self.name} of {self.by} by itself", hint="group by another column")
+        if self.by is not None and self.name in (*MATRICES, "histogram"):
+            raise InvalidArgument(f"a {self.name} by group", hint="leave by and keys out")
+        if self.preset == "ckks" and (self.name not in ("sum", "mean") or self.by is not None):
+            raise InvalidArgument(
+                f"a {self.name}{' by group' if self.by is not None else ''} is exact only", hint="leave preset out"
+            )
+        self._check_edges()
+        if self.length > MAX_ENTRIES:
+            raise InvalidArgument(
+                f"{self.groups} groups of {len(self.parts)} totals each",
+                hint=f"an answer holds at most {MAX_ENTRIES} totals: give fewer keys",
+            )
+
+    def _check_columns(self) -> None:
+        number = len(self.columns)
+        least = 0 if self.name == "count" else 2 if self.name in MATRICES else 1
+        most = MAX_COLUMNS if self.name in MATRICES else least
+        if not least <= number <= most:
+            wanted = f"{least} to {most}" if most > least else f"{least}"
+            raise InvalidArgument(f"a {self.name} of {number} columns", hint=f"give {wanted}")
+        if len(set(self.columns)) != number:
+            raise InvalidArgument(f"a {self.name} of a column twice", hint="name each column once")
+        grids = 0 if self.name in ("count", "histogram") else number
+        if len(self.grids) != grids or len(self.whole) != grids:
+            raise InvalidArgument(f"a {self.name} of {number} columns on {len(self.grids)} grids")
+        for grid, whole in zip(self.grids, self.whole, strict=True):
+            if whole and grid.resolution != 1.0:
+                raise InvalidArgument(f"integers on a grid of {grid.resolution:g} are rounded")
+            if self.name in OF_VALUES and grid.max_units > MAX_UNITS:
+                raise InvalidArgument(
+                    f"a resolution of {grid.resolution:g} is too fine for values within {grid.bound:g}",
+                    hint="make it coarser, or declare a smaller bound",
+                )
+
+    def _check_edges(self) -> None:
+        if (self.edges is not None) != (self.name == "histogram"):
+            raise InvalidArgument(f"a {self.name} {'needs' if self.edges is None else 'takes no'} edges")
+        if self.edges is None:
+            return
+        if not 1 <= len(self.edges) - 1 <= MAX_BINS:
+            raise InvalidArgument(
+                f"{len(self.edges)} edges of bins", hint=f"give 2 to {MAX_BINS + 1}: each bin lies between two"
+            )
+        if not all(map(math.isfinite, self.edges)) or any(
+            low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)
+        ):
+            raise InvalidArgument("edges that do not rise", hint="give finite edges of bins, each above the one before")
+
+    @property
+    def grouped(self) -> bool:
+        """Whether groups, or bins, are told apart: small ones are then withheld."""
+        return self.keys is not None or self.edges is not None
+
+    @property
+    def groups(self) -> int:
+        return len(self.keys) if self.keys is not None else len(self.edges) - 1 if self.edges is not None else 1
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The columns whose products are summed, by their positions."""
+        return tuple(combinations_with_replacement(range(len(self.columns)), 2)) if self.name in OF_VALUES else ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The components of the vector that make the statistic: so many totals has each group."""
+        sums = [f"sum {i}" for i in range(len(self.grids))]
+        rows = [] if self.name == "sum" else ["rows"]
+        return (*sums, *(f"product {i} {j}" for i, j in self.pairs), *rows)
+
+    @property
+    def length(self) -> int:
+        """Integers in the vector; by group, the rows and the contributors of each group come last."""
+        return self.groups * (len(self.parts) + (2 if self.grouped else 0))
+
+    @property
+    def max_units(self) -> int:
+        """Largest absolute entry of a party's vector."""
+        grids = [grid.max_units for grid in self.grids]
+        if self.name in OF_VALUES:
+            return self.max_rows * max(grids) ** 2
+        return max([self.max_rows, *grids])
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """What the columns must hold."""
+        by = {} if self.by is None or self.keys is None else {self.by: kind_of(self.keys)}
+        return {**by, **dict.fromkeys(self.columns, Kind.NUMBER)}
+
+    def scheme(self, parties: int) -> Exact | Approximate:
+        """How the vectors of so many parties are encrypted.
+
+        Raises
+        ------
+        InvalidArgument
+            No float holds what could come out, or it needs more limbs than there are.
+        """
+        for grid in self.grids:
+            power = 2 if self.name in OF_VALUES else 1
+            most = parties * (self.max_rows if power == 2 else 1)
+            if grid.bound > (2.0**1023 / most) ** (1 / power) / 2:
+                raise InvalidArgument(
+                    f"a {self.name} of {'values' if power == 2 else 'totals'} within {grid.bound:g} may be beyond what "
+                    "a float can hold",
+                    hint="declare a smaller bound",
+                )
+        if self.preset == "ckks":
+            bounds = (self.grids[0].bound, float(self.max_rows))[: self.length]
+            return Approximate(parties=parties, length=self.length, bounds=bounds)
+        return Exact(parties=parties, length=self.length, max_units=self.max_units)

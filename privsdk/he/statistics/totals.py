@@ -1,0 +1,138 @@
+"""From a party's rows to its vector of a pooled statistic: exact integers, computed in the clear.
+
+Real values of a sum or mean are added exactly and each total is rounded once to the grid. Where second moments are
+taken each value is rounded to its grid before it is multiplied: all that follows, at the parties, under encryption and
+at the caller, is then exact for the rounded values, and no cancellation can make a small rounding a large error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...errors import DataError
+from ...protocol.groups import groups_of
+from ...protocol.operation import RoleInput
+from ...protocol.roles import Role, checkpoint
+from .fixedpoint import Numbers, PartialSum, exact_products, exact_sums, numbers
+from .statistic import OF_VALUES, Statistic
+
+ROWS_A_STEP = 1 << 20  # of one part: about 0.1 s of summing between checkpoints
+LEAST_ROWS_A_STEP = 1 << 12
+
+Integers = npt.NDArray[np.int64]
+Piece = tuple[int, int | Fraction]  # a group and what is added to its total
+
+
+def exact_vector(given: RoleInput, statistic: Statistic) -> Role[list[int]]:
+    """The totals of each part, group by group; by group, then each one's rows and whether there are any.
+
+    Raises
+    ------
+    DataError
+        A value or total exceeds its bound, a value is NaN or infinite, or there are fewer rows than the owner's minimum
+        count or more than declared. Names party and column, never a value.
+    """
+    table, party = given.table, given.party
+    totals: list[list[int | Fraction]] = [[0] * statistic.groups for _ in (*statistic.parts, "rows")]
+    complete = 0
+    step = max(LEAST_ROWS_A_STEP, ROWS_A_STEP // len(totals))
+    for start in range(0, max(1, table.num_rows), step):
+        yield from checkpoint("summing", start, table.num_rows)
+        rows = min(step, table.num_rows - start)  # Arrow slices a table without columns to any length asked for
+        entering, parts = _pieces(table.slice(start, rows), statistic, party)
+        complete += entering
+        for total, pieces in zip(totals, parts, strict=True):
+            for group, amount in pieces:
+                total[group] += amount
+    _check_rows(complete, given, statistic)
+    own = [_to_integers(total, part, statistic, party) for total, part in zip(totals, statistic.parts, strict=False)]
+    vector = [entry for part in own for entry in part]
+    if statistic.grouped:
+        counted = [int(rows) if party != given.request.caller else 0 for rows in totals[-1]]
+        vector += [*counted, *(int(rows > 0) for rows in counted)]
+    return vector
+
+
+def _pieces(table: pa.Table, statistic: Statistic, party: str) -> tuple[int, list[Iterator[Piece]]]:
+    """How many complete rows there are, and what they add to each part and to the rows of each group."""
+    columns = [table.column(name) for name in statistic.columns]
+    complete = np.ones(table.num_rows, dtype=np.bool_)
+    for column in columns:
+        complete &= column.is_valid().to_numpy()
+    keep = pa.array(complete)
+    values = [
+        numbers(column.filter(keep), party=party, name=column_name)
+        for column, column_name in zip(columns, statistic.columns, strict=True)
+    ]
+    if statistic.name in OF_VALUES:
+        values = [
+            grid.each_to_units(column, party=party, name=name)
+            for column, grid, name in zip(values, statistic.grids, statistic.columns, strict=True)
+        ]
+    groups = _groups(table, values, complete, statistic)
+    if statistic.grouped:
+        order = np.argsort(groups, kind="stable")
+        order = order[np.searchsorted(groups[order], 0) :]  # -1 is no group
+        groups, values = groups[order], [column[order] for column in values]
+    rows = exact_sums(np.ones(len(groups), dtype=np.int64), groups)
+    parts: list[Iterator[Piece]] = [exact_sums(column, groups) for column in values[: len(statistic.grids)]]
+    parts += [exact_products(values[i], values[j], groups) for i, j in statistic.pairs]
+    if "rows" in statistic.parts:
+        parts.append(exact_sums(np.ones(len(groups), dtype=np.int64), groups))
+    return int(complete.sum()), [*parts, rows]
+
+
+def _groups(table: pa.Table, values: list[Numbers], complete: npt.NDArray[np.bool_], statistic: Statistic) -> Integers:
+    """The group of each complete row, -1 where it is in none."""
+    if statistic.edges is not None:
+        return bins_of(values[0], statistic.edges)
+    if statistic.by is not None and statistic.keys is not None:
+        return groups_of(table.column(statistic.by), statistic.keys)[complete]
+    return np.zeros(np.count_nonzero(complete), dtype=np.int64)
+
+
+def bins_of(values: Numbers, edges: Sequence[float]) -> Integers:
+    """The bin of each value as `numpy.histogram` has it, -1 where it is in none; exact for 64-bit integers too."""
+    last = len(edges) - 1
+    top = edges[-1]
+    if values.dtype.kind in "iu":  # as floats, those beyond 2**53 could pass an edge; but an integer is at or above an
+        limits = np.iinfo(values.dtype)  # edge exactly if it is at or above the next integer
+        rounded = [max(math.ceil(edge), limits.min) for edge in edges]
+        reached = np.array([edge for edge in rounded if edge <= limits.max], dtype=values.dtype)
+        held = top == int(top) and limits.min <= top <= limits.max
+        closing = values == int(top) if held else np.zeros(len(values), dtype=np.bool_)
+    else:
+        reached, closing = np.array(edges), values == top
+    bins = np.searchsorted(reached, values, side="right") - 1
+    bins[bins == last] = -1
+    bins[closing] = last - 1
+    return bins.astype(np.int64)
+
+
+def _check_rows(complete: int, given: RoleInput, statistic: Statistic) -> None:
+    names = " and ".join(statistic.columns)
+    if complete < given.min_count:
+        what = f"values in {names}" if len(statistic.columns) == 1 else f"rows with {names}" if names else "rows"
+        raise DataError(
+            f"{given.party} has fewer {what} than its minimum count of {given.min_count}: nothing was sent",
+            hint="leave this party out",
+        )
+    if complete > statistic.max_rows:
+        raise DataError(
+            f"{given.party} has more rows than the declared {statistic.max_rows:,}: nothing was sent",
+            hint="declare a larger max_rows",
+        )
+
+
+def _to_integers(totals: list[int | Fraction], part: str, statistic: Statistic, party: str) -> list[int]:
+    """Totals as integers: those of reals rounded once to the grid, and within its bound."""
+    if statistic.name in OF_VALUES or not part.startswith("sum"):
+        return [int(total) for total in totals]
+    (grid,), (name,) = statistic.grids, statistic.columns
+    return [grid.total([PartialSum(Fraction(total), 0)], party=party, name=name).units for total in totals]

@@ -1,0 +1,390 @@
+"""What a notebook calls of he: one verb for each statistic over the rows of several parties.
+
+Every party makes totals of its own rows in the clear, and only additions happen under encryption, exact ones unless
+CKKS is asked for. `error` bounds the whole difference from exact arithmetic; `privsdk.he.statistics.moments` derives it.
+
+By public groups an answer is an Arrow table of the group column (`key` where its own name is taken), the statistic,
+`error`, and `count` where rows are counted. Groups of too few rows or parties are withheld, which is null in each
+column; `privsdk.he.floors` says which and why. Rows of other keys, like those of a null key, are counted nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from ...client.plan import Plan
+from ...crypto.seal.presets import Scheme
+from ...errors import InvalidArgument
+from .plan import DEFAULT_BOUND, DEFAULT_ROWS, Keys, OfColumns, Sources, plan_statistic
+from .values import Matrix, Pooled, Variance
+
+
+def count(
+    tables: Sources,
+    *,
+    by: str | None = None,
+    keys: Keys | None = None,
+    max_rows: int = DEFAULT_ROWS,
+    key_holder: str | None = None,
+) -> Plan[Pooled | pa.Table]:
+    """Count the rows of all parties, in all or in each public group, under encryption.
+
+    Parameters
+    ----------
+    tables : Tables
+        One table a party, such as `fed.tables("sales")`.
+    by, keys : str and sequence, optional
+        Text, integer or boolean column, and the public group keys to answer for.
+    max_rows : int
+        Most rows of one party, which refuses if it has more.
+    key_holder : str, optional
+        The party that decrypts; it contributes nothing. Default: the first party that holds none of the tables.
+
+    Returns
+    -------
+    Plan of Pooled, or of Arrow table
+        By group the columns are the group and `count`.
+
+    Raises
+    ------
+    InvalidArgument
+        A column or key cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: a party has fewer rows than its owner's minimum count, or more than `max_rows`.
+
+    Learns
+    ------
+    Key holder: the counts, by group also those that are withheld, and how many parties are in each group. Caller: the
+    counts that are not withheld. Others: nothing. Aggregator and key holder together would see every contribution.
+
+    Examples
+    --------
+    >>> he.count(fed.tables("sales"), by="region", keys=["north", "south"]).release()
+
+    Source: see `privsdk.he.sums` and `privsdk.he.schemes`.
+    """
+    return plan_statistic("count", tables, (), max_rows=max_rows, by=by, keys=keys, key_holder=key_holder)
+
+
+def sum(
+    tables: Sources,
+    column: str,
+    *,
+    bound: float = DEFAULT_BOUND,
+    max_rows: int = DEFAULT_ROWS,
+    resolution: float | None = None,
+    preset: Scheme = "exact",
+    by: str | None = None,
+    keys: Keys | None = None,
+    key_holder: str | None = None,
+) -> Plan[Pooled | pa.Table]:
+    """Sum a column over all parties that hold it, in all or in each public group, under encryption.
+
+    Parameters
+    ----------
+    tables : Tables
+        One table a party, such as `fed.tables("sales")`.
+    column : str
+        Numeric or boolean. Nulls are left out; a NaN or infinite value is refused by its party before anything is
+        encrypted.
+    bound : float
+        Largest absolute total, by group of each group, in the column's unit; each party refuses if one of its own
+        subtotals is larger.
+    max_rows : int
+        Most values of one party, which refuses if it has more.
+    resolution : float, optional
+        Grid of the fixed point, in the column's unit. Default: 1 for integers; for reals 2**-60 of the bound.
+    preset : "exact" or "ckks"
+        Exact integers by BFV, or approximate reals by CKKS with a stated error; groups are exact only.
+    by, keys : str and sequence, optional
+        Text, integer or boolean column, and the public group keys to answer for.
+    key_holder : str, optional
+        The party that decrypts; it contributes nothing. Default: the first party that holds none of the tables.
+
+    Each party takes part with at least its owner's minimum count of values.
+
+    Returns
+    -------
+    Plan of Pooled, or of Arrow table
+        By group the columns are the group, `sum` and `error`.
+
+    Raises
+    ------
+    InvalidArgument
+        A column, key or option cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: a party's values cannot be summed within the bound, or it has too few or too many.
+
+    Learns
+    ------
+    Key holder and caller: the total. By group the key holder learns all totals, and how many rows and parties are in
+    each group; the caller the totals that are not withheld. Others: nothing. Aggregator and key holder together would
+    see every contribution.
+
+    Examples
+    --------
+    >>> he.sum(fed.tables("sales"), "turnover", by="region", keys=["north", "south"]).release()
+
+    Source: see `privsdk.he.sums` and `privsdk.he.schemes`.
+    """
+    return plan_statistic(
+        "sum",
+        tables,
+        (column,),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        preset=preset,
+        by=by,
+        keys=keys,
+        key_holder=key_holder,
+    )
+
+
+def mean(
+    tables: Sources,
+    column: str,
+    *,
+    bound: float = DEFAULT_BOUND,
+    max_rows: int = DEFAULT_ROWS,
+    resolution: float | None = None,
+    preset: Scheme = "exact",
+    by: str | None = None,
+    keys: Keys | None = None,
+    key_holder: str | None = None,
+) -> Plan[Pooled | pa.Table]:
+    """Mean of a column over all parties' rows, in all or in each public group, under encryption.
+
+    Parameters, errors and example as for `sum`. `bound` is the largest absolute total, not mean. CKKS's error grows
+    with `max_rows`.
+
+    Returns
+    -------
+    Plan of Pooled, or of Arrow table
+        By group the columns are the group, `mean`, `error` and `count`.
+
+    Learns
+    ------
+    Key holder and caller: the total and the number of rows, so the mean. By group as for `sum`. Others: nothing.
+    """
+    return plan_statistic(
+        "mean",
+        tables,
+        (column,),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        preset=preset,
+        by=by,
+        keys=keys,
+        key_holder=key_holder,
+    )
+
+
+def variance(
+    tables: Sources,
+    column: str,
+    *,
+    ddof: int = 1,
+    bound: float = DEFAULT_BOUND,
+    max_rows: int = DEFAULT_ROWS,
+    resolution: float | None = None,
+    by: str | None = None,
+    keys: Keys | None = None,
+    key_holder: str | None = None,
+) -> Plan[Variance | pa.Table]:
+    """Variance, standard deviation and mean of a column over all parties' rows, in all or in each public group.
+
+    Parameters
+    ----------
+    tables, column, by, keys, key_holder
+        As for `sum`.
+    ddof : int
+        Delta degrees of freedom: 1 for a sample's variance, as in pandas and SQL; 0 for a population's, as in NumPy.
+    bound : float
+        Largest absolute value, in the column's unit; each party refuses if it has a larger one.
+    max_rows : int
+        Most values of one party, which refuses if it has more.
+    resolution : float, optional
+        Grid to which each value is rounded, in the column's unit. Default: 1 for integers; for reals 2**-60 of the
+        bound.
+
+    Returns
+    -------
+    Plan of Variance, or of Arrow table
+        By group the columns are the group, `variance`, `error`, `std`, `std_error`, `mean`, `mean_error` and `count`.
+        NaN where there are no more rows than `ddof`.
+
+    Raises
+    ------
+    InvalidArgument
+        A column, key or option cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: a value is beyond the bound, NaN or infinite, or a party has too few rows or too many.
+
+    Learns
+    ------
+    Key holder and caller: the total, that of the squares, and the number of rows. By group the key holder learns those
+    of each group, and how many parties are in it; the caller what is not withheld. Others: nothing.
+
+    Examples
+    --------
+    >>> he.variance(fed.tables("sales"), "turnover", bound=1e6).release().value.std
+
+    Source: see `privsdk.he.statistics.moments`.
+    """
+    return plan_statistic(
+        "variance",
+        tables,
+        (column,),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        by=by,
+        keys=keys,
+        ddof=ddof,
+        key_holder=key_holder,
+    )
+
+
+def covariance(
+    tables: Sources,
+    columns: Sequence[str],
+    *,
+    ddof: int = 1,
+    bound: OfColumns = DEFAULT_BOUND,
+    max_rows: int = DEFAULT_ROWS,
+    resolution: OfColumns | None = None,
+    key_holder: str | None = None,
+) -> Plan[Matrix]:
+    """Covariance of each two of several columns over all parties' rows, under encryption.
+
+    Parameters
+    ----------
+    tables, key_holder
+        As for `sum`.
+    columns : sequence of str
+        2 to 64 numeric or boolean columns. Rows with a null in any of them are left out, as pandas' `dropna` does.
+    ddof : int
+        Delta degrees of freedom, as for `variance`.
+    bound, resolution : float, or mapping of column to float
+        As for `variance`; one for all columns or one for each.
+    max_rows : int
+        Most complete rows of one party, which refuses if it has more.
+
+    Returns
+    -------
+    Plan of Matrix
+
+    Raises
+    ------
+    InvalidArgument
+        A column or option cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: as for `variance`.
+
+    Learns
+    ------
+    Key holder and caller: the number of complete rows, each column's total, and that of each two columns' products and
+    of each one's squares. Others: nothing.
+
+    Examples
+    --------
+    >>> he.covariance(fed.tables("sales"), ["turnover", "staff"], bound={"turnover": 1e6, "staff": 1000}).release()
+
+    Source: see `privsdk.he.statistics.moments`.
+    """
+    return plan_statistic(
+        "covariance",
+        tables,
+        _several(columns),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        ddof=ddof,
+        key_holder=key_holder,
+    )
+
+
+def correlation(
+    tables: Sources,
+    columns: Sequence[str],
+    *,
+    bound: OfColumns = DEFAULT_BOUND,
+    max_rows: int = DEFAULT_ROWS,
+    resolution: OfColumns | None = None,
+    key_holder: str | None = None,
+) -> Plan[Matrix]:
+    """Pearson's correlation of each two of several columns over all parties' rows, under encryption.
+
+    Parameters, errors and what everyone learns as for `covariance`. A column that is constant, to within its grid, has
+    no correlation: NaN, and the matrix names it in `undefined`.
+
+    Examples
+    --------
+    >>> he.correlation(fed.tables("sales"), ["turnover", "staff"]).release().value.values
+    """
+    return plan_statistic(
+        "correlation",
+        tables,
+        _several(columns),
+        bound=bound,
+        max_rows=max_rows,
+        resolution=resolution,
+        key_holder=key_holder,
+    )
+
+
+def histogram(
+    tables: Sources,
+    column: str,
+    *,
+    edges: Sequence[float],
+    max_rows: int = DEFAULT_ROWS,
+    key_holder: str | None = None,
+) -> Plan[pa.Table]:
+    """Count the values of a column in public bins over all parties' rows, under encryption.
+
+    Parameters
+    ----------
+    tables, column, key_holder
+        As for `sum`.
+    edges : sequence of float
+        Public edges, each above the one before: bin i holds edges[i] <= value < edges[i + 1], and the last one its
+        upper edge too, as in `numpy.histogram`. Values outside are counted nowhere.
+    max_rows : int
+        Most values of one party, which refuses if it has more.
+
+    Returns
+    -------
+    Plan of Arrow table
+        Columns `from`, `to` and `count`, which is null where a bin is withheld: those of too few rows or parties are,
+        as groups are.
+
+    Raises
+    ------
+    InvalidArgument
+        The column or edges cannot be used, or nobody is left to hold the key.
+    DataError
+        On release: a value is NaN or infinite, or a party has too few values or too many.
+
+    Learns
+    ------
+    Key holder: the counts of all bins, and how many parties have values in each. Caller: the counts that are not
+    withheld. Others: nothing.
+
+    Examples
+    --------
+    >>> he.histogram(fed.tables("sales"), "turnover", edges=[0, 100, 1_000, 10_000]).release()
+
+    Source: see `privsdk.he.sums`.
+    """
+    return plan_statistic("histogram", tables, (column,), max_rows=max_rows, edges=edges, key_holder=key_holder)
+
+
+def _several(columns: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(columns, str):
+        raise InvalidArgument(f"one column, {columns!r}", hint="give a list of two or more")
+    return tuple(columns)

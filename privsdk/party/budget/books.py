@@ -1,0 +1,347 @@
+"""A party's books: which dataset each table draws on, what its budget covers, what was charged and answered, and the
+chain that proves it.
+
+Keeps the ledger, the accounts and the signing key together, so that a charge, its check and its audit row are one step.
+Whether a request may run at all is the gate's decision.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ...errors import AnswerLost, BudgetExceeded, LedgerError, PolicyRefused, UnknownName
+from ...governance import chain
+from ...governance.charges import Balance, Budget, Charge, Debit, Unit
+from ...governance.heads import Head
+from ...governance.policy import ANY
+from ...protocol import control
+from ...protocol.messages import Frame
+from ...protocol.operation import Figures, Request
+from ..differencing.row_sets import Tables
+from ..ledger import query, summaries
+from ..ledger.ledger import Entry, Ledger, RunRecord
+from ..ledger.reconcile import answer_hash, reconcile
+from ..ledger.rollback import Lineage
+from ..ledger.signing import Signer
+from ..ledger.snapshot import Snapshot, read_ledger
+from .accounting import Account
+from .actions import SetBudget
+from .caps import Asking
+from .status import Positions
+
+
+class Books:
+    """Opens, and makes where needed, the ledger and its key; `path=None` keeps both in memory.
+
+    Parameters
+    ----------
+    party : str
+    path : path or None
+    budgets : mapping of dataset to Budget
+        As configured; "*" stands for any other; a dataset without one has nothing to spend. A budget that differs from
+        what was configured before is put in force and recorded; else what the owner set in the ledger since holds.
+    datasets : mapping of table to dataset
+    """
+
+    def __init__(
+        self, party: str, path: Path | None, *, budgets: Mapping[str, Budget], datasets: Mapping[str, str]
+    ) -> None:
+        self._party = party
+        self._datasets = dict(datasets)
+        if path is None:
+            self._signer = Signer.fresh()
+        else:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise LedgerError(
+                    f"{party}'s ledger folder {path.parent} cannot be made: {error.strerror}", hint="give another store"
+                ) from None
+            key = path.with_suffix(".ed25519")
+            exists = path.exists() and path.stat().st_size > 0
+            if key.exists() and not exists:
+                raise LedgerError(
+                    f"{party}'s ledger {path} is missing or empty, and its signing key is there",
+                    hint="restore the ledger from a backup; removing the key too starts anew and forgets all charges",
+                )
+            try:
+                self._signer = Signer.at(key, create=not exists)
+            except LedgerError as error:
+                raise error.at(party=party) from None
+        self._ledger = Ledger(party, path, self._signer)
+        self.lineage = Lineage(party, self._ledger, self._signer)
+        self._positions = Positions(self._ledger)
+        try:
+            refuse_changed(self._ledger, self._signer.public_key)
+            for dataset in dict.fromkeys(self._datasets.values()):
+                self._configure(dataset, budgets.get(dataset) or budgets.get(ANY) or Budget(epsilon=0, exact=0))
+        except BaseException:  # whatever it was goes on; the file must not stay open
+            self._ledger.close()
+            raise
+
+    @property
+    def place(self) -> str:
+        """Where the books are kept, as callers are told."""
+        where = "in memory only: budgets are forgotten when it closes" if self._ledger.path is None else "kept on disk"
+        return f"{where}; put back from an older copy, its owner has to say so" if self.lineage.losses() else where
+
+    def beside(self, suffix: str) -> Path | None:
+        """The path beside the ledger's with this suffix; None where the books are in memory."""
+        return None if self._ledger.path is None else self._ledger.path.with_suffix(suffix)
+
+    def dataset_of(self, table: str) -> str:
+        return self._datasets[table]
+
+    def unit_of(self, table: str) -> Unit:
+        """Whose privacy the budget behind a table counts."""
+        return self._positions.standing(self._datasets[table]).budget.unit
+
+    def close(self) -> None:
+        self._ledger.close()
+
+    # A run's way through the books
+
+    def known(self, run_id: str) -> RunRecord | None:
+        """What became of a run id before, if it was ever reserved."""
+        return self._ledger.run(run_id)
+
+    def refused(self, caller: str, request: Request, why: str) -> None:
+        told = summaries.summary(request, self._party)
+        self._ledger.note(
+            {"event": "refused", "caller": caller, "request": told, "why": summaries.cut(why, summaries.WHY)}
+        )
+
+    def reserve(self, caller: str, request: Request, debits: Sequence[Debit], *, then: Sequence[Debit] = ()) -> None:
+        """Reserve the debits, or raise BudgetExceeded and change nothing, also where `then` would not be covered."""
+        entries = self._entries(debits)
+
+        def check() -> None:
+            for dataset, charges in self._by_dataset((*debits, *then)).items():
+                self._cover(request, dataset, charges)
+
+        told = summaries.summary(request, self._party) if summaries.is_large(request) else request
+        self._ledger.reserve(
+            request.run_id,
+            digest=request.digest(),
+            caller=caller,
+            purpose=request.purpose,
+            charges=entries,
+            check=check,
+            event={
+                "event": "reserved",
+                "caller": caller,
+                "request": told,
+                "entries": entries,
+                "tables": sorted({d.table for d in debits}),
+            },
+        )
+
+    def release(self, run_id: str, why: str) -> None:
+        """Give back a reservation of this process that was never started."""
+        self._ledger.release(run_id, event={"event": "released", "run": run_id, "why": why})
+
+    def start(
+        self,
+        run_id: str,
+        session: str,
+        *,
+        heads: Mapping[str, Head] | None = None,
+        request: Request | None = None,
+    ) -> None:
+        """From here the charge stands. Keeps the peers' heads, and the request whole if its reservation did not."""
+        event: dict[str, object] = {"event": "started", "run": run_id, "session": session, "heads": heads or {}}
+        if request is not None and summaries.is_large(request):
+            event["request"] = request
+        if not self._ledger.start(run_id, event=event):
+            raise AnswerLost(f"run {run_id} is no longer reserved here", hint="call the verb again for a new run")
+
+    def pay(self, request: Request, debits: Sequence[Debit]) -> None:
+        """Charge a run that has started for more, or raise BudgetExceeded or DatasetFrozen and change nothing."""
+        entries = self._entries(debits)
+
+        def check() -> None:
+            for dataset, charges in self._by_dataset(debits).items():
+                self._cover(request, dataset, charges)
+
+        event = {"event": "paid", "run": request.run_id, "entries": entries}
+        if entries and not self._ledger.pay(request.run_id, charges=entries, check=check, event=event):
+            raise AnswerLost(f"run {request.run_id} has ended here", hint="call the verb again for a new run")
+
+    def finish(self, run_id: str, answer: control.Finished, learned: Sequence[str]) -> None:
+        """Keep the answer, so that the same request gets it again without a second charge."""
+        stored = self._packed(answer)
+        event = {"event": "finished", "run": run_id, "learns": learned, "answer": answer_hash(stored)}
+        self._ledger.finish(run_id, answer=stored, event=event)
+
+    def fail(self, run_id: str, code: str) -> None:
+        self._ledger.finish(run_id, answer=None, event={"event": "failed", "run": run_id, "code": code})
+
+    def stored_answer(self, caller: str, run_id: str) -> control.Finished:
+        """The answer that a finished run gave.
+
+        Raises
+        ------
+        AnswerLost
+            It was charged and did not end with an answer.
+        """
+        known = self._ledger.run(run_id)
+        if known is None or known.caller != caller:
+            raise UnknownName(f"{self._party} has no run {run_id} of {caller}", hint="prepare it first")
+        if known.answer is None:
+            lost = "was not charged" if known.state == "released" else "was charged and its answer is lost"
+            raise AnswerLost(f"run {run_id} {lost} ({known.state})", hint="call the verb again: a new charge")
+        return self._unpacked(known.answer)
+
+    # Exact answers, before and after
+
+    def settle(self, run_id: str, question: str, compare: Callable[[Tables], list[Figures]]) -> list[Figures]:
+        """Compare what a run would let out with what was let out before, and keep it and its question, in one step."""
+
+        def change(tables: Tables) -> list[Figures]:
+            figures = compare(tables)
+            if question:
+                tables.ask(question, run_id)
+            event["told"] = tables.told(run_id)
+            return figures
+
+        event = {"event": "disclosed", "run": run_id}
+        return self._ledger.disclose(change, event)
+
+    def answer_again(self, caller: str, request: Request, question: str) -> bool:
+        """Give this run the answer that another gave to the same question, uncharged; False where none has."""
+
+        def change(tables: Tables) -> bool:
+            found = tables.answer(question)
+            if found is not None:
+                again = msgspec.msgpack.encode(found)  # the run that has it: a copy each time would be free disk
+                run = {"digest": request.digest(), "caller": caller, "purpose": request.purpose}
+                tables.answered(request.run_id, **run, answer=again)
+                event["answer"] = answer_hash(again)
+            return found is not None
+
+        told = summaries.summary(request, self._party) if summaries.is_large(request) else request
+        event: dict[str, Any] = {"event": "answered from store", "caller": caller, "request": told}
+        return self._ledger.disclose(change, event)
+
+    def _packed(self, answer: control.Finished) -> bytes:
+        frames = control.encode_reply(self._party, answer)
+        return msgspec.msgpack.encode([(frame.header, bytes(frame.chunk)) for frame in frames])
+
+    def _unpacked(self, packed: bytes) -> control.Finished:
+        held = msgspec.msgpack.decode(packed, type=list[tuple[bytes, bytes]] | str)
+        if isinstance(held, str):
+            source = self._ledger.run(held)
+            if source is None or source.answer is None:
+                raise AnswerLost(f"run {held} has no answer to give again", hint="call the verb again: a new charge")
+            return msgspec.structs.replace(self._unpacked(source.answer), stored=True)
+        frames = iter(held)
+        return control.decode_reply(self._party, control.Finished, lambda: Frame(*next(frames)))
+
+    # What the books say
+
+    def quote(
+        self, asking: Asking, requests: Sequence[Sequence[Debit]], least: Sequence[Sequence[Debit]] | None = None
+    ) -> control.Quoted:
+        """What the datasets that these requests touch would have left; raises as `reserve` would for all of them.
+
+        `least` is what must be covered for each to start, where that is less than the most that it can cost.
+        """
+        quotes = []
+        prices = [self._by_dataset(debits) for debits in requests]
+        starts = prices if least is None else [self._by_dataset(debits) for debits in least]
+        for dataset in dict.fromkeys(dataset for price in prices for dataset in price):
+            each = [price.get(dataset, Counter()) for price in prices]
+            position, together = self._positions.of(dataset, asking), sum(each, start=Counter[Charge]())
+            short = ""
+            try:
+                position.check_all(each)
+            except BudgetExceeded as error:
+                position.check_all([price.get(dataset, Counter()) for price in starts])
+                short = error.message
+            quotes.append(
+                control.DatasetQuote(
+                    epsilon=position.price(together),
+                    now=position.balance(),
+                    after=position.balance(together),
+                    queries_left=position.queries_left(together, sized=True),
+                    short=short,
+                )
+            )
+        return control.Quoted(datasets=tuple(quotes))
+
+    def balances(self, asking: Asking) -> tuple[Balance, ...]:
+        return tuple(self._positions.of(dataset, asking).balance() for dataset in sorted(set(self._datasets.values())))
+
+    def head(self) -> Head:
+        return self.lineage.head()
+
+    def log(self, caller: str, most: int) -> control.AuditLog:
+        """The latest rows of the chain about this caller's requests."""
+        return control.AuditLog(rows=tuple(query.latest(self._ledger, caller, most)), head=self.head())
+
+    def verify(self) -> control.AuditReport:
+        verdict = _verify(self._ledger.snapshot(), self._signer.public_key)
+        return control.AuditReport(
+            rows=verdict.rows, first_bad=verdict.first_bad, reason=verdict.reason, head=self.head()
+        )
+
+    def _entries(self, debits: Sequence[Debit]) -> list[Entry]:
+        return [Entry(self._datasets[d.table], d.charge) for d in debits]
+
+    def _cover(self, request: Request, dataset: str, charges: Counter[Charge]) -> None:
+        """Raise unless the budget covers these charges, and as one request those that its run has paid too."""
+        operand, unit = request.operands.get(self._party), self._positions.standing(dataset).budget.unit
+        if operand is not None and Account(charges).private and operand.unit.id != unit.id:
+            raise PolicyRefused(
+                f"{self._party}/{dataset} now counts {unit}, set by its owner just before",
+                hint="open the table again for its unit; nothing was spent",
+            )
+        position = self._positions.of(dataset, Asking(request.caller, request.purpose))
+        if position.sized:
+            position.check_size(charges + self._ledger.charged(request.run_id, dataset))
+        position.check(charges, sized=True)
+
+    def _by_dataset(self, debits: Sequence[Debit]) -> dict[str, Counter[Charge]]:
+        charges: dict[str, Counter[Charge]] = {}
+        for debit in debits:
+            charges.setdefault(self._datasets[debit.table], Counter())[debit.charge] += 1
+        return charges
+
+    def _configure(self, dataset: str, budget: Budget) -> None:
+        """Put a configured budget in force where it is new or another one than was configured before."""
+        standing = self._ledger.standing(dataset)
+        if standing is None or standing.configured != budget:
+            reason = "configured" if standing is None else "the configuration changed"
+            self._ledger.act(SetBudget(dataset=dataset, budget=budget, reason=reason, configured=True))
+
+
+def refuse_changed(ledger: Ledger, public_key: bytes) -> None:
+    """Raise LedgerError for a ledger whose tables or chain were changed by hand since it was last open."""
+    verdict = _verify(ledger.snapshot(), public_key, every_signature=False)
+    if verdict.first_bad >= 0 or verdict.reason:
+        raise LedgerError(
+            f"{ledger.party}'s ledger {ledger.path} was changed by hand: {verdict.reason}",
+            hint="restore the file from a backup; `python -m privsdk audit verify` shows what differs",
+        )
+
+
+def verify_ledger(path: Path, public_key: bytes | None = None) -> chain.Verdict:
+    """Check the audit chain in a ledger file, and its tables against the chain, without its party.
+
+    By this key if it is given, and by the file's if not.
+    """
+    snapshot = read_ledger(path)
+    return _verify(snapshot, public_key or snapshot.public_key)
+
+
+def _verify(snapshot: Snapshot, public_key: bytes, *, every_signature: bool = True) -> chain.Verdict:
+    verdict = chain.verify(snapshot.rows, public_key, every_signature=every_signature)
+    if verdict.first_bad >= 0:
+        return verdict
+    difference = reconcile(snapshot.tables, snapshot.rows)
+    return verdict._replace(first_bad=0, reason=difference) if difference else verdict

@@ -1,0 +1,261 @@
+"""Whether a dataset's cap and the limits below it cover a request, how many such requests they would, and what is left.
+
+All figures come from the accounts' composition: a remainder is never divided by a price.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from decimal import ROUND_FLOOR, Context
+from typing import NamedTuple
+
+import msgspec
+
+from ...errors import BudgetExceeded, DatasetFrozen
+from ...governance.charges import (
+    MOST_QUERIES,
+    Balance,
+    Charge,
+    DiscreteLaplace,
+    Exact,
+    Gaussian,
+    Limit,
+    LimitBalance,
+    ZeroConcentrated,
+)
+from .accounting import Account
+from .actions import Standing
+
+_STEPS = 12  # of a bisection: the largest request that would pass, to three digits
+
+
+class Asking(NamedTuple):
+    """In whose name and for which purpose is asked; "" where it is not known."""
+
+    analyst: str
+    purpose: str
+
+
+class Scope(NamedTuple):
+    """Which of a dataset's charges count: those of an analyst, a purpose, the last days ("" and 0 for all), and of the
+    time before a reset too where `lifetime` is set."""
+
+    analyst: str = ""
+    purpose: str = ""
+    days: float = 0.0
+    lifetime: bool = False
+
+
+class Cap(NamedTuple):
+    """A bound on what an account may amount to."""
+
+    name: str
+    epsilon: float | None
+    exact: int | None
+    account: Account
+
+    def epsilon_after(self, more: Account, delta: float) -> float:
+        return self.account.plus(more.tally).epsilon(delta)
+
+    def covers(self, more: Account, delta: float) -> bool:
+        """Whether these charges still fit; a kind that they do not hold is not looked at."""
+        if self.exact is not None and more.exact and self.account.exact + more.exact > self.exact:
+            return False
+        return self.epsilon is None or not more.private or self.account.plus(more.tally).within(self.epsilon, delta)
+
+
+class Position:
+    """One dataset as one caller meets it: its standing, and every cap with the account that counts against it.
+
+    Parameters
+    ----------
+    party, dataset : str
+    standing : Standing
+    asking : Asking
+    account : function of Scope
+        The charges that count, composed.
+    reserved : int
+        Runs that have reserved and not ended.
+    held : Counter of charges
+        What those are charged.
+    """
+
+    def __init__(
+        self,
+        party: str,
+        dataset: str,
+        standing: Standing,
+        asking: Asking,
+        account: Callable[[Scope], Account],
+        reserved: int,
+        held: Counter[Charge] | None = None,
+    ) -> None:
+        self._name = f"{party}/{dataset}"
+        self._dataset = dataset
+        self._standing = standing
+        self._reserved = reserved
+        self._held = Account(held or Counter())
+        budget = standing.budget
+        self._delta = budget.delta
+        self._cap = Cap("", budget.epsilon, budget.exact, account(Scope()))
+        limits = [limit for limit in budget.limits if _concerns(limit, asking)]
+        self._limits = [(limit, self._under(limit, account(_scope(limit, asking)))) for limit in limits]
+        self._lifetime = account(Scope(lifetime=True)) if standing.since else self._cap.account
+
+    def check(self, charges: Counter[Charge], *, sized: bool = False) -> None:
+        """Raise DatasetFrozen or BudgetExceeded unless every cap covers these charges beside the existing ones.
+
+        `sized` where they are of several requests, each with a size that was checked.
+        """
+        more = Account(charges)
+        if self._standing.frozen and charges:
+            raise DatasetFrozen(
+                f"{self._name} is frozen by its owner: {self._standing.frozen}", hint="ask the owner; nothing was spent"
+            )
+        if not sized:
+            self.check_size(charges)
+        for cap in self._caps:
+            if not cap.covers(more, self._delta):
+                self._refuse(cap, more)
+
+    def check_all(self, requests: Sequence[Counter[Charge]]) -> None:
+        """`check` of several requests, one after the other."""
+        for charges in filter(None, requests):
+            self.check_size(charges)
+        self.check(sum(requests, start=Counter[Charge]()), sized=True)
+
+    @property
+    def sized(self) -> bool:
+        """Whether the owner lets one request be of a certain size only."""
+        return self._standing.budget.max_epsilon is not None
+
+    def check_size(self, charges: Counter[Charge]) -> None:
+        """Raise BudgetExceeded where one request of these charges is larger than the owner lets one be."""
+        more = Account(charges)
+        if not self._small_enough(more):
+            each, asked = self._standing.budget.max_epsilon or 0.0, more.epsilon(self._delta)
+            raise BudgetExceeded(
+                f"{self._name} allows epsilon {each:g} in one request, this needs {asked:.3g} "
+                f"(short by {asked - each:.3g})",
+                hint=self._advice(more),
+            )
+
+    def covers(self, charges: Counter[Charge], *, sized: bool = False) -> bool:
+        """Whether `check` would pass."""
+        more = Account(charges)
+        if self._standing.frozen and charges:
+            return False
+        return (sized or self._small_enough(more)) and all(cap.covers(more, self._delta) for cap in self._caps)
+
+    def _small_enough(self, more: Account) -> bool:
+        each = self._standing.budget.max_epsilon
+        return each is None or not more.private or more.within(each, self._delta)
+
+    def price(self, charges: Counter[Charge]) -> float:
+        """Composed epsilon of these charges alone, at the budget's delta."""
+        return Account(charges).epsilon(self._delta)
+
+    def queries_left(self, charges: Counter[Charge], *, sized: bool = False) -> int:
+        """How many requests of exactly this price, one after the other, every cap would cover."""
+        if not charges or not self.covers(charges, sized=sized):
+            return 0
+        more, most = Account(charges), MOST_QUERIES
+        for cap in self._caps:
+            if cap.exact is not None and more.exact:
+                most = min(most, (cap.exact - cap.account.exact) // more.exact)
+        bounded = [(cap.epsilon, cap) for cap in self._caps if cap.epsilon is not None and more.private]
+        for epsilon, cap in sorted(bounded, key=lambda pair: pair[0]):  # the tightest first: it leaves least to try
+            if most:
+                most = cap.account.times(more.tally, epsilon, self._delta, most)
+        return most
+
+    def balance(self, charges: Counter[Charge] | None = None) -> Balance:
+        """What is spent and left, these charges included."""
+        more = Counter(charges or {})
+        cap, lifetime = self._cap.account.plus(more), self._lifetime.plus(more)
+        return Balance(
+            dataset=self._dataset,
+            budget=self._standing.budget,
+            epsilon_spent=cap.epsilon(self._delta),
+            exact_spent=cap.exact,
+            epsilon_lifetime=lifetime.epsilon(self._delta),
+            exact_lifetime=lifetime.exact,
+            reserved=self._reserved,
+            epsilon_reserved=self._held.epsilon(self._delta) if self._held.private else 0.0,
+            exact_reserved=self._held.exact,
+            frozen=self._standing.frozen,
+            limits=tuple(
+                LimitBalance(limit=limit, epsilon_spent=account.epsilon(self._delta), exact_spent=account.exact)
+                for limit, account in ((limit, c.account.plus(more)) for limit, c in self._limits)
+            ),
+        )
+
+    @property
+    def _caps(self) -> list[Cap]:
+        return [self._cap, *(cap for _, cap in self._limits)]
+
+    def _under(self, limit: Limit, account: Account) -> Cap:
+        return Cap(f" under its limit for {limit}", limit.epsilon, limit.exact, account)
+
+    def _refuse(self, cap: Cap, more: Account) -> None:
+        uses = cap.account.exact + more.exact
+        if cap.exact is not None and more.exact and uses > cap.exact:
+            raise BudgetExceeded(
+                f"{self._name} has {max(0, cap.exact - cap.account.exact)} of {cap.exact} exact disclosures left"
+                f"{cap.name}, this needs {more.exact} (short by {uses - cap.exact})",
+                hint=self._advice(more),
+            )
+        limit, before = cap.epsilon or 0.0, cap.account.epsilon(self._delta)
+        grown = cap.epsilon_after(more, self._delta)
+        raise BudgetExceeded(
+            f"{self._name} has epsilon {max(0.0, limit - before):.3g} left of {limit:g} at delta {self._delta:g}"
+            f"{cap.name}, this needs {grown - before:.3g} (short by {grown - limit:.3g})",
+            hint=self._advice(more),
+        )
+
+    def _advice(self, more: Account) -> str:
+        """The largest request of this kind that would pass now."""
+        if not more.private:
+            left = [c.exact - c.account.exact for c in self._caps if c.exact is not None]
+            fitting = max(0, min(left, default=0))
+            largest = f"{fitting} exact disclosures, such as fewer rounds" if fitting else "none"
+            return f"the largest request that would pass now: {largest}; or ask its owner for more"
+        low, high = 0.0, 1.0
+        for _ in range(_STEPS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.covers(_scaled(more.tally, middle)) else (low, middle)
+        epsilon = _round_down(more.epsilon(self._delta) * low)
+        passing = f"epsilon {epsilon:g}" if epsilon > 0 else "none"
+        return f"the largest request that would pass now: {passing}; or ask its owner for more"
+
+
+def _concerns(limit: Limit, asking: Asking) -> bool:
+    pairs = ((limit.analyst, asking.analyst), (limit.purpose, asking.purpose))
+    return all(not wanted or (name and wanted in ("*", name)) for wanted, name in pairs)
+
+
+def _scope(limit: Limit, asking: Asking) -> Scope:
+    analyst = asking.analyst if limit.analyst else ""
+    return Scope(analyst, asking.purpose if limit.purpose else "", limit.days)
+
+
+def _scaled(tally: Counter[Charge], share: float) -> Counter[Charge]:
+    """The same request at a smaller epsilon: more noise, the exact disclosures unchanged."""
+    scaled: Counter[Charge] = Counter()
+    for charge, n in tally.items():
+        match charge:
+            case DiscreteLaplace(scale=scale, sensitivity=sensitivity):
+                scaled[DiscreteLaplace(scale=scale / share, sensitivity=sensitivity)] += n
+            case Gaussian(noise_multiplier=noise):
+                scaled[msgspec.structs.replace(charge, noise_multiplier=noise / share)] += n
+            case ZeroConcentrated(rho=rho):
+                scaled[msgspec.structs.replace(charge, rho=rho * share**2)] += n
+            case Exact():
+                scaled[charge] += n
+    return scaled
+
+
+def _round_down(epsilon: float) -> float:
+    """To three digits."""
+    return float(Context(prec=3, rounding=ROUND_FLOOR).create_decimal_from_float(epsilon))

@@ -1,0 +1,146 @@
+"""What exact answers a party has let out, as rows of its ledger: row sets, their figures, and the questions.
+
+Tables of the ledger's own file, so that comparing and keeping are one transaction with the audit row. Only stores: the
+rule is `party.differencing.guard`. Sets are bits over the rows ever seen of a table, in the order in which they were seen first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ...protocol.operation import Figures
+
+SCHEMA = """
+CREATE TABLE seen_row (tbl TEXT NOT NULL, start INTEGER NOT NULL, ids BLOB NOT NULL, units BLOB NOT NULL,
+                                     PRIMARY KEY (tbl, start)) STRICT;
+CREATE TABLE disclosed_set (id INTEGER PRIMARY KEY, tbl TEXT NOT NULL, digest BLOB NOT NULL,
+                                          sketch BLOB NOT NULL, bits BLOB NOT NULL, UNIQUE (tbl, digest)) STRICT;
+CREATE TABLE disclosed_figure (id INTEGER NOT NULL REFERENCES disclosed_set, measure TEXT NOT NULL,
+                                             figures TEXT NOT NULL, run_id TEXT NOT NULL,
+                                             PRIMARY KEY (id, measure)) STRICT;
+CREATE TABLE question (digest TEXT PRIMARY KEY, run_id TEXT NOT NULL REFERENCES run) STRICT;
+"""
+BUCKETS = 256
+
+Words = npt.NDArray[np.uint64]
+Bits = npt.NDArray[np.uint8]
+_FIGURES = msgspec.json.Decoder(Figures)
+
+
+class Connection(Protocol):
+    """As much of the ledger's database as is needed here."""
+
+    def execute(self, statement: str, arguments: Sequence[Any] = (), /) -> Any: ...
+
+
+class Sketches(NamedTuple):
+    """Numbers of sets, and for each how many of its rows are in each of the buckets by unit."""
+
+    numbers: list[int]
+    sizes: npt.NDArray[np.uint32]
+
+    def near(self, sketch: npt.NDArray[np.uint32], k: int) -> list[int]:
+        """The sets that may differ from one of this sketch by the rows of fewer than k units.
+
+        Such sets differ in fewer than k buckets.
+        """
+        differing = np.count_nonzero(self.sizes != sketch, axis=1)
+        return [number for number, count in zip(self.numbers, differing, strict=True) if count < k]
+
+
+class Tables:
+    """The tables within one transaction of the ledger."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def seen(self, table: str) -> tuple[Words, Words]:
+        """Ids and units of the rows ever seen of a table."""
+        found = self._db.execute("SELECT ids, units FROM seen_row WHERE tbl = ? ORDER BY start", (table,)).fetchall()
+        ids, units = (b"".join(blobs) for blobs in zip(*found, strict=True)) if found else (b"", b"")
+        return np.frombuffer(ids, np.uint64), np.frombuffer(units, np.uint64)
+
+    def see(self, table: str, start: int, ids: Words, units: Words) -> None:
+        """Add rows that were not seen before."""
+        self._db.execute("INSERT INTO seen_row VALUES (?, ?, ?, ?)", (table, start, ids.tobytes(), units.tobytes()))
+
+    def sketches(self, table: str) -> Sketches:
+        """Of all sets of a table."""
+        found = self._db.execute("SELECT id, sketch FROM disclosed_set WHERE tbl = ?", (table,)).fetchall()
+        sizes = np.frombuffer(b"".join(sketch for _, sketch in found), np.uint32)
+        return Sketches([number for number, _ in found], sizes.reshape(-1, BUCKETS))
+
+    def bits(self, numbers: Iterable[int]) -> Iterable[Bits]:
+        """The sets of these numbers, one after the other."""
+        for number in numbers:
+            (packed,) = self._db.execute("SELECT bits FROM disclosed_set WHERE id = ?", (number,)).fetchone()
+            yield np.frombuffer(zlib.decompress(packed), np.uint8)
+
+    def number_of(self, table: str, digest: bytes) -> int | None:
+        """The number of a set, if it was disclosed before."""
+        found = self._db.execute(
+            "SELECT id FROM disclosed_set WHERE tbl = ? AND digest = ?", (table, digest)
+        ).fetchone()
+        return None if found is None else found[0]
+
+    def add(self, table: str, digest: bytes, sketch: npt.NDArray[np.uint32], bits: Bits) -> int:
+        packed = zlib.compress(bits.tobytes(), level=1)
+        row = (table, digest, sketch.tobytes(), packed)
+        return int(
+            self._db.execute("INSERT INTO disclosed_set (tbl, digest, sketch, bits) VALUES (?, ?, ?, ?)", row).lastrowid
+        )
+
+    def figures(self, number: int, measure: str) -> Figures | None:
+        """What was told of a set, if this measure of it was."""
+        query = "SELECT figures FROM disclosed_figure WHERE id = ? AND measure = ?"
+        found = self._db.execute(query, (number, measure)).fetchone()
+        return None if found is None else _FIGURES.decode(found[0])
+
+    def tell(self, number: int, measure: str, figures: Figures, run_id: str) -> None:
+        row = (number, measure, msgspec.json.encode(figures).decode(), run_id)
+        self._db.execute("INSERT INTO disclosed_figure VALUES (?, ?, ?, ?)", row)
+
+    def ask(self, question: str, run_id: str) -> None:
+        """Keep which run a question was last answered in."""
+        self._db.execute("INSERT OR REPLACE INTO question VALUES (?, ?)", (question, run_id))
+
+    def answer(self, question: str) -> str | None:
+        """The run that has the answer to a question."""
+        found = self._db.execute(
+            "SELECT run_id FROM question JOIN run USING (run_id) WHERE question.digest = ? AND state = 'finished'",
+            (question,),
+        ).fetchone()
+        return None if found is None else found[0]
+
+    def answered(self, run_id: str, *, digest: str, caller: str, purpose: str, answer: bytes) -> None:
+        """A run that ends before it began, with an earlier run's answer and no charge."""
+        self._db.execute(
+            "INSERT INTO run VALUES (?, ?, ?, 'finished', '', ?, ?)", (run_id, digest, caller, answer, purpose)
+        )
+
+    def told(self, run_id: str) -> str:
+        """A hash over what a run added, for the audit; "" where it added nothing."""
+        return told(self._db, run_id).get(run_id, "")
+
+
+def told(db: Connection, run_id: str | None = None) -> dict[str, str]:
+    """For each run, or for one, a hash over what it added: sets as their bits and sketches say, measures, figures."""
+    rows = db.execute(
+        "SELECT run_id, tbl, bits, digest, sketch, measure, figures "
+        "FROM disclosed_figure JOIN disclosed_set USING (id) "
+        "WHERE run_id = coalesce(?, run_id) ORDER BY run_id, id, measure",
+        (run_id,),
+    )
+    added: dict[str, list[bytes]] = {}
+    for run, table, packed, digest, sketch, measure, figures in rows:
+        held = hashlib.sha256(zlib.decompress(packed).rstrip(b"\0")).hexdigest()
+        held = held if held == digest.hex() else "its digest is another"  # by which the guard finds it
+        added.setdefault(run, []).append(msgspec.json.encode([table, held, sketch.hex(), measure, figures]))
+    return {run: hashlib.sha256(b"".join(entries)).hexdigest() for run, entries in added.items()}

@@ -1,0 +1,77 @@
+"""The tables of a ledger file, their version, and the way up from older ones.
+
+A newer file than this privsdk knows is refused; an older one is copied beside itself and then migrated in one
+transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from ..differencing import row_sets
+
+VERSION = 2
+APPLICATION_ID = 0x50524956  # "PRIV"
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE run (run_id TEXT PRIMARY KEY, digest TEXT NOT NULL, caller TEXT NOT NULL, state TEXT NOT NULL,
+                  instance TEXT NOT NULL, answer BLOB, purpose TEXT NOT NULL DEFAULT '') STRICT;
+CREATE TABLE charge (id INTEGER PRIMARY KEY, run_id TEXT NOT NULL REFERENCES run, dataset TEXT NOT NULL,
+                     at TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE INDEX charge_dataset ON charge (dataset);
+CREATE TABLE audit (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, hash BLOB NOT NULL, signature BLOB NOT NULL)
+STRICT;
+"""
+VERSION_2 = """
+CREATE TABLE standing (dataset TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE INDEX charge_run ON charge (run_id);
+CREATE INDEX run_open ON run (run_id) WHERE state IN ('reserved', 'started');
+"""
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make the tables of the present version, within the caller's transaction."""
+    _run(db, TABLES + VERSION_2 + row_sets.SCHEMA)
+    db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version={VERSION}")
+
+
+def migrate(db: sqlite3.Connection, version: int) -> None:
+    """Bring tables of an older version to the present one, within the caller's transaction."""
+    if version < 2:
+        # the purposes were in the audit alone
+        db.execute("ALTER TABLE run ADD COLUMN purpose TEXT NOT NULL DEFAULT ''")
+        db.execute(
+            """UPDATE run SET purpose = reserved.purpose FROM (
+                   SELECT json_extract(text, '$.request.run_id') AS id,
+                          json_extract(text, '$.request.purpose') AS purpose
+                   FROM (SELECT CAST(body AS TEXT) AS text FROM audit)
+                   WHERE json_extract(text, '$.event') = 'reserved') AS reserved
+               WHERE reserved.id = run.run_id"""
+        )
+        _run(db, VERSION_2 + row_sets.SCHEMA)
+    db.execute(f"PRAGMA user_version={VERSION}")
+
+
+def back_up(path: Path, version: int) -> Path:
+    """Copy a ledger beside itself before it is migrated; an earlier copy of that version is kept as it is."""
+    copy = path.with_name(f"{path.stem}.version{version}{path.suffix}")
+    if copy.exists():
+        return copy
+    draft = copy.with_name(f"{copy.name}.draft")
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(draft)) as target:
+        source.backup(target)
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(copy)
+    return copy
+
+
+def _run(db: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";"):
+        db.execute(statement)

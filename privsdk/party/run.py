@@ -1,0 +1,177 @@
+"""One run at one party, from its reservation to its end: its streams to the peers, how far it is, cancelling."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from ..errors import Cancelled, PeerGone, PrivsdkError, ProtocolViolation
+from ..governance.charges import Debit
+from ..protocol.control import Hello, Told, Watched
+from ..protocol.messages import Binding
+from ..protocol.operation import Operation, Request
+from ..protocol.roles import Channel, Conversation, Progress
+
+MOST_TOLD = 1000  # in one reply
+Dial = Callable[[str, Hello], Channel]
+
+
+class Limits(NamedTuple):
+    """Bounds on what callers may keep a party busy with; times in seconds."""
+
+    runs: int = 64
+    prepared_s: float = 60.0
+    connect_s: float = 30.0
+    step_s: float = 600.0
+    alignments: int = 1000
+    alignment_s: float = 8 * 3600.0
+
+
+class Session:
+    """One run at this party, from its reservation to its end."""
+
+    def __init__(
+        self,
+        party: str,
+        request: Request,
+        operation: Operation[Any],
+        parameters: Any,
+        min_count: int,
+        limits: Limits,
+        instalment: Sequence[Debit] = (),
+    ) -> None:
+        self.request = request
+        self.operation = operation
+        self.parameters = parameters
+        self.min_count = min_count
+        self.instalment = instalment
+        self.instalments = 0  # that were paid
+        self.digest = request.digest()
+        self.nonce = secrets.token_hex(16)
+        self.id = ""
+        self.phase = ""
+        self.since = self.begun = time.monotonic()
+        self.told: list[Told] = []
+        self.cancelled = threading.Event()
+        self.stopping = threading.Event()
+        self._party = party
+        self._limits = limits
+        self._changed = threading.Condition()
+        self._arrived: dict[str, tuple[Hello, Channel]] = {}
+        self._conversations: dict[str, Conversation] = {}
+
+    def begin(self, nonces: Mapping[str, str]) -> None:
+        """Fix the session's id from every party's nonce."""
+        if set(nonces) != set(self.request.parties) or nonces[self._party] != self.nonce:
+            raise ProtocolViolation("the nonces are not those that the request's parties gave")
+        self.begun = time.monotonic()
+        joined = json.dumps([self.digest, sorted(nonces.items())])
+        self.id = hashlib.sha256(joined.encode()).hexdigest()
+
+    def arrive(self, peer: str, hello: Hello, channel: Channel) -> None:
+        """Take a stream that a peer earlier in the request's order opened."""
+        order = self.request.parties
+        if peer not in order or order.index(peer) >= order.index(self._party):
+            raise ProtocolViolation(f"{peer} is not to open a stream to {self._party} in this run")
+        with self._changed:
+            if peer in self._arrived:
+                raise ProtocolViolation(f"{peer} opened a second stream in one run")
+            self._arrived[peer] = (hello, channel)
+            self._changed.notify_all()
+
+    def conversation(self, peer: str, dial: Dial) -> Conversation:
+        """The conversation with a peer: dialled by whoever comes first in the request's order."""
+        if peer not in self._conversations:
+            order = self.request.parties
+            if order.index(self._party) < order.index(peer):
+                channel = dial(peer, Hello(run_id=self.request.run_id, session=self.id))
+            else:
+                channel = self._await(peer)
+            with self._changed:
+                if self.cancelled.is_set():
+                    channel.close()
+                    raise Cancelled("the run was cancelled")
+                self._conversations[peer] = Conversation(
+                    channel, self._binding(self._party), self._binding(peer), self._limits.step_s
+                )
+        return self._conversations[peer]
+
+    def learned(self) -> list[str]:
+        """What everyone learns, as the audit records it."""
+        return [f"{item.who}: {item.what}" for item in self.operation.learns(self.request, self.parameters)]
+
+    def on_step(self, progress: Progress | None) -> None:
+        if progress is not None:
+            self.phase = progress.phase
+            if progress.figures is not None:
+                self._tell(progress.done, progress.total, progress.figures)
+        if self.cancelled.is_set():
+            raise Cancelled("the run was cancelled")
+
+    def watched(self, since: int = 0) -> Watched:
+        """What its caller may see of it by now."""
+        told = tuple(self.told[since : since + MOST_TOLD])
+        with self._changed:
+            waits_for = tuple(peer for peer, each in self._conversations.items() if each.waiting)
+        return Watched(phase=self.phase, waits_for=waits_for, told=told, instalments=self.instalments)
+
+    def _tell(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+        conversations = list(self._conversations.values())
+        told = Told(
+            done=done,
+            total=total,
+            figures=dict(figures),
+            seconds=time.monotonic() - self.begun,
+            bytes_sent=sum(each.bytes_sent for each in conversations),
+            bytes_received=sum(each.bytes_received for each in conversations),
+        )
+        if not self.told or (told.done, told.figures) != (self.told[-1].done, self.told[-1].figures):
+            self.told.append(told)
+
+    def cancel(self) -> None:
+        with self._changed:
+            self.cancelled.set()
+            for conversation in self._conversations.values():
+                conversation.interrupt(Cancelled("the run was cancelled"))
+            self._changed.notify_all()
+
+    def end(self, error: PrivsdkError | None, dial: Dial) -> None:
+        """Close every stream, telling the peers why if it failed, and those too who still wait for a first word."""
+        if error is not None and self.id:
+            self._reach_those_who_wait(dial)
+        for conversation in self._conversations.values():
+            conversation.end(error)
+        for peer, (_, channel) in self._arrived.items():
+            if peer not in self._conversations:
+                channel.close()
+
+    def _reach_those_who_wait(self, dial: Dial) -> None:
+        """Where a run goes on without a party, those who must be in it wait for its stream, and nobody cancels them."""
+        essential, order = self.operation.essential(self.request, self.parameters), self.request.parties
+        for peer in essential if set(essential) < set(order) else ():
+            if order.index(self._party) < order.index(peer):
+                with suppress(PrivsdkError):  # it has ended, or is ending, too
+                    self.conversation(peer, dial)
+
+    def _await(self, peer: str) -> Channel:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: peer in self._arrived or self.cancelled.is_set(), timeout=self._limits.connect_s
+            )
+            if self.cancelled.is_set():
+                raise Cancelled("the run was cancelled")
+            if peer not in self._arrived:
+                raise PeerGone(f"{peer} did not connect within {self._limits.connect_s:g} s")
+            hello, channel = self._arrived[peer]
+        if hello.session != self.id:
+            raise ProtocolViolation(f"{peer} approved another request or session")
+        return channel
+
+    def _binding(self, sender: str) -> Binding:
+        return Binding(session=self.id, request=self.digest, sender=sender)

@@ -1,0 +1,212 @@
+"""A party's tables: Arrow in memory, Parquet and CSV files through DuckDB. Hands out the columns asked for only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import DataError, InvalidArgument, UnknownName
+from ...governance.charges import Unit
+from ...governance.policy import ROWS
+
+ROW = Unit()
+_READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv"}
+
+
+class Store:
+    """Named tables of one party.
+
+    Parameters
+    ----------
+    party : str
+    sources : mapping of table name to source
+        An Arrow table or record batch, anything with the Arrow PyCapsule interface (pandas and polars frames), a DuckDB
+        relation, or the path of a Parquet or CSV file, which is read anew at each use.
+    """
+
+    def __init__(self, party: str, sources: Mapping[str, Any]) -> None:
+        self._party = party
+        self._hashes: dict[tuple[str, tuple[str, ...]], tuple[str, npt.NDArray[np.uint64]]] = {}
+        self._tables: dict[str, pa.Table] = {}
+        self._files: dict[str, Path] = {}
+        for name, source in sources.items():
+            if isinstance(source, str | Path):
+                self._files[name] = self._file(name, Path(source))
+            else:
+                self._tables[name] = self._arrow(name, source)
+        self._schemas = {name: self._read_file(path, None, 0).schema for name, path in self._files.items()} | {
+            name: table.schema for name, table in self._tables.items()
+        }
+        for name, schema in self._schemas.items():
+            if len(set(schema.names)) != len(schema.names):
+                raise InvalidArgument(f"{party}/{name} has two columns of one name", hint="rename one of them")
+            if ROWS in schema.names:  # a grant to count the rows would permit that column's sum
+                raise InvalidArgument(
+                    f"{party}/{name} has a column {ROWS!r}, which in grants stands for the rows themselves",
+                    hint="rename the column",
+                )
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._schemas))
+
+    def schema(self, name: str) -> pa.Schema:
+        if name not in self._schemas:
+            raise UnknownName.among("table", name, self._schemas, where=f"at {self._party}")
+        return self._schemas[name]
+
+    def check(self, name: str, columns: tuple[str, ...]) -> None:
+        """Raise UnknownName where the table or a column does not exist."""
+        schema = self.schema(name)
+        for column in columns:
+            if column not in schema.names:
+                raise UnknownName.among("column", column, schema.names, where=f"in {self._party}/{name}")
+
+    def version(self, name: str) -> str:
+        """Changes whenever the table's rows may have changed."""
+        if name in self._files:
+            try:
+                status = self._files[name].stat()
+            except OSError:
+                raise self._unreadable(self._files[name]) from None
+            return f"{status.st_size}-{status.st_mtime_ns}"
+        self.schema(name)
+        return "memory"
+
+    def read(self, name: str, columns: tuple[str, ...], unit: Unit = ROW) -> pa.Table:
+        """These columns of a table, rows in their own order; with no columns the rows can still be counted.
+
+        Where `unit` names an id column, at most `unit.rows` rows of each id come along, and none of a null id: such a
+        row is nobody's, so nobody's loss would bound it. The id column itself comes only if it is among `columns`.
+        """
+        wanted = tuple(dict.fromkeys((*columns, unit.id))) if unit.id else columns
+        self.check(name, wanted)
+        if name in self._tables:
+            table = self._tables[name].select(list(wanted))
+        else:
+            table = self._read_file(self._files[name], wanted or (self.schema(name).names[0],), None)
+        if unit.id:
+            table = table.filter(_first_rows(table.column(unit.id), unit.rows)).select(list(columns))
+        return table
+
+    def hashes(self, name: str, columns: tuple[str, ...]) -> npt.NDArray[np.uint64]:
+        """For each row 64 bits of the MD5 of what these columns hold, the same wherever and whenever it is computed.
+
+        Kept until the table's version changes.
+        """
+        version, key = self.version(name), (name, columns)
+        if key not in self._hashes or self._hashes[key][0] != version:
+            self._hashes[key] = version, self._hash(name, self.read(name, columns))
+        return self._hashes[key][1]
+
+    def _hash(self, name: str, table: pa.Table) -> npt.NDArray[np.uint64]:
+        import duckdb
+
+        narrow = [c.cast(pa.float32()) if pa.types.is_float16(c.type) else c for c in table.columns]
+        # as columns c0, c1, ...: the text of a row does not depend on what they are called
+        held = pa.table(narrow, names=[f"c{n}" for n in range(len(narrow))])
+        try:
+            with duckdb.connect() as connection:
+                connection.register("held", held)
+                rows = connection.sql("SELECT md5_number_lower(CAST(held AS VARCHAR)) AS hash FROM held")
+                result: npt.NDArray[np.uint64] = rows.to_arrow_table()["hash"].to_numpy()
+        except duckdb.Error:  # its message may quote a value
+            raise DataError(
+                f"the rows of {self._party}/{name} cannot be told apart",
+                hint="ask its owner for columns of plain types",
+            ) from None
+        return result
+
+    def _file(self, name: str, path: Path) -> Path:
+        if not path.exists():
+            raise UnknownName(f"{self._party}/{name}: there is no file {path}", hint="check the path")
+        if not any(path.name.endswith(suffix) for suffix in _READERS):
+            raise InvalidArgument(
+                f"{self._party}/{name}: {path.name} is of no known kind", hint=f"known: {', '.join(_READERS)}"
+            )
+        return path.resolve()
+
+    def _read_file(self, path: Path, columns: tuple[str, ...] | None, limit: int | None) -> pa.Table:
+        import duckdb
+
+        reader = next(function for suffix, function in _READERS.items() if path.name.endswith(suffix))
+        wanted = "*" if columns is None else ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
+        # the names are quoted identifiers of the table's own schema; the path is a bound parameter
+        query = f"SELECT {wanted} FROM {reader}(?){'' if limit is None else f' LIMIT {limit}'}"  # noqa: S608
+        try:
+            with duckdb.connect() as connection:
+                table: pa.Table = connection.sql(query, params=[str(path)]).to_arrow_table()
+        except duckdb.Error:  # its message may quote a line of the file
+            raise self._unreadable(path) from None
+        return _plain(table)
+
+    def _unreadable(self, path: Path) -> InvalidArgument:
+        return InvalidArgument(f"{self._party} cannot read {path.name}", hint="check that the file is intact")
+
+    def _arrow(self, name: str, source: Any) -> pa.Table:
+        if isinstance(source, pa.Table):
+            return _plain(source)
+        if hasattr(source, "to_arrow_table"):  # a DuckDB relation: materialised now, its connection is the notebook's
+            return _plain(source.to_arrow_table())
+        if isinstance(source, pa.RecordBatch):
+            return _plain(pa.Table.from_batches([source]))
+        if hasattr(source, "__arrow_c_stream__"):
+            try:
+                return _plain(pa.table(source))
+            except pa.ArrowException as error:  # its message may quote a value
+                raise InvalidArgument(
+                    f"{self._party}/{name}, a {type(source).__name__}, is no Arrow table ({type(error).__name__})",
+                    hint="give a table whose columns have one type each",
+                ) from None
+        raise InvalidArgument(
+            f"{self._party}/{name} is a {type(source).__name__}, which is not a table",
+            hint="give an Arrow table, a pandas or polars frame, a DuckDB relation, or a path of Parquet or CSV",
+        )
+
+
+def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:
+    """A mask of at most so many rows of each id, and of none whose id is null or NaN.
+
+    Which rows of an id are kept is pseudo-random, and depends on its own rows and their order alone. Their position in
+    the table, or the table's version, must not enter: one more id would then change the choice for all others, and the
+    noise covers the rows of one id only.
+    """
+    import duckdb
+
+    known = pc.invert(pc.is_null(ids, nan_is_null=True))
+    numbered = pa.table({"id": ids.filter(known), "position": pa.array(np.flatnonzero(known.to_numpy()))})
+    with duckdb.connect() as connection:
+        connection.register("numbered", numbered)
+        kept = connection.sql(_BOUNDED, params=[rows]).to_arrow_table()
+    mask = np.zeros(len(ids), dtype=bool)
+    mask[kept.column("position").to_numpy()] = True
+    return pa.array(mask)
+
+
+_BOUNDED = """
+    WITH counted AS (SELECT *, row_number() OVER (PARTITION BY id ORDER BY position) AS nth FROM numbered)
+    SELECT position FROM counted
+    QUALIFY row_number() OVER (PARTITION BY id ORDER BY hash(concat(hash(id), '.', nth)), nth) <= ?"""
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """In the types that operations know, without the metadata that frames bring along: it may hold index values."""
+    columns = [
+        pa.chunked_array([_plain_array(chunk) for chunk in column.chunks or [pa.nulls(0, column.type)]])
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def _plain_array(array: pa.Array) -> pa.Array:
+    """Views and dictionaries as the values they stand for: Arrow cannot take, group or sort them."""
+    if pa.types.is_dictionary(array.type):
+        return _plain_array(array.dictionary).take(array.indices)
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.large_string())
+    return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array

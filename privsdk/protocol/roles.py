@@ -1,0 +1,344 @@
+"""Protocols as pairs of generators, and how one is driven over channels; all in one thread is `together`.
+
+A role is a generator. It yields a `Step` (what to send, whom to hear, how far it is) and is resumed with what it
+heard. Roles are written with the sub-generators `tell`, `hear`, `ask`, `gather` and `checkpoint`, which type what comes
+back:
+
+    reply = yield from ask(peer, Blinded(table=points), Blinded)
+
+A role knows no socket, file, clock, policy or budget. Its data, parameters and entropy are arguments.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from ..errors import PeerError, PeerGone, PrivsdkError
+from .failpoints import FailPoint, reach
+from .messages import Abort, Binding, End, Frame, M, Message, Packed, decode, frames, pack
+
+T = TypeVar("T")
+
+
+class Progress(NamedTuple):
+    """How far a role is: `done` of `total` units of `phase`.
+
+    `figures` are for the caller, who may be shown them and these numbers while the run goes on; where they are None it
+    is shown the phase alone, as numbers of units can tell the size of a table.
+    """
+
+    phase: str
+    done: int
+    total: int
+    figures: Mapping[str, float] | None = None
+
+
+class Gone(NamedTuple):
+    """What a role is resumed with instead of a message when a party is lost."""
+
+    party: str
+    reason: PrivsdkError
+
+
+class Step(NamedTuple):
+    """What a role does next: what it sends, then whom it waits for.
+
+    Attributes
+    ----------
+    tolerant : bool
+        A party that is lost here, stays away or sends what it may not resumes the role as `Gone`, instead of ending it;
+        it stays lost.
+    within_s : float
+        Seconds for all that it waits for; the driver's own bound where that is shorter.
+    first : bool
+        Resume with the first message there is, and leave the others for later.
+    """
+
+    send: Mapping[str, Message]
+    receive: Mapping[str, type[Message]]
+    progress: Progress | None = None
+    tolerant: bool = False
+    within_s: float = math.inf
+    first: bool = False
+
+
+Heard = Mapping[str, Message | Gone]
+Role = Generator[Step, Heard, T]
+
+
+class Entropy(Protocol):
+    """Source of cryptographic randomness; an argument, so that transcripts can be fixed in tests."""
+
+    def draw(self, size: int) -> bytes:
+        """`size` fresh bytes, uniformly random."""
+
+
+class SystemEntropy:
+    """The operating system's generator."""
+
+    def draw(self, size: int) -> bytes:
+        return secrets.token_bytes(size)
+
+
+def tell(to: str, message: Message) -> Role[None]:
+    """Send one message; nothing comes back."""
+    yield Step({to: message}, {})
+
+
+def tell_all(messages: Mapping[str, Message]) -> Role[None]:
+    """Send each party its message."""
+    yield Step(messages, {})
+
+
+def hear(sender: str, kind: type[M]) -> Role[M]:
+    """Wait for one message of this kind."""
+    return (yield from gather([sender], kind))[sender]
+
+
+def ask(peer: str, message: Message, kind: type[M]) -> Role[M]:
+    """Send a message and wait for the reply."""
+    heard = yield Step({peer: message}, {peer: kind})
+    return _present(heard, peer, kind)
+
+
+def gather(senders: Sequence[str], kind: type[M]) -> Role[dict[str, M]]:
+    """Wait for one message of this kind from each sender."""
+    heard = yield Step({}, dict.fromkeys(senders, kind))
+    return {sender: _present(heard, sender, kind) for sender in senders}
+
+
+class Gathered(NamedTuple, Generic[M]):
+    """What came of those that were waited for, and who was lost and why."""
+
+    messages: dict[str, M]
+    lost: dict[str, PrivsdkError]
+
+
+def collect(
+    senders: Sequence[str], kind: type[M], *, send: Mapping[str, Message] | None = None, within_s: float = math.inf
+) -> Role[Gathered[M]]:
+    """Send, then wait for one message of this kind from each sender, but for those that are lost: they stay lost."""
+    heard = yield Step(send or {}, dict.fromkeys(senders, kind), tolerant=True, within_s=within_s)
+    lost = {party: message.reason for party, message in heard.items() if isinstance(message, Gone)}
+    return Gathered({party: _present(heard, party, kind) for party in senders if party not in lost}, lost)
+
+
+def next_of(senders: Sequence[str], kind: type[M], *, within_s: float = math.inf) -> Role[Gathered[M]]:
+    """Wait for the first message of any of these senders, or until one of them is lost; neither where time is up."""
+    heard = yield Step({}, dict.fromkeys(senders, kind), tolerant=True, within_s=within_s, first=True)
+    lost = {party: message.reason for party, message in heard.items() if isinstance(message, Gone)}
+    return Gathered({party: _present(heard, party, kind) for party in heard if party not in lost}, lost)
+
+
+def tell_present(messages: Mapping[str, Message]) -> Role[dict[str, PrivsdkError]]:
+    """Send each party its message; returns who was lost, and why."""
+    heard = yield Step(messages, {}, tolerant=True)
+    return {party: message.reason for party, message in heard.items() if isinstance(message, Gone)}
+
+
+def checkpoint(phase: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> Role[None]:
+    """Report progress and give the driver a chance to stop the run; call it every 0.2 s of work or so."""
+    yield Step({}, {}, Progress(phase, done, total, figures))
+
+
+def altered(role: Role[T], change: Callable[[Step], Step]) -> Role[T]:
+    """A role whose steps are others: `change` says what each becomes, or raises in its place."""
+    heard: Heard | None = None
+    with closing(role):
+        while True:
+            try:
+                step = role.send(heard) if heard is not None else next(role)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            heard = yield change(step)
+
+
+def during(phase: str, role: Role[T]) -> Role[T]:
+    """A role as part of a phase, which its own phases are told with."""
+
+    def told(step: Step) -> Step:
+        if step.progress is None:
+            return step
+        return step._replace(progress=step.progress._replace(phase=f"{phase}, {step.progress.phase}"))
+
+    return altered(role, told)
+
+
+def _present(heard: Heard, sender: str, kind: type[M]) -> M:
+    message = heard[sender]
+    if isinstance(message, Gone):
+        raise message.reason
+    if not isinstance(message, kind):
+        raise TypeError(f"the driver resumed a role with {type(message).__name__} for {kind.__name__}")
+    return message
+
+
+class Channel(Protocol):
+    """A link's two-way stream of frames to one peer, whose identity the link has established."""
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame; raises PeerGone when the stream is closed."""
+
+    def receive(self, timeout_s: float) -> Frame:
+        """The next frame; raises PeerGone when the stream closed or nothing came in time."""
+
+    def watch(self, arrived: threading.Event) -> bool:
+        """Have this event set whenever something comes; returns whether something is there already."""
+
+    def interrupt(self, error: PrivsdkError) -> None:
+        """Make a `receive` that waits, and every later one, raise this error."""
+
+    def close(self) -> None:
+        """End the stream, what was sent before arrives. Closing twice is harmless."""
+
+
+class Conversation:
+    """One peer's channel, with messages in place of frames: encodes, numbers, binds and checks them."""
+
+    def __init__(self, channel: Channel, outgoing: Binding, incoming: Binding, timeout_s: float) -> None:
+        self._channel = channel
+        self._outgoing = outgoing
+        self._incoming = incoming
+        self._timeout_s = timeout_s
+        self._sent = 0
+        self._ended = False
+        self._heard = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.waiting = False  # for the peer's next message
+
+    def send(self, packed: Packed) -> None:
+        if self._ended:
+            raise PeerGone(f"the conversation with {self._incoming.sender} has ended")
+        reach(FailPoint.SEND_BEFORE)
+        for frame in frames(packed, self._outgoing, self._sent):
+            self._channel.send(frame)
+            self.bytes_sent += len(frame.header) + len(frame.chunk)
+        self._sent += 1
+        reach(FailPoint.SEND_AFTER)
+
+    def receive(self, kind: type[M], within_s: float = math.inf) -> M:
+        deadline = time.monotonic() + within_s
+
+        def frame() -> Frame:
+            came = self._channel.receive(max(0.0, min(self._timeout_s, deadline - time.monotonic())))
+            self.bytes_received += len(came.header) + len(came.chunk)
+            return came
+
+        self.waiting = True
+        try:
+            message = decode(kind, self._incoming, self._heard, frame)
+        finally:
+            self.waiting = False
+        self._heard += 1
+        return message
+
+    def watch(self, arrived: threading.Event) -> bool:
+        """Have this event set whenever something comes; returns whether something is there already."""
+        return self._channel.watch(arrived)
+
+    def interrupt(self, error: PrivsdkError) -> None:
+        """Make a `receive` that waits raise this error, from another thread."""
+        self._channel.interrupt(error)
+
+    def end(self, error: PrivsdkError | None = None) -> None:
+        """Tell the peer that this role is done, or why it stopped, and close. What ended before stays as it ended."""
+        if self._ended:
+            return
+        with suppress(PeerGone):  # where the peer left first there is nobody to tell
+            self.send(pack(Abort(code=error.code) if error else End()))
+        self._ended = True
+        self._channel.close()
+
+
+def drive(role: Role[T], conversation: Callable[[str], Conversation], on_step: Callable[[Progress | None], None]) -> T:
+    """Run a role over conversations until it returns; one that is stopped is closed, and with it what it had begun.
+
+    `on_step` is called before every step; raising from it stops the role (this is how cancelling works).
+    """
+    heard: dict[str, Message | Gone] | None = None
+    lost: dict[str, Gone] = {}
+    with closing(role):
+        while True:
+            try:
+                step = role.send(heard) if heard is not None else next(role)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            on_step(step.progress)
+            heard = _tolerated(step, conversation, lost) if step.tolerant else _exchanged(step, conversation)
+
+
+def _packed(send: Mapping[str, Message]) -> Iterator[tuple[str, Packed]]:
+    """Each receiver's message, packed; one that goes to several in a row is packed once."""
+    packed: Packed | None = None
+    for peer, message in send.items():
+        if packed is None or packed.message is not message:
+            packed = pack(message)
+        yield peer, packed
+
+
+def _exchanged(step: Step, conversation: Callable[[str], Conversation]) -> dict[str, Message | Gone]:
+    """One step in which whoever is lost ends the role, where it waits for them."""
+    for peer, packed in _packed(step.send):
+        conversation(peer).send(packed)
+    heard: dict[str, Message | Gone] = {}
+    deadline = time.monotonic() + step.within_s
+    for peer, kind in step.receive.items():
+        try:
+            heard[peer] = conversation(peer).receive(kind, deadline - time.monotonic())
+        except PeerGone as error:
+            heard[peer] = Gone(peer, error)
+    return heard
+
+
+def _tolerated(
+    step: Step, conversation: Callable[[str], Conversation], lost: dict[str, Gone]
+) -> dict[str, Message | Gone]:
+    """One step that goes on without those who are lost; their conversations are ended, so that they learn of it."""
+
+    def attempt(peer: str, act: Callable[[Conversation], T]) -> T | None:
+        reached = None
+        try:
+            if peer not in lost:
+                reached = conversation(peer)
+                return act(reached)
+        except PeerError as error:
+            lost[peer] = Gone(peer, error)
+            if reached is not None:
+                reached.end(error)
+        return None
+
+    heard: dict[str, Message | Gone] = {}
+    deadline = time.monotonic() + step.within_s
+    for peer, packed in _packed(step.send):
+        attempt(peer, partial(Conversation.send, packed=packed))
+    waited = _first(step, attempt, deadline) if step.first and step.receive else step.receive
+    for peer, kind in waited.items():
+        arrived = attempt(peer, partial(Conversation.receive, kind=kind, within_s=deadline - time.monotonic()))
+        if arrived is not None:
+            heard[peer] = arrived
+    return heard | {peer: lost[peer] for peer in (*step.send, *waited) if peer in lost}
+
+
+def _first(
+    step: Step, attempt: Callable[[str, Callable[[Conversation], Any]], Any], deadline: float
+) -> Mapping[str, type[Message]]:
+    """Of those a step waits for, one of which something is there or who is lost; none where time is up."""
+    arrived = threading.Event()
+    while True:
+        for peer, kind in step.receive.items():
+            if attempt(peer, partial(Conversation.watch, arrived=arrived)) is not False:
+                return {peer: kind}
+        left = min(deadline - time.monotonic(), threading.TIMEOUT_MAX)
+        if left <= 0 or not arrived.wait(left):
+            return {}
+        arrived.clear()

@@ -1,0 +1,121 @@
+"""`psi.cardinality` and its declaration: how many keys two tables share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..client.plan import Plan
+from ..client.tables import Table, runner_of
+from ..display.cards import Card, Displayed
+from ..governance.policy import Disclosure, Learns, Need
+from ..protocol.control import Finished
+from ..protocol.operation import Operation, Outcome, Request, RoleInput, register
+from ..protocol.roles import Role
+from . import question
+from .protocols.ddh_cardinality import cardinality as cardinality_role
+
+
+class Cardinality(Displayed):
+    """How many keys two tables share.
+
+    Attributes
+    ----------
+    size : int or None
+        The number of distinct keys that both have; None where it is below `min_count`.
+    min_count : int
+        The larger of both owners' minimum counts.
+    """
+
+    def __init__(self, *, size: int | None, min_count: int) -> None:
+        self.size = size
+        self.min_count = min_count
+
+    def __str__(self) -> str:
+        return f"{f'fewer than {self.min_count}' if self.size is None else f'{self.size:,}'} shared keys"
+
+    def _card(self) -> Card:
+        return Card(title=str(self))
+
+
+def cardinality(left: Table, right: Table, *, on: question.On) -> Plan[Cardinality]:
+    """Count the keys that two parties' tables share, without anyone learning which.
+
+    Parameters
+    ----------
+    left, right : Table
+        Tables of two different parties.
+    on : str, Key, or one of these for each table
+        The key; see `join`. Nulls never match, a key counts once.
+
+    Returns
+    -------
+    Plan of Cardinality
+
+    Learns
+    ------
+    Both parties: how many keys they share, exactly, and how many distinct keys the other has. The caller: how many are
+    shared, where that reaches the owners' minimum count. An onlooker: both numbers of keys. For this an owner grants
+    its key column as "cardinality only"; a grant as "join key" is wider.
+
+    Examples
+    --------
+    >>> shared = psi.cardinality(fed["bank"]["loans"], fed["shop"]["orders"], on="company_id").release().value
+    >>> shared.size
+
+    Source: De Cristofaro, Gasti, Tsudik, CANS 2012; Agrawal, Evfimievski, Srikant, SIGMOD 2003, section 5.
+    """
+
+    def finish(answers: Mapping[str, Finished]) -> Cardinality:
+        told = [answer.value for answer in answers.values()]
+        sizes = [each["keys"] for each in told]
+        return Cardinality(size=None if None in sizes else sizes[0], min_count=max(each["min_count"] for each in told))
+
+    request = question.question("psi.cardinality", (left, right), on)
+    said = (("protocol", "shuffled Diffie-Hellman over ristretto255"), *question.notes((left, right), request))
+    return Plan(runner_of(left, right), request, finish, notes=said)
+
+
+def _check(request: Request, parameters: question.Keyed) -> None:
+    question.check(request, parameters.keys)
+
+
+def _needs(request: Request, parameters: question.Keyed) -> dict[str, tuple[Need, ...]]:
+    return question.needs(request, parameters.keys, Disclosure.CARDINALITY)
+
+
+def _learns(request: Request, parameters: question.Keyed) -> tuple[Learns, ...]:
+    left, right = request.parties
+    return (
+        *(
+            Learns(
+                who=who,
+                what=f"how many keys it shares with {other}, exactly, not which; how many distinct ones {other} has, "
+                "and its minimum count",
+            )
+            for who, other in ((left, right), (right, left))
+        ),
+        Learns(who=request.caller, what="how many keys both have, if not fewer than the owners' minimum count"),
+        Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
+    )
+
+
+def _role(given: RoleInput, parameters: question.Keyed) -> Role[Outcome]:
+    keys, agreed = yield from question.opened(given, parameters)
+    (peer,) = (party for party in given.request.parties if party != given.party)
+    size = yield from cardinality_role(keys.encoded, me=given.party, peer=peer, agreed=agreed, entropy=given.entropy)
+    shown = size if size >= agreed.min_count else None
+    return Outcome(value={"keys": shown, "min_count": agreed.min_count})
+
+
+register(
+    Operation(
+        name="psi.cardinality",
+        parameters=question.Keyed,
+        check=_check,
+        needs=_needs,
+        price=question.price,
+        learns=_learns,
+        role=_role,
+        fits=question.fits,
+    )
+)

@@ -1,0 +1,224 @@
+"""`psi.difference` and its declaration: the rows of one party whose keys another lacks, handed to the caller.
+
+The only operation by which rows leave their owner, each of them under a grant for its columns: a deduplicated return
+of data. The owner runs an intersection that it alone learns, masks the rows whose keys the other party has, and returns
+the rest. The other party takes part with its keys and learns nothing but sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ..client.plan import Plan
+from ..client.tables import Table, runner_of
+from ..display.cards import Card, Displayed, grid_of
+from ..display.tabular import Tabular
+from ..errors import InvalidArgument
+from ..governance.policy import Disclosure, Learns, Need
+from ..protocol import predicates
+from ..protocol.control import Finished
+from ..protocol.operation import Operation, Outcome, Request, RoleInput, register
+from ..protocol.predicates import Name, Where
+from ..protocol.roles import Role
+from . import question
+from .protocols import choose
+
+
+class Difference(Displayed, Tabular):
+    """Rows of one party whose keys another lacks.
+
+    Attributes
+    ----------
+    table : Arrow table
+        The returned rows, with the columns that were asked for.
+    masked : int or None
+        Distinct keys among the chosen rows that were left out because the other party has them; None where they are
+        fewer than `min_count`, or none: else a question about one key would tell whether both have it.
+    min_count : int
+        The larger of both owners' minimum counts.
+    """
+
+    def __init__(self, table: pa.Table, *, masked: int | None, min_count: int) -> None:
+        self.table = table
+        self.masked = masked
+        self.min_count = min_count
+
+    def __str__(self) -> str:
+        masked = f"fewer than {self.min_count}" if self.masked is None else f"{self.masked:,}"
+        return f"{self.table.num_rows:,} rows returned, {masked} keys masked"
+
+    def to_arrow(self) -> pa.Table:
+        """The returned rows."""
+        return self.table
+
+    def _card(self) -> Card:
+        return Card(title=str(self), answers=(("rows", grid_of(self.table)),))
+
+
+def difference(
+    mine: Table,
+    yours: Table,
+    *,
+    on: question.On,
+    columns: Sequence[str],
+    where: Mapping[str, Any] | None = None,
+    protocol: choose.Protocol = "auto",
+) -> Plan[Difference]:
+    """Return the rows of `mine` whose keys `yours` lacks.
+
+    Parameters
+    ----------
+    mine : Table
+        Whose rows are returned, where its owner grants their columns as "row return".
+    yours : Table
+        Of another party: rows whose keys it has already are masked. Its owner grants its key as "join key".
+    on : str, Key, or one for each table
+        The key; see `join`. A row without a key is not returned.
+    columns : list of str
+        What to return of `mine`.
+    where : mapping, optional
+        Which rows, as in `count`: for example {"label": 1}. These columns are disclosed as well.
+    protocol : "auto", "ddh" or "kkrt"
+        See `join`.
+
+    Returns
+    -------
+    Plan of Difference
+
+    Learns
+    ------
+    The caller: the returned rows, and how many keys were masked where that reaches the minimum count. If it knows by
+    other means that `mine` has a key and it is not returned, that `yours` has it. The owner of `mine`: which of its own
+    keys the other has, and how many distinct ones. The owner of `yours`: how many distinct keys the other has. An
+    onlooker: both numbers of keys, and how long the answer is.
+
+    Examples
+    --------
+    >>> new = psi.difference(fed["rail"]["trips"], fed["park"]["guests"], on="id", columns=["id", "home"],
+    ...                      where={"label": 1}).release().value
+    >>> new.table.to_pandas()
+    """
+    if isinstance(columns, str) or not columns or not all(isinstance(column, str) for column in columns):
+        raise InvalidArgument(
+            "columns is no list of names of columns to return", hint='give a list, as in columns=["id", "city"]'
+        )
+    question.expect_tables("psi.difference", (mine, yours))
+    conditions = predicates.canonical(where, lambda column: Name(party=mine.party, column=column))
+    request = question.question(
+        "psi.difference",
+        (mine, yours),
+        on,
+        columns={mine.party: (*columns, *(condition.name.column for condition in conditions))},
+        more={"columns": tuple(columns), "where": msgspec.to_builtins(conditions), "protocol": protocol},
+    )
+
+    def finish(answers: Mapping[str, Finished]) -> Difference:
+        told = answers[mine.party]
+        return Difference(told.table, masked=told.value["masked"], min_count=told.value["min_count"])
+
+    said = (("protocol", choose.explained(protocol, request.parties)), *question.notes((mine, yours), request))
+    return Plan(runner_of(mine, yours), request, finish, notes=said)
+
+
+class DifferenceParameters(question.Keyed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    columns: tuple[str, ...]
+    where: Where
+    protocol: choose.Protocol
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """Every column of which a returned row tells something."""
+        return tuple(dict.fromkeys((*self.columns, *(condition.name.column for condition in self.where))))
+
+
+def _check(request: Request, parameters: DifferenceParameters) -> None:
+    owner = request.parties[0]
+    question.check(request, parameters.keys, columns={owner: parameters.returned})
+    choose.check(parameters.protocol, request.parties)
+    predicates.check(parameters.where)
+    if not parameters.columns or len(set(parameters.columns)) < len(parameters.columns):
+        raise InvalidArgument("psi.difference returns one column or more, and none twice", hint="name each column once")
+    if any(condition.name.party != owner for condition in parameters.where):
+        raise InvalidArgument("the rows of psi.difference are chosen by their owner's columns alone")
+
+
+def _fits(request: Request, parameters: DifferenceParameters, party: str, schema: pa.Schema) -> None:
+    question.fits(request, parameters, party, schema)
+    if party == request.parties[0]:
+        for condition in parameters.where:
+            predicates.check_type(party, condition, schema.field(condition.name.column).type)
+
+
+def _needs(request: Request, parameters: DifferenceParameters) -> dict[str, tuple[Need, ...]]:
+    owner = request.parties[0]
+    found = question.needs(request, parameters.keys, Disclosure.JOIN_KEY)
+    table = request.operands[owner].table
+    rows = tuple(Need(table=table, column=c, disclosure=Disclosure.ROW_RETURN) for c in parameters.returned)
+    return {**found, owner: (*found[owner], *rows)}
+
+
+def _learns(request: Request, parameters: DifferenceParameters) -> tuple[Learns, ...]:
+    owner, other = request.parties
+    passing = f" where {predicates.text(parameters.where, owner)}" if parameters.where else ""
+    return (
+        Learns(
+            who=owner,
+            what=f"which of its own keys {other} has, how many distinct ones {other} has, and its minimum count",
+        ),
+        Learns(who=other, what=f"how many distinct keys {owner} has, and its minimum count"),
+        Learns(
+            who=request.caller,
+            what=f"{', '.join(parameters.columns)} of each row of {owner}{passing} whose key {other} lacks; how many "
+            f"keys of such rows {other} has, if not fewer than the owners' minimum count; and of a key that it knows "
+            f"{owner} to have there, by its absence, that {other} has it",
+        ),
+        Learns(
+            who="onlooker",
+            what="how many distinct keys each has, and about how many rows are returned, from the length of the "
+            "encrypted streams",
+        ),
+    )
+
+
+def _role(given: RoleInput, parameters: DifferenceParameters) -> Role[Outcome]:
+    owner = given.request.parties[0]
+    keys, agreed = yield from question.opened(given, parameters)
+    found = yield from choose.intersection(
+        parameters.protocol,
+        keys.encoded,
+        me=given.party,
+        parties=given.request.parties,
+        learner=owner,
+        agreed=agreed,
+        entropy=given.entropy,
+    )
+    if given.party != owner:
+        return Outcome(value={"min_count": agreed.min_count})
+    chosen = predicates.passing(given.table, parameters.where) & (keys.codes >= 0)
+    held = np.zeros(keys.size + 1, np.bool_)  # one more, for rows without a key
+    held[found] = True
+    masked = len(np.unique(keys.codes[chosen & held[keys.codes]]))
+    rows = np.flatnonzero(chosen & ~held[keys.codes])
+    return Outcome(
+        table=given.table.select(list(parameters.columns)).take(pa.array(rows)),
+        value={"masked": masked if masked >= agreed.min_count else None, "min_count": agreed.min_count},
+    )
+
+
+register(
+    Operation(
+        name="psi.difference",
+        parameters=DifferenceParameters,
+        check=_check,
+        needs=_needs,
+        price=question.price,
+        learns=_learns,
+        role=_role,
+        fits=_fits,
+    )
+)

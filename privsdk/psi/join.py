@@ -1,0 +1,159 @@
+"""`psi.join` and its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..client.plan import Plan
+from ..client.tables import Table, runner_of
+from ..governance.policy import Disclosure, Learns, Need
+from ..protocol.control import Finished
+from ..protocol.operation import Alignment, Operation, Outcome, Request, RoleInput, register
+from ..protocol.roles import Role
+from . import question
+from .joint import Joint
+from .protocols import choose, multiparty
+
+
+def join(*tables: Table, on: question.On, protocol: choose.Protocol = "auto") -> Plan[Joint]:
+    """Join tables of two to ten parties on a key without showing any of them the others' keys.
+
+    Parameters
+    ----------
+    tables : Table
+        Tables of different parties. The first one's owner leads where there are three or more; best the one with the
+        fewest keys.
+    on : str, Key, or one of these for each table
+        The key: a column's name, or `psi.key` of several columns and how to normalise them. String, integer, binary,
+        date or decimal; nulls never match, duplicates stay local.
+    protocol : "auto", "ddh", "kkrt" or "multiparty"
+        "auto" decides by the number of keys, which the parties tell each other anyway: "ddh" costs least for two small
+        sets, "kkrt" is hundreds of times faster for large ones. Three or more parties always run "multiparty".
+
+    Returns
+    -------
+    Plan of Joint
+        The joint table: each side computes aggregates of its matched rows, under its own policy.
+
+    Learns
+    ------
+    Each party: which of its own keys all others hold, and how many distinct keys each other has. The caller: the number
+    of shared keys where it reaches the owners' minimum count, and which protocol "auto" chose. An onlooker: all numbers
+    of keys. Of three or more parties nobody learns which keys a pair shares, or how many, unless the leader colludes
+    with another.
+
+    Examples
+    --------
+    >>> joint = psi.join(fed["bank"]["loans"], fed["shop"]["orders"], on="company_id").release().value
+    >>> joint["bank"].count(by="segment").release()
+    >>> psi.join(a, b, c, on=psi.key("name", "born", normalise=("nfc", "lower", "spaces")))
+
+    Source: Agrawal, Evfimievski, Srikant, SIGMOD 2003, section 3 ("ddh"); Kolesnikov, Kumaresan, Rosulek, Trieu, CCS
+    2016 ("kkrt"); Kolesnikov, Matania, Pinkas, Rosulek, Trieu, CCS 2017 ("multiparty").
+    """
+    request = question.question("psi.join", tables, on, more={"protocol": protocol})
+    runner, by_party = runner_of(*tables), {table.party: table for table in tables}
+
+    def finish(answers: Mapping[str, Finished]) -> Joint:
+        return Joint(runner, request, answers, by_party)
+
+    said = (("protocol", choose.explained(protocol, request.parties)), *question.notes(tables, request))
+    return Plan(runner, request, finish, notes=said)
+
+
+class JoinParameters(question.Keyed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    protocol: choose.Protocol
+
+
+def _check(request: Request, parameters: JoinParameters) -> None:
+    question.check(request, parameters.keys, most=multiparty.MOST)
+    choose.check(parameters.protocol, request.parties)
+
+
+def _needs(request: Request, parameters: JoinParameters) -> dict[str, tuple[Need, ...]]:
+    return question.needs(request, parameters.keys, Disclosure.JOIN_KEY)
+
+
+def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
+    parties, caller = request.parties, request.caller
+    among = "both" if len(parties) == 2 else "all"
+    each = [
+        Learns(
+            who=party,
+            what=f"which of its own keys {_have(others)}, how many distinct ones "
+            f"{others[0] if len(others) == 1 else 'each'} has, and its minimum count",
+        )
+        for party in parties
+        for others in [[other for other in parties if other != party]]
+    ]
+    by_size = parameters.protocol == "auto" and len(parties) == 2  # the answer names the protocol
+    sized = f", and whether both together bring more than {choose.SMALL:,} keys" if by_size else ""
+    shared = (
+        Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count{sized}"),
+        Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
+    )
+    return (*each, *shared, *_coalition(parties))
+
+
+def _have(others: list[str]) -> str:
+    """Such as "B has", "B and C both have", "B, C and D all have"."""
+    *some, last = others
+    if not some:
+        return f"{last} has"
+    return f"{', '.join(some)} and {last} {'both' if len(some) == 1 else 'all'} have"
+
+
+def _coalition(parties: tuple[str, ...]) -> tuple[Learns, ...]:
+    """The smallest coalition that learns more than its members do."""
+    if len(parties) == 2:
+        return ()
+    leader = multiparty.leader_of(parties)
+    return (
+        Learns(
+            who=f"{leader} and any other together",
+            what=f"which of {leader}'s keys all parties but themselves have (collusion threshold 1)",
+        ),
+    )
+
+
+def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
+    keys, agreed = yield from question.opened(given, parameters)
+    found = yield from choose.intersection(
+        parameters.protocol,
+        keys.encoded,
+        me=given.party,
+        parties=given.request.parties,
+        learner=None,
+        agreed=agreed,
+        entropy=given.entropy,
+    )
+    rows, joint_keys = keys.rows_of(found)
+    size = len(found)
+    return Outcome(
+        value={
+            "keys": size if size >= agreed.min_count else None,
+            "min_count": agreed.min_count,
+            "protocol": choose.chosen(parameters.protocol, agreed.sizes),
+        },
+        keep=Alignment(
+            rows=rows,
+            keys=joint_keys,
+            min_count=agreed.min_count,
+            codes=keys.codes,
+            session=given.session,
+        ),
+    )
+
+
+register(
+    Operation(
+        name="psi.join",
+        parameters=JoinParameters,
+        check=_check,
+        needs=_needs,
+        price=question.price,
+        learns=_learns,
+        role=_role,
+        fits=question.fits,
+    )
+)

@@ -1,0 +1,1 @@
+"""Join keys: declarations, encodings, normalisation, and from rows to distinct keys."""

@@ -1,0 +1,1 @@
+"""What intersections are made of: oblivious PRFs and transfers, cuckoo tables, key-value stores, the group."""

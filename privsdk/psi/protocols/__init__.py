@@ -1,0 +1,1 @@
+"""The protocols of intersection, and which of them a question runs."""

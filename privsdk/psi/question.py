@@ -1,0 +1,171 @@
+"""What all questions about the keys of several tables have in common: what is checked of them, and the terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+import pyarrow as pa
+
+from ..client.tables import Table, new_request, runner_of
+from ..errors import InvalidArgument
+from ..governance.charges import Debit, Exact
+from ..governance.policy import Disclosure, Need
+from ..protocol.operation import Request, RoleInput
+from ..protocol.roles import Role
+from .keys.declaration import Key, check_agreement, declared, key
+from .keys.distinct import DistinctKeys, distinct_keys
+from .protocols.terms import Agreed, agree
+
+ENUMERABLE = (
+    "such keys can be listed: a party that enters all possible ones, say all phone numbers, learns the others' whole "
+    "lists; owners limit only the number of answers"
+)
+On: TypeAlias = str | Key | Sequence[str | Key]
+
+
+class Keyed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parameters of a question about keys: by party, the columns that make its key, and how they are normalised."""
+
+    keys: dict[str, Key]
+
+
+def question(
+    operation: str,
+    tables: Sequence[Table],
+    on: On,
+    *,
+    more: Mapping[str, Any] | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> Request:
+    """The request of an operation over the keys of several tables, checked as far as their descriptions go.
+
+    `more` are parameters beside the keys; `columns`, by party, columns beside the key's.
+    """
+    expect_tables(operation, tables)
+    parties = tuple(table.party for table in tables)
+    if twice := [party for party in parties if parties.count(party) > 1]:
+        raise InvalidArgument(
+            f"two tables are {twice[0]}'s", hint="a party joins its own tables by itself; name one table a party"
+        )
+    keys = {table.party: each for table, each in zip(tables, _keys(on, len(tables)), strict=True)}
+    check_agreement({table.party: _declaration(table, keys[table.party]) for table in tables})
+    wanted = {party: _wanted(party, each, columns) for party, each in keys.items()}
+    return new_request(
+        runner_of(*tables),
+        operation,
+        parties=parties,
+        operands={table.party: table.operand(*wanted[table.party]) for table in tables},
+        parameters={"keys": msgspec.to_builtins(keys), **(more or {})},
+    )
+
+
+def expect_tables(operation: str, given: Sequence[object]) -> None:
+    """Raise InvalidArgument unless two or more tables are given."""
+    if len(given) < 2:
+        raise InvalidArgument(f"{operation} of {len(given)} tables", hint="name tables of two parties or more")
+    for each in given:
+        if not isinstance(each, Table):
+            raise InvalidArgument(
+                f"{operation} takes tables, not a {type(each).__name__}", hint='use fed["party"]["table"]'
+            )
+
+
+def check(
+    request: Request, keys: Mapping[str, Key], *, most: int = 2, columns: Mapping[str, Sequence[str]] | None = None
+) -> None:
+    """Raise InvalidArgument unless two to `most` parties bring keys of a base table each.
+
+    `columns` as in `question`: a party reads for its role what the operation uses, and nothing beside it.
+    """
+    if not 2 <= len(request.parties) <= most or not set(request.operands) == set(request.parties) == set(keys):
+        wanted = "two parties" if most == 2 else f"two to {most} parties"
+        raise InvalidArgument(f"{request.operation} takes {wanted} with a table and a key each")
+    for party, operand in request.operands.items():
+        if operand.alignment or operand.columns != _wanted(party, keys[party], columns):
+            raise InvalidArgument(
+                f"{request.operation} takes the key columns of a base table from each party, then those it names "
+                "beside them, and no others"
+            )
+
+
+def fits(request: Request, parameters: Keyed, party: str, schema: pa.Schema) -> None:
+    """Raise a UsageError where a party's columns make no key: before anything is charged."""
+    columns, where = parameters.keys[party], f"{party}/{request.operands[party].table}."
+    declared([str(schema.field(column).type) for column in columns.columns], columns, where=where)
+
+
+def needs(request: Request, keys: Mapping[str, Key], disclosure: Disclosure) -> dict[str, tuple[Need, ...]]:
+    """By party, that its key columns may be disclosed in this way."""
+    return {
+        party: tuple(Need(table=operand.table, column=c, disclosure=disclosure) for c in keys[party].columns)
+        for party, operand in request.operands.items()
+    }
+
+
+def price(request: Request, parameters: Keyed) -> dict[str, tuple[Debit, ...]]:
+    """One exact answer from each party's dataset."""
+    return {
+        party: (Debit(table=operand.table, charge=Exact(what=request.operation)),)
+        for party, operand in request.operands.items()
+    }
+
+
+class Opened(NamedTuple):
+    """What a role has when the terms are agreed."""
+
+    keys: DistinctKeys
+    agreed: Agreed
+
+
+def opened(given: RoleInput, parameters: Keyed) -> Role[Opened]:
+    """A party's distinct keys, and terms agreed with all others."""
+    mine = parameters.keys[given.party]
+    keys = distinct_keys(given.table.select(list(mine.columns)), normalise=mine.normalise)
+    pa.default_memory_pool().release_unused()  # counting keys takes several times what it leaves: 100 MB for a million
+    agreed = yield from agree(
+        given.party,
+        [party for party in given.request.parties if party != given.party],
+        kind=keys.kind,
+        size=keys.size,
+        min_count=given.min_count,
+        session=given.session,
+        entropy=given.entropy,
+    )
+    return Opened(keys, agreed)
+
+
+def _wanted(party: str, key: Key, columns: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
+    """What a party's operand holds: the key's columns, then others, each once."""
+    return tuple(dict.fromkeys((*key.columns, *(columns or {}).get(party, ()))))
+
+
+def _keys(on: On, tables: int) -> list[Key]:
+    """One key for each table."""
+    each = [on] * tables if isinstance(on, str | Key) else list(on)
+    if len(each) != tables:
+        raise InvalidArgument(
+            f"on has {len(each)} keys for {tables} tables",
+            hint='give one for all, or one for each table in order; psi.key("a", "b") is one key of two columns',
+        )
+    if any(not isinstance(one, str | Key) for one in each):
+        raise InvalidArgument("on is no key", hint='give a column name or psi.key("a", "b")')
+    return [key(one) if isinstance(one, str) else one for one in each]
+
+
+def _declaration(table: Table, columns: Key) -> str:
+    types = [table.type_of(column) for column in columns.columns]
+    return declared(types, columns, where=f"{table.party}/{table.name}.")
+
+
+def notes(tables: Sequence[Table], request: Request) -> tuple[tuple[str, str], ...]:
+    """What a plan says of its keys: how they are compared, and a warning where all possible ones could be entered."""
+    first = tables[0]
+    columns = msgspec.convert(request.parameters["keys"][first.party], Key)
+    declaration = _declaration(first, columns)
+    listable = [part in ("integer", "date") or part.endswith("digits)") for part in declaration.split(" + ")]
+    said = [("keys", declaration)]
+    if all(listable):
+        said.append(("warning", ENUMERABLE))
+    return tuple(said)

@@ -1,0 +1,236 @@
+"""The kernel's side of JupyterLab's panel: tells pages about the open federations while they look, does what they ask.
+
+Everything that is told comes from the parties and from this process's own runs, sent whole at first and as edits from
+then on. What pages say may arrive in any thread, or only when a cell has ended; nothing here waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from ...client.federation import Federation, open_federations, openings
+from ...errors import PrivsdkError
+from ..watching import Watching
+from .edits import edits
+
+WHOLE_S = 2.0  # at most between two times that all is sent while there is news: for pages that cannot ask for it
+MOST_EVENTS = 30  # of a federation's audits
+MOST_PAGES = 8  # that are remembered: one whose browser died says no goodbye
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="kind"):
+    """A page begins to look."""
+
+    page: str
+
+
+class Bye(msgspec.Struct, frozen=True, kw_only=True, tag="bye", tag_field="kind"):
+    """A page looks no more."""
+
+    page: str
+
+
+class Refresh(msgspec.Struct, frozen=True, kw_only=True, tag="refresh", tag_field="kind"):
+    """Ask all parties again."""
+
+
+class Verify(msgspec.Struct, frozen=True, kw_only=True, tag="verify", tag_field="kind"):
+    """Have the parties of all open federations check their audit chains."""
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop", tag_field="kind"):
+    """End a run after its present round, with what there is."""
+
+    run: str
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_field="kind"):
+    """End a run now, without a result."""
+
+    run: str
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a party said of its audit chain. `fault` is "" where it is sound."""
+
+    party: str
+    rows: int
+    fault: str
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """The last verification that was asked for: under way, or when it ended and with what verdicts."""
+
+    running: bool
+    at: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    failed: str = ""
+
+
+Asked = Hello | Bye | Refresh | Verify | Stop | Cancel
+
+
+class Panel:
+    """What all pages see of this kernel."""
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send = send
+        self._lock = threading.RLock()
+        self._pages: dict[str, None] = {}
+        self._watching: dict[int, Watching] = {}
+        self._facts: dict[int, dict[str, Any]] = {}
+        self._audits: dict[int, Audit] = {}
+        self._asked: dict[str, str] = {}
+        self._leave: Callable[[], None] = lambda: None
+        self._told: dict[str, Any] = {}
+        self._serial = 0
+        self._whole = 0.0
+
+    def take(self, message: Any) -> None:
+        """Do what a page says."""
+        asked: Asked = msgspec.convert(message, Asked)
+        match asked:
+            case Hello():
+                self._hello(asked.page)
+            case Bye():
+                self._bye(asked.page)
+            case Refresh():
+                with self._lock:
+                    for watching in self._watching.values():
+                        watching.refresh()
+            case Verify():
+                for fed in open_federations().values():
+                    self._verify(fed)
+            case Stop() | Cancel():
+                self._end(asked)
+
+    def _hello(self, page: str) -> None:
+        with self._lock:
+            if not self._pages:
+                self._leave = openings.add(lambda _: self._follow())
+            self._pages[page] = None
+            for surplus in list(self._pages)[:-MOST_PAGES]:
+                del self._pages[surplus]
+            self._reconcile()
+            self._tell(whole=True)
+
+    def _bye(self, page: str) -> None:
+        with self._lock:
+            if page not in self._pages:
+                return
+            del self._pages[page]
+            if not self._pages:
+                self._leave()
+                for number in list(self._watching):
+                    self._forget(number)
+
+    def _follow(self) -> None:
+        """A federation was opened, closed or forgotten."""
+        with self._lock:
+            if self._pages:
+                self._reconcile()
+                self._tell()
+
+    def _reconcile(self) -> None:
+        """Watch the federations that are open, and no others."""
+        found = open_federations()
+        for number in self._watching.keys() - found.keys():
+            self._forget(number)
+            self._audits.pop(number, None)
+        for number in found.keys() - self._watching.keys():
+            show = partial(self._show, number)
+            self._watching[number] = Watching(found[number], show, ended=self._follow)
+
+    def _forget(self, number: int) -> None:
+        self._watching.pop(number).close()
+        self._facts.pop(number, None)
+
+    def _show(self, number: int, facts: dict[str, Any]) -> None:
+        with self._lock:
+            if number in self._watching:
+                self._facts[number] = facts
+                known = {run["id"] for facts in self._facts.values() for run in facts["runs"]}
+                self._asked = {run: asked for run, asked in self._asked.items() if run in known}
+                self._tell()
+
+    def _verify(self, fed: Federation) -> None:
+        def work() -> None:
+            try:
+                reports = fed.verify_audit()
+            except PrivsdkError as error:
+                audit = Audit(running=False, at=_now(), failed=str(error))
+            else:
+                verdicts = tuple(
+                    Verdict(party=party, rows=report.rows, fault="" if report.first_bad < 0 else report.reason)
+                    for party, report in reports.items()
+                )
+                audit = Audit(running=False, at=_now(), verdicts=verdicts)
+            with self._lock:
+                self._audits[fed.number] = audit
+                self._tell()
+
+        with self._lock:
+            if fed.number in self._audits and self._audits[fed.number].running:
+                return
+            self._audits[fed.number] = Audit(running=True)
+            self._tell()
+        threading.Thread(target=work, name=f"privsdk-verifying-{fed.number}", daemon=True).start()
+
+    def _end(self, asked: Stop | Cancel) -> None:
+        for fed in open_federations().values():
+            for carried in fed.activity.runs:
+                if carried.request.run_id == asked.run and carried.state == "running":
+                    event = carried.live.stopping if isinstance(asked, Stop) else carried.cancelled
+                    event.set()
+                    with self._lock:
+                        self._asked[asked.run] = "stop" if isinstance(asked, Stop) else "cancel"
+                        self._tell()
+
+    def _state(self) -> dict[str, Any]:
+        """All that pages are told, latest opened federation first; one that has not answered yet has its number only.
+
+        Of tables the names, of audits the latest rows, of runs what was asked of them here.
+        """
+        return {
+            "federations": [
+                {
+                    **self._panel_facts(self._facts.get(number, {})),
+                    "number": number,
+                    "audit": msgspec.to_builtins(self._audits.get(number)),
+                }
+                for number in sorted(self._watching, reverse=True)
+            ]
+        }
+
+    def _panel_facts(self, facts: dict[str, Any]) -> dict[str, Any]:
+        if not facts:
+            return {}
+        parties = [{**party, "tables": [table["name"] for table in party["tables"]]} for party in facts["parties"]]
+        runs = [{**run, "asked": self._asked.get(run["id"], "")} for run in facts["runs"]]
+        return {**facts, "parties": parties, "runs": runs, "events": facts["events"][:MOST_EVENTS]}
+
+    def _tell(self, *, whole: bool = False) -> None:
+        """Tell the pages what is new, if they are looking."""
+        if not self._pages:
+            return
+        state, now = self._state(), time.monotonic()
+        whole = whole or (state != self._told and now - self._whole >= WHOLE_S)
+        if whole:
+            self._serial += 1
+            self._whole = now
+            self._send({"kind": "whole", "serial": self._serial, "all": state})
+        elif changes := edits(self._told, state):
+            self._serial += 1
+            self._send({"kind": "edits", "serial": self._serial, "edits": changes})
+        self._told = state
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

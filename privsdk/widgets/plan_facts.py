@@ -1,0 +1,219 @@
+"""What a view shows of a plan before its release, as JSON: from the parties' replies, the request's own records and a
+mock table, never from a party's rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from ..client.plan import Plan
+from ..client.preview import Preview
+from ..client.price import price_text
+from ..display.cards import cell
+from ..errors import PrivsdkError, Refused
+from ..governance.charges import MOST_QUERIES
+from ..protocol.control import DatasetQuote
+from ..protocol.operation import operation_named
+from . import facts
+
+MOST_GROUPS = 12  # of a mock table that are drawn
+STEPS = 60  # of a slider, from its least to its most
+
+Make = Callable[[float], Plan[Any]]
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    party: str
+    message: str
+    hint: str
+
+
+class Charged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release would do to a dataset: its price, what is left now and after, how often it could be asked, how
+    sure an attacker can be after it and after all ever charged; "" where a figure means nothing."""
+
+    party: str
+    dataset: str
+    id: str
+    price: str
+    now: str
+    after: str
+    limits: tuple[tuple[str, str], ...]
+    queries: str
+    certainty: str
+    lifetime: str
+    short: str
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of the mock table: its true figure, and the outcomes of so many releases."""
+
+    name: str
+    true: float | None
+    outcomes: tuple[float, ...]
+
+
+class Simulated(msgspec.Struct, frozen=True, kw_only=True):
+    statistic: str
+    groups: tuple[Group, ...]
+    more: int
+
+
+class Learned(msgspec.Struct, frozen=True, kw_only=True):
+    who: str
+    what: str
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan before its release. `plan` is its request's id; "" where no plan could be made or no party asked, and then
+    `failure` says why. `spends` says in one phrase what a release costs whom."""
+
+    plan: str
+    operation: str
+    epsilon: float | None
+    failure: str = ""
+    hint: str = ""
+    allowed: bool = False
+    refusals: tuple[Refusal, ...] = ()
+    largest: float | None = None
+    expected: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    price: str = ""
+    spends: str = ""
+    queries: str = ""
+    charged: tuple[Charged, ...] = ()
+    learns: tuple[Learned, ...] = ()
+    simulated: Simulated | None = None
+
+
+def choices(bounds: tuple[float, float]) -> tuple[float, ...]:
+    """A slider's values: even on a logarithmic scale, in two digits, without repeats."""
+    low, high = bounds
+    ratio = high / low
+    between = (low * ratio ** (step / (STEPS - 1)) for step in range(STEPS))
+    rounded = (float(f"{value:.1e}") for value in between)
+    return tuple(sorted({low, high, *(value for value in rounded if low < value < high)}))
+
+
+def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, largest: float | None) -> Asked:
+    quotes = [(party, quote) for party, datasets in preview.datasets.items() for quote in datasets]
+    refused = {party: quote for party, quote in preview.quotes.items() if isinstance(quote, Refused)}
+    expected = dict(preview.expected)
+    left = preview.queries_left
+    return Asked(
+        plan=plan.request.run_id,
+        operation=plan.request.operation,
+        epsilon=epsilon,
+        allowed=preview.allowed,
+        refusals=tuple(Refusal(party=p, message=e.message, hint=e.hint) for p, e in refused.items()),
+        largest=largest,
+        expected=preview.expected,
+        notes=tuple(note for note in plan.notes if note[0] not in expected),
+        price=price_text(plan.price),
+        spends=spends(plan, quotes),
+        queries="" if left is None else _often(left),
+        charged=tuple(_charged(party, quote) for party, quote in quotes),
+        learns=tuple(Learned(who=item.who, what=item.what) for item in plan.learns),
+        simulated=None if preview.simulated is None else _simulated(preview.simulated),
+    )
+
+
+def of_failure(error: BaseException, *, epsilon: float | None) -> Asked:
+    """Of an error of the notebook's own code only the kind is shown: what it says may quote a value."""
+    if isinstance(error, PrivsdkError):
+        party = f"{error.party}: " if error.party and not error.message.startswith(error.party) else ""
+        return Asked(plan="", operation="", epsilon=epsilon, failure=f"{party}{error.message}", hint=error.hint)
+    return Asked(plan="", operation="", epsilon=epsilon, failure=type(error).__name__, hint="its .error holds it")
+
+
+def spends(plan: Plan[Any], quotes: Sequence[tuple[str, DatasetQuote]]) -> str:
+    """What a release costs whom, in one phrase, such as "epsilon 0.2 at JFK and LGA"."""
+    payers: dict[str, list[str]] = {}
+    parties = [party for party, _ in quotes]
+    for party, quote in quotes:
+        price = _price(quote)
+        if price:
+            name = party if parties.count(party) == 1 else f"{party}/{quote.now.dataset}"
+            payers.setdefault(price, []).append(name)
+    most = "up to " if operation_named(plan.request.operation).instalment is not None else ""
+    return "; ".join(f"{most}{price} at {_listed(names)}" for price, names in payers.items()) or "nothing"
+
+
+def _price(quote: DatasetQuote) -> str:
+    exact = quote.after.exact_spent - quote.now.exact_spent
+    parts = [f"epsilon {quote.epsilon:.3g}"] if quote.epsilon > 0 else []
+    parts += [f"{exact:,} exact disclosure{'s' * (exact > 1)}"] if exact else []
+    return " and ".join(parts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _often(times: int) -> str:
+    return f"at least {times:,}" if times >= MOST_QUERIES else f"{times:,}" if times else "none"
+
+
+def _charged(party: str, quote: DatasetQuote) -> Charged:
+    now, after = (facts.of_balance(party, balance) for balance in (quote.now, quote.after))
+    private, exact = quote.epsilon > 0, quote.after.exact_spent > quote.now.exact_spent
+    meters = [(now.epsilon, after.epsilon, "epsilon")] if private else []
+    meters += [(now.exact, after.exact, "exact")] if exact else []
+    by_this, by_all = quote.certainty
+    return Charged(
+        party=party,
+        dataset=now.dataset,
+        id=quote.now.budget.unit.id,
+        price=_price(quote) or "nothing",
+        now="\n".join(f"{word} {before.text}" for before, _, word in meters),
+        after="\n".join(f"{word} {behind.text}" for _, behind, word in meters),
+        limits=tuple(
+            (limit.text, ", ".join(f"{w} {t}" for w, t in (("epsilon", limit.epsilon), ("exact", limit.exact)) if t))
+            for limit in after.limits
+        ),
+        queries=_often(quote.queries_left),
+        certainty=f"{by_this:.1%}" if private else "",
+        lifetime=f"{by_all:.1%}" if private else "",
+        short=quote.short,
+    )
+
+
+def _simulated(table: pa.Table) -> Simulated:
+    """By group or bin: the true figure and the outcomes, of those that are drawn."""
+    names = table.column_names
+    own = names[names.index("low") - 1]
+    keys = names[1 : names.index(own)]
+    found: dict[tuple[Any, ...], list[float]] = {}
+    true: dict[tuple[Any, ...], Any] = {}
+    for row in table.select([*keys, own, "true"]).to_pylist():
+        key = tuple(row[name] for name in keys)
+        true[key] = row["true"]
+        found.setdefault(key, []).extend([] if row[own] is None else [float(row[own])])
+    groups = tuple(
+        Group(
+            name=" to ".join(map(cell, key)), true=_finite(true[key]), outcomes=tuple(filter(math.isfinite, outcomes))
+        )
+        for key, outcomes in list(found.items())[:MOST_GROUPS]
+    )
+    return Simulated(statistic=own, groups=groups, more=max(0, len(found) - MOST_GROUPS))
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def largest_allowed(
+    make: Make, values: Sequence[float], quoted: Callable[[Plan[Any]], Mapping[str, Any]]
+) -> float | None:
+    """The largest of these epsilons, the least first, that all parties would allow; None where they allow none."""
+    low, high = 0, len(values)  # those before low are allowed, those from high on are not
+    while low < high:
+        middle = (low + high) // 2
+        refused = any(isinstance(quote, Refused) for quote in quoted(make(values[middle])).values())
+        low, high = (low, middle) if refused else (middle + 1, high)
+    return values[low - 1] if low else None

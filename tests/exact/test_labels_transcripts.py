@@ -1,0 +1,139 @@
+"""What the owner of the values receives is what Learns says, and the check that says so finds planted leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from asking import AGGREGATE, JOINT, given, request_for
+from claims import Cases
+from harness import assert_absent, assert_same_shape, wire_bytes
+
+from privsdk.exact.labels import Labels
+from privsdk.protocol.messages import Message
+from privsdk.protocol.operation import Outcome, RoleInput
+from privsdk.protocol.roles import Role, hear, tell
+from privsdk.testing import Sent, together
+
+REQUEST = request_for("mean", "x", "shop.rank", {"shop.age": (20, 30), "x": (0, None)})
+PARAMETERS = AGGREGATE.parse(REQUEST)
+BANK = pa.table({"x": list(range(12))}), list(range(12))
+TRANSCRIPTS = pytest.mark.claim("transcripts: aggregate sends a partner's labels and nothing beyond its Learns")
+Side = Callable[[RoleInput], Role[Any]]
+
+
+def shop(seed: int) -> tuple[pa.Table, list[int]]:
+    """Rows whose keys have the same labels and pass the same filter in every world, and that differ otherwise."""
+    rows = [(key, "gold-card" if key % 2 else "iron-card", 20 + (7 * key + seed) % 11) for key in range(8)]
+    rows += [(key, f"secret label {seed:04} {key:02}", 40 + seed + key) for key in range(8, 12)]
+    rows += [(key, f"secret label {seed:04} x{key:02}", 31 + seed) for key in range(8)]  # no passing row
+    rows += [(key, rows[key][1], 21 + seed % 3) for key in range(seed % 5)]  # more passing rows
+    rows = rows[seed % 7 :] + rows[: seed % 7]
+    columns = list(zip(*rows, strict=True))
+    return pa.table({"rank": columns[1], "age": columns[2]}), list(columns[0])
+
+
+def run(side: Side, seed: int, owner: Side) -> list[Sent]:
+    transcript: list[Sent] = []
+    together(
+        {"bank": owner(given("bank", REQUEST, *BANK)), "shop": side(given("shop", REQUEST, *shop(seed)))}, transcript
+    )
+    return transcript
+
+
+def honest(mine: RoleInput) -> Role[Outcome]:
+    return AGGREGATE.role(mine, PARAMETERS)
+
+
+def check(side: Side, owner: Side = honest, cases: Callable[[], None] = lambda: None) -> None:
+    transcripts = [run(side, seed, owner) for seed in range(5)]
+    (message,) = transcripts[0]
+    assert (message.sender, message.receiver, message.tag) == ("shop", "bank", "aggregate.Labels")
+    assert message.table.to_pydict() == {
+        "passes": [True] * 8 + [False] * 4,
+        "label": ["iron-card", "gold-card"] * 4 + [None] * 4,
+    }
+    for seed, transcript in enumerate(transcripts):
+        assert_same_shape(transcript, transcripts[0])
+        assert list(map(wire_bytes, transcript)) == list(map(wire_bytes, transcripts[0]))
+        assert_absent([label.encode() for label in shop(seed)[0]["rank"].to_pylist() if "secret" in label], transcript)
+        cases()
+
+
+@TRANSCRIPTS
+def test_the_owner_receives_what_learns_says(cases: Cases) -> None:
+    check(honest, cases=cases)
+    (told,) = [item.what for item in AGGREGATE.learns(REQUEST, PARAMETERS) if item.who == "bank"]
+    assert told == (
+        "of each joint key, whether age between 20 and 30 at shop and shop's rank where it is so; "
+        "and shop's minimum count"
+    )
+    (nothing,) = [item.what for item in AGGREGATE.learns(REQUEST, PARAMETERS) if item.who == "shop"]
+    assert nothing == "nothing"
+
+
+class Extra(Message, frozen=True, kw_only=True, tag="test.Extra"):
+    said: str
+
+
+def altered(change: Callable[[RoleInput, pa.Table], pa.Table]) -> Side:
+    """The partner with another table in its message."""
+
+    def side(mine: RoleInput) -> Role[Outcome]:
+        role = honest(mine)
+        step = next(role)
+        while "bank" not in step.send:
+            step = role.send((yield step))
+        message = step.send["bank"]
+        table = change(mine, message.table)
+        yield from tell("bank", Labels(join=JOINT, kind=message.kind, min_count=message.min_count, table=table))
+        return Outcome()
+
+    return side
+
+
+def talkative(mine: RoleInput) -> Role[Outcome]:
+    outcome = yield from honest(mine)
+    yield from tell("bank", Extra(said=str(mine.table.num_rows)))
+    return outcome
+
+
+def listener(mine: RoleInput) -> Role[Outcome]:
+    outcome = yield from honest(mine)
+    yield from hear("shop", Extra)
+    return outcome
+
+
+def all_labels(mine: RoleInput, table: pa.Table) -> pa.Table:
+    """The labels of keys that do not pass too."""
+    labels = table["label"].to_pylist()
+    for key, label in zip(mine.keys.tolist(), mine.table["rank"].to_pylist(), strict=True):
+        labels[key] = labels[key] or label
+    return pa.table({"passes": table["passes"], "label": labels}, schema=Labels.SCHEMA)
+
+
+def counts_of_rows(mine: RoleInput, table: pa.Table) -> pa.Table:
+    counts = [f"{label}{mine.keys.tolist().count(key)}" for key, label in enumerate(table["label"].to_pylist())]
+    return pa.table({"passes": table["passes"], "label": counts}, schema=Labels.SCHEMA)
+
+
+def one_age(mine: RoleInput, table: pa.Table) -> pa.Table:
+    return table.replace_schema_metadata({"age": str(mine.table["age"][0])})
+
+
+LEAKS: dict[str, tuple[Side, Side]] = {
+    "labels of keys that do not pass": (altered(all_labels), honest),
+    "how many rows a key has": (altered(counts_of_rows), honest),
+    "a value in the metadata": (altered(one_age), honest),
+    "one message more": (talkative, listener),
+}
+
+
+@TRANSCRIPTS
+@pytest.mark.parametrize("leak", LEAKS)
+def test_leaks_are_found(leak: str, cases: Cases) -> None:
+    with pytest.raises((AssertionError, ValueError)):
+        check(*LEAKS[leak])
+    cases()
