@@ -1,7 +1,7 @@
 """A release over several parties: their exact vectors are added under encryption with one party's noise among them.
 
-Papers: the sum is that of `crypto.sums.encrypted`, whose header has keys, ciphertexts and their costs. The noise is the discrete
-Laplace mechanism of `dp.releases`, drawn once by the aggregator, as in the central model (Dwork, McSherry, Nissim,
+Papers: the sum is that of `crypto.sums.encrypted`, whose header has keys, ciphertexts and their costs. The noise is the
+discrete Laplace mechanism of `dp.noise`, drawn once by the aggregator, as in the central model (Dwork, McSherry, Nissim,
 Smith, TCC 2006); compare Dwork, Kenthapadi, McSherry, Mironov, Naor, EUROCRYPT 2006, where the parties share in drawing
 it.
 
@@ -15,8 +15,8 @@ it.
 
 Learns: K and the caller the noisy totals; A the noise it drew, and of the totals nothing; the contributors nothing; an
 onlooker about how many numbers are released.
-Assumes: as `crypto.sums.encrypted`, and that A draws the noise and keeps it to itself. A together with K or the caller knows the
-exact totals, A and K together every contribution: the collusion threshold is 1. Against A alone, or K and the caller
+Assumes: as `crypto.sums.encrypted`, and that A draws the noise and keeps it to itself. A together with K or the caller
+knows the exact totals, A and K together every contribution: the collusion threshold is 1. Against A alone, or K and the caller
 together, the totals are protected by encryption and by the noise.
 
 Each contributor's dataset loses the full epsilon: one unit of any of them moves the same noisy totals. The noise alone

@@ -55,8 +55,7 @@ class Key(Message, frozen=True, kw_only=True, tag="fl.alltoall.Key"):
 class PeerSum:
     """Through masks, without a coordinator: every client sees sums alone, and nobody may be lost.
 
-    At each party both halves run beside each other (`privsdk.protocol.compose`): `contribute` sends to all clients, `collect`
-    hears what they sent, its own party among them.
+    Each party runs both halves (`privsdk.protocol.compose`): `contribute` sends to all clients, `collect` hears what they sent, its own party among them.
     """
 
     def __init__(self, *, me: str, clients: Sequence[str], session: bytes, entropy: Entropy) -> None:

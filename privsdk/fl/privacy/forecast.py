@@ -1,7 +1,7 @@
 """What a private training would cost at other lengths, noise and sampling rates: epsilon at a delta, before it is paid.
 
-By Renyi divergences (RDP), so never below what parties charge, who compose more tightly (`party.budget.accounting`). Sampled
-Gaussian noise: I. Mironov, K. Talwar, L. Zhang, "Renyi Differential Privacy of the Sampled Gaussian Mechanism",
+By Renyi divergences (RDP), so never below what parties charge, who compose more tightly (`party.budget.accounting`).
+Sampled Gaussian noise: I. Mironov, K. Talwar, L. Zhang, "Renyi Differential Privacy of the Sampled Gaussian Mechanism",
 arXiv:1908.10530, section 3.3, for integer orders a:
 
     exp((a - 1) RDP(a)) = sum over k <= a of binom(a, k) (1 - q)^(a - k) q^k exp((k^2 - k) / (2 z^2))

@@ -22,8 +22,8 @@ the whole update. Clients count equally: weights by rows would let one of few ro
 Guarantee. With k = m - c shares of s >= 4 units each, d entries and D = 2 clip in units, a round is 1/2 e^2-zCDP with
 e^2 = min(D^2 / (k s^2) + t d / 2, (D / (sqrt(k) s) + t sqrt(d))^2), t = 10 sum over j < k of exp(-2 pi^2 s^2 j/(j+1)):
 a sum of discrete Gaussians is nearly one. Further shares only process the sum. To delta (see `privacy.CERTAIN`): each
-of n d samples is within 2^-100 of its law (`crypto.gaussian`), and beyond 13.31 s, where it is cut so that no total leaves
-31 bits and nothing wraps, with probability below 2^-126. Participation by a public seed amplifies nothing.
+of n d samples is within 2^-100 of its law (`crypto.gaussian`), and beyond 13.31 s, where it is cut so that no total
+leaves 31 bits and nothing wraps, with probability below 2^-126. Participation by a public seed amplifies nothing.
 
 Learns: the coordinator, and by the model everyone, the noisy sum of each round. An update that is not finite counts as
 zero: stopping would tell. Collusion: c clients with the coordinator, as far as the sum below hides from them; whoever

@@ -1,7 +1,7 @@
 """What a notebook calls of he: one verb for each statistic over the rows of several parties.
 
 Every party makes totals of its own rows in the clear, and only additions happen under encryption, exact ones unless
-CKKS is asked for. `error` bounds the whole difference from exact arithmetic; `privsdk.he.statistics.moments` derives it.
+CKKS is asked for. `error` bounds the whole difference from exact arithmetic; `he.statistics.moments` derives it.
 
 By public groups an answer is an Arrow table of the group column (`key` where its own name is taken), the statistic,
 `error`, and `count` where rows are counted. Groups of too few rows or parties are withheld, which is null in each
