@@ -1,8 +1,8 @@
 """A release over several parties: their exact vectors are added under encryption with one party's noise among them.
 
 Papers: the sum is that of `crypto.sums.encrypted`, whose header has keys, ciphertexts and their costs. The noise is the
-discrete Laplace mechanism of `dp.noise`, drawn once by the aggregator, as in the central model (Dwork, McSherry, Nissim,
-Smith, TCC 2006); compare Dwork, Kenthapadi, McSherry, Mironov, Naor, EUROCRYPT 2006, where the parties share in drawing
+discrete Laplace mechanism of `dp.noise`, drawn once by the aggregator, as in the central model (Dwork, McSherry,
+Nissim, Smith, TCC 2006); compare Dwork, Kenthapadi, McSherry, Mironov, Naor, EUROCRYPT 2006, where the parties share in drawing
 it.
 
     key holder K               contributor P_i              aggregator A (one of the P_i)
@@ -16,8 +16,8 @@ it.
 Learns: K and the caller the noisy totals; A the noise it drew, and of the totals nothing; the contributors nothing; an
 onlooker about how many numbers are released.
 Assumes: as `crypto.sums.encrypted`, and that A draws the noise and keeps it to itself. A together with K or the caller
-knows the exact totals, A and K together every contribution: the collusion threshold is 1. Against A alone, or K and the caller
-together, the totals are protected by encryption and by the noise.
+knows the exact totals, A and K together every contribution: the collusion threshold is 1. Against A alone, or K and the
+caller together, the totals are protected by encryption and by the noise.
 
 Each contributor's dataset loses the full epsilon: one unit of any of them moves the same noisy totals. The noise alone
 protects an owner's rows, at any number of contributors, so owners' `min_parties`, which is about exact results, does

@@ -55,7 +55,8 @@ class Key(Message, frozen=True, kw_only=True, tag="fl.alltoall.Key"):
 class PeerSum:
     """Through masks, without a coordinator: every client sees sums alone, and nobody may be lost.
 
-    Each party runs both halves (`privsdk.protocol.compose`): `contribute` sends to all clients, `collect` hears what they sent, its own party among them.
+    Each party runs both halves (`privsdk.protocol.compose`): `contribute` sends to all clients,
+    `collect` hears what they sent, its own party among them.
     """
 
     def __init__(self, *, me: str, clients: Sequence[str], session: bytes, entropy: Entropy) -> None:
