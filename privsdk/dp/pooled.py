@@ -2,8 +2,8 @@
 
 Papers: the sum is that of `crypto.sums.encrypted`, whose header has keys, ciphertexts and their costs. The noise is the
 discrete Laplace mechanism of `dp.noise`, drawn once by the aggregator, as in the central model (Dwork, McSherry,
-Nissim, Smith, TCC 2006); compare Dwork, Kenthapadi, McSherry, Mironov, Naor, EUROCRYPT 2006, where the parties share in drawing
-it.
+Nissim, Smith, TCC 2006); compare Dwork, Kenthapadi, McSherry, Mironov, Naor, EUROCRYPT 2006, where the parties share in
+drawing it.
 
     key holder K               contributor P_i              aggregator A (one of the P_i)
     --- PublicKeys ----------->
