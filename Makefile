@@ -7,7 +7,7 @@ RUN    := $(BIN)/python
 # Tests run in two processes: many of them wait for processes of their own.
 ABREAST := --numprocesses 2 --dist worksteal
 
-.PHONY: demo workshop-check test check claims soak bench bench-fl bench-he bench-psi lab panel screenshots format clean
+.PHONY: demo workshop-check test check docs claims soak bench bench-fl bench-he bench-psi lab panel screenshots format clean
 
 # The stamp is newer than pyproject.toml and the built panel when everything that they ask for is installed.
 $(VENV)/installed: pyproject.toml extensions/privsdk-panel/built/sources.json
@@ -23,10 +23,11 @@ demo: $(VENV)/installed           ## a joint analysis of real flights by four pa
 workshop-check: $(VENV)/installed ## whether this machine is ready for a workshop; offline
 	$(RUN) -m privsdk check
 
-test: $(VENV)/installed           ## the whole test suite, notebooks included
+test: $(VENV)/installed           ## the whole test suite, notebooks included; `make docs` shows their outputs
 	scripts/chromium.sh
 	$(RUN) -m pytest $(ABREAST)
-	$(RUN) -m pytest --nbmake --nbmake-timeout=300 $(ABREAST) notebooks -W ignore::DeprecationWarning
+	rm -rf build/notebooks && mkdir -p build/notebooks && cp notebooks/*.ipynb build/notebooks
+	$(RUN) -m pytest --nbmake --overwrite --nbmake-timeout=300 $(ABREAST) build/notebooks -W ignore::DeprecationWarning
 
 check: $(VENV)/installed          ## style, types, structure, documents
 	$(BIN)/ruff format --check .
@@ -35,6 +36,10 @@ check: $(VENV)/installed          ## style, types, structure, documents
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 	$(RUN) scripts/panel.py --check
+
+docs: $(VENV)/installed           ## the documentation site, in site/; any warning fails it
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs -d build/doctrees . site
+	@echo "Open site/index.html."
 
 claims: $(VENV)/installed         ## one line for each promise: claim, cases tried, passed
 	$(RUN) -m pytest -m claim --claims $(ABREAST)
@@ -72,4 +77,4 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build site jupyter_execute .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -26,15 +26,27 @@ from privsdk.governance.policy import Disclosure
 from privsdk.workshop.demo import demo
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md")
+PAGES = sorted(
+    file.relative_to(ROOT).as_posix() for folder in ("guide", "reference") for file in ROOT.glob(f"docs/{folder}/*.md")
+)
+DOCUMENTS = [
+    *("README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md", "docs/index.md"),
+    *PAGES,
+]
+REAL_MACHINES = "docs/guide/real-machines.md"
 
 
-def blocks(language: str) -> list[str]:
-    """The README's code blocks of a language, without the indentation of the list they stand in."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", README, flags=re.MULTILINE | re.DOTALL)
-    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+def read(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """A document's code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", read(document), flags=re.MULTILINE | re.DOTALL)
+
+
+WITH_EXAMPLES = [document for document in DOCUMENTS if blocks(document, "python")]
 
 
 def between(text: str, name: str) -> str:
@@ -43,14 +55,16 @@ def between(text: str, name: str) -> str:
 
 
 def toml_block(title: str) -> str:
-    """The README's TOML block whose first line begins with this title."""
-    (found,) = [block for block in blocks("toml") if block.startswith(f"# {title}")]
+    """The configuration example whose first line begins with this title."""
+    (found,) = [block for block in blocks(REAL_MACHINES, "toml") if block.startswith(f"# {title}")]
     return found
 
 
 def test_learns_table_is_the_scripts() -> None:
     printed = runpy.run_path(str(ROOT / "scripts" / "learns_table.py"))["table"]()
-    assert between(README, "learns") == printed, "put the output of scripts/learns_table.py between the markers"
+    assert between(read("docs/reference/who-learns-what.md"), "learns") == printed, (
+        "put the output of scripts/learns_table.py between the markers"
+    )
 
 
 def test_layers_are_the_contract() -> None:
@@ -72,9 +86,24 @@ def test_every_module_is_described_and_exists() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_local_links_lead_somewhere(document: str) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / document).read_text())
+    text = read(document)
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r' (?:src|srcset)="([^"]+)"', text)
     local = [link.partition("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)]
-    assert [link for link in local if not (ROOT / link).exists()] == []
+    assert [link for link in local if not ((ROOT / document).parent / link).exists()] == []
+
+
+def test_readme_is_short_and_leads_to_every_page() -> None:
+    readme = read("README.md")
+    assert len(readme.splitlines()) <= 200
+    assert [page for page in PAGES if f"]({page})" not in readme] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_exist(document: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), flags=re.MULTILINE))
+    inline = re.findall(r"`make ([a-z-]+)", read(document))
+    named = {*inline, *re.findall(r"^make ([a-z-]+)", "\n".join(blocks(document, "sh")), flags=re.MULTILINE)}
+    assert named <= targets
 
 
 @pytest.mark.parametrize("module", ["privsdk", "privsdk.psi", "privsdk.he", "privsdk.fl", "privsdk.dp"])
@@ -86,13 +115,13 @@ def test_public_names_have_docstrings(module: str) -> None:
         assert not text.startswith(f"{name}("), f"{module}.{name} has only a generated docstring"
 
 
-def test_demo_prints_what_the_readme_shows(
+def test_demo_prints_what_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     demo(tmp_path)
     printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    shown = next(block for block in blocks("text") if block.startswith("1. EWR"))
+    shown = next(block for block in blocks("docs/guide/installation.md", "text") if block.startswith("1. EWR"))
     assert [line for line in shown.splitlines() if " ".join(line.split()) not in printed] == []
 
 
@@ -115,28 +144,45 @@ def test_party_example_names_every_field_and_disclosure() -> None:
     assert [d.value for d in Disclosure if f'"{d.value}"' not in text] == []
 
 
+def run_examples(document: str) -> dict[str, object]:
+    """A document's examples, one after the other in one namespace."""
+    namespace: dict[str, object] = {}
+    for block in blocks(document, "python"):
+        exec(compile(block, document, "exec"), namespace)  # noqa: S102
+    return namespace
+
+
 @pytest.mark.usefixtures("tidy")
+@pytest.mark.parametrize("document", [document for document in WITH_EXAMPLES if document != REAL_MACHINES])
 def test_python_examples_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one namespace, beside the federation that the README's own configuration and commands make."""
+    """Each document by itself, as a reader would who begins with it; a preview that it shows is what is printed."""
+    monkeypatch.chdir(tmp_path)
+    for value in run_examples(document).values():
+        if isinstance(value, privsdk.Federation):
+            assert all(report.first_bad == -1 for report in value.verify_audit().values())
+            value.close()
+    printed = capsys.readouterr().out
+    assert [text for text in blocks(document, "text") if text.startswith("preview of ") and text not in printed] == []
+
+
+@pytest.mark.usefixtures("tidy")
+def test_real_machines_connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's configuration and commands make a federation of processes, and its example connects to it."""
     with _federation(tmp_path):
         monkeypatch.chdir(tmp_path / "analyst")
-        namespace: dict[str, object] = {}
-        for block in blocks("python"):
-            exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
-        federation = namespace["fed"]
+        federation = run_examples(REAL_MACHINES)["fed"]
         assert isinstance(federation, privsdk.Federation)
         assert all(report.first_bad == -1 for report in federation.verify_audit().values())
         federation.close()
-    assert next(block for block in blocks("text") if block.startswith("preview of ")) in capsys.readouterr().out
     assert main(["audit", "verify", str(tmp_path / "north" / "north.sqlite")]) == 0
 
 
 @contextmanager
 def _federation(folder: Path) -> Iterator[None]:
-    """The README's three parties as processes on loopback, each in a folder with its own files."""
-    command = next(block for block in blocks("sh") if "certificates" in block).split()
+    """The page's three parties as processes on loopback, each in a folder with its own files."""
+    command = next(block for block in blocks(REAL_MACHINES, "sh") if "certificates" in block).split()
     assert command[:3] == ["python", "-m", "privsdk"]
     certificates, members = folder / command[4], command[5:]
     assert main(["certificates", str(certificates), *members]) == 0

@@ -84,7 +84,7 @@ def _read(path: Path, kind: type[T]) -> T:
         error.message = f"{path}: {error.message}"
         raise
     except msgspec.DecodeError as error:
-        raise InvalidArgument(f"{path}: {error}", hint="see the example in README.md") from None
+        raise InvalidArgument(f"{path}: {error}", hint="see the examples in docs/guide/real-machines.md") from None
 
 
 def reject_names(names: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from tutorials import NAMES, NOTEBOOKS, ROOT, UNANSWERED, exercise_of, read, sol
 
 from privsdk.workshop.answers import ANSWERS
 
-GUIDE = (ROOT / "docs" / "TRAINERS.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "workshop" / "trainers-guide.md").read_text(encoding="utf-8")
 CONTENTS = NOTEBOOKS / "index.ipynb"
 QUICKSTART = "00_quickstart"
 
@@ -108,11 +108,11 @@ def test_contents_and_guide_name_each_tutorial_with_its_title_and_its_minutes() 
         assert re.search(rf"^\| {name[:2]} \|.*\| {minutes(name)} min \|", GUIDE, flags=re.MULTILINE), name
 
 
-@pytest.mark.parametrize("file", ["docs/TRAINERS.md", "docs/SOLUTIONS.md"])
+@pytest.mark.parametrize("file", ["trainers-guide.md", "solutions.md"])
 def test_links_of_the_trainers_pages_lead_somewhere(file: str) -> None:
-    links = re.findall(r"\]\(([^)\s#]+)\)", (ROOT / file).read_text(encoding="utf-8"))
+    links = re.findall(r"\]\(([^)\s#]+)\)", (ROOT / "docs" / "workshop" / file).read_text(encoding="utf-8"))
     assert links
-    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
+    assert [link for link in links if not (ROOT / "docs" / "workshop" / link).exists()] == []
 
 
 @pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda file: file.stem)

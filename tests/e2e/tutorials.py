@@ -29,8 +29,8 @@ def exercise_of(cell: nbformat.NotebookNode) -> str:
 
 
 def solutions() -> dict[str, str]:
-    """The code of docs/SOLUTIONS.md by exercise."""
-    text = (ROOT / "docs" / "SOLUTIONS.md").read_text(encoding="utf-8")
+    """The code of docs/workshop/solutions.md by exercise."""
+    text = (ROOT / "docs" / "workshop" / "solutions.md").read_text(encoding="utf-8")
     return dict(re.findall(r"^### (\d\d\.\d)\n.*?^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL))
 
 
