@@ -1,6 +1,6 @@
 // The line to one kernel: what privsdk tells there goes to the model, what the panel wants goes back.
 //
-// There is one comm for each kernel, under a name that both ends know (privsdk/client/kernel.py). It is never opened
+// There is one comm for each kernel, under a name that both ends know (privsdk/widgets/kernel.py). It is never opened
 // or closed by message, so that kernels without privsdk log nothing; pages say hello when they look, and goodbye.
 
 import type { Kernel, KernelMessage } from '@jupyterlab/services';

@@ -1,6 +1,6 @@
 // What the panel's view draws, and where its buttons' wishes go. The same face as the model of an anywidget view.
 
-/** What privsdk/widgets/panel/panel.py tells; the view knows the rest of it. */
+/** What privsdk/widgets/panel.py tells; the view knows the rest of it. */
 export interface All {
   federations: unknown[];
 }

@@ -1,6 +1,6 @@
 // What the panel shows, from its state alone. The build puts the widgets' dom.js before this file; so do the tests.
 //
-// The state is described in model.ts; `all` is what privsdk/widgets/panel/panel.py tells.
+// The state is described in model.ts; `all` is what privsdk/widgets/panel.py tells.
 
 const OPENING = "import privsdk as ps";
 const ENDED_SHOWN = 10;
@@ -302,7 +302,7 @@ function clock(at) {
   return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 }
 
-/** Make these edits to a value in place, as privsdk/widgets/panel/edits.py describes them; returns the value. */
+/** Make these edits to a value in place, as privsdk/widgets/patches.py describes them; returns the value. */
 export function edited(value, edits) {
   const root = { value };
   for (const [kind, path, ...rest] of edits) {
