@@ -25,8 +25,8 @@ CHILD = """
 import sys
 from pathlib import Path
 import msgspec
-from privsdk.protocol.control import Head
-from test_witness import keep
+from privsdk.governance.heads import Head
+from test_pinned_heads import keep
 print("ready", flush=True)
 keep(Path(sys.argv[1]), sys.argv[2], msgspec.json.decode(sys.stdin.read(), type=list[Head]))
 """

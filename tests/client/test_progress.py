@@ -151,7 +151,7 @@ def test_only_its_caller_watches_or_stops_a_run() -> None:
         assert gate.handle("analyst", call).told
         with pytest.raises(UnknownName, match="has no run"):
             gate.handle("mallory", call)
-        gate.handle("mallory", ps.federation.calls.Stop(run_id=call.run_id))
+        gate.handle("mallory", Stop(run_id=call.run_id))
         assert not gate._sessions._running[call.run_id].stopping.is_set()
         run.stop()
         run.result(timeout_s=30)

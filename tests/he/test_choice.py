@@ -13,6 +13,7 @@ from claims import Cases
 from privsdk import he
 from privsdk.crypto.seal.presets import ckks_chains, exact_chains
 from privsdk.errors import CircuitTooDeep, InvalidArgument
+from privsdk.he.columns import choose as choosing
 
 CLAIM = "he: parameters are chosen from the circuit, and it then runs within its error"
 TEN = he.Range(bound=10, length=2000)
@@ -148,7 +149,7 @@ def test_no_cheaper_chain_would_do(name: str, monkeypatch: pytest.MonkeyPatch) -
         for i, c in enumerate(chains)
         if (c["degree"], c["data"], c["drop"]) == (chosen.degree, chosen.data, chosen.drop)
     )
-    monkeypatch.setattr("privsdk.he.columns.choose.ckks_chains", lambda: chains[:at])
+    monkeypatch.setattr(choosing, "ckks_chains", lambda: chains[:at])
     if at:
         with pytest.raises(CircuitTooDeep):
             he.choose(circuit, error=error, scheme="ckks", **inputs)

@@ -18,6 +18,7 @@ from exact_columns import PRESETS, beside, key_of
 from privsdk import he
 from privsdk.crypto.seal import parallel
 from privsdk.errors import CircuitTooDeep, DataError, InvalidArgument, PrivsdkError, UnknownName
+from privsdk.he.columns import encrypt as encrypt_module
 from privsdk.he.columns.column import Column
 
 EXACT = key_of("exact")
@@ -80,7 +81,7 @@ def test_bad_data_is_refused_by_name_and_not_by_value(case: str, monkeypatch: py
     make, kind, said = BAD_DATA[case]
     if case != "encrypted":
         monkeypatch.setattr(parallel, "encrypt_chunk", None)  # nothing is encrypted
-        monkeypatch.setattr("privsdk.he.columns.encrypt.encrypt_chunk", None)
+        monkeypatch.setattr(encrypt_module, "encrypt_chunk", None)
     with pytest.raises(kind, match=f"(?s){said}") as refused:
         make()
     text = str(refused.value)

@@ -20,6 +20,7 @@ from exact_columns import PRESETS, key_of
 from privsdk import he
 from privsdk.crypto.seal import keyfile
 from privsdk.errors import InvalidArgument, PolicyRefused
+from privsdk.he.columns import reveal as revealing
 
 CLAIM = "he: a key at rest is encrypted, and every reveal is counted there first"
 STRENGTH = dict(keyfile.SCRYPT)
@@ -159,14 +160,14 @@ def test_a_crash_may_lose_a_reveal_and_never_a_count(tmp_path: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("privsdk.he.columns.reveal.approximately", crash)
+        patch.setattr(revealing, "approximately", crash)
         with pytest.raises(KeyboardInterrupt):
             he.reveal(column, key)
     assert he.SecretContext.load(path, "correct horse").uses == key.uses == 2  # two ciphertexts
     decrypted = []
     with monkeypatch.context() as patch:
         patch.setattr(keyfile.os, "fsync", crash)
-        patch.setattr("privsdk.he.columns.reveal.approximately", lambda *a, **k: decrypted.append(1))
+        patch.setattr(revealing, "approximately", lambda *a, **k: decrypted.append(1))
         with pytest.raises(KeyboardInterrupt):
             he.reveal(column, key)
     assert not decrypted  # what could not be counted was not opened
