@@ -15,7 +15,7 @@ from privsdk.client.progress import Live
 from privsdk.client.ticker import Ticker
 from privsdk.errors import UnknownName
 from privsdk.party.run import Session
-from privsdk.protocol.control import Told, Trace, Watch, Watched
+from privsdk.protocol.control import Stop, Told, Trace, Watch, Watched
 from privsdk.protocol.messages import Binding, pack
 from privsdk.protocol.roles import Conversation, Progress
 from privsdk.transport.local import LocalChannel
