@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pkgutil
 import re
 import sys
 from pathlib import Path
@@ -109,6 +110,11 @@ def link_public_name(
             found = objects[candidate]
             uri = app.builder.get_relative_uri(reference["refdoc"], found.docname) + "#" + found.node_id
             return nodes.reference("", "", content, internal=True, refuri=uri, reftitle=candidate)
+    if target.startswith("privsdk."):
+        try:
+            pkgutil.resolve_name(target)
+        except (ImportError, AttributeError):
+            logger.warning("%s does not exist", target, location=reference)
     return None
 
 
@@ -137,12 +143,16 @@ def prepare_docstring(app: Sphinx, what: str, name: str, thing: object, options:
     lines[:] = "\n\n".join("::\n\n" + indent(p, "    ") if "├──" in p else p for p in paragraphs).splitlines()
 
 
-def hide_signature(
-    app: Sphinx, what: str, name: str, thing: object, options: object, signature: str, returned: str
-) -> tuple[str, None] | None:
+def prepare_signature(
+    app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returned: str | None
+) -> tuple[str, str | None] | None:
     """Show what users receive and do not make, such as results and exceptions, by its name alone."""
-    made = what != "exception" and "Parameters\n" in (thing.__doc__ or "")
-    return None if made or what not in {"class", "exception"} else ("", None)
+    if what == "exception" or (what == "class" and "Parameters\n" not in (thing.__doc__ or "")):
+        return "", None
+    if signature is None:  # of a module
+        return None
+    arrow = "~pyarrow.lib.", "pyarrow."  # whose Table is not ours
+    return signature.replace(*arrow), returned and returned.replace(*arrow)
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
@@ -170,5 +180,5 @@ def setup(app: Sphinx) -> None:
     app.connect("missing-reference", link_public_name)
     app.connect("source-read", prepare_source)
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)  # before napoleon
-    app.connect("autodoc-process-signature", hide_signature)
+    app.connect("autodoc-process-signature", prepare_signature)
     app.connect("build-finished", finish)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 import re
 import runpy
 import shutil
@@ -113,6 +114,17 @@ def test_public_names_have_docstrings(module: str) -> None:
         text = getattr(package, name).__doc__ or ""
         assert text, f"{module}.{name} has no docstring"
         assert not text.startswith(f"{name}("), f"{module}.{name} has only a generated docstring"
+
+
+def test_names_of_the_reference_exist() -> None:
+    """Also without a build of the site, so that whoever moves a class finds it here."""
+    for page in sorted(ROOT.glob("docs/reference/api/*.rst")):
+        text = page.read_text(encoding="utf-8")
+        module = re.search(r"^.. automodule:: (\S+)$", text, flags=re.MULTILINE)
+        names = re.findall(r"^.. auto(?:class|exception|function):: (\S+)$", text, flags=re.MULTILINE)
+        assert module or names
+        for name in names:
+            assert pkgutil.resolve_name(f"{module[1]}.{name}" if module else name).__doc__, name
 
 
 def test_demo_prints_what_is_shown(
