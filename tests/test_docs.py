@@ -127,6 +127,13 @@ def test_names_of_the_reference_exist() -> None:
             assert pkgutil.resolve_name(f"{module[1]}.{name}" if module else name).__doc__, name
 
 
+def test_modules_that_docstrings_name_exist() -> None:
+    known = {"privsdk.fl.model"}  # a key of a model file
+    for file in sorted(ROOT.glob("privsdk/**/*.py")):
+        for name in set(re.findall(r"`(privsdk\.[\w.]+)`", file.read_text(encoding="utf-8"))) - known:
+            assert pkgutil.resolve_name(name), file
+
+
 def test_demo_prints_what_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,7 @@ def count(
     The caller, and the key holder of several tables: the noisy counts. Anyone else: nothing, but that the last of
     several tables' parties knows the noise.
 
-    Source: see `privsdk.dp.releases`.
+    Source: see `privsdk.dp.noise`.
     """
     return plan_release("count", tables, None, epsilon, by, keys, rows_per_id, key_holder)
 

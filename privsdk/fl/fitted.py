@@ -33,7 +33,8 @@ class Fitted(Displayed):
     model : Linear, Logistic, Softmax or MLP
     label : str
     weights : float32 array
-        Flat, as in `privsdk.fl.network`: for each layer its matrix row by row, a row for each input, then its biases.
+        Flat, as in `privsdk.fl.models.network`: for each layer its matrix row by row, a row for each input, then its
+        biases.
     scales : mapping of column to (mean, deviation)
         Of standardised features, over all parties' training rows.
     history : Arrow table
@@ -42,8 +43,8 @@ class Fitted(Displayed):
         updates come in the clear, the bytes of each client's; with `FedBuff`, whose rounds are the coordinator's steps,
         the mean staleness of their updates. Rows and loss are null in a training with differential privacy.
     evaluation : Arrow table
-        For each party on its held-out rows: how many, and the scores of `privsdk.fl.evaluation`; null where a party
-        withheld them or one is undefined.
+        For each party on its held-out rows: how many, and the scores of `privsdk.fl.models.evaluation`; null where a
+        party withheld them or one is undefined.
     curve : Arrow table
         The same scores of the models on the way, by party and round; none unless `evaluate_every` was given.
     groups : Arrow table
@@ -109,7 +110,7 @@ class Fitted(Displayed):
     def save(self, path: str | Path) -> None:
         """Write model, weights and results to one Arrow file, in the place of one of that name.
 
-        See `privsdk.fl.modelfiles` for the format. The file holds what the caller learned and no rows.
+        See `privsdk.fl.model_file` for the format. The file holds what the caller learned and no rows.
         """
         tables = {name: getattr(self, name) for name in model_file.TABLES}
         model_file.write(Path(path), model_file.Saved(self.model, self.label, self.weights, self.scales, tables))

@@ -5,7 +5,8 @@ CKKS is asked for. `error` bounds the whole difference from exact arithmetic; `h
 
 By public groups an answer is an Arrow table of the group column (`key` where its own name is taken), the statistic,
 `error`, and `count` where rows are counted. Groups of too few rows or parties are withheld, which is null in each
-column; `privsdk.he.floors` says which and why. Rows of other keys, like those of a null key, are counted nowhere.
+column; `privsdk.he.statistics.thresholds` says which and why. Rows of other keys, like those of a null key, are
+counted nowhere.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def count(
     --------
     >>> he.count(fed.tables("sales"), by="region", keys=["north", "south"]).release()
 
-    Source: see `privsdk.he.sums` and `privsdk.he.schemes`.
+    Source: see `privsdk.crypto.sums.encrypted` and `privsdk.crypto.seal.schemes`.
     """
     return plan_statistic("count", tables, (), max_rows=max_rows, by=by, keys=keys, key_holder=key_holder)
 
@@ -127,7 +128,7 @@ def sum(
     --------
     >>> he.sum(fed.tables("sales"), "turnover", by="region", keys=["north", "south"]).release()
 
-    Source: see `privsdk.he.sums` and `privsdk.he.schemes`.
+    Source: see `privsdk.crypto.sums.encrypted` and `privsdk.crypto.seal.schemes`.
     """
     return plan_statistic(
         "sum",
@@ -379,7 +380,7 @@ def histogram(
     --------
     >>> he.histogram(fed.tables("sales"), "turnover", edges=[0, 100, 1_000, 10_000]).release()
 
-    Source: see `privsdk.he.sums`.
+    Source: see `privsdk.crypto.sums.encrypted`.
     """
     return plan_statistic("histogram", tables, (column,), max_rows=max_rows, edges=edges, key_holder=key_holder)
 
