@@ -135,9 +135,20 @@ def test_ckks_sums_stay_within_the_bound(cases: Cases, soak: bool) -> None:
     cases.say(f"largest error {largest:.1%} of the bound")
 
 
+@pytest.mark.parametrize("entry", [2**63 - 1, 2**63, 2**64 - 1, 2**64])
+@pytest.mark.parametrize("other", [-1, 0, 2**63])
+def test_integers_around_the_largest_of_a_machine_word_stay_exact(entry: int, other: int) -> None:
+    """NumPy would make floats or unsigned words of them."""
+    scheme = Exact(parties=1, length=2, max_units=2**70)
+    (totals,) = add(scheme, [[[entry, other]]])
+    assert totals == [entry, other]
+
+
 @pytest.mark.parametrize(
     ("scheme", "vector"),
     [
+        (Exact(parties=2, length=2, max_units=2**70), [2.0**63, 0.0]),
+        (Exact(parties=2, length=2, max_units=2**70), [2.5, 2**63]),
         (Exact(parties=2, length=2, max_units=10), [11, 0]),
         (Exact(parties=2, length=2, max_units=10), [-11, 0]),
         (Exact(parties=2, length=2, max_units=10), [1]),

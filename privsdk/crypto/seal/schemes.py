@@ -69,6 +69,8 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
     def units(self, vector: Integers) -> npt.NDArray[Any]:
         """A party's vector as an array, checked."""
         units = np.asarray(vector)
+        if units.dtype.kind in "uf" and all(type(entry) is int for entry in vector):  # some of them of 2^63 and more
+            units = np.asarray(vector, dtype=object)
         if units.shape != (self.length,) or units.dtype.kind not in "iO":
             raise InvalidArgument(f"a vector of {self.length} integers was expected")
         if not self.modular and max(abs(int(units.max())), abs(int(units.min()))) > self.max_units:
