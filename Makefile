@@ -7,14 +7,14 @@ RUN    := $(BIN)/python
 # Tests run in two processes: many of them wait for processes of their own.
 ABREAST := --numprocesses 2 --dist worksteal
 
-.PHONY: demo workshop-check test check docs claims soak bench bench-fl bench-he bench-psi lab panel screenshots format clean
+.PHONY: demo workshop-check test kernels check docs claims soak bench bench-fl bench-he bench-psi lab panel screenshots format clean
 
 # The stamp is newer than pyproject.toml and the built panel when everything that they ask for is installed.
 $(VENV)/installed: pyproject.toml extensions/privsdk-panel/built/sources.json
 	$(PYTHON) -c 'import sys; sys.exit("privsdk needs CPython 3.11 to 3.13; say which with PYTHON=python3.11" if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV): about a minute the first time."
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(RUN) scripts/install.py --editable '.[dev]'
 	touch $@
 
 demo: $(VENV)/installed           ## a joint analysis of real flights by four parties
@@ -40,6 +40,9 @@ check: $(VENV)/installed          ## style, types, structure, documents
 docs: $(VENV)/installed           ## the documentation site, in site/; any warning fails it
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs -d build/doctrees . site
 	@echo "Open site/index.html."
+
+kernels: $(VENV)/installed        ## what depends on floating arithmetic, with kernels of other machines, too
+	$(RUN) -m pytest --claims $(ABREAST) tests/test_kernels.py
 
 claims: $(VENV)/installed         ## one line for each promise: claim, cases tried, passed
 	$(RUN) -m pytest -m claim --claims $(ABREAST)

@@ -18,8 +18,8 @@ the model of the last round that was paid and held.
 
 A training with a name goes on from the last round that all have in common: every party keeps its own states, nothing of
 them travels but their numbers, and keys, masks and noise are made anew in each run. What is drawn in a round comes from
-the seed, the client and the round, so that the model is bit for bit that of a training which was not interrupted,
-unless noise is added. A round that is held again is paid again: its first release may have left.
+the seed, the client and the round, so that the model is that of a training which was not interrupted, bit for bit
+on the same machines, unless noise is added. A round that is held again is paid again: its first release may have left.
 
 Learns: everyone the model after each round, and the facts: the number of training rows in all, and for standardised
 features their mean and standard deviation; the coordinator and the caller also the mean loss before each round, and

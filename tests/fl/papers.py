@@ -8,19 +8,26 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from rounding import FUNCTION, roundoff
 
 Reals = npt.NDArray[np.float64]
 
 
 class Client(NamedTuple):
-    """Rows with a column of ones, and labels; `sigmoid` for logistic regression, else least squares."""
+    """Rows with a column of ones, and labels; `sigmoid` for logistic regression, else least squares.
+
+    `errors` gets, for each gradient, how far single precision may round it, in norm.
+    """
 
     a: Reals
     y: Reals
     sigmoid: bool
+    errors: list[float]
 
     def gradient(self, w: Reals, batch: npt.NDArray[np.int64]) -> Reals:
         a, y = self.a[batch], self.y[batch]
+        terms = np.abs(a) @ np.abs(w) / 4 + 1 if self.sigmoid else np.abs(a) @ np.abs(w) + np.abs(y)
+        self.errors.append(roundoff(sum(a.shape) + FUNCTION) * float(np.linalg.norm(np.abs(a).T @ terms / len(y))))
         prediction = 1 / (1 + np.exp(-(a @ w))) if self.sigmoid else a @ w
         return a.T @ (prediction - y) / len(y)
 
@@ -102,6 +109,7 @@ def fedopt(
     """Reddi et al. 2021, algorithm 2, with the updates weighted by rows."""
     x = np.zeros(clients[0].a.shape[1])
     m, v = np.zeros_like(x), np.full_like(x, tau**2)
+    condition = 1.0
     for t, drawn in enumerate(chosen):
         total = sum(len(clients[i].y) for i in drawn)
         delta = np.zeros_like(x)
@@ -116,7 +124,19 @@ def fedopt(
         else:
             v = v - (1 - beta2) * delta**2 * np.sign(v - delta**2)
         x = x + eta * m / (np.sqrt(v) + tau)
+        condition = max(condition, float((eta / (np.sqrt(v) + tau)).max()))
+    for each in clients:
+        each.errors[:] = [condition * error for error in each.errors]  # those of delta, as they are in x
     return x
+
+
+def rounding(clients: list[Client], s: Setting, w: Reals) -> float:
+    """How far single precision may end from w, in norm, by the gradients that were asked for and the steps along them.
+
+    No step amplifies an earlier error: the losses are convex, and the rates below 2 / L.
+    """
+    step = roundoff(3) * float(np.linalg.norm(w))
+    return math.hypot(*(math.hypot(s.rate * error, step) for each in clients for error in each.errors))
 
 
 def middle(values: list[float]) -> float:

@@ -35,8 +35,11 @@ def fit(fed: ps.Federation, **options: Any) -> fl.Fitted:
     return fitted
 
 
-@pytest.mark.claim("fl.fit: masked, all-to-all and encrypted sums give the same model, bit for bit")
+@pytest.mark.claim(
+    "fl.fit: masked, all-to-all and encrypted sums give the same model, bit for bit on the same machines"
+)
 @pytest.mark.parametrize("coordinated", ["apart", "by a client"])
+@pytest.mark.rounding
 def test_all_sums_give_the_same_model(coordinated: str, cases: Cases) -> None:
     others = {"notary": {}} if coordinated == "apart" else {}
     kinds = ["all-to-all", *(["encrypted"] if others else [])]

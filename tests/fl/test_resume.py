@@ -1,4 +1,4 @@
-"""A named training goes on after an interruption, bit for bit as if there was none; nothing leaves uncharged."""
+"""A named training goes on after an interruption, bit for bit on one machine; nothing leaves uncharged."""
 
 from __future__ import annotations
 

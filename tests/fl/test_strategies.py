@@ -27,7 +27,9 @@ from privsdk.fl.strategies.base import Given
 from privsdk.protocol.roles import Role, ask, gather, tell
 from privsdk.testing import together
 
-EXACT = pytest.mark.claim("exactness: each fl strategy equals its paper's algorithm to 1e-5 (float64 reference)")
+EXACT = pytest.mark.claim(
+    "exactness: each fl strategy equals its paper's algorithm to float rounding (float64 reference)"
+)
 SIZES = [12, 30, 7, 21, 16]
 FEATURES = 3
 AVERAGES = {"each": each(), "grid": grid}
@@ -43,7 +45,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def told(rows: list[Rows], output: Output) -> list[papers.Client]:
     return [
         papers.Client(
-            np.column_stack([r.x.astype(float), np.ones(len(r))]), r.y.astype(float), output is Output.SIGMOID
+            np.column_stack([r.x.astype(float), np.ones(len(r))]), r.y.astype(float), output is Output.SIGMOID, []
         )
         for r in rows
     ]
@@ -58,9 +60,9 @@ def numbers(run: Run) -> list[list[int]]:
     return [[int(name[1:]) for name in names] for names in run.chosen()]
 
 
-def close(found: Any, wanted: Any) -> float:
-    """How far apart they are, by the size of what was wanted."""
-    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+def away(found: Any, wanted: Any, allowed: float) -> float:
+    """How far apart they are, in what rounding may do; beyond 1 it is not rounding."""
+    return float(np.linalg.norm(found - wanted) / allowed)
 
 
 Reference = Callable[[list[papers.Client], list[list[int]], papers.Setting], Any]
@@ -89,6 +91,7 @@ SYNCHRONOUS: dict[str, tuple[Strategies, Reference]] = {
 
 @EXACT
 @pytest.mark.parametrize("name", SYNCHRONOUS)
+@pytest.mark.rounding
 def test_a_strategy_equals_its_paper(name: str, cases: Cases) -> None:
     strategy, reference = SYNCHRONOUS[name]
     furthest = 0.0
@@ -98,17 +101,20 @@ def test_a_strategy_equals_its_paper(name: str, cases: Cases) -> None:
         clients = skewed(3, SIZES, FEATURES, output=output)
         course = course_of(strategy, FEATURES, output=output, rounds=8, fewest=2, **SETTINGS[setting])
         run = federate(clients, course, AVERAGES[how])
-        away = close(run.trained.weights, reference(told(clients, output), numbers(run), setting_of(course)))
-        assert away < 1e-5, (setting, how, output)
+        theirs = told(clients, output)
+        wanted = reference(theirs, numbers(run), setting_of(course))
+        found = away(run.trained.weights, wanted, papers.rounding(theirs, setting_of(course), wanted))
+        assert found < 1, (setting, how, output)
         assert len(run.weights) == len(clients)
         assert all(weights[0].tolist() == run.trained.weights.tolist() for weights in run.weights.values())
-        furthest = max(furthest, away)
+        furthest = max(furthest, found)
         cases()
-    cases.say(f"{name}: {furthest:.0e}")
+    cases.say(f"{name}: {furthest:.2%} of the bound")
 
 
 @EXACT
 @pytest.mark.parametrize("participation", [1.0, 0.4])
+@pytest.mark.rounding
 def test_the_servers_control_variate_stays_the_mean_of_the_clients(
     participation: float, cases: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,25 +129,30 @@ def test_the_servers_control_variate_stays_the_mean_of_the_clients(
     clients = skewed(4, SIZES, FEATURES)
     course = course_of(Scaffold(), FEATURES, rounds=12, fewest=2, participation=participation)
     run = federate(clients, course, each())
-    _, c, c_i = papers.scaffold(told(clients, Output.IDENTITY), numbers(run), setting_of(course))
-    assert close(states[-1]["c"], c) < 1e-5
+    theirs, s = told(clients, Output.IDENTITY), setting_of(course)
+    x, c, c_i = papers.scaffold(theirs, numbers(run), s)
+    # c is a mean of (x - y_i) / (K eta_l), which nearly cancel: it is as exact as x is, and not by its own size
+    assert away(states[-1]["c"], c, papers.rounding(theirs, s, x) / (s.steps * s.rate)) < 1
     assert np.mean(c_i, axis=0) == pytest.approx(c, abs=1e-12)  # as algorithm 1 has it, whoever was drawn
     cases()
 
 
+@pytest.mark.rounding
 def test_a_lost_clients_last_control_variate_stays_in_the_mean() -> None:
     clients = skewed(4, SIZES, FEATURES)
     course = course_of(Scaffold(), FEATURES, rounds=10)
     run = federate(clients, course, each(), leaving={"p3": 4})
     assert run.trained.lost["p3"][0] == 4
     chosen = [[0, 1, 2, 3, 4]] * 3 + [[0, 1, 2, 4]] * 7  # as if it were never drawn again, of N = 5
-    x, _, _ = papers.scaffold(told(clients, Output.IDENTITY), chosen, setting_of(course))
-    assert close(run.trained.weights, x) < 1e-5
+    theirs = told(clients, Output.IDENTITY)
+    x, _, _ = papers.scaffold(theirs, chosen, setting_of(course))
+    assert away(run.trained.weights, x, papers.rounding(theirs, setting_of(course), x)) < 1
 
 
 @EXACT
 @pytest.mark.parametrize(("size", "eta_g"), [(1, 1.0), (2, 1.0), (3, 0.6), (7, 1.0)])
 @pytest.mark.parametrize("slow", [{}, {"p1": 15}, {"p0": 30, "p3": 10}])
+@pytest.mark.rounding
 def test_fedbuff_equals_its_paper_in_the_order_in_which_updates_came(
     size: int, eta_g: float, slow: dict[str, int], cases: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,9 +168,10 @@ def test_fedbuff_equals_its_paper_in_the_order_in_which_updates_came(
     clients = skewed(6, [12, 30, 7, 21], FEATURES)
     course = course_of(FedBuff(K=size, eta_g=eta_g), FEATURES, rounds=9, epochs=1, batch_size=8)
     run = federate(clients, course, each(), slow=slow)
-    wanted, staleness = papers.fedbuff(told(clients, Output.IDENTITY), order, setting_of(course), size, eta_g)
+    theirs = told(clients, Output.IDENTITY)
+    wanted, staleness = papers.fedbuff(theirs, order, setting_of(course), size, eta_g)
     assert len(order) == 9 * size
-    assert close(run.trained.weights, wanted) < 1e-5
+    assert away(run.trained.weights, wanted, papers.rounding(theirs, setting_of(course), wanted)) < 1
     assert [told["staleness"] for told in run.trained.rounds] == pytest.approx(staleness)
     assert max(staleness) > 0 or size == 7
     assert all(weights.tolist() == run.trained.weights.tolist() for weights in run.weights.values())

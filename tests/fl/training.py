@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from rounding import descent as descent_rounding
+from rounding import gradient_terms
 
 from privsdk.crypto.sums.base import ClearSum, EncryptedSums, Integers, Sum
 from privsdk.fl.averages import Averages, Each, OnGrid
@@ -106,6 +108,24 @@ def roles_of(
     sum_, averages = provider("k", names)
     roles["k"] = coordinator(course, clients=names, facts=1, sum_=sum_, averages=averages, checkpoints=NoCheckpoints())
     return roles
+
+
+def rounding(task: Task, weights: Vector) -> float:
+    """How far apart two ways to compute a task's steps may end, in norm: from its start and the weights one ended with.
+
+    Hidden layers make the loss no longer convex; over the few small steps of a round that is far from amplifying as
+    much as magnitudes exceed what they are the magnitudes of.
+    """
+    largest = np.maximum(np.abs(task.start), np.abs(weights))
+    offset = 0 if task.pull.offset is None else np.abs(task.pull.offset)
+    return descent_rounding(
+        steps=task.schedule.count(len(task.rows)),
+        rows=len(task.rows),
+        inputs=sum(task.network.widths),
+        rate=task.schedule.learning_rate,
+        gradient=float(np.linalg.norm(gradient_terms(task.network, largest, task.rows) + offset)),
+        weights=float(np.linalg.norm(largest)),
+    )
 
 
 def train(
