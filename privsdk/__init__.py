@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]  # Tab shows these, not the modules that they come from
+
+
 def _panel(send: _Callable[[_Any], None]) -> _Any:
     """The kernel's side of JupyterLab's panel, loaded when a page first asks for it."""
     from .widgets.panel.panel import Panel

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from claims import Cases
 
 import privsdk
+from privsdk import widgets
 
 HEAVY = ("tenseal", "opendp", "dp_accounting", "duckdb", "ipywidgets", "pandas", "polars", "pyarrow.flight", "rbcl")
 # files that would swallow the project
@@ -88,6 +90,40 @@ def test_public_names() -> None:
         ],
         ["count", "histogram", "mean", "median", "quantile", "sum", "variance"],
     )
+
+
+def test_tab_shows_public_names_only() -> None:
+    """By `dir` and by both of IPython's completers, the one that runs code and the one that reads it."""
+    from IPython.core.completer import JEDI_INSTALLED, IPCompleter, provisionalcompleter
+
+    for face in (privsdk, privsdk.psi, privsdk.he, privsdk.fl, privsdk.dp, widgets):
+        public = set(face.__all__)
+        assert {name for name in dir(face) if not name.startswith("_")} == public
+        for use_jedi in (JEDI_INSTALLED, False):
+            completer = IPCompleter(shell=None, namespace={"face": face}, use_jedi=use_jedi)
+            completer.jedi_compute_type_timeout = 0
+            with provisionalcompleter():
+                shown = {found.text.removeprefix(".") for found in completer.completions("face.", 5)}
+            assert {name for name in shown if not name.startswith("_")} == public
+
+
+# still shared by classes of the rooms named; take names away, add none
+SHARED_NAMES = {
+    "ClearSum", "Exact", "Facts", "Key", "Revealed", "Scale", "Shares", "Step", "Totals",  # crypto, he
+    "Head", "Rows", "Tables",  # party
+    "Prepared",  # fl
+    "Release",  # dp
+}  # fmt: skip
+
+
+def test_one_class_name_is_one_class(repository: Path) -> None:
+    classes = Counter(
+        node.name
+        for file in (repository / "privsdk").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, times in classes.items() if times > 1} <= SHARED_NAMES
 
 
 @pytest.mark.parametrize("name", GUARDED)

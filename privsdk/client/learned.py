@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..display.cards import Card, Displayed, Grid
-from ..display.svg import End, Picture, flow
+from ..display.svg import FlowEnd, Picture, flow
 from ..display.tabular import Tabular
 from ..governance.policy import Learns
 from ..protocol.operation import Request
@@ -81,7 +81,7 @@ def _brief(who: str) -> str:
     )
 
 
-def _givers(request: Request) -> list[End]:
+def _givers(request: Request) -> list[FlowEnd]:
     """Parties that bring the same columns of tables of one name stand together."""
     whose: dict[str, list[str]] = {}
     for party in request.parties:
@@ -92,11 +92,12 @@ def _givers(request: Request) -> list[End]:
             what = f"{matched}{operand.table}: {', '.join(operand.columns) or 'rows'}"
         whose.setdefault(what, []).append(party)
     return [
-        End(who=_brief(", ".join(who)), what=what or "brings no data", solid=bool(what)) for what, who in whose.items()
+        FlowEnd(who=_brief(", ".join(who)), what=what or "brings no data", solid=bool(what))
+        for what, who in whose.items()
     ]
 
 
-def _learners(learns: Sequence[Learns], request: Request) -> list[End]:
+def _learners(learns: Sequence[Learns], request: Request) -> list[FlowEnd]:
     """Everyone but those who would have to collude."""
     ends = []
     for item in learns:
@@ -104,14 +105,14 @@ def _learners(learns: Sequence[Learns], request: Request) -> list[End]:
             continue
         you = " (you)" if item.who == request.caller and item.who not in request.parties else ""
         who = "an onlooker" if item.who == ONLOOKER else f"{item.who}{you}"
-        ends.append(End(who=_brief(who), what=item.what, solid=not item.what.startswith("nothing")))
+        ends.append(FlowEnd(who=_brief(who), what=item.what, solid=not item.what.startswith("nothing")))
     return ends
 
 
-def _fewer(ends: Sequence[End]) -> list[End]:
+def _fewer(ends: Sequence[FlowEnd]) -> list[FlowEnd]:
     """All who learn something, or nothing, of the same beginning together, so that the drawing stays small."""
     first, *rest = ends[: len(ends) - MOST_ENDS + 1]
     names = f"{first.who} and {len(rest)} more"
     solid = any(end.solid for end in (first, *rest))
     what = first.what if all(end.what == first.what for end in rest) else "each something else: see below"
-    return [End(who=names, what=what, solid=solid), *ends[len(rest) + 1 :]]
+    return [FlowEnd(who=names, what=what, solid=solid), *ends[len(rest) + 1 :]]

@@ -17,7 +17,7 @@ from ..protocol.control import Answers, Quoted
 from ..protocol.operation import Request, operation_named
 from .grants import Grants, suggest_grants
 from .learned import Learned, learns_grid
-from .preview import Forecast, Outlook, Preview
+from .preview import Outlook, Preview, TrainingForecast
 from .price import Price, price_text
 from .progress import Live, ended_with, run_card
 from .receipt import Receipt
@@ -63,7 +63,7 @@ class Plan(Displayed, Generic[T]):
         What can be said of a noisy answer beforehand.
     after_cancel : str
         What can be done with a run of it that was cancelled; "" for nothing.
-    forecast : Forecast or None
+    forecast : TrainingForecast or None
         What a private training would cost otherwise.
     """
 
@@ -76,7 +76,7 @@ class Plan(Displayed, Generic[T]):
         notes: tuple[tuple[str, str], ...] = (),
         outlook: Outlook | None = None,
         after_cancel: str = "",
-        forecast: Forecast | None = None,
+        forecast: TrainingForecast | None = None,
     ) -> None:
         operation = operation_named(request.operation)
         parameters = operation.parse(request)

@@ -50,7 +50,7 @@ class Outlook(Protocol):
         """So many answers over a public or mock table, beside its true ones."""
 
 
-class Forecast(Protocol):
+class TrainingForecast(Protocol):
     """What a private training would cost if it were longer or shorter, with more or less noise."""
 
     def table(self, delta: float) -> pa.Table:
@@ -79,7 +79,7 @@ class Planned(Protocol):
     def outlook(self) -> Outlook | None: ...
 
     @property
-    def forecast(self) -> Forecast | None: ...
+    def forecast(self) -> TrainingForecast | None: ...
 
 
 class Preview(Displayed, Tabular):

@@ -10,7 +10,7 @@ AFTER_S = 2.0  # shorter runs are done before anyone could read it
 WIDTH = 100
 
 
-class Output(Protocol):
+class TextStream(Protocol):
     """What of a text stream is used."""
 
     def write(self, text: str, /) -> int: ...
@@ -20,7 +20,7 @@ class Output(Protocol):
 class Ticker:
     """Shows the latest text in place of the one before, once some seconds have passed."""
 
-    def __init__(self, output: Output | None = None) -> None:
+    def __init__(self, output: TextStream | None = None) -> None:
         self._output = output if output is not None else _interactive()
         self._began = time.monotonic()
         self._shown = ""
@@ -50,7 +50,7 @@ class Ticker:
             self._shown = ""
 
 
-def _interactive() -> Output | None:
+def _interactive() -> TextStream | None:
     """Standard output, where somebody watches it: a terminal, or a notebook's cell."""
     output = sys.stdout
     in_notebook = type(output).__module__.startswith("ipykernel.")

@@ -17,7 +17,7 @@ from ..party.budget.books import Books
 from ..party.gate import Gate
 from ..party.tables.store import Store
 from ..protocol import control
-from ..transport.certificates import Identity
+from ..transport.certificates import Credentials
 from ..transport.identities import Members
 from ..transport.local import LocalNetwork
 from .config import read_federation, reject_names
@@ -170,17 +170,17 @@ def connect(path: str | Path) -> Federation:
     InvalidArgument
         The file or a certificate cannot be read.
     """
-    from ..transport.flight import Network
+    from ..transport.flight import FlightNetwork
 
     file = Path(path)
     config = read_federation(file)
     if config.analyst is None:
         raise InvalidArgument(f"{file} has no [analyst]", hint="name your purpose and certificate files there")
     folder, analyst = file.parent, config.analyst
-    identity = Identity.read(
+    identity = Credentials.read(
         authority=folder / analyst.authority, certificate=folder / analyst.certificate, key=folder / analyst.key
     )
-    network = Network(identity, lambda: config.parties)
+    network = FlightNetwork(identity, lambda: config.parties)
     caller = identity.name()
     witness = Witness.of(caller, folder, f"{file.stem}.")
     return Federation(network, caller=caller, purpose=analyst.purpose, close=lambda: None, witness=witness)

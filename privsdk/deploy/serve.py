@@ -14,8 +14,8 @@ from ..party.tables.store import Store
 from ..protocol.control import Hello
 from ..protocol.roles import Channel
 from ..psi.oprf.ristretto import libsodium
-from ..transport.certificates import Identity
-from ..transport.flight import Network, Server
+from ..transport.certificates import Credentials
+from ..transport.flight import FlightNetwork, Server
 from ..transport.identities import Certified
 from .config import read_federation, read_party, reject_names
 
@@ -26,7 +26,7 @@ def serve(path: Path) -> None:
     config = read_party(path)
     folder = path.parent
     reject_names((config.name,))
-    identity = Identity.read(
+    identity = Credentials.read(
         authority=folder / config.tls.authority,
         certificate=folder / config.tls.certificate,
         key=folder / config.tls.key,
@@ -36,7 +36,7 @@ def serve(path: Path) -> None:
             f"{config.tls.certificate} names {identity.name()}, and {path} is of {config.name}",
             hint="use the certificate of that party",
         )
-    peers = Network(identity, lambda: read_federation(folder / config.federation).parties)
+    peers = FlightNetwork(identity, lambda: read_federation(folder / config.federation).parties)
 
     def dial(peer: str, hello: Hello) -> Channel:
         return peers.dial(peer, hello)

@@ -271,7 +271,7 @@ def _letters(points: Sequence[tuple[float, float]], across: Axis, up: Axis) -> t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class FlowEnd:
     """One end of a flow: who, and what is brought or learned; `solid` where that is something."""
 
     who: str
@@ -279,7 +279,7 @@ class End:
     solid: bool
 
 
-def flow(caption: str, givers: Sequence[End], verb: str, learners: Sequence[End], *, told: str) -> Picture:
+def flow(caption: str, givers: Sequence[FlowEnd], verb: str, learners: Sequence[FlowEnd], *, told: str) -> Picture:
     """Who brings what into a computation, and who learns what from it; arrows go to those alone who learn something."""
     given, learned, row = 180, 250, 44
     height = row * max(len(givers), len(learners)) + 4
@@ -302,7 +302,7 @@ def _spread(count: int, row: float, middle: float) -> list[float]:
     return [middle + (n - (count - 1) / 2) * row for n in range(count)]
 
 
-def _node(end: End, x: float, y: float, width: float) -> list[str]:
+def _node(end: FlowEnd, x: float, y: float, width: float) -> list[str]:
     solid: dict[str, object] = {} if end.solid else {"stroke_dasharray": "3 3"}
     return [
         _rect(x, y - 18, width, 36, rx=6, fill="none", stroke="currentColor", stroke_opacity=0.5, **solid),

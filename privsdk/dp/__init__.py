@@ -3,3 +3,7 @@
 from .verbs import count, histogram, mean, median, quantile, sum, variance
 
 __all__ = ["count", "histogram", "mean", "median", "quantile", "sum", "variance"]
+
+
+def __dir__() -> list[str]:
+    return __all__  # Tab shows these, not the modules that they come from

@@ -1,7 +1,7 @@
 """Labels and filters of a join's other side: two parties, one message.
 
     partner P (label column, conditions)                 owner O (values, conditions)
-    --- Labels: for each joint key passes, label ------->
+    --- KeyLabels: for each joint key passes, label ------->
                                                          aggregates its own rows of the keys that pass, by label
 
 Joint keys are in the order that the join gave them at both. A key passes if any of P's rows of it passes all of P's
@@ -35,7 +35,7 @@ NONE = "none"
 _KINDS = {"text": pa.large_string(), "whole number": pa.int64(), "truth": pa.bool_(), NONE: pa.large_string()}
 
 
-class Labels(Message, frozen=True, kw_only=True, tag="aggregate.Labels"):
+class KeyLabels(Message, frozen=True, kw_only=True, tag="aggregate.Labels"):
     """For each joint key whether it passes the sender's conditions, and its label as text.
 
     `join` is the session that made the joint table, `kind` what the labels are.
@@ -81,14 +81,14 @@ def partner(given: RoleInput, by: str | None, where: Where, *, owner: str) -> Ro
     label = pa.nulls(len(passes), pa.large_string())
     if by is not None:
         label = _agreed(keys[keep], given.table[by].cast(pa.large_string()).filter(pa.array(keep)), len(passes))
-    table = pa.table({"passes": pa.array(passes), "label": label}, schema=Labels.SCHEMA)
-    yield from tell(owner, Labels(join=given.joint, kind=kind, min_count=given.min_count, table=table))
+    table = pa.table({"passes": pa.array(passes), "label": label}, schema=KeyLabels.SCHEMA)
+    yield from tell(owner, KeyLabels(join=given.joint, kind=kind, min_count=given.min_count, table=table))
 
 
 def owner(given: RoleInput, *, partner: str, labelled: bool) -> Role[Labelled]:
     """Party O, up to its own computation; `labelled` where the groups are by P's column."""
     keys = _keys(given)
-    told = yield from hear(partner, Labels)
+    told = yield from hear(partner, KeyLabels)
     if told.join != given.joint:
         raise StaleJoin(
             f"the two sides are of different joins of {given.party} and {partner}", hint="use the sides of one join"

@@ -40,3 +40,7 @@ __all__ = [
     "load",
     "simulate",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # Tab shows these, not the modules that they come from

@@ -39,3 +39,7 @@ __all__ = [
     "variance",
     "weighted_sum",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__  # Tab shows these, not the modules that they come from

@@ -31,6 +31,8 @@ def _table(caller: str, name: str, store: Store, policy: Policy, books: Books) -
     columns = []
     for field in store.schema(name):
         allowed = rules.permits(policy, name, field.name, caller)
-        columns.append(control.Column(name=field.name, type=str(field.type), permits=tuple(d.value for d in allowed)))
+        columns.append(
+            control.ColumnInfo(name=field.name, type=str(field.type), permits=tuple(d.value for d in allowed))
+        )
     dataset, unit = books.dataset_of(name), books.unit_of(name)
     return control.TableInfo(name=name, dataset=dataset, columns=tuple(columns), unit=unit)

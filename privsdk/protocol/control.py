@@ -109,7 +109,7 @@ class ReadAudit(msgspec.Struct, frozen=True, kw_only=True, tag="read-audit"):
 Call = Describe | Quote | Prepare | Start | Release | Cancel | Stop | Watch | VerifyAudit | ReadAudit
 
 
-class Column(msgspec.Struct, frozen=True, kw_only=True):
+class ColumnInfo(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     type: str
     permits: tuple[str, ...]  # disclosures that some grant allows this caller
@@ -118,7 +118,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     dataset: str
-    columns: tuple[Column, ...]
+    columns: tuple[ColumnInfo, ...]
     unit: Unit = Unit()  # whose privacy the dataset's epsilon is about
 
 

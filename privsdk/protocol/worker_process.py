@@ -43,14 +43,14 @@ ONE_THREAD: Final = dict.fromkeys(
 PATIENCE_S: Final = 5.0  # an idle worker ends within milliseconds of its input
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class TaskReply(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a task. An error is a record: no traceback holds on to the task's data, or shows it."""
 
     value: Any = None
     error: ErrorRecord | None = None
 
 
-_answers = msgspec.msgpack.Decoder(Answer)  # built here, in one thread: see messages.build
+_answers = msgspec.msgpack.Decoder(TaskReply)  # built here, in one thread: see messages.build
 
 
 class Worker:
@@ -60,7 +60,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
-    def ask(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Answer:
+    def ask(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskReply:
         """Have the function `name` called, and wait."""
         try:
             task = msgspec.msgpack.encode((name, args, kwargs))
@@ -158,18 +158,18 @@ def _perform(task: bytes) -> bytes:
     module, _, function = name.partition(":")
     try:
         value = getattr(importlib.import_module(module), function)(*args, **kwargs)
-        return msgspec.msgpack.encode(Answer(value=value))
+        return msgspec.msgpack.encode(TaskReply(value=value))
     except PrivsdkError as error:
         return msgspec.msgpack.encode(_failed(error))
     except Exception as error:
         return msgspec.msgpack.encode(_defect(name, error))
 
 
-def _failed(error: PrivsdkError) -> Answer:
-    return Answer(error=error.to_record())
+def _failed(error: PrivsdkError) -> TaskReply:
+    return TaskReply(error=error.to_record())
 
 
-def _defect(name: str, error: Exception) -> Answer:
+def _defect(name: str, error: Exception) -> TaskReply:
     """An exception that is not ours: its place and nothing else, as at the gate, since its message may hold data."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{name}: {type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"

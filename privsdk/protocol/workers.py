@@ -26,7 +26,7 @@ T = TypeVar("T")
 MOST: Final = 8
 
 
-class Task(NamedTuple):
+class QueuedCall(NamedTuple):
     name: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -58,7 +58,7 @@ class Workers(Executor):
         self.count = count or min(MOST, usable_cores())
         self._packages = packages
         self._changed = threading.Condition()  # guards what follows
-        self._waiting: deque[Task] = deque()
+        self._waiting: deque[QueuedCall] = deque()
         self._running: dict[Future[Any], Worker] = {}
         self._unfinished = 0
         self._threads: list[threading.Thread] = []  # one for each process
@@ -75,7 +75,7 @@ class Workers(Executor):
             that cannot be sent.
         """
         future: Future[T] = Future()
-        task = Task(self._name(fn), args, kwargs, future)
+        task = QueuedCall(self._name(fn), args, kwargs, future)
         with self._changed:
             if self._closed:
                 raise RuntimeError("these workers were shut down")  # the class that Executor asks for

@@ -10,3 +10,7 @@ from .local import intersect
 __all__ = [
     "Cardinality", "Difference", "Joint", "JointSide", "Key", "cardinality", "difference", "intersect", "join", "key",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__  # Tab shows these, not the modules that they come from

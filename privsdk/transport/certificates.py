@@ -23,7 +23,7 @@ from ..errors import InvalidArgument
 DAYS = 365
 
 
-class Identity(NamedTuple):
+class Credentials(NamedTuple):
     """PEM files' contents: the federation's authority, and one member's certificate chain and private key."""
 
     authority: bytes
@@ -31,7 +31,7 @@ class Identity(NamedTuple):
     key: bytes
 
     @classmethod
-    def read(cls, *, authority: Path, certificate: Path, key: Path) -> Identity:
+    def read(cls, *, authority: Path, certificate: Path, key: Path) -> Credentials:
         try:
             return cls(authority.read_bytes(), certificate.read_bytes(), key.read_bytes())
         except OSError as error:

@@ -31,7 +31,7 @@ from ..protocol.control import (
 )
 from ..protocol.failpoints import FailPoint, reach
 from ..protocol.messages import Frame
-from .certificates import Identity
+from .certificates import Credentials
 from .streams import Inbox
 
 FRAMES = pa.schema([pa.field("header", pa.binary()), pa.field("table", pa.large_binary())])
@@ -45,7 +45,7 @@ _HELLO = msgspec.json.Decoder(Hello)
 class Server(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has no type information
     """Serves one party. `location` such as "grpc+tls://0.0.0.0:4711"; port 0 takes a free one."""
 
-    def __init__(self, endpoint: Endpoint, party: str, location: str, identity: Identity) -> None:
+    def __init__(self, endpoint: Endpoint, party: str, location: str, identity: Credentials) -> None:
         super().__init__(
             location,
             tls_certificates=[(identity.certificate, identity.key)],
@@ -184,13 +184,13 @@ class ClientChannel(Stream):
             self._writer.done_writing()
 
 
-class Network:
+class FlightNetwork:
     """Calls and dials in the name of one identity: a notebook's link to its parties, or a party's to its peers.
 
     `addresses` gives each party's location; it is asked anew each time, so that an address book on disk may change.
     """
 
-    def __init__(self, identity: Identity, addresses: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, identity: Credentials, addresses: Callable[[], Mapping[str, str]]) -> None:
         self._identity = identity
         self._addresses = addresses
         self._clients: dict[tuple[str, str], Any] = {}

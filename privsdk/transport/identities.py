@@ -44,7 +44,7 @@ class Token(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 class Certified:
     """A member's: by its certificate and key, and the federation's authority."""
 
-    def __init__(self, identity: certificates.Identity) -> None:
+    def __init__(self, identity: certificates.Credentials) -> None:
         try:
             key = serialization.load_pem_private_key(identity.key, password=None)
             chain = x509.load_pem_x509_certificates(identity.certificate)

@@ -10,3 +10,7 @@ from .progress import progress
 from .what_if import what_if
 
 __all__ = ["budgets", "picker", "progress", "what_if"]
+
+
+def __dir__() -> list[str]:
+    return __all__  # Tab shows these, not the modules that they come from

@@ -56,7 +56,7 @@ def budgets(
     return view
 
 
-class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+class QueryForecast(msgspec.Struct, frozen=True, kw_only=True):
     """What the budgets still cover of some plans.
 
     Attributes
@@ -155,7 +155,7 @@ class BudgetView(Following):
             return None
         preview = Preview(plans, self._fed.quote([plan.request for plan in plans]))
         left = preview.queries_left
-        forecast = Forecast(
+        forecast = QueryForecast(
             what=" and ".join(dict.fromkeys(plan.request.operation for plan in plans)),
             price="\n".join(price_text(plan.price) for plan in plans),
             left=-1 if left is None else left,

@@ -50,7 +50,7 @@ class Charged(msgspec.Struct, frozen=True, kw_only=True):
     short: str
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class SimulatedGroup(msgspec.Struct, frozen=True, kw_only=True):
     """A group of the mock table: its true figure, and the outcomes of so many releases."""
 
     name: str
@@ -60,11 +60,11 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 class Simulated(msgspec.Struct, frozen=True, kw_only=True):
     statistic: str
-    groups: tuple[Group, ...]
+    groups: tuple[SimulatedGroup, ...]
     more: int
 
 
-class Learned(msgspec.Struct, frozen=True, kw_only=True):
+class LearnedFacts(msgspec.Struct, frozen=True, kw_only=True):
     who: str
     what: str
 
@@ -87,7 +87,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     spends: str = ""
     queries: str = ""
     charged: tuple[Charged, ...] = ()
-    learns: tuple[Learned, ...] = ()
+    learns: tuple[LearnedFacts, ...] = ()
     simulated: Simulated | None = None
 
 
@@ -118,7 +118,7 @@ def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, larg
         spends=spends(plan, quotes),
         queries="" if left is None else _often(left),
         charged=tuple(_charged(party, quote) for party, quote in quotes),
-        learns=tuple(Learned(who=item.who, what=item.what) for item in plan.learns),
+        learns=tuple(LearnedFacts(who=item.who, what=item.what) for item in plan.learns),
         simulated=None if preview.simulated is None else _simulated(preview.simulated),
     )
 
@@ -195,7 +195,7 @@ def _simulated(table: pa.Table) -> Simulated:
         true[key] = row["true"]
         found.setdefault(key, []).extend([] if row[own] is None else [float(row[own])])
     groups = tuple(
-        Group(
+        SimulatedGroup(
             name=" to ".join(map(cell, key)), true=_finite(true[key]), outcomes=tuple(filter(math.isfinite, outcomes))
         )
         for key, outcomes in list(found.items())[:MOST_GROUPS]

@@ -14,7 +14,7 @@ from .follow_run import Tracing
 from .view import View, module
 
 
-class Progress(View):
+class RunView(View):
     """A run as it goes on. `close()` takes it away; the run goes on.
 
     Traits
@@ -67,7 +67,7 @@ def press(run: Run[Any], content: Any) -> None:
         run.cancel()
 
 
-def progress(run: Run[Any]) -> Progress:
+def progress(run: Run[Any]) -> RunView:
     """Show how a run goes on: phases and rounds by party, bytes, seconds, its figures as a curve, what is left.
 
     Its buttons end the run, also while a cell waits for it.
@@ -79,4 +79,4 @@ def progress(run: Run[Any]) -> Progress:
     """
     if not isinstance(run, Run):
         raise InvalidArgument(f"a run was expected, not a {type(run).__name__}", hint="widgets.progress(plan.start())")
-    return Progress(run)
+    return RunView(run)

@@ -51,7 +51,7 @@ class WhatIf(View):
     followed : dict
         The run of the release, as `following.Followed`; empty before.
     kernel, note : str
-        As in `Progress`.
+        As in `RunView`.
     """
 
     _esm = module("running", "what_if")

@@ -50,7 +50,7 @@ def _analyse(console: Console, store: Path) -> None:
     console.print()
     fed = embedded(parties, store=store)
     console.print()
-    step = _Steps(console)
+    step = _StepPrinter(console)
 
     join = psi.join(fed["EWR"]["flights"], fed["REGISTRY"]["planes"], on="tailnum")
     joint = step("psi.join", "EWR joins its flights with the registry on tail number", join).value
@@ -71,7 +71,7 @@ def _analyse(console: Console, store: Path) -> None:
     fed.close()
 
 
-class _Steps:
+class _StepPrinter:
     """Prints each step: result, who learned what, what was spent, seconds."""
 
     def __init__(self, console: Console) -> None:

@@ -14,7 +14,7 @@ from .answers import ANSWERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Verdict(Displayed):
+class Feedback(Displayed):
     """What `check` says of an answer. `right` is None where there is none yet."""
 
     exercise: str
@@ -27,7 +27,7 @@ class Verdict(Displayed):
         return Card(title=f"exercise {self.exercise}: {said}", facts=facts)
 
 
-def check(exercise: str, answer: object) -> Verdict:
+def check(exercise: str, answer: object) -> Feedback:
     """Whether this is the answer to an exercise, such as `check("01.2", {"RAIL"})`; None is no answer yet.
 
     An answer of another kind than the one that is asked for is not right either; nothing is raised.
@@ -35,11 +35,11 @@ def check(exercise: str, answer: object) -> Verdict:
     if exercise not in ANSWERS:
         raise UnknownName.among("exercise", exercise, ANSWERS, where="in the tutorials")
     if answer is None:
-        return Verdict(exercise=exercise, right=None)
+        return Feedback(exercise=exercise, right=None)
     expected = ANSWERS[exercise]
     try:
         right = bool(expected.right(answer))
     except Exception:  # whatever an answer of another kind runs into
         asked = f"an answer of the type {type(answer).__name__} cannot be checked; {expected.hint}"
-        return Verdict(exercise=exercise, right=False, hint=asked)
-    return Verdict(exercise=exercise, right=right, hint="" if right else expected.hint)
+        return Feedback(exercise=exercise, right=False, hint=asked)
+    return Feedback(exercise=exercise, right=right, hint="" if right else expected.hint)

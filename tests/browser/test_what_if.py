@@ -9,7 +9,7 @@ import pytest
 from mounting import Mount
 from playwright.sync_api import Page, expect
 
-from privsdk.widgets.plan_facts import Asked, Charged, Group, Learned, Refusal, Simulated
+from privsdk.widgets.plan_facts import Asked, Charged, LearnedFacts, Refusal, Simulated, SimulatedGroup
 from privsdk.widgets.view import module
 
 CHOICES = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
@@ -36,12 +36,15 @@ def facts(**changed: Any) -> dict[str, Any]:
         spends="epsilon 0.2 at JFK and LGA",
         queries="15",
         charged=tuple(charged),
-        learns=(Learned(who="analyst", what="the noisy count"), Learned(who="onlooker", what="<b>nothing</b>")),
+        learns=(
+            LearnedFacts(who="analyst", what="the noisy count"),
+            LearnedFacts(who="onlooker", what="<b>nothing</b>"),
+        ),
         simulated=Simulated(
             statistic="count",
             groups=(
-                Group(name="AA", true=60.0, outcomes=tuple(50.0 + n for n in range(20))),
-                Group(name="B6", true=400.0, outcomes=(380.0, 5000.0)),
+                SimulatedGroup(name="AA", true=60.0, outcomes=tuple(50.0 + n for n in range(20))),
+                SimulatedGroup(name="B6", true=400.0, outcomes=(380.0, 5000.0)),
             ),
             more=3,
         ),

@@ -14,7 +14,7 @@ from scipy.stats import binom, chisquare
 
 from privsdk.crypto import aes
 from privsdk.crypto.aes import Words, derived, encrypted, hashed, shuffled, stream
-from privsdk.psi.oprf.bits import Compression, transposed
+from privsdk.psi.oprf.bits import LinearMap, transposed
 from privsdk.testing import SeededEntropy
 
 ALPHA = 1e-6
@@ -189,7 +189,7 @@ def test_compression_is_the_product_with_its_matrix(width: int, size: int, seed:
     rows = random_words(seed, count, size)
     if width % 64:
         rows[-1] &= np.uint64((1 << (width % 64)) - 1)
-    compression = Compression(SALT, width)
+    compression = LinearMap(SALT, width)
     bits = np.unpackbits(
         np.ascontiguousarray(rows.T).view(np.uint8).reshape(size, 8 * count), axis=1, bitorder="little"
     )
@@ -203,9 +203,9 @@ def test_compression_is_the_product_with_its_matrix(width: int, size: int, seed:
 
 def test_compression_of_more_rows_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = random_words(b"rows", 7, 50)
-    whole = Compression(SALT, 448)(rows)
+    whole = LinearMap(SALT, 448)(rows)
     monkeypatch.setattr("privsdk.psi.oprf.bits.CHUNK", 16)
-    assert (Compression(SALT, 448)(rows) == whole).all()
+    assert (LinearMap(SALT, 448)(rows) == whole).all()
 
 
 @BITS
@@ -215,7 +215,7 @@ def test_a_difference_survives_compression_but_for_its_weight(cases: Cases) -> N
     for weight in (1, 2, 4, 6):
         same = 0
         for _ in range(trials):
-            compression = Compression(entropy.draw(32), 64)
+            compression = LinearMap(entropy.draw(32), 64)
             s = np.frombuffer(entropy.draw(16), np.uint64).reshape(1, 2) & np.uint64((1 << weight) - 1)
             one, other = compression(s)
             same += bool((one == other).all())
@@ -223,5 +223,5 @@ def test_a_difference_survives_compression_but_for_its_weight(cases: Cases) -> N
         assert binom.cdf(same, trials, chance) > ALPHA
         assert binom.sf(same - 1, trials, chance) > ALPHA
         cases(trials)
-    images = Compression(SALT, 416)(random_words(b"many", 7, 4096) & np.uint64((1 << 32) - 1))
+    images = LinearMap(SALT, 416)(random_words(b"many", 7, 4096) & np.uint64((1 << 32) - 1))
     assert len(np.unique(images, axis=0)) == 4096

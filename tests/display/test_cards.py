@@ -133,7 +133,7 @@ def displayed_classes(base: type = Displayed) -> Iterator[type]:
 def test_every_displayed_class_is_here(shown: dict[str, Any]) -> None:
     assert set(NAMES) == set(shown)
     missing = {kind.__name__ for kind in displayed_classes()} - {type(each).__name__ for each in shown.values()}
-    assert missing - {"Handle", "Leaky", "Readiness", "Verdict"} == set(), "the last two are of the workshop"
+    assert missing - {"Handle", "Leaky", "Readiness", "Feedback"} == set(), "the last two are of the workshop"
 
 
 @pytest.mark.claim("a page, a terminal and a saved notebook state the same of every object, and no row")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from privsdk.display.svg import BOTTOM, LEFT, RIGHT, TOP, Axis, End, Gauge, Picture, axis_over, course, curves, flow
+from privsdk.display.svg import BOTTOM, LEFT, RIGHT, TOP, Axis, FlowEnd, Gauge, Picture, axis_over, course, curves, flow
 
 REALS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 6))
 POSITIVE = st.floats(1e-6, 1e6, allow_nan=False)
@@ -164,8 +164,11 @@ def test_a_gauge_holds_what_is_left_and_what_is_taken(left: float, taken: float)
 
 
 def test_arrows_go_to_those_who_learn_something() -> None:
-    givers = [End(who="north", what="people: age", solid=True), End(who="keeper", what="brings no data", solid=False)]
-    learners = [End(who="analyst", what="a" * 200, solid=True), End(who="north", what="nothing", solid=False)]
+    givers = [
+        FlowEnd(who="north", what="people: age", solid=True),
+        FlowEnd(who="keeper", what="brings no data", solid=False),
+    ]
+    learners = [FlowEnd(who="analyst", what="a" * 200, solid=True), FlowEnd(who="north", what="nothing", solid=False)]
     root = drawing(flow("who", givers, "he.mean", learners, told="").svg)
     paths = list(root.iter("path"))
     heads = [path for path in paths if "z" in path.attrib["d"]]
@@ -184,7 +187,7 @@ def test_arrows_go_to_those_who_learn_something() -> None:
 
 def test_a_picture_is_named_and_described() -> None:
     hostile = "</desc><script>alert(1)</script>&\"'"
-    ends = [End(who=hostile, what=hostile, solid=True)]
+    ends = [FlowEnd(who=hostile, what=hostile, solid=True)]
     for picture in (
         flow(hostile, ends, hostile, ends, told=hostile),
         curves(hostile, {hostile: [(1, 1), (2, 2)], "b": [(1, 2)]}, told=hostile, x=hostile, y=hostile),

@@ -13,7 +13,7 @@ from releasing import request_for
 from privsdk import dp
 from privsdk.client.tables import Table
 from privsdk.errors import InvalidArgument, UnknownName
-from privsdk.protocol.control import Column, TableInfo
+from privsdk.protocol.control import ColumnInfo, TableInfo
 from privsdk.protocol.operation import Operand, Request, operation_named
 
 COLUMNS = {"region": "string", "amount": "double", "items": "int64", "late": "bool"}
@@ -22,7 +22,7 @@ COLUMNS = {"region": "string", "amount": "double", "items": "int64", "late": "bo
 @pytest.fixture
 def table() -> Table:
     info = TableInfo(
-        name="sales", dataset="d", columns=tuple(Column(name=n, type=t, permits=()) for n, t in COLUMNS.items())
+        name="sales", dataset="d", columns=tuple(ColumnInfo(name=n, type=t, permits=()) for n, t in COLUMNS.items())
     )
     return Table(SimpleNamespace(caller="analyst", purpose="test", parties=("north",)), "north", info)
 

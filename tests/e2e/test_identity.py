@@ -13,14 +13,14 @@ from privsdk import he
 from privsdk.client.tables import new_request
 from privsdk.errors import IdentityRefused, PeerGone
 from privsdk.protocol import control
-from privsdk.transport.certificates import Identity, make_certificates
-from privsdk.transport.flight import Network
+from privsdk.transport.certificates import Credentials, make_certificates
+from privsdk.transport.flight import FlightNetwork
 
 CLAIM = pytest.mark.claim("identity: no certificate, a foreign one, or one that names another party is refused")
 
 
-def identity(folder: Path, name: str) -> Identity:
-    return Identity.read(authority=folder / "ca.pem", certificate=folder / f"{name}.pem", key=folder / f"{name}.key")
+def identity(folder: Path, name: str) -> Credentials:
+    return Credentials.read(authority=folder / "ca.pem", certificate=folder / f"{name}.pem", key=folder / f"{name}.key")
 
 
 @CLAIM
@@ -35,7 +35,7 @@ def test_without_certificate(cluster: Cluster) -> None:
 def test_foreign_certificate(cluster: Cluster, tmp_path: Path) -> None:
     make_certificates(tmp_path, ["analyst"])  # the right name, from another authority
     foreign = identity(tmp_path, "analyst")._replace(authority=(cluster.folder / "ca.pem").read_bytes())
-    network = Network(foreign, lambda: cluster.addresses)
+    network = FlightNetwork(foreign, lambda: cluster.addresses)
     with pytest.raises(PeerGone, match="refused the connection"):
         network.call("notary", control.Describe(), control.Description)
     network.close()
@@ -44,7 +44,7 @@ def test_foreign_certificate(cluster: Cluster, tmp_path: Path) -> None:
 @CLAIM
 def test_certificate_of_another_member(cluster: Cluster) -> None:
     """shop1's certificate, and a request in the analyst's name."""
-    network = Network(identity(cluster.folder, "shop1"), lambda: cluster.addresses)
+    network = FlightNetwork(identity(cluster.folder, "shop1"), lambda: cluster.addresses)
     with ps.connect(cluster.federation) as fed:
         request = he.sum(fed.tables("sales"), "x").request
         for call in (control.Prepare(request=request), control.Quote(requests=(request,))):
@@ -56,7 +56,7 @@ def test_certificate_of_another_member(cluster: Cluster) -> None:
 
 @CLAIM
 def test_another_callers_run_cannot_be_started_or_cancelled(cluster: Cluster) -> None:
-    network = Network(identity(cluster.folder, "shop1"), lambda: cluster.addresses)
+    network = FlightNetwork(identity(cluster.folder, "shop1"), lambda: cluster.addresses)
     with ps.connect(cluster.federation) as fed:
         request = he.sum(fed.tables("sales"), "x").request
         prepared = fed._link.call("shop0", control.Prepare(request=request), control.Prepared)
@@ -73,7 +73,7 @@ def test_another_callers_run_cannot_be_started_or_cancelled(cluster: Cluster) ->
 @CLAIM
 def test_server_of_another_party(cluster: Cluster) -> None:
     """An address book that sends shop0's callers to shop1: the server is not who it should be."""
-    network = Network(identity(cluster.folder, "analyst"), lambda: {"shop0": cluster.addresses["shop1"]})
+    network = FlightNetwork(identity(cluster.folder, "analyst"), lambda: {"shop0": cluster.addresses["shop1"]})
     with pytest.raises(PeerGone, match="another party's"):
         network.call("shop0", control.Describe(), control.Description)
     network.close()
@@ -82,7 +82,7 @@ def test_server_of_another_party(cluster: Cluster) -> None:
 @CLAIM
 def test_a_stream_that_no_run_awaits(cluster: Cluster) -> None:
     """A member dials a party for a run that was never prepared there, and for one it is not part of."""
-    network = Network(identity(cluster.folder, "shop2"), lambda: cluster.addresses)
+    network = FlightNetwork(identity(cluster.folder, "shop2"), lambda: cluster.addresses)
     with ps.connect(cluster.federation) as fed:
         request = new_request(
             fed,
@@ -98,7 +98,7 @@ def test_a_stream_that_no_run_awaits(cluster: Cluster) -> None:
     network.close()
 
 
-def listen(network: Network, run_id: str) -> None:
+def listen(network: FlightNetwork, run_id: str) -> None:
     """Open a stream to shop0 and wait for what it says; it may close it before it is quite open."""
     channel = network.dial("shop0", control.Hello(run_id=run_id, session=""))
     try:

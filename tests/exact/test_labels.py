@@ -15,7 +15,7 @@ from hypothesis import given as given_cases
 from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument, ProtocolViolation, StaleJoin
-from privsdk.exact.labels import Labels
+from privsdk.exact.labels import KeyLabels
 
 BANK = pa.table({"x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], "ok": [True] * 6 + [False]}), [0, 0, 1, 2, 3, 4, 5]
 
@@ -138,9 +138,9 @@ def test_sides_of_two_joins_do_not_fit() -> None:
         play(request, *sides)
 
 
-def sent(passes: list[Any], label: list[str | None], kind: str = "text") -> Labels:
-    table = pa.table({"passes": passes, "label": label}, schema=Labels.SCHEMA)
-    return Labels(join=b"the session of a join", kind=kind, min_count=0, table=table)
+def sent(passes: list[Any], label: list[str | None], kind: str = "text") -> KeyLabels:
+    table = pa.table({"passes": passes, "label": label}, schema=KeyLabels.SCHEMA)
+    return KeyLabels(join=b"the session of a join", kind=kind, min_count=0, table=table)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def sent(passes: list[Any], label: list[str | None], kind: str = "text") -> Labe
     ],
     ids=["fewer keys", "more keys", "no labels", "another kind", "not of the kind", "neither"],
 )
-def test_labels_that_a_partner_may_not_send(message: Labels) -> None:
+def test_labels_that_a_partner_may_not_send(message: KeyLabels) -> None:
     request = request_for("count", by="shop.rank")
     with pytest.raises(ProtocolViolation, match="shop") as violation:
         play_alone(AGGREGATE.role(given("bank", request, *BANK), AGGREGATE.parse(request)), message)

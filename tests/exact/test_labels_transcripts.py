@@ -11,7 +11,7 @@ from asking import AGGREGATE, JOINT, given, request_for
 from claims import Cases
 from harness import assert_absent, assert_same_shape, wire_bytes
 
-from privsdk.exact.labels import Labels
+from privsdk.exact.labels import KeyLabels
 from privsdk.protocol.messages import Message
 from privsdk.protocol.operation import Outcome, RoleInput
 from privsdk.protocol.roles import Role, hear, tell
@@ -88,7 +88,7 @@ def altered(change: Callable[[RoleInput, pa.Table], pa.Table]) -> Side:
             step = role.send((yield step))
         message = step.send["bank"]
         table = change(mine, message.table)
-        yield from tell("bank", Labels(join=JOINT, kind=message.kind, min_count=message.min_count, table=table))
+        yield from tell("bank", KeyLabels(join=JOINT, kind=message.kind, min_count=message.min_count, table=table))
         return Outcome()
 
     return side
@@ -111,12 +111,12 @@ def all_labels(mine: RoleInput, table: pa.Table) -> pa.Table:
     labels = table["label"].to_pylist()
     for key, label in zip(mine.keys.tolist(), mine.table["rank"].to_pylist(), strict=True):
         labels[key] = labels[key] or label
-    return pa.table({"passes": table["passes"], "label": labels}, schema=Labels.SCHEMA)
+    return pa.table({"passes": table["passes"], "label": labels}, schema=KeyLabels.SCHEMA)
 
 
 def counts_of_rows(mine: RoleInput, table: pa.Table) -> pa.Table:
     counts = [f"{label}{mine.keys.tolist().count(key)}" for key, label in enumerate(table["label"].to_pylist())]
-    return pa.table({"passes": table["passes"], "label": counts}, schema=Labels.SCHEMA)
+    return pa.table({"passes": table["passes"], "label": counts}, schema=KeyLabels.SCHEMA)
 
 
 def one_age(mine: RoleInput, table: pa.Table) -> pa.Table:

@@ -17,7 +17,7 @@ from privsdk.protocol.in_memory import together
 from privsdk.protocol.roles import Role, ask, hear, tell
 from privsdk.psi.keys.distinct import distinct_keys
 from privsdk.psi.oprf.ristretto import hash_to_group, multiply_piece, to_table
-from privsdk.psi.protocols.ddh_cardinality import Blinded, Doubled, cardinality
+from privsdk.psi.protocols.ddh_cardinality import BlindedSet, DoubledSet, cardinality
 from privsdk.psi.protocols.terms import Agreed
 from privsdk.testing import SeededEntropy
 
@@ -75,14 +75,14 @@ def test_keys_may_be_an_arrow_array() -> None:
     ],
 )
 def test_a_peers_wrong_points_are_found(blinded: list[bytes], doubled: list[bytes], reason: str) -> None:
-    sent = Blinded(table=to_table(blinded)), Doubled(table=to_table(doubled))
+    sent = BlindedSet(table=to_table(blinded)), DoubledSet(table=to_table(doubled))
     with pytest.raises(ProtocolViolation, match=reason):
         play(party_a(), *sent)
 
 
 def test_a_number_of_points_is_checked_before_the_points() -> None:
     with pytest.raises(ProtocolViolation, match="b sent another number of points"):
-        play(party_a(), Blinded(table=to_table([bytes(32)] * 4)))
+        play(party_a(), BlindedSet(table=to_table([bytes(32)] * 4)))
 
 
 def test_own_points_sent_back_count_for_nothing() -> None:
@@ -94,14 +94,14 @@ def test_own_points_sent_back_count_for_nothing() -> None:
 
 
 def mirror_of(peer: str) -> Role[None]:
-    blinded = yield from hear(peer, Blinded)
-    some = Blinded(table=blinded.table.slice(0, 2))
-    yield from ask(peer, some, Doubled)
+    blinded = yield from hear(peer, BlindedSet)
+    some = BlindedSet(table=blinded.table.slice(0, 2))
+    yield from ask(peer, some, DoubledSet)
 
 
 def lazy_peer_of(peer: str) -> Role[None]:
-    blinded = yield from ask(peer, Blinded(table=to_table(POINTS[:2])), Blinded)
-    yield from tell(peer, Doubled(table=blinded.table))
+    blinded = yield from ask(peer, BlindedSet(table=to_table(POINTS[:2])), BlindedSet)
+    yield from tell(peer, DoubledSet(table=blinded.table))
 
 
 def test_a_peer_that_counts_right_does_so_with_any_secret() -> None:
@@ -110,10 +110,10 @@ def test_a_peer_that_counts_right_does_so_with_any_secret() -> None:
     def peer() -> Role[None]:
         secret = (12345).to_bytes(32, "little")
         single = [hash_to_group(b"privsdk psi.cardinality v1 " + AGREED.salt, key) for key in (KEYS[2], b"another")]
-        theirs = yield from ask("a", Blinded(table=to_table(multiply_piece(secret, single))), Blinded)
+        theirs = yield from ask("a", BlindedSet(table=to_table(multiply_piece(secret, single))), BlindedSet)
         doubled = multiply_piece(secret, theirs.table["point"].to_pylist())
-        yield from tell("a", Doubled(table=to_table(doubled[::-1])))
-        yield from hear("a", Doubled)
+        yield from tell("a", DoubledSet(table=to_table(doubled[::-1])))
+        yield from hear("a", DoubledSet)
 
     assert together({"a": party_a(), "b": peer()})["a"] == 1
 

@@ -16,7 +16,7 @@ from joins import SESSION, Side, agreement, counting, names, points_of, run
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.psi.keys.distinct import DistinctKeys
 from privsdk.psi.oprf.ristretto import hash_piece, hash_to_group, multiply_piece, random_scalar, to_table
-from privsdk.psi.protocols.ddh_cardinality import DOMAIN, Blinded, Doubled
+from privsdk.psi.protocols.ddh_cardinality import DOMAIN, BlindedSet, DoubledSet
 from privsdk.testing import SeededEntropy, Sent
 
 TRANSCRIPTS = pytest.mark.claim("transcripts: psi.cardinality sends nothing beyond its Learns")
@@ -142,11 +142,11 @@ def leaky(
     secret = random_scalar(entropy)
     mine = hash_piece(DOMAIN + agreed.salt, keys.encoded.to_pylist())
     mine = multiply_piece(secret, mine) if blind else mine
-    yield from tell(peer, Blinded(table=to_table(sorted(mine) if sort else mine)))
-    theirs = (yield from hear(peer, Blinded)).table["point"].to_pylist()
+    yield from tell(peer, BlindedSet(table=to_table(sorted(mine) if sort else mine)))
+    theirs = (yield from hear(peer, BlindedSet)).table["point"].to_pylist()
     doubled = multiply_piece(secret, theirs)
-    yield from tell(peer, Doubled(table=to_table(resort(doubled) if shuffle else doubled)))
-    back = (yield from hear(peer, Doubled)).table["point"].to_pylist()
+    yield from tell(peer, DoubledSet(table=to_table(resort(doubled) if shuffle else doubled)))
+    back = (yield from hear(peer, DoubledSet)).table["point"].to_pylist()
     return len(set(doubled) & set(back)) if blind else 20
 
 

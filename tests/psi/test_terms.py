@@ -12,7 +12,7 @@ from harness import play
 
 from privsdk.errors import DataError, PrivsdkError, ProtocolViolation
 from privsdk.protocol.roles import Entropy, Role, SystemEntropy, hear, tell
-from privsdk.psi.protocols.terms import MOST_KEYS, Agreed, Opening, Terms, agree
+from privsdk.psi.protocols.terms import MOST_KEYS, Agreed, CoinOpening, Terms, agree
 from privsdk.testing import SeededEntropy, Sent, together
 
 SESSION = b"a session's own 32 bytes........"
@@ -139,17 +139,17 @@ def theirs(**given: Any) -> Terms:
 )
 def test_a_commitment_opens_to_one_nonce_of_one_party_in_one_session(terms: Terms, nonce: bytes, cases: Cases) -> None:
     with pytest.raises(ProtocolViolation, match="b opened its commitment to something else"):
-        play(party("a", "b"), terms, Opening(nonce=nonce))
+        play(party("a", "b"), terms, CoinOpening(nonce=nonce))
     cases()
 
 
 def test_the_right_opening_is_taken() -> None:
-    assert play(party("a", "b"), theirs(), Opening(nonce=NONCES["b"])).sizes == {"a": 10, "b": 10}
+    assert play(party("a", "b"), theirs(), CoinOpening(nonce=NONCES["b"])).sizes == {"a": 10, "b": 10}
 
 
 def mirror() -> Role[None]:
     yield from tell("a", (yield from hear("a", Terms)))
-    yield from tell("a", (yield from hear("a", Opening)))
+    yield from tell("a", (yield from hear("a", CoinOpening)))
 
 
 @TERMS
@@ -179,7 +179,7 @@ def test_a_kind_that_no_declaration_makes_is_a_violation(kind: str, cases: Cases
 
 def test_the_largest_sizes_are_possible() -> None:
     terms = theirs(size=MOST_KEYS, min_count=MOST_KEYS)
-    agreed = play(party("a", "b", size=MOST_KEYS), terms, Opening(nonce=NONCES["b"]))
+    agreed = play(party("a", "b", size=MOST_KEYS), terms, CoinOpening(nonce=NONCES["b"]))
     assert (agreed.sizes["b"], agreed.min_count) == (MOST_KEYS, MOST_KEYS)
 
 

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from privsdk.errors import IdentityRefused, InvalidArgument
 from privsdk.protocol.operation import NO_IDENTITY
-from privsdk.transport.certificates import Identity, make_certificates
+from privsdk.transport.certificates import Credentials, make_certificates
 from privsdk.transport.identities import CHAIN_BYTES, PURPOSE, Certified, Members, Token
 
 REFUSED = pytest.mark.claim("identities: a statement is refused unless its named party signed it under the authority")
@@ -71,7 +71,7 @@ class House:
     ) -> Certified:
         key = key or ec.generate_private_key(ec.SECP256R1())
         leaf = issue(name, key, issuer or (self.root, self.key), **options)
-        return Certified(Identity(pems(self.root), pems(leaf, *between), pem_of(key)))
+        return Certified(Credentials(pems(self.root), pems(leaf, *between), pem_of(key)))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_certificates_that_privsdk_makes(tmp_path: Path) -> None:
 
     def of(name: str, folder: Path = tmp_path) -> Certified:
         files = {"authority": folder / "ca.pem", "certificate": folder / f"{name}.pem", "key": folder / f"{name}.key"}
-        return Certified(Identity.read(**files))
+        return Certified(Credentials.read(**files))
 
     of("bob").check("ann", STATEMENT, of("ann").sign(STATEMENT))
     with pytest.raises(IdentityRefused, match="does not lead to the federation's authority"):
@@ -145,7 +145,7 @@ def test_members_issue_no_certificates(house: House, cases: Cases) -> None:
         house.bob.check("ann", STATEMENT, house.member("ann", None, own, issuer=(own, key)).sign(STATEMENT))
     cases()
     with pytest.raises(IdentityRefused):
-        house.bob.check("eve", STATEMENT, Certified(Identity(pems(own), pems(own), pem_of(key))).sign(STATEMENT))
+        house.bob.check("eve", STATEMENT, Certified(Credentials(pems(own), pems(own), pem_of(key))).sign(STATEMENT))
     cases()
 
 
@@ -190,9 +190,9 @@ def test_keys_that_cannot_sign_are_refused(house: House) -> None:
     certificate = pems(house.root)
     for pem in (b"", b"no key", pem_of(x25519.X25519PrivateKey.generate())):
         with pytest.raises(InvalidArgument):
-            Certified(Identity(certificate, certificate, pem))
+            Certified(Credentials(certificate, certificate, pem))
     with pytest.raises(InvalidArgument):
-        Certified(Identity(b"", certificate, pem_of(house.key)))
+        Certified(Credentials(b"", certificate, pem_of(house.key)))
 
 
 @REFUSED

@@ -21,6 +21,7 @@ from privsdk import fl, he, widgets
 from privsdk.errors import Cancelled, InvalidArgument
 from privsdk.protocol.control import Told
 from privsdk.widgets.facts import MOST_POINTS, thinned
+from privsdk.widgets.progress import RunView
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
 
@@ -38,11 +39,11 @@ def fed() -> Iterator[ps.Federation]:
         yield opened
 
 
-def training(fed: ps.Federation, rounds: int) -> ps.results.Run[fl.Fitted]:
+def training(fed: ps.Federation, rounds: int) -> ps.Run[fl.Fitted]:
     return fl.fit(MODEL, everyone(fed), label="late", rounds=rounds).start()
 
 
-def ended(shown: widgets.Progress) -> bool:
+def ended(shown: RunView) -> bool:
     return bool(shown.facts) and shown.facts["run"]["state"] != "running"
 
 

@@ -36,7 +36,7 @@ def transposed(matrix: Words) -> Words:
     return blocks
 
 
-class Compression:
+class LinearMap:
     """A uniformly random linear map over GF(2) from `width` bits to 128, drawn from a salt that is public.
 
     For two rows that differ by d & s, s uniform and d of weight h, the images differ by a uniform element of a space of

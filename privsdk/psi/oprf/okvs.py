@@ -208,7 +208,7 @@ def _random_words(seed: bytes, count: int) -> Words:
     return stream(seed, 0, 8 * count).view(np.uint64)
 
 
-class Layer(NamedTuple):
+class PeeledLayer(NamedTuple):
     """Keys peeled at once, each with a cell of its own in one of the thirds, and its cells in the others."""
 
     keys: Indices
@@ -216,7 +216,7 @@ class Layer(NamedTuple):
     others: tuple[Indices, Indices]
 
 
-def _peel(cells: list[Indices], shape: Shape) -> tuple[list[Layer], Indices]:
+def _peel(cells: list[Indices], shape: Shape) -> tuple[list[PeeledLayer], Indices]:
     """Peel one third after the other, round and round until nothing gives: the layers in order, and the core's keys.
 
     In one third, cells of a single key are of different keys, so all of them go at once (Jiang, Mitzenmacher, Thaler,
@@ -228,7 +228,7 @@ def _peel(cells: list[Indices], shape: Shape) -> tuple[list[Layer], Indices]:
     numbers = np.tile(np.arange(len(cells[0])), 3)
     held = np.bincount(selected, weights=numbers, minlength=shape.cells).astype(np.int64)
     held += np.bincount(selected, minlength=shape.cells) * one
-    layers: list[Layer] = []
+    layers: list[PeeledLayer] = []
     left = np.ones(len(cells[0]), dtype=bool)
     third, idle = 0, 0
     while idle < 3:
@@ -241,7 +241,7 @@ def _peel(cells: list[Indices], shape: Shape) -> tuple[list[Layer], Indices]:
             np.subtract.at(held, other, sums)
         held[single] = 0
         left[keys] = False
-        layers.append(Layer(keys, single, others))
+        layers.append(PeeledLayer(keys, single, others))
         idle = 0 if len(keys) else idle + 1
         third = (third + 1) % 3
     return layers, np.flatnonzero(left)

@@ -44,7 +44,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...crypto.aes import Words, derived, encrypted, hashed, stream
-from .bits import Compression, transposed
+from .bits import LinearMap, transposed
 from .cuckoo import Cells, NoPlacement, cells_of, placed
 from .parameters import unlucky
 
@@ -101,7 +101,7 @@ def mask(setting: Setting, keys: Placed, zero: Sequence[bytes], one: Sequence[by
     columns ^= keys.columns
     columns ^= own
     rows = transposed(own).reshape(-1, setting.cells).take(keys.cells, axis=1)  # several times faster than by index
-    compression = Compression(setting.salt, setting.width)
+    compression = LinearMap(setting.salt, setting.width)
     outputs = hashed(derived(setting.salt, "hash"), compression(rows), _tweaks(setting, keys.cells))
     return Masked(columns.reshape(-1, setting.cells // 64)[: setting.width], outputs)
 
@@ -114,7 +114,7 @@ def evaluate(
     columns = streams.reshape(-1, setting.cells // 64)
     columns[: setting.width][bits] ^= corrections[bits]
     rows = transposed(streams).reshape(_words(setting), setting.cells)
-    compression = Compression(setting.salt, setting.width)
+    compression = LinearMap(setting.salt, setting.width)
     of_cells = compression(rows)
     secret = np.packbits(np.pad(bits, (0, 64 * _words(setting) - len(bits))), bitorder="little").view(np.uint64)
     of_keys = compression(_codes(setting, blocks) & secret[:, None])

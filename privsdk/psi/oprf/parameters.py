@@ -34,7 +34,7 @@ CELLS_A_KEY = 1.25  # at 1.22 and less most large tables have a core, cells with
 SPARE = 16  # cells in each third beyond that: without them the bound is 2^-33 for 1,228 keys
 
 
-class Parameters(NamedTuple):
+class Sizes(NamedTuple):
     """What all parties compute from all numbers of keys.
 
     Attributes
@@ -65,12 +65,12 @@ class Parameters(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def parameters(receiver: int, *senders: int) -> Parameters:
+def parameters(receiver: int, *senders: int) -> Sizes:
     """For a receiver and one or more senders of so many keys."""
     buckets = -(-max(receiver, *senders, 1) // BUCKET)
     share = SHARE + math.log2(len(senders))
     mine, theirs = capacity(receiver, buckets, share), tuple(capacity(sender, buckets, share) for sender in senders)
-    return Parameters(
+    return Sizes(
         buckets=buckets,
         receiver=mine,
         senders=theirs,

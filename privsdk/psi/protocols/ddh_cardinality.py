@@ -7,8 +7,8 @@ G. Tsudik, "Fast and Private Computation of Cardinality of Set Intersection and 
 9496), once in each direction so that both learn the size. After terms are agreed:
 
     A (keys x, secret a)                                 B (keys y, secret b)
-    --- Blinded: {H(x)^a}, sorted ----->    <----- Blinded: {H(y)^b}, sorted ---
-    --- Doubled: {H(y)^ba}, sorted ----->   <----- Doubled: {H(x)^ab}, sorted ---
+    --- BlindedSet: {H(x)^a}, sorted ----->    <----- BlindedSet: {H(y)^b}, sorted ---
+    --- DoubledSet: {H(y)^ba}, sorted ----->   <----- DoubledSet: {H(x)^ab}, sorted ---
 
     Each counts the points that both doubled sets have. Sorting is the shuffle: the order of doubled points, which are
     new to whoever gets them, says nothing of the order in which the single ones were sent. In `psi.ddh` they come back
@@ -38,14 +38,14 @@ from .terms import Agreed
 DOMAIN = b"privsdk psi.cardinality v1 "
 
 
-class Blinded(Message, frozen=True, kw_only=True, tag="psi.cardinality.Blinded"):
+class BlindedSet(Message, frozen=True, kw_only=True, tag="psi.cardinality.Blinded"):
     """A party's keys, hashed to the group and raised to its secret, sorted."""
 
     SCHEMA = POINTS
     table: pa.Table
 
 
-class Doubled(Message, frozen=True, kw_only=True, tag="psi.cardinality.Doubled"):
+class DoubledSet(Message, frozen=True, kw_only=True, tag="psi.cardinality.Doubled"):
     """The peer's blinded keys raised to one's own secret too, sorted."""
 
     SCHEMA = POINTS
@@ -67,11 +67,11 @@ def cardinality(keys: pa.LargeBinaryArray, *, me: str, peer: str, agreed: Agreed
     encoded = keys.to_pylist()
     hashed = yield from hash_all(DOMAIN + agreed.salt, encoded, "hashing keys")
     mine = sorted((yield from multiply_all(secret, hashed, "blinding")))
-    yield from tell(peer, Blinded(table=to_table(mine)))
-    heard = yield from hear(peer, Blinded)
+    yield from tell(peer, BlindedSet(table=to_table(mine)))
+    heard = yield from hear(peer, BlindedSet)
     theirs = yield from fresh(heard.table, peer, count=agreed.sizes[peer], seen=mine)
     doubled = sorted((yield from multiply_all(secret, theirs, "doubling")))
-    yield from tell(peer, Doubled(table=to_table(doubled)))
-    back = yield from hear(peer, Doubled)
+    yield from tell(peer, DoubledSet(table=to_table(doubled)))
+    back = yield from hear(peer, DoubledSet)
     returned = yield from fresh(back.table, peer, count=agreed.sizes[me], seen={*mine, *theirs})
     return len(set(doubled).intersection(returned))

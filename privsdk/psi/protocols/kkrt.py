@@ -45,7 +45,7 @@ from ..oprf import base_ot
 from ..oprf.blocks import blocks_of, bucketed
 from ..oprf.octets import OCTETS, octets_of, to_table
 from ..oprf.oprf import Setting, evaluate, mask, place
-from ..oprf.parameters import Parameters, parameters
+from ..oprf.parameters import Sizes, parameters
 from .terms import Agreed
 
 NO_KEY = -1
@@ -98,9 +98,7 @@ def intersection(
     return (yield from part(blocks, sizes, peer=peer, both=learner is None, salt=agreed.salt, entropy=entropy))
 
 
-def _receive(
-    blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: bytes, entropy: Entropy
-) -> Role[Positions]:
+def _receive(blocks: Words, sizes: Sizes, *, peer: str, both: bool, salt: bytes, entropy: Entropy) -> Role[Positions]:
     seeds = yield from base_ot.offer(sizes.width, peer=peer, salt=salt, entropy=entropy)
     buckets = bucketed(blocks, sizes.buckets, sizes.receiver)
     waiting: deque[_Expected] = deque()
@@ -126,7 +124,7 @@ def _receive(
 
 
 def _asked(
-    blocks: Words, positions: Positions, seeds: base_ot.Pairs, sizes: Parameters, setting: Setting
+    blocks: Words, positions: Positions, seeds: base_ot.Pairs, sizes: Sizes, setting: Setting
 ) -> tuple[Words, _Expected]:
     """The receiver's part of a bucket: what it sends, and what it awaits."""
     keys = place(setting, blocks.take(positions, axis=0))
@@ -134,7 +132,7 @@ def _asked(
     return masked.corrections, _Expected(positions, keys.cells // sizes.third, _tags(masked.outputs, sizes))
 
 
-def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: bytes, entropy: Entropy) -> Role[Positions]:
+def _send(blocks: Words, sizes: Sizes, *, peer: str, both: bool, salt: bytes, entropy: Entropy) -> Role[Positions]:
     chosen = yield from base_ot.choose(sizes.width, peer=peer, salt=salt, entropy=entropy)
     buckets = bucketed(blocks, sizes.buckets, sizes.senders[0])
     key_of = np.full((sizes.buckets, sizes.senders[0]), NO_KEY, np.int64)
@@ -160,7 +158,7 @@ def _send(blocks: Words, sizes: Parameters, *, peer: str, both: bool, salt: byte
     return positions
 
 
-def heard_corrections(receiver: str, sizes: Parameters) -> Role[Words]:
+def heard_corrections(receiver: str, sizes: Sizes) -> Role[Words]:
     """A bucket's matrix U by columns, from the receiver."""
     told = yield from hear(receiver, Corrections)
     octets = octets_of(told.table, sizes.width * sizes.cells // 8, receiver)
@@ -168,7 +166,7 @@ def heard_corrections(receiver: str, sizes: Parameters) -> Role[Words]:
 
 
 def _answered(
-    keys: Words, corrections: Words, chosen: base_ot.Chosen, sizes: Parameters, setting: Setting, seed: bytes
+    keys: Words, corrections: Words, chosen: base_ot.Chosen, sizes: Sizes, setting: Setting, seed: bytes
 ) -> tuple[npt.NDArray[np.uint8], Positions]:
     """The sender's part of a bucket: its records, and in which of them each key is. The other records are random."""
     outputs = evaluate(setting, keys, corrections, chosen.bits, chosen.keys)
@@ -202,7 +200,7 @@ def _matched(records: npt.NDArray[np.uint8], expected: _Expected, peer: str) -> 
     return record, expected.positions[key[record]]
 
 
-def _tags(outputs: Words, sizes: Parameters) -> npt.NDArray[np.uint8]:
+def _tags(outputs: Words, sizes: Sizes) -> npt.NDArray[np.uint8]:
     """The first bytes of each output."""
     return outputs.view(np.uint8)[..., : sizes.tag_bytes]
 

@@ -52,7 +52,7 @@ from ..oprf import base_ot, okvs
 from ..oprf.blocks import blocks_of, bucketed
 from ..oprf.octets import OCTETS, octets_of, to_table
 from ..oprf.oprf import Setting, evaluate, mask, place
-from ..oprf.parameters import SHARE, Parameters, parameters, unlucky
+from ..oprf.parameters import SHARE, Sizes, parameters, unlucky
 from .kkrt import AHEAD, Corrections, heard_corrections
 from .terms import Agreed
 
@@ -125,9 +125,7 @@ def intersection(
     return found[_order(hashes[found])]
 
 
-def _compare(
-    blocks: Words, sizes: Parameters, others: Sequence[str], *, salt: bytes, entropy: Entropy
-) -> Role[Positions]:
+def _compare(blocks: Words, sizes: Sizes, others: Sequence[str], *, salt: bytes, entropy: Entropy) -> Role[Positions]:
     """The leader, up to the positions of its keys that all have."""
     seeds = {}
     for other in others:
@@ -168,7 +166,7 @@ def _asked(keys: Words, seeds: Sequence[base_ot.Pairs], setting: Setting) -> tup
 
 def _program(
     blocks: Words,
-    sizes: Parameters,
+    sizes: Sizes,
     own: int,
     *,
     leader: str,
@@ -237,7 +235,7 @@ def _named(keys: Words, salt: bytes) -> Words:
     return np.stack([encrypted(derived(salt, f"stored {third}"), keys) for third in range(3)])
 
 
-def _shapes(sizes: Parameters) -> list[okvs.Shape]:
+def _shapes(sizes: Sizes) -> list[okvs.Shape]:
     """Of each other party's stores. All of them together fail with probability below 2^-43."""
     share = SHARE + math.ceil(math.log2(sizes.buckets * len(sizes.senders)))
     return [okvs.shape(3 * most, share) for most in sizes.senders]

@@ -2,7 +2,7 @@
 
     each party                                       each other party
     --- Terms: kind of keys, how many, minimum count, commitment to 32 random bytes --->
-    --- Opening: the random bytes --->
+    --- CoinOpening: the random bytes --->
 
 The salt is a hash of the session and everyone's random bytes. A party commits to its own before it sees another's, and
 after it has read its keys: nobody can choose keys by the salt, or the salt by the keys (Blum, 1981; commitments by
@@ -40,7 +40,7 @@ class Terms(Message, frozen=True, kw_only=True, tag="psi.Terms"):
     commitment: bytes
 
 
-class Opening(Message, frozen=True, kw_only=True, tag="psi.Opening"):
+class CoinOpening(Message, frozen=True, kw_only=True, tag="psi.Opening"):
     """The random bytes that the commitment was to."""
 
     nonce: bytes
@@ -92,8 +92,8 @@ def agree(
             raise ProtocolViolation(f"{peer} announced {terms.size} keys and a minimum count of {terms.min_count}")
     everyone = {me: mine, **heard}
     _check(everyone)
-    yield from tell_all(dict.fromkeys(peers, Opening(nonce=nonce)))
-    openings = yield from gather(peers, Opening)
+    yield from tell_all(dict.fromkeys(peers, CoinOpening(nonce=nonce)))
+    openings = yield from gather(peers, CoinOpening)
     for peer, opening in openings.items():
         if len(opening.nonce) != NONCE_BYTES or not compare_digest(
             _commitment(session, peer, opening.nonce), heard[peer].commitment

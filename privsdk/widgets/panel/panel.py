@@ -25,7 +25,7 @@ MOST_EVENTS = 30  # of a federation's audits
 MOST_PAGES = 8  # that are remembered: one whose browser died says no goodbye
 
 
-class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="kind"):
+class PageHello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="kind"):
     """A page begins to look."""
 
     page: str
@@ -45,19 +45,19 @@ class Verify(msgspec.Struct, frozen=True, kw_only=True, tag="verify", tag_field=
     """Have the parties of all open federations check their audit chains."""
 
 
-class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop", tag_field="kind"):
+class StopRun(msgspec.Struct, frozen=True, kw_only=True, tag="stop", tag_field="kind"):
     """End a run after its present round, with what there is."""
 
     run: str
 
 
-class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_field="kind"):
+class CancelRun(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_field="kind"):
     """End a run now, without a result."""
 
     run: str
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What a party said of its audit chain. `fault` is "" where it is sound."""
 
     party: str
@@ -70,11 +70,11 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
     running: bool
     at: str = ""
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[AuditVerdict, ...] = ()
     failed: str = ""
 
 
-Asked = Hello | Bye | Refresh | Verify | Stop | Cancel
+Asked = PageHello | Bye | Refresh | Verify | StopRun | CancelRun
 
 
 class Panel:
@@ -97,7 +97,7 @@ class Panel:
         """Do what a page says."""
         asked: Asked = msgspec.convert(message, Asked)
         match asked:
-            case Hello():
+            case PageHello():
                 self._hello(asked.page)
             case Bye():
                 self._bye(asked.page)
@@ -108,7 +108,7 @@ class Panel:
             case Verify():
                 for fed in open_federations().values():
                     self._verify(fed)
-            case Stop() | Cancel():
+            case StopRun() | CancelRun():
                 self._end(asked)
 
     def _hello(self, page: str) -> None:
@@ -168,7 +168,7 @@ class Panel:
                 audit = Audit(running=False, at=_now(), failed=str(error))
             else:
                 verdicts = tuple(
-                    Verdict(party=party, rows=report.rows, fault="" if report.first_bad < 0 else report.reason)
+                    AuditVerdict(party=party, rows=report.rows, fault="" if report.first_bad < 0 else report.reason)
                     for party, report in reports.items()
                 )
                 audit = Audit(running=False, at=_now(), verdicts=verdicts)
@@ -183,14 +183,14 @@ class Panel:
             self._tell()
         threading.Thread(target=work, name=f"privsdk-verifying-{fed.number}", daemon=True).start()
 
-    def _end(self, asked: Stop | Cancel) -> None:
+    def _end(self, asked: StopRun | CancelRun) -> None:
         for fed in open_federations().values():
             for carried in fed.activity.runs:
                 if carried.request.run_id == asked.run and carried.state == "running":
-                    event = carried.live.stopping if isinstance(asked, Stop) else carried.cancelled
+                    event = carried.live.stopping if isinstance(asked, StopRun) else carried.cancelled
                     event.set()
                     with self._lock:
-                        self._asked[asked.run] = "stop" if isinstance(asked, Stop) else "cancel"
+                        self._asked[asked.run] = "stop" if isinstance(asked, StopRun) else "cancel"
                         self._tell()
 
     def _state(self) -> dict[str, Any]:
