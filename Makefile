@@ -26,8 +26,6 @@ workshop-check: $(VENV)/installed ## whether this machine is ready for a worksho
 test: $(VENV)/installed           ## the whole test suite, notebooks included; `make docs` shows their outputs
 	scripts/chromium.sh
 	$(RUN) -m pytest $(ABREAST)
-	rm -rf build/notebooks && mkdir -p build/notebooks && cp notebooks/*.ipynb build/notebooks
-	$(RUN) -m pytest --nbmake --overwrite --nbmake-timeout=300 $(ABREAST) build/notebooks -W ignore::DeprecationWarning
 
 check: $(VENV)/installed          ## style, types, structure, documents
 	$(BIN)/ruff format --check .

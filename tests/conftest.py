@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    whole = not config.option.markexpr and not config.option.keyword and not config.option.nbmake
+    whole = not config.option.markexpr and not config.option.keyword
     whole = whole and config.args == config.getini("testpaths")
     if whole and len(items) < FEWEST_TESTS:
         raise pytest.UsageError(f"only {len(items)} tests were collected; there are at least {FEWEST_TESTS}")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pyarrow as pa
 import pytest
 from claims import Cases
+from leaks import CANARY, leaks, rare, rows_of
 from tutorials import NAMES, execute, exercise_of, read, said, solved
 
-from privsdk import workshop
-
-CANARY = "kanarie"
 MARKED = "tailnum", "manufacturer", "model", "name", "document", "phone", "state"  # in no group key of a tutorial
 
 # Runs before the notebook: every table that it is going to read has the canary in each row.
@@ -47,44 +42,6 @@ for load in ("nyc_flights", "tourism", "lending_club"):
     setattr(workshop, load, planting(getattr(workshop, load)))
 answers.tourism = workshop.tourism
 """
-
-
-def rows_of(name: str) -> Iterator[pa.Table]:
-    """The tables of those parties whose rows a tutorial works on."""
-    loaders = {
-        "00": workshop.nyc_flights, "01": workshop.tourism, "02": workshop.lending_club,
-        "04": workshop.hourly_departures, "05": workshop.nyc_flights, "06": workshop.nyc_flights,
-    }  # fmt: skip
-    if load := loaders.get(name[:2]):
-        for tables in load().values():
-            yield from tables.values()
-
-
-def rare(table: pa.Table) -> set[str]:
-    """Numbers that say whose row it is, as they would be printed: of many decimals, or large, odd and single."""
-    found = set()
-    for column in table.columns:
-        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-            continue
-        for value, times in Counter(column.drop_null().to_pylist()).items():
-            long = isinstance(value, float) and len(str(value).partition(".")[2]) >= 4
-            single = times == 1 and value >= 10_000 and value % 100
-            if long or single:
-                found |= {str(value).removesuffix(".0"), f"{value:.7g}"} if long else {str(value).removesuffix(".0")}
-    return found
-
-
-def numbers(text: str) -> set[str]:
-    """The numbers of a text, without separators of thousands and trailing zeros."""
-    found = re.findall(r"(?<![\w.#])\d[\d,]*(?:\.\d+)?(?![\w%])", text)
-    return {number.replace(",", "").removesuffix(".0") for number in found}
-
-
-def leaks(text: str, values: set[str]) -> set[str]:
-    """What of a canary or of rare values stands in a text. Pictures have coordinates, which are left out."""
-    planted = {CANARY} & {CANARY if CANARY in text.lower() else ""} | ({"7391.25"} & numbers(text))
-    drawn = text.lstrip().startswith(("<?xml", "<svg"))
-    return planted | (set() if drawn else values & numbers(text))
 
 
 @pytest.mark.lengthy

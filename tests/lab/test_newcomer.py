@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 CLICKS = """() => { window.clicks = 0; addEventListener("pointerdown", () => { window.clicks += 1; }, true); }"""
 
 
+@pytest.mark.lengthy
 @pytest.mark.claim("newcomer: opens the quickstart, runs it, and has a joint result")
 def test_first_joint_result(lab: Lab, repository: Path, cases: Cases) -> None:
     shutil.copy(repository / "notebooks" / "00_quickstart.ipynb", lab.server.folder)

@@ -11,6 +11,7 @@ from lab_page import Lab
 from playwright.sync_api import expect
 
 
+@pytest.mark.lengthy
 @pytest.mark.claim("the quickstart in JupyterLab: every cell runs, its widgets and the panel are drawn")
 def test_all_cells_run(lab: Lab, repository: Path, cases: Cases) -> None:
     path = Path(shutil.copy(repository / "notebooks" / "00_quickstart.ipynb", lab.server.folder))
