@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InvalidArgument
+from .aggregation import AggregationMode
 from .compression.quantised import Quantised
 from .compression.topk import TopK
 from .strategies.fedavg import FedAvg
@@ -19,12 +20,12 @@ Compressions = Quantised | TopK
 CLEAR = 'use aggregation="clear", which shows every update to the coordinator'
 
 
-def check(strategy: Strategies, aggregation: str, participation: float, compression: Compressions | None) -> None:
+def check(strategy: Strategies, mode: AggregationMode, participation: float, compression: Compressions | None) -> None:
     """Raise InvalidArgument where one of them rules out another."""
     name = type(strategy).__name__
-    if strategy.each and aggregation != "clear":
+    if strategy.each and mode.hides:
         raise InvalidArgument(
-            f"{name} cannot go with {aggregation} updates: {strategy.each}", hint=f"{CLEAR}, or another strategy"
+            f"{name} cannot go with {mode.name} updates: {strategy.each}", hint=f"{CLEAR}, or another strategy"
         )
     if isinstance(strategy, FedBuff) and participation < 1:
         raise InvalidArgument(
@@ -34,9 +35,9 @@ def check(strategy: Strategies, aggregation: str, participation: float, compress
     if compression is None:
         return
     packed = type(compression).__name__
-    if aggregation != "clear":
+    if mode.hides:
         raise InvalidArgument(
-            f"{packed} updates cannot be {aggregation}: {compression.sum_refused}",
+            f"{packed} updates cannot be {mode.name}: {compression.sum_refused}",
             hint=f"{CLEAR}, or no compression",
         )
     if isinstance(strategy, Scaffold):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from ..crypto.sums.all_to_all import MOST
-from ..crypto.sums.base import encrypted_scheme
 from ..errors import InvalidArgument
 from ..governance.charges import Charge, Debit, Exact, Gaussian, ZeroConcentrated
 from ..protocol.operation import Operation, Request, register
 from .averages import LARGEST
 from .disclosures import learns, needs
-from .parameters import WHOLE, FitParameters, check_types, clients_of
+from .parameters import FitParameters, check_types, clients_of
 from .preparation import length_of
 from .privacy import charges
 from .privacy.levels import PartyLevel, Privacy
@@ -25,47 +23,28 @@ def _check(request: Request, parameters: FitParameters) -> None:
     others = set(request.parties) - set(clients)
     if coordinator not in request.parties or not others <= {coordinator} or request.parties[-1] != coordinator:
         raise InvalidArgument("fl.fit takes clients with a table each and a coordinator, which is named last")
-    if parameters.aggregation == "masked" and len(clients) < 2:
-        raise InvalidArgument(
-            f"{clients[0]} trains alone: the masked sum of one client is its own update",
-            hint='take the tables of two parties or more, or aggregation="clear"',
-        )
-    if parameters.aggregation == "all-to-all" and not (2 <= len(clients) <= MOST and coordinator in clients):
-        raise InvalidArgument(
-            f"sums from all to all are of 2 to {MOST} clients without a coordinator beside them, not of {len(clients)}",
-            hint='use aggregation="masked"',
-        )
-    if coordinator in clients and parameters.aggregation == "encrypted":
-        raise InvalidArgument(
-            f"{coordinator} trains and cannot hold the key: it would decrypt the others' updates",
-            hint='name a coordinator without a table, or use aggregation="clear"',
-        )
     if any(operand.columns != parameters.columns or operand.alignment for operand in request.operands.values()):
         raise InvalidArgument("fl.fit takes features, label and groups from a base table of each party")
     if not 1 <= parameters.fewest <= len(clients):
         raise InvalidArgument(f"rounds of at least {parameters.fewest} of {len(clients)} clients")
-    drawn = max(parameters.fewest, round(parameters.participation * len(clients)))
-    if parameters.aggregation == "masked" and drawn < 2:
-        raise InvalidArgument(
-            f"rounds of {drawn} of {len(clients)} clients: the masked sum of one client is its own update",
-            hint='let a round need two clients or more, by fewest or participation, or use aggregation="clear"',
-        )
+    parameters.mode.check(parameters.participants(request), _sums(parameters))
     if isinstance(parameters.privacy, PartyLevel) and coordinator in clients and not parameters.privacy.collusion:
         raise InvalidArgument(
             f"{coordinator} trains and knows its own share of the noise: with a collusion of 0 it would see the "
             "others' sum with less than is charged",
             hint="use a collusion of 1 or more, or name a coordinator without a table",
         )
-    if parameters.aggregation == "encrypted":
-        figures = 0 if isinstance(parameters.privacy, PartyLevel) else 2
-        length = parameters.strategy.parts * parameters.model.network.size + figures
-        facts = length_of(parameters.model, parameters.class_weights)
-        for entries, largest in ((length, LARGEST), (facts, LARGEST_FACT)):
-            encrypted_scheme(len(clients), entries, largest)
     if parameters.privacy is not None:
         for party, operand in request.operands.items():
             charges.check_unit(parameters.privacy, operand.unit, where=f"{party}/{operand.table}")
         round_charge(request, parameters, parameters.privacy)
+
+
+def _sums(parameters: FitParameters) -> tuple[tuple[int, int], ...]:
+    """Length and largest total of a training's sums: a round's updates, with weight and loss, and the statistics."""
+    figures = 0 if isinstance(parameters.privacy, PartyLevel) else 2
+    updates = parameters.strategy.parts * parameters.model.network.size + figures
+    return (updates, LARGEST), (length_of(parameters.model, parameters.class_weights), LARGEST_FACT)
 
 
 def _fits(request: Request, parameters: FitParameters, party: str, schema: pa.Schema) -> None:
@@ -136,7 +115,7 @@ def _everyone(request: Request, parameters: FitParameters) -> tuple[str, ...]:
 
 def _essential(request: Request, parameters: FitParameters) -> tuple[str, ...]:
     """The coordinator; where a sum is of all clients or of none, everyone."""
-    return request.parties if parameters.aggregation in WHOLE else (parameters.coordinator,)
+    return request.parties if parameters.mode.whole else (parameters.coordinator,)
 
 
 register(

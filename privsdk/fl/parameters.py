@@ -12,6 +12,7 @@ from ..errors import InvalidArgument
 from ..protocol.groups import Key, check_keys, kind_of
 from ..protocol.operation import LONGEST_NAME, Request
 from . import composition
+from .aggregation import AggregationMode, Participants, mode_named
 from .composition import Compressions, Strategies
 from .models.features import Vector
 from .models.model import Model
@@ -23,9 +24,8 @@ from .strategies.fedbuff import FedBuff
 
 MAX_ROUNDS = 10_000
 MOST_SECONDS = 600  # as long as a party waits for another in any step
-WHOLE = ("encrypted", "all-to-all")  # sums that are of all clients or of none
 
-Aggregation = Literal["masked", "encrypted", "all-to-all", "clear"]
+Aggregation = Literal["masked", "encrypted", "all-to-all", "clear"]  # as `aggregation` registers them
 
 
 class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +36,7 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     strategy: Strategies
     schedule: Schedule
     rounds: int
-    aggregation: Aggregation
+    aggregation: str
     coordinator: str
     participation: float
     fewest: int
@@ -59,8 +59,8 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise InvalidArgument(f"the label {self.label!r} is among the features", hint="leave it out of them")
         check_keys(self.by, self.groups)
         self._check_classes()
-        composition.check(self.strategy, self.aggregation, self.participation, self.compression)
-        if self.aggregation in WHOLE and self.participation < 1:
+        composition.check(self.strategy, self.mode, self.participation, self.compression)
+        if self.mode.whole and self.participation < 1:
             raise InvalidArgument(
                 f"with {self.aggregation} updates a sum is of all clients in every round",
                 hint='use aggregation="masked", or participation=1',
@@ -107,7 +107,7 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 )
 
     def _check_privacy(self, privacy: Privacy) -> None:
-        charges.check(privacy, self.schedule, hidden=self.aggregation != "clear", each=self.strategy.each)
+        charges.check(privacy, self.schedule, hidden=self.mode.hides, each=self.strategy.each)
         exact = [
             *(f"the mean of {name}" for name in self.model.standardised),
             *(["balanced class weights"] if self.class_weights == "balanced" else []),
@@ -125,9 +125,20 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 hint="use a strategy with rounds",
             )
 
+    @property
+    def mode(self) -> AggregationMode:
+        """How updates are added up."""
+        return mode_named(self.aggregation)
+
     def least(self, clients: int) -> int:
         """How many clients there are in any sum that is opened."""
-        return clients if self.aggregation in WHOLE else self.fewest
+        return clients if self.mode.whole else self.fewest
+
+    def participants(self, request: Request) -> Participants:
+        """Who adds up."""
+        clients = clients_of(request)
+        drawn = max(self.fewest, round(self.participation * len(clients)))
+        return Participants(clients, self.coordinator, self.fewest, drawn)
 
     @property
     def columns(self) -> tuple[str, ...]:

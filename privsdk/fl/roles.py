@@ -7,11 +7,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from ..crypto.sums.all_to_all import PeerSum, alone, to_all
-from ..crypto.sums.base import ClearSum, EncryptedSums, Sum
-from ..crypto.sums.masked import MaskedSum
+from ..crypto.sums.base import Sum
 from ..errors import DataError
-from ..protocol.compose import beside
 from ..protocol.groups import groups_of
 from ..protocol.operation import Outcome, RoleInput, never
 from ..protocol.roles import Role
@@ -33,23 +30,7 @@ HISTORY = ("round", "clients", "rows", "loss", "staleness", "update_bytes")
 
 
 def _sum(given: RoleInput, parameters: FitParameters) -> Sum:
-    clients, coordinator, within_s = clients_of(given.request), parameters.coordinator, parameters.deadline_s
-    if parameters.aggregation == "encrypted":
-        return EncryptedSums(me=given.party, clients=clients, coordinator=coordinator)
-    if parameters.aggregation == "masked":
-        return MaskedSum(
-            me=given.party,
-            coordinator=coordinator,
-            session=given.session,
-            entropy=given.entropy,
-            identity=given.identity,
-            fewest=parameters.fewest,
-            floor=given.min_parties + 1,  # every client sees the model; min_parties counts those beside one who does
-            within_s=within_s,
-        )
-    if parameters.aggregation == "all-to-all":
-        return PeerSum(me=given.party, clients=clients, session=given.session, entropy=given.entropy)
-    return ClearSum(coordinator=coordinator, within_s=within_s)
+    return parameters.mode.sum(given, parameters.participants(given.request), within_s=parameters.deadline_s)
 
 
 class Means(NamedTuple):
@@ -76,21 +57,15 @@ def role(given: RoleInput, parameters: FitParameters, means: Means = APART) -> R
         parameters.deadline_s,
         private=parameters.privacy is not None,
     )
-    if given.party not in clients:
-        trained = yield from _coordinate(given, parameters, course, means)
-        return _told(trained, {})
-    if parameters.aggregation == "all-to-all":
-        coordinate = alone(given.party, _coordinate(given, parameters, course, means))
-        trained, value = yield from beside(
-            given.party, coordinate, to_all(given.party, clients, _train(given, parameters, course, means))
-        )
-        return _told(trained, value) if given.party == parameters.coordinator else Outcome(value=value)
-    if given.party != parameters.coordinator:
+    mode, participants = parameters.mode, parameters.participants(given.request)
+    if given.party not in mode.leaders(participants):
         return Outcome(value=(yield from _train(given, parameters, course, means)))
-    trained, value = yield from beside(
-        given.party, _coordinate(given, parameters, course, means), _train(given, parameters, course, means)
-    )
-    return _told(trained, value)
+    coordinating = _coordinate(given, parameters, course, means)
+    if given.party not in clients:
+        return _told((yield from coordinating), {})
+    training = _train(given, parameters, course, means)
+    trained, value = yield from mode.both(given.party, participants, coordinating, training)
+    return _told(trained, value) if given.party == parameters.coordinator else Outcome(value=value)
 
 
 def _told(trained: Trained, evaluation: Mapping[str, Any]) -> Outcome:
@@ -111,8 +86,7 @@ def _told(trained: Trained, evaluation: Mapping[str, Any]) -> Outcome:
 
 def _provided(given: RoleInput, parameters: FitParameters, means: Means) -> tuple[Sum, Averages]:
     sum_ = means.sums(given, parameters)
-    clear = parameters.aggregation == "clear"
-    return sum_, _each(given, parameters) if clear else _hidden(given, parameters, sum_)
+    return sum_, _hidden(given, parameters, sum_) if parameters.mode.hides else _each(given, parameters)
 
 
 def _each(given: RoleInput, parameters: FitParameters) -> Each:
@@ -161,7 +135,7 @@ def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, mea
         sum_=sum_,
         averages=averages,
         checkpoints=given.checkpoints("coordinator"),
-        stopping=never if parameters.aggregation == "all-to-all" else given.stopping,
+        stopping=never if parameters.mode.replicated else given.stopping,
     )
 
 
@@ -215,7 +189,7 @@ def _train(given: RoleInput, parameters: FitParameters, course: Course, means: M
             look=held_out.look,
         )
         return held_out.told(weights)
-    alike = parameters.aggregation == "all-to-all"
+    alike = parameters.mode.replicated
     weights, _ = yield from rounds.client(
         course,
         prepared,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 
-from ..client.plan import Plan, Runner
-from ..client.tables import Table, Tables, as_tables, new_request, pick_key_holder, runner_of
+from ..client.plan import Plan
+from ..client.tables import Table, Tables, as_tables, new_request, runner_of
 from ..display.cards import at_most
-from ..errors import InvalidArgument, UnknownName
+from ..errors import InvalidArgument
 from ..protocol.control import Answers
 from ..protocol.groups import Key, plain_keys
+from .aggregation import mode_named
 from .averages import UNIT
 from .composition import Compressions, Strategies
 from .fitted import Fitted
@@ -136,9 +137,7 @@ def fit(
     group = as_tables(tables)
     runner = runner_of(*group)
     check_model(model)
-    if aggregation not in get_args(Aggregation):
-        raise UnknownName.among("aggregation", str(aggregation), get_args(Aggregation))
-    leader = _coordinator(runner, tuple(table.party for table in group), coordinator, aggregation)
+    leader = mode_named(aggregation).coordinator(runner, tuple(table.party for table in group), coordinator)
     parameters = _typed(
         model=model,
         label=label,
@@ -204,24 +203,6 @@ def _typed(**given: object) -> FitParameters:
         raise InvalidArgument(f"fl.fit: {error}", hint="see help(fl.fit)") from None
 
 
-def _coordinator(runner: Runner, clients: tuple[str, ...], wanted: str | None, aggregation: Aggregation) -> str:
-    """The named party, or the first of the federation that brings no table, or where there is none the first."""
-    if aggregation == "encrypted":
-        return pick_key_holder(runner, clients, wanted)
-    if aggregation == "all-to-all":  # all average; one of them answers
-        if wanted is not None and wanted not in clients:
-            raise InvalidArgument(
-                f"with all-to-all updates there is no coordinator beside the clients, such as {wanted}",
-                hint='leave coordinator out, or use aggregation="masked"',
-            )
-        return wanted or clients[-1]
-    if wanted is None:
-        return next((party for party in runner.parties if party not in clients), clients[0])
-    if wanted not in runner.parties:
-        raise UnknownName.among("party", str(wanted), runner.parties)
-    return wanted
-
-
 def _after_cancel(name: str) -> str:
     if name:
         return f"fit again as before under the name {name!r}: it goes on after the last round that was held"
@@ -238,15 +219,10 @@ def _notes(parameters: FitParameters) -> tuple[tuple[str, str], ...]:
 
 
 def _aggregated(parameters: FitParameters) -> tuple[tuple[str, str], ...]:
-    if parameters.aggregation == "clear":
+    if not parameters.mode.hides:
         return (("updates", f"{parameters.coordinator} sees every client's update"),)
-    keys = {
-        "encrypted": f"{parameters.coordinator} coordinates and holds the key",
-        "masked": f"{parameters.coordinator} coordinates; more than half of a round's clients unmask its sum",
-        "all-to-all": "every client sends its masked update to all others; nobody coordinates",
-    }[parameters.aggregation]
     # n clients' weights add up to 1 when all are in a round, so the bound is n / 2 units; fewest of them tell more
     return (
-        ("keys", keys),
+        ("keys", parameters.mode.keys(parameters.coordinator)),
         ("rounding", f"at most {at_most(UNIT / 2)} for each client in any averaged weight in each round"),
     )

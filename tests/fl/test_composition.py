@@ -13,6 +13,7 @@ from claims import Cases
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import InvalidArgument, PrivsdkError
+from privsdk.fl.aggregation import mode_named
 from privsdk.fl.composition import Compressions, Strategies, check
 
 STRATEGIES: list[Strategies] = [
@@ -45,11 +46,12 @@ def goes(strategy: Strategies, aggregation: str, participation: float, compressi
 @RULES
 def test_every_combination_is_allowed_or_refused_with_a_reason_and_a_way_out(cases: Cases) -> None:
     for choice in product(STRATEGIES, ("clear", "encrypted", "masked"), (1.0, 0.5), COMPRESSIONS):
+        strategy, aggregation, *others = choice
         if goes(*choice):
-            check(*choice)
+            check(strategy, mode_named(aggregation), *others)
         else:
             with pytest.raises(InvalidArgument) as raised:
-                check(*choice)
+                check(strategy, mode_named(aggregation), *others)
             assert ":" in raised.value.message, "says why"
             assert raised.value.hint.startswith("use ")
         cases()

@@ -122,7 +122,7 @@ def test_what_is_not_taken() -> None:
             fl.fit(MODEL, one, label="y").preview()
         with pytest.raises(InvalidArgument, match="2 to 10 clients"):
             fl.fit(MODEL, one, label="y", aggregation="all-to-all").preview()
-        with pytest.raises(InvalidArgument, match="no coordinator beside the clients"):
+        with pytest.raises(InvalidArgument, match="no party but the clients coordinates"):
             fit(fed, aggregation="all-to-all", coordinator="notary")
         with pytest.raises(InvalidArgument, match="all clients in every round"):
             fit(fed, aggregation="all-to-all", participation=0.5)

@@ -1,0 +1,268 @@
+"""Aggregation modes: how clients' updates are added up, each under the name that a user gives and a request carries.
+
+A mode is a class that is registered here. It owns the sum that a training runs on and whatever follows from it: the
+trainings that it goes with, who coordinates, without whom a run fails, what owners must have granted, and what a
+coalition of parties learns. Everything else in `fl` asks the mode and never compares its name. What a mode promises is
+argued in the file of its sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple, TypeVar
+
+from ..client.plan import Runner
+from ..client.tables import pick_key_holder
+from ..crypto.sums.all_to_all import MOST, PeerSum, alone, to_all
+from ..crypto.sums.base import ClearSum, EncryptedSums, Sum, encrypted_scheme
+from ..crypto.sums.masked import MaskedSum
+from ..errors import InvalidArgument, UnknownName
+from ..governance.policy import Disclosure, Learns
+from ..protocol.compose import beside
+from ..protocol.operation import RoleInput
+from ..protocol.roles import Role
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class Participants(NamedTuple):
+    """Who adds up.
+
+    Attributes
+    ----------
+    clients : in the request's order
+    coordinator : who has the sum, or answers with it where every client has it
+    fewest : clients that a round needs
+    drawn : clients that are drawn for a round
+    """
+
+    clients: tuple[str, ...]
+    coordinator: str
+    fewest: int
+    drawn: int
+
+
+class AggregationMode:
+    """What most modes have in common: one coordinator, who sees sums alone, of the clients that are left in a round.
+
+    Attributes
+    ----------
+    name : what a user writes and a request carries
+    whole : whether a sum is of all clients or of none, so that a client that is lost ends the run
+    hides : whether nobody sees a single client's update
+    replicated : whether every client runs the coordinator's half by itself
+    statistic : the use of a column whose training statistics are summed
+    """
+
+    name: ClassVar[str]
+    whole: ClassVar[bool] = False
+    hides: ClassVar[bool] = True
+    replicated: ClassVar[bool] = False
+    statistic: ClassVar[Disclosure] = Disclosure.HE_OPERAND
+
+    def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
+        """The sum, for one party's role."""
+        raise NotImplementedError
+
+    def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
+        """Raise InvalidArgument where these cannot add up so; `sums` has the length and the largest total of each."""
+
+    def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None) -> str:
+        """The named party, or the first of the federation that brings no table, or where there is none the first."""
+        if wanted is None:
+            return next((party for party in runner.parties if party not in clients), clients[0])
+        if wanted not in runner.parties:
+            raise UnknownName.among("party", str(wanted), runner.parties)
+        return wanted
+
+    def leaders(self, participants: Participants) -> tuple[str, ...]:
+        """Who runs the coordinator's half."""
+        return participants.clients if self.replicated else (participants.coordinator,)
+
+    def both(self, me: str, participants: Participants, coordinating: Role[S], training: Role[T]) -> Role[tuple[S, T]]:
+        """The two halves of a party that coordinates and trains."""
+        return beside(me, coordinating, training)
+
+    def keys(self, coordinator: str) -> str:
+        """Who holds which keys, as a plan says it; "" where there are none."""
+        raise NotImplementedError
+
+    def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
+        """What parties learn who put together what they hold; `noisy` where clients add noise to their own steps."""
+        raise NotImplementedError
+
+
+MODES: dict[str, AggregationMode] = {}
+
+
+def register(mode: type[AggregationMode]) -> type[AggregationMode]:
+    """Let trainings ask for a mode by its name."""
+    if mode.name in MODES:
+        raise ValueError(f"aggregation {mode.name!r} is registered twice")
+    MODES[mode.name] = mode()
+    return mode
+
+
+def mode_named(name: str) -> AggregationMode:
+    """The mode of this name; raises UnknownName."""
+    if not isinstance(name, str) or name not in MODES:
+        raise UnknownName.among("aggregation", str(name), MODES)
+    return MODES[name]
+
+
+@register
+class MaskedMode(AggregationMode):
+    """Under masks that cancel out in the sum: `crypto.sums.masked`."""
+
+    name = "masked"
+
+    def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
+        """A sum that survives the loss of clients."""
+        return MaskedSum(
+            me=given.party,
+            coordinator=participants.coordinator,
+            session=given.session,
+            entropy=given.entropy,
+            identity=given.identity,
+            fewest=participants.fewest,
+            floor=given.min_parties + 1,  # every client sees the model; min_parties leaves out one who does
+            within_s=within_s,
+        )
+
+    def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
+        """At least two in every sum."""
+        clients, drawn = participants.clients, participants.drawn
+        if len(clients) < 2:
+            raise InvalidArgument(
+                f"{clients[0]} trains alone: the masked sum of one client is its own update",
+                hint='take the tables of two parties or more, or aggregation="clear"',
+            )
+        if drawn < 2:
+            raise InvalidArgument(
+                f"rounds of {drawn} of {len(clients)} clients: the masked sum of one client is its own update",
+                hint='let a round need two clients or more, by fewest or participation, or use aggregation="clear"',
+            )
+
+    def keys(self, coordinator: str) -> str:
+        """Of masks, in shares."""
+        return f"{coordinator} coordinates; more than half of a round's clients unmask its sum"
+
+    def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
+        """Fewer clients than unmask a sum: every round is of `fewest` or more, and takes more than half of them."""
+        clients, coordinator = participants.clients, participants.coordinator
+        counted = f", {coordinator} counted among them" if coordinator in clients else ""
+        return Learns(
+            who=f"{coordinator} and fewer than {max(2, participants.fewest)} clients together",
+            what=f"no more than the sum of the other clients' updates{counted}",
+        )
+
+
+@register
+class EncryptedMode(AggregationMode):
+    """Under homomorphic encryption: `crypto.sums.encrypted`. The coordinator holds the key, the last client adds up."""
+
+    name = "encrypted"
+    whole = True
+
+    def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
+        """Sums with keys of their own."""
+        return EncryptedSums(me=given.party, clients=participants.clients, coordinator=participants.coordinator)
+
+    def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
+        """A key holder apart from the clients, and sums that fit the plaintext."""
+        if participants.coordinator in participants.clients:
+            raise InvalidArgument(
+                f"{participants.coordinator} trains and cannot hold the key: it would decrypt the others' updates",
+                hint='name a coordinator without a table, or use aggregation="clear"',
+            )
+        for length, largest in sums:
+            encrypted_scheme(len(participants.clients), length, largest)
+
+    def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None) -> str:
+        """A party without a table."""
+        return pick_key_holder(runner, clients, wanted)
+
+    def keys(self, coordinator: str) -> str:
+        """The coordinator's."""
+        return f"{coordinator} coordinates and holds the key"
+
+    def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
+        """Who adds up and who decrypts."""
+        updates = "noisy updates: the collusion threshold of the sum is 1" if noisy else (
+            "updates: the collusion threshold is 1"
+        )  # fmt: skip
+        return Learns(
+            who=f"{participants.clients[-1]} and {participants.coordinator} together", what=f"every party's {updates}"
+        )
+
+
+@register
+class AllToAllMode(AggregationMode):
+    """Under masks, without a coordinator: `crypto.sums.all_to_all`."""
+
+    name = "all-to-all"
+    whole = True
+    replicated = True
+
+    def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
+        """A sum that every client has."""
+        return PeerSum(
+            me=given.party, clients=participants.clients, session=given.session, entropy=given.entropy
+        )  # fmt: skip
+
+    def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
+        """Few clients, each of whom sends to all."""
+        clients = participants.clients
+        if not (2 <= len(clients) <= MOST and participants.coordinator in clients):
+            raise InvalidArgument(
+                f"sums from all to all are of 2 to {MOST} clients and without another coordinator, not of "
+                f"{len(clients)}",
+                hint='use aggregation="masked"',
+            )
+
+    def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None) -> str:
+        """All average; one of them answers."""
+        if wanted is not None and wanted not in clients:
+            raise InvalidArgument(
+                f"with all-to-all updates no party but the clients coordinates, such as {wanted}",
+                hint='leave coordinator out, or use aggregation="masked"',
+            )
+        return wanted or clients[-1]
+
+    def both(self, me: str, participants: Participants, coordinating: Role[S], training: Role[T]) -> Role[tuple[S, T]]:
+        """A copy of the coordinator at every client, which hears what all clients send."""
+        return beside(me, alone(me, coordinating), to_all(me, participants.clients, training))
+
+    def keys(self, coordinator: str) -> str:
+        """Nobody's."""
+        return "every client sends its masked update to all others; nobody coordinates"
+
+    def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
+        """Any clients."""
+        rest = "no more than the sum of the other clients' updates, which all but one know to be that one's"
+        return Learns(who="any clients together", what=rest)
+
+
+@register
+class ClearMode(AggregationMode):
+    """Without protection: the coordinator sees every client's update, which owners must have granted."""
+
+    name = "clear"
+    hides = False
+    statistic = Disclosure.AGGREGATE
+
+    def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
+        """Of training statistics; updates come one by one."""
+        return ClearSum(coordinator=participants.coordinator, within_s=within_s)
+
+    def keys(self, coordinator: str) -> str:
+        """There are none."""
+        return ""
+
+    def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
+        """The coordinator has it all already."""
+        coordinator = participants.coordinator
+        return Learns(
+            who=f"all clients but one and {coordinator} together", what=f"nothing that {coordinator} does not see"
+        )
