@@ -33,7 +33,7 @@ class Numbers(Message, frozen=True, kw_only=True, tag="testing.Numbers"):
 
 
 class ClearSum:
-    """A `Summation` without any protection: the reference that encrypted sums are compared with."""
+    """Sums of integers of any size without any protection: what encrypted and masked sums are compared with."""
 
     def __init__(self, *, contributors: tuple[str, ...], key_holder: str) -> None:
         self._contributors = contributors

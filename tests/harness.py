@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -58,6 +59,16 @@ def assert_same_shape(one: Sequence[Sent], other: Sequence[Sent], *, slack: int 
 
     assert kinds(one) == kinds(other)
     assert all(abs(a.size - b.size) <= slack for a, b in zip(one, other, strict=True))
+
+
+def traces(vectors: list[list[int]]) -> list[bytes]:
+    """Forms in which a value might be sent, of those whose bytes do not occur by chance."""
+    values = [v for vector in vectors for v in vector if 2**40 < abs(v) < 2**60]
+    return [
+        *(str(v).encode() for v in values),
+        *(v.to_bytes(8, order, signed=True) for v in values for order in ("little", "big")),
+        *(struct.pack("<d", v) for v in values),
+    ]
 
 
 def assert_absent(secrets: Collection[bytes], transcript: Sequence[Sent]) -> None:

@@ -130,14 +130,15 @@ def fedavg(values: int, repeats: int) -> list[Meter]:
     ours, floor = Meter(f"privsdk, {scheme.limbs} limbs"), Meter(f"floor: raw SEAL, {scheme.limbs} limbs")
 
     def holder() -> Any:
-        summation = EncryptedSum(scheme, me="k", contributors=names, key_holder="k")
-        yield from summation.set_up()
-        return (yield from summation.collect())
+        sum_ = EncryptedSum(me="k", clients=names, coordinator="k", scheme=scheme)
+        yield from sum_.set_up()
+        found = yield from sum_.collect("update", names, values, scheme.max_units)
+        return found.sums
 
     def contributor(name: str, units: np.ndarray) -> Any:
-        summation = EncryptedSum(scheme, me=name, contributors=names, key_holder="k")
-        yield from summation.set_up()
-        yield from summation.contribute(units)
+        sum_ = EncryptedSum(me=name, clients=names, coordinator="k", scheme=scheme)
+        yield from sum_.set_up()
+        yield from sum_.contribute("update", names, units, scheme.max_units)
 
     for _ in range(repeats):
         transcript: list[Sent] = []
@@ -145,13 +146,13 @@ def fedavg(values: int, repeats: int) -> list[Meter]:
             units = [GRID.to_units(update) for update in updates]
             roles = {name: contributor(name, mine) for name, mine in zip(names, units, strict=True)}
             totals = together({**roles, "k": holder()}, transcript)["k"]
-        ours.facts["exact"] = bool((np.array(totals, object) == np.sum(np.array(units, object), axis=0)).all())
+        ours.facts["exact"] = bool((totals == np.sum(np.array(units, object), axis=0)).all())
         exchanged = sum(one.size for one in transcript if one.receiver == names[-1])
         ours.facts["bytes_a_value"] = exchanged / (PARTIES - 1) / values
         with floor.phase("all"):
             rows = [raw.encrypt_units(GRID.to_units(update)) for update in updates]
             found = raw.decrypt_units(raw.add(rows), values)
-        floor.facts["exact"] = bool((np.array(found, object) == np.array(totals, object)).all())
+        floor.facts["exact"] = bool((np.array(found, object) == totals).all())
         floor.facts["bytes_a_value"] = sum(map(len, rows[0])) / values
     for meter in (ours, floor):
         meter.facts |= {"preset": str(scheme.preset), "limbs": scheme.limbs}

@@ -15,7 +15,9 @@ from encrypted.meter import cpu_s
 
 import privsdk as ps
 from privsdk import fl
-from privsdk.crypto.sums.base import ClearSum, EncryptedSums, Integers, Sum
+from privsdk.crypto.sums.base import Integers, Sum
+from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
 from privsdk.fl.models import stacking
@@ -248,12 +250,12 @@ def providers(kind: str, names: tuple[str, ...]) -> Callable[[str], tuple[Sum, A
     members, session = Members((*names, LEADER)), secrets.token_bytes(32)
 
     def provider(me: str) -> tuple[Sum, Averages]:
-        clear = ClearSum(coordinator=LEADER, within_s=PATIENCE_S)
+        clear = PlainSum(coordinator=LEADER, within_s=PATIENCE_S)
         if kind == "each":
             return clear, Each(coordinator=LEADER, within_s=PATIENCE_S)
         sum_: Sum = clear
         if kind == "encrypted":
-            sum_ = EncryptedSums(me=me, clients=names, coordinator=LEADER)
+            sum_ = EncryptedSum(me=me, clients=names, coordinator=LEADER)
         elif kind == "masked":
             sum_ = MaskedSum(
                 me=me,

@@ -112,12 +112,12 @@ def _role(given: RoleInput, release: Release) -> Role[Outcome]:
         return Outcome(table=_answer(release, noisy))
     *contributors, holder = request.parties
     scheme = pooled.scheme_for(release, scales, len(contributors))
-    summation = EncryptedSum(scheme, me=given.party, contributors=tuple(contributors), key_holder=holder)
+    sum_ = EncryptedSum(me=given.party, clients=tuple(contributors), coordinator=holder, scheme=scheme)
     if given.party == holder:
-        totals = yield from pooled.collect(summation)
+        totals = yield from pooled.collect(sum_, scheme, contributors)
         return Outcome(table=_answer(release, totals))
     exact = yield from exact_vector(given.table, release, where=given.party)
-    yield from pooled.contribute(exact, scales, summation, draws_noise=given.party == contributors[-1])
+    yield from pooled.contribute(exact, scales, sum_, scheme, contributors, draws_noise=given.party == contributors[-1])
     return Outcome()
 
 

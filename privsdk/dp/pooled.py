@@ -35,12 +35,13 @@ import math
 from collections.abc import Sequence
 
 from ..crypto.seal.schemes import Exact
-from ..crypto.sums.encrypted import EncryptedSum
+from ..crypto.sums.base import Sum, integers
 from ..protocol.roles import Role
 from .noise import noisy_vector
 from .release import Integers, Release
 
 MOST_ROWS = 1 << 40
+NAME = "release"  # of the one sum in a run
 
 
 def scheme_for(release: Release, scales: Sequence[float], parties: int) -> Exact:
@@ -59,17 +60,24 @@ def scheme_for(release: Release, scales: Sequence[float], parties: int) -> Exact
 
 
 def contribute(
-    exact: Sequence[Integers], scales: Sequence[float], summation: EncryptedSum[int], *, draws_noise: bool
+    exact: Sequence[Integers],
+    scales: Sequence[float],
+    sum_: Sum,
+    scheme: Exact,
+    contributors: Sequence[str],
+    *,
+    draws_noise: bool,
 ) -> Role[None]:
     """A contributor's part; the aggregator's, where it draws the noise."""
-    yield from summation.set_up()
+    yield from sum_.set_up()
     vector = [int(entry) for part in exact for entry in part]
     if draws_noise:
         vector = yield from noisy_vector(exact, scales)
-    yield from summation.contribute(vector)
+    yield from sum_.contribute(NAME, contributors, integers(vector), scheme.max_units)
 
 
-def collect(summation: EncryptedSum[int]) -> Role[list[int]]:
+def collect(sum_: Sum, scheme: Exact, contributors: Sequence[str]) -> Role[list[int]]:
     """The key holder's part: the noisy totals."""
-    yield from summation.set_up()
-    return (yield from summation.collect())
+    yield from sum_.set_up()
+    totals = yield from sum_.collect(NAME, contributors, scheme.length, scheme.max_units)
+    return list(totals.sums.tolist())

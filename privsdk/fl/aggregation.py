@@ -14,7 +14,9 @@ from typing import ClassVar, NamedTuple, TypeVar
 from ..client.plan import Runner
 from ..client.tables import pick_key_holder
 from ..crypto.sums.all_to_all import MOST, PeerSum, alone, to_all
-from ..crypto.sums.base import ClearSum, EncryptedSums, Sum, encrypted_scheme
+from ..crypto.sums.base import Sum
+from ..crypto.sums.clear import PlainSum
+from ..crypto.sums.encrypted import EncryptedSum, encrypted_scheme
 from ..crypto.sums.masked import MaskedSum
 from ..errors import InvalidArgument, UnknownName
 from ..governance.policy import Disclosure, Learns
@@ -167,7 +169,7 @@ class EncryptedMode(AggregationMode):
 
     def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
         """Sums with keys of their own."""
-        return EncryptedSums(me=given.party, clients=participants.clients, coordinator=participants.coordinator)
+        return EncryptedSum(me=given.party, clients=participants.clients, coordinator=participants.coordinator)
 
     def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
         """A key holder apart from the clients, and sums that fit the plaintext."""
@@ -254,7 +256,7 @@ class ClearMode(AggregationMode):
 
     def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
         """Of training statistics; updates come one by one."""
-        return ClearSum(coordinator=participants.coordinator, within_s=within_s)
+        return PlainSum(coordinator=participants.coordinator, within_s=within_s)
 
     def keys(self, coordinator: str) -> str:
         """There are none."""

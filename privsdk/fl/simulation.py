@@ -16,7 +16,8 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-from ..crypto.sums.base import ClearSum, Sum
+from ..crypto.sums.base import Sum
+from ..crypto.sums.clear import PlainSum
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..protocol.control import Trace
 from ..protocol.groups import Key, plain_keys
@@ -170,7 +171,7 @@ def _played(clients: Mapping[str, pa.Table], parameters: FitParameters) -> dict[
 
 
 def _in_the_clear(given: RoleInput, parameters: FitParameters) -> Sum:
-    return ClearSum(coordinator=parameters.coordinator, within_s=parameters.deadline_s)
+    return PlainSum(coordinator=parameters.coordinator, within_s=parameters.deadline_s)
 
 
 def _named(tables: object) -> dict[str, pa.Table]:

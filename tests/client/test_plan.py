@@ -71,9 +71,9 @@ def test_values_that_cannot_be_summed_are_refused_before_encryption_and_not_told
     encrypted: list[str] = []
     contribute = EncryptedSum.contribute
 
-    def recorded(self: Any, vector: Any) -> Any:
+    def recorded(self: Any, *args: Any) -> Any:
         encrypted.append(self._me)
-        return contribute(self, vector)
+        return contribute(self, *args)
 
     monkeypatch.setattr(EncryptedSum, "contribute", recorded)
     held = {"north": people(), "south": people(**BAD[case]), "keeper": {}}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from releasing import PARAMETERS, pmf, pooled, release, request_for
 
 from privsdk.crypto.seal.schemes import PRIMES
+from privsdk.crypto.sums.base import Totals
 from privsdk.crypto.sums.encrypted import BLOBS, Encrypted, EncryptedSum
 from privsdk.dp import operation as declaration
 from privsdk.dp import pooled as protocol
@@ -76,9 +77,10 @@ def test_noise_beyond_the_encoding_wraps_and_neither_fails_nor_is_cut(
     seen: list[int] = []
     collect = EncryptedSum.collect
 
-    def recorded(self: EncryptedSum[int]) -> Role[list[int]]:
-        seen.extend((yield from collect(self)))
-        return list(seen)
+    def recorded(self: EncryptedSum, *args: Any) -> Role[Totals]:
+        totals = yield from collect(self, *args)
+        seen.extend(totals.sums.tolist())
+        return totals
 
     monkeypatch.setattr(EncryptedSum, "collect", recorded)
     pooled({party: pa.table({"x": [1.0] * 5}) for party in PARTIES}, "count", epsilon=0.5)
@@ -132,13 +134,13 @@ def run(values: Mapping[str, int], leak: str | None = None) -> list[Sent]:
             who, make = LEAKS[leak]
             contribute, collect = protocol.contribute, protocol.collect
 
-            def leaky(exact: Any, scales: Any, summation: EncryptedSum[int], *, draws_noise: bool) -> Role[None]:
-                yield from contribute(exact, scales, summation, draws_noise=draws_noise)
-                if summation._me == who:
+            def leaky(exact: Any, scales: Any, sum_: EncryptedSum, *args: Any, draws_noise: bool) -> Role[None]:
+                yield from contribute(exact, scales, sum_, *args, draws_noise=draws_noise)
+                if sum_._me == who:
                     yield from tell("k", make([int(v) for part in exact for v in part]))
 
-            def listening(summation: EncryptedSum[int]) -> Role[list[int]]:
-                totals = yield from collect(summation)
+            def listening(*args: Any) -> Role[list[int]]:
+                totals = yield from collect(*args)
                 yield from hear(who, type(make([0])))
                 return totals
 
@@ -194,8 +196,8 @@ def test_leaks_are_found(leak: str, cases: Cases) -> None:
 def test_an_aggregator_that_draws_no_noise_is_found(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     contribute = protocol.contribute
 
-    def silent(exact: Any, scales: Any, summation: Any, *, draws_noise: bool) -> Role[None]:
-        return contribute(exact, scales, summation, draws_noise=False)
+    def silent(*args: Any, draws_noise: bool) -> Role[None]:
+        return contribute(*args, draws_noise=False)
 
     def totals() -> list[int]:
         frame = pa.table({"g": list(range(200))})

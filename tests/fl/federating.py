@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from privsdk.crypto.sums.base import ClearSum, Integers
+from privsdk.crypto.sums.base import Integers
+from privsdk.crypto.sums.clear import PlainSum
 from privsdk.errors import PeerGone
 from privsdk.fl import rounds
 from privsdk.fl.averages import Averages, Each, OnGrid
@@ -49,7 +50,7 @@ def here(task: Task) -> Role[Vector]:
 
 
 def grid(number: int) -> Averages:
-    return OnGrid(ClearSum(coordinator="k", within_s=1))
+    return OnGrid(PlainSum(coordinator="k", within_s=1))
 
 
 def each(compression: Compression | None = None, host: str = "k") -> Callable[[int], Averages]:
@@ -92,7 +93,7 @@ def federate(
     names = tuple(f"p{i}" for i in range(len(clients)))
     if compression is not None and compression.feedback:
         course = course._replace(strategy=WithFeedback(course.strategy, compression))
-    sum_ = ClearSum(coordinator=host, within_s=1)
+    sum_ = PlainSum(coordinator=host, within_s=1)
     roles: dict[str, Role[Any]] = {}
     for i, (name, rows) in enumerate(zip(names, clients, strict=True)):
         own = course

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from privsdk.crypto.sums.base import ClearSum, Integers, Sum
+from privsdk.crypto.sums.base import Integers, Sum
+from privsdk.crypto.sums.clear import PlainSum
 from privsdk.fl.averages import Averages, OnGrid
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.training import Schedule, Trainer, in_threads
@@ -54,7 +55,7 @@ def train(
     """Train through a sum in the clear, which shows what is in it; clients that are `lost` leave in the first round."""
     names = tuple(f"p{i}" for i in range(len(parties)))
     course = Course(network, FedAvg(), schedule, rounds, 0, len(parties) - len(lost), private=True)
-    sums = {name: ClearSum(coordinator="c", within_s=WITHIN_S) for name in (*names, "c")}
+    sums = {name: PlainSum(coordinator="c", within_s=WITHIN_S) for name in (*names, "c")}
     roles: dict[str, Role[Any]] = {
         name: leaving(name, names, sums[name])
         if name in lost

@@ -17,7 +17,8 @@ from rounding import roundoff
 from scipy.stats import chi2, chi2_contingency, norm
 
 from privsdk.crypto.gaussian import discrete_gaussian, width
-from privsdk.crypto.sums.base import ClearSum, Integers, Sum
+from privsdk.crypto.sums.base import Integers, Sum
+from privsdk.crypto.sums.clear import PlainSum
 from privsdk.errors import InvalidArgument
 from privsdk.fl.averages import LARGEST, Update
 from privsdk.fl.models.training import Schedule, Task, descend
@@ -267,7 +268,7 @@ def test_each_call_draws_noise_anew() -> None:
 def test_training_that_diverges_ends_no_run() -> None:
     grid = shares(clients=2, fewest=2)
     update = Update(np.array([math.nan, 1.0], np.float32), math.nan, math.nan)
-    role = NoisyOnGrid(ClearSum(coordinator="c", within_s=1.0), grid, SeededEntropy(b"")).contribute(
+    role = NoisyOnGrid(PlainSum(coordinator="c", within_s=1.0), grid, SeededEntropy(b"")).contribute(
         "r", ("a",), update
     )
     step = next(role)

@@ -14,7 +14,8 @@ from harness import play
 from rounding import FUNCTION, descent, roundoff
 from training import Provider, clear, course_of, each, encrypted, problem, roles_of, train
 
-from privsdk.crypto.sums.base import UNITS, ClearSum, Contribution
+from privsdk.crypto.sums.base import UNITS
+from privsdk.crypto.sums.clear import Contribution, PlainSum
 from privsdk.errors import DataError, PeerGone, ProtocolViolation
 from privsdk.fl.averages import BOUND, UNIT, VALUES, Each, Said, Update, check
 from privsdk.fl.models.network import Rows
@@ -220,7 +221,7 @@ def test_a_summand_that_does_not_fit_is_left_out_and_named(what: str) -> None:
         Contribution(name=name, table=pa.table([pa.array(units)], schema=UNITS))
         for name, units in (("round 1", [3, -4]), (name, BAD_UNITS[what]))
     )
-    totals = play(ClearSum(coordinator="k", within_s=1.0).collect("round 1", ("p0", "p1"), 2, 1 << 30), good, bad)
+    totals = play(PlainSum(coordinator="k", within_s=1.0).collect("round 1", ("p0", "p1"), 2, 1 << 30), good, bad)
     assert (totals.sums.tolist(), totals.parties, list(totals.lost)) == ([3, -4], ("p0",), ["p1"])
 
 

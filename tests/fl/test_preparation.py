@@ -13,7 +13,8 @@ from claims import Cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsdk.crypto.sums.base import ClearSum, EncryptedSums
+from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.errors import DataError, ProtocolViolation
 from privsdk.fl import FedAvg, Logistic, Softmax, Standardised
 from privsdk.fl.averages import Each, OnGrid
@@ -146,9 +147,9 @@ def test_standardisation_is_that_of_the_pooled_rows(encrypted: bool, missing: st
 
     def provided(me: str) -> tuple[Any, Any]:
         if encrypted:
-            sums = EncryptedSums(me=me, clients=names, coordinator="k")
+            sums = EncryptedSum(me=me, clients=names, coordinator="k")
             return sums, OnGrid(sums)
-        return ClearSum(coordinator="k", within_s=60), Each(coordinator="k", within_s=60)
+        return PlainSum(coordinator="k", within_s=60), Each(coordinator="k", within_s=60)
 
     seen: list[int] = []
     roles: dict[str, Role[Any]] = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from training import Held, at_once, course_of, problem
 
-from privsdk.crypto.sums.base import ClearSum
+from privsdk.crypto.sums.clear import PlainSum
 from privsdk.fl.averages import OnGrid
 from privsdk.fl.models.training import Schedule
 from privsdk.fl.rounds import Facts, Trained, client, coordinator
@@ -45,8 +45,8 @@ def run(kept: Mapping[str, Kept], away: str, rounds: int, sent: list[Sent]) -> T
     """A run in which one client is away from the beginning, stopped after so many rounds."""
     asked = iter(range(100))
 
-    def sum_() -> ClearSum:
-        return ClearSum(coordinator="k", within_s=1)
+    def sum_() -> PlainSum:
+        return PlainSum(coordinator="k", within_s=1)
 
     def absent() -> Role[None]:
         yield from ()

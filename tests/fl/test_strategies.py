@@ -14,7 +14,8 @@ import pytest
 from claims import Cases
 from federating import Held, Run, course_of, each, federate, grid, here, skewed
 
-from privsdk.crypto.sums.base import UNITS, ClearSum, Contribution
+from privsdk.crypto.sums.base import UNITS
+from privsdk.crypto.sums.clear import Contribution, PlainSum
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.fl import FedAdam, FedAvg, FedBuff, FedProx, FedYogi, Median, Scaffold, TrimmedMean
 from privsdk.fl.averages import VALUES, Each, Said
@@ -238,7 +239,7 @@ def test_fedbuffs_client_sends_no_more_updates_than_are_paid_for() -> None:
             me="p0",
             clients=("p0",),
             coordinator="k",
-            sum_=ClearSum(coordinator="k", within_s=1),
+            sum_=PlainSum(coordinator="k", within_s=1),
             averages=Each(coordinator="k", within_s=1),
             train=here,
         )

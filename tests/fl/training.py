@@ -9,7 +9,9 @@ import numpy as np
 from rounding import descent as descent_rounding
 from rounding import gradient_terms
 
-from privsdk.crypto.sums.base import ClearSum, EncryptedSums, Integers, Sum
+from privsdk.crypto.sums.base import Integers, Sum
+from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
@@ -27,18 +29,18 @@ Provider = Callable[[str, tuple[str, ...]], tuple[Sum, Averages]]
 
 def clear(me: str, clients: tuple[str, ...]) -> tuple[Sum, Averages]:
     """Sums of integers in the clear."""
-    sum_ = ClearSum(coordinator="k", within_s=DEADLINE_S)
+    sum_ = PlainSum(coordinator="k", within_s=DEADLINE_S)
     return sum_, OnGrid(sum_)
 
 
 def each(me: str, clients: tuple[str, ...]) -> tuple[Sum, Averages]:
     """Every update in the clear."""
-    return ClearSum(coordinator="k", within_s=DEADLINE_S), Each(coordinator="k", within_s=DEADLINE_S)
+    return PlainSum(coordinator="k", within_s=DEADLINE_S), Each(coordinator="k", within_s=DEADLINE_S)
 
 
 def encrypted(me: str, clients: tuple[str, ...]) -> tuple[Sum, Averages]:
     """Sums under encryption."""
-    sum_ = EncryptedSums(me=me, clients=clients, coordinator="k")
+    sum_ = EncryptedSum(me=me, clients=clients, coordinator="k")
     return sum_, OnGrid(sum_)
 
 

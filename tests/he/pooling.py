@@ -9,31 +9,42 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from privsdk.crypto.seal.schemes import Exact
+from privsdk.crypto.sums.base import Totals, Vector
 from privsdk.he.statistics import operation as declaration
 from privsdk.he.statistics.fixedpoint import FixedPoint
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.values import reader
 from privsdk.protocol.operation import Operand, Request, RoleInput, operation_named
-from privsdk.protocol.roles import Role
-from privsdk.testing import ClearSum, SeededEntropy, Sent, together
+from privsdk.protocol.roles import Role, gather, tell
+from privsdk.testing import Numbers, SeededEntropy, Sent, together
 
 ROWS = 1 << 24
 
 
-class CheckedSum(ClearSum):
-    """A sum in the clear that refuses what encryption has no room for."""
+class CheckedSum:
+    """A sum in the clear, of integers of any size, that refuses what encryption has no room for."""
 
-    def __init__(self, scheme: Exact, *, me: str, contributors: tuple[str, ...], key_holder: str) -> None:
-        super().__init__(contributors=contributors, key_holder=key_holder)
+    def __init__(self, *, me: str, clients: tuple[str, ...], coordinator: str, scheme: Exact) -> None:
+        self._coordinator = coordinator
         self._scheme = scheme
 
-    def contribute(self, vector: Sequence[int]) -> Role[None]:
-        assert len(vector) == self._scheme.length
-        assert all(type(entry) is int and abs(entry) <= self._scheme.max_units for entry in vector)
-        yield from super().contribute(vector)
+    def set_up(self) -> Role[None]:
+        yield from ()
+
+    def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
+        entries = vector.tolist()
+        assert len(entries) == self._scheme.length
+        assert all(type(entry) is int and abs(entry) <= self._scheme.max_units for entry in entries)
+        yield from tell(self._coordinator, Numbers(values=tuple(map(str, entries))))
+
+    def collect(self, name: str, parties: Sequence[str], length: int, largest: int) -> Role[Totals]:
+        came = yield from gather(parties, Numbers)
+        sums = [sum(map(int, entries)) for entries in zip(*(m.values for m in came.values()), strict=True)]
+        return Totals(np.array(sums, object), tuple(parties), {})
 
 
 @contextmanager

@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from claims import Cases
-from harness import assert_absent, assert_same_shape
+from harness import assert_absent, assert_same_shape, traces
 from pooling import answer_of, request_for, statistic
-from test_sums_transcripts import traces
 
 from privsdk.he.statistics import operation
 from privsdk.he.statistics.statistic import Statistic

@@ -18,6 +18,7 @@ import pytest
 import tenseal as ts
 from exact_columns import PRESETS, key_of
 
+import privsdk
 from privsdk import he
 from privsdk.crypto.seal import circuit
 from privsdk.errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
@@ -25,6 +26,8 @@ from privsdk.he.columns.column import Column
 from privsdk.protocol import workers
 
 CLAIM = pytest.mark.claim("he: every known trap of TenSEAL is closed")
+SOURCES = [path for room in ("he", "crypto") for path in Path(privsdk.__file__).with_name(room).rglob("*.py")]
+assert any(path.name == "ring.py" for path in SOURCES)
 
 
 def ckks() -> Any:
@@ -151,10 +154,9 @@ def test_an_exhausted_noise_budget_is_refused(monkeypatch: pytest.MonkeyPatch) -
 @CLAIM
 def test_there_are_no_galois_keys_to_make_again() -> None:
     """`v.copy()` and `1 - v` made them anew in TenSEAL, up to a second; no operation here takes any."""
-    sources = Path(he.__file__).parent.glob("*.py")
     used = {
         node.attr
-        for path in sources
+        for path in SOURCES
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute)
     }
@@ -207,7 +209,7 @@ def test_a_notebook_can_go_on_while_a_column_is_encrypted() -> None:
 @CLAIM
 def test_nothing_forks_and_no_threads_are_asked_for() -> None:
     """fork with n_threads=2 hung; workers are spawned, and TenSEAL's contexts with their threads are not used."""
-    for path in (*Path(he.__file__).parent.glob("*.py"), Path(workers.__file__)):
+    for path in (*SOURCES, Path(workers.__file__)):
         text = path.read_text()
         assert "n_threads" not in text, path
         assert "ts.context" not in text, path

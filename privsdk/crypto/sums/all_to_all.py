@@ -36,7 +36,7 @@ from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, Step, altered, gather, tell_all
 from .agreement import KEY_BYTES, Context, Secret, mask_seed
-from .base import Integers, Totals
+from .base import Totals, Vector, check_whole
 from .masker import PHASE
 from .masks import Mask, add
 from .words import add_to, bits_of, fits, kind_for, message_of, totals_of, words_of
@@ -78,13 +78,12 @@ class PeerSum:
         """Keys are sent with a client's first sum."""
         yield from ()
 
-    def contribute(self, name: str, parties: Sequence[str], vector: Integers, largest: int) -> Role[None]:
+    def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
         """Mask the vector, and send it to everyone."""
         if name in self._begun:  # its masks were used: the difference of both vectors would be bare
             raise ProtocolViolation(f"{self._me} is asked for {name} again")
         self._begun.add(name)
-        if tuple(parties) != self._clients:
-            raise InvalidArgument(f"{name} is a sum of {', '.join(parties)}, and from all to all it is of all clients")
+        check_whole(name, parties, self._clients)
         kind = kind_for(largest)
         words = words_of(kind, vector, largest, name)
         yield from self._agree()

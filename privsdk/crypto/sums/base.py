@@ -1,7 +1,15 @@
-"""The sum operation of training: integer vectors of the clients that are in a round, added up for the coordinator.
+"""The sum of integer vectors over parties: one seam, whoever provides it.
 
-A provider says who sees what, and whether a round survives the loss of a client. Here is the one in the clear, and the
-encrypted one of `encrypted`; masks are in `masked` and `all_to_all`.
+Clients have a vector each; a coordinator learns the entries' totals. Providers differ in what else is learned, and in
+what the loss of a client does:
+
+    provider       module       totals are seen by    a lost client             single vectors are seen by
+    EncryptedSum   encrypted    the coordinator       ends the run              coordinator and last client together
+    MaskedSum      masked       the coordinator       is out while t are left   coordinator and t clients together
+    PeerSum        all_to_all   every client          ends the run              all other clients together
+    PlainSum       clear        the coordinator       is left out               the coordinator
+
+Each module's header has its protocol, its assumptions and its cost.
 """
 
 from __future__ import annotations
@@ -13,20 +21,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import PrivsdkError, ProtocolViolation
-from ...protocol.messages import Message
-from ...protocol.roles import Role, collect, tell
-from ..seal.schemes import Exact
-from .encrypted import EncryptedSum
+from ...errors import InvalidArgument, PrivsdkError
+from ...protocol.roles import Role
 
 Integers = npt.NDArray[np.int64]
+Vector = npt.NDArray[Any]  # of int64; of Python numbers, dtype object, where totals may be larger or are real
 UNITS = pa.schema([pa.field("units", pa.int64(), nullable=False)])
 
 
 class Totals(NamedTuple):
     """Sums over those clients whose vectors are in them, and who was lost in this round and why."""
 
-    sums: Integers
+    sums: Vector
     parties: tuple[str, ...]
     lost: Mapping[str, PrivsdkError]
 
@@ -41,91 +47,25 @@ class Sum(Protocol):
     def set_up(self) -> Role[None]:
         """Agree on keys, once before the first sum; every role calls it."""
 
-    def contribute(self, name: str, parties: Sequence[str], vector: Integers, largest: int) -> Role[None]:
+    def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
         """A client's part."""
 
     def collect(self, name: str, parties: Sequence[str], length: int, largest: int) -> Role[Totals]:
         """The coordinator's part."""
 
 
-class Contribution(Message, frozen=True, kw_only=True, tag="fl.sums.Contribution"):
-    """One client's vector in the clear."""
-
-    SCHEMA = UNITS
-    MAX_BYTES = 1 << 30
-    name: str
-    table: pa.Table
+def integers(values: Sequence[int]) -> Vector:
+    """A vector of these, as int64 where all fit."""
+    fit = all(-(1 << 63) <= value < 1 << 63 for value in values)
+    return np.array(values, np.int64 if fit else object)
 
 
-class ClearSum:
-    """In the clear: the coordinator sees every client's vector. A client that is lost is left out."""
-
-    def __init__(self, *, coordinator: str, within_s: float) -> None:
-        self._coordinator = coordinator
-        self._within_s = within_s
-
-    def set_up(self) -> Role[None]:
-        """No keys to agree on."""
-        yield from ()
-
-    def contribute(self, name: str, parties: Sequence[str], vector: Integers, largest: int) -> Role[None]:
-        """Send the vector as it is."""
-        table = pa.table([pa.array(vector)], schema=UNITS)
-        yield from tell(self._coordinator, Contribution(name=name, table=table))
-
-    def collect(self, name: str, parties: Sequence[str], length: int, largest: int) -> Role[Totals]:
-        """Add what came."""
-        came, lost = yield from collect(parties, Contribution, within_s=self._within_s)
-        sums = np.zeros(length, np.int64)
-        for party, message in list(came.items()):
-            units = message.table.column("units").to_numpy()
-            if message.name != name or len(units) != length or not within(units, largest):
-                lost[party] = ProtocolViolation(f"{party} sent a vector that does not fit {name}")
-                del came[party]
-            else:
-                sums += units
-        return Totals(sums, tuple(came), lost)
-
-
-class EncryptedSums:
-    """Under encryption: the coordinator holds the key and sees sums alone, as long as the aggregator keeps apart.
-
-    A client that is lost ends the run. Each kind of sum, by length and largest total, has keys of its own.
-    """
-
-    def __init__(self, *, me: str, clients: tuple[str, ...], coordinator: str) -> None:
-        self._me = me
-        self._clients = clients
-        self._coordinator = coordinator
-        self._sums: dict[tuple[int, int], EncryptedSum[int]] = {}
-
-    def set_up(self) -> Role[None]:
-        """Keys are made with the first sum of a kind."""
-        yield from ()
-
-    def contribute(self, name: str, parties: Sequence[str], vector: Integers, largest: int) -> Role[None]:
-        """Encrypt the vector, and at the aggregator add up."""
-        summation = yield from self._of(len(vector), largest)
-        yield from summation.contribute(vector)
-
-    def collect(self, name: str, parties: Sequence[str], length: int, largest: int) -> Role[Totals]:
-        """Decrypt the sum."""
-        summation = yield from self._of(length, largest)
-        totals = yield from summation.collect()
-        return Totals(np.array(totals, np.int64), self._clients, {})
-
-    def _of(self, length: int, largest: int) -> Role[EncryptedSum[int]]:
-        if (length, largest) not in self._sums:
-            scheme = encrypted_scheme(len(self._clients), length, largest)
-            made = EncryptedSum(scheme, me=self._me, contributors=self._clients, key_holder=self._coordinator)
-            yield from made.set_up()
-            self._sums[length, largest] = made
-        return self._sums[length, largest]
-
-
-def encrypted_scheme(clients: int, length: int, largest: int) -> Exact:
-    """The encoding under encryption of sums of this length and size; raises InvalidArgument where there is none."""
-    return Exact(parties=clients, length=length, max_units=largest)
+def check_whole(name: str, parties: Sequence[str], clients: Sequence[str]) -> None:
+    """Raise InvalidArgument where a sum that is of all clients or of none is asked for over others."""
+    if tuple(parties) != tuple(clients):
+        raise InvalidArgument(
+            f"{name} is a sum over {', '.join(parties) or 'nobody'}, and this kind is one of all clients"
+        )
 
 
 def within(values: npt.NDArray[np.number[Any]], largest: float) -> bool:

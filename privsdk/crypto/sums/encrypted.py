@@ -15,18 +15,14 @@ via Additively Homomorphic Encryption", IEEE TIFS 2018, section IV, with BFV (Fa
 Learns: K the totals; A and the contributors nothing; an onlooker the length of the vectors.
 Assumes: semantic security of the scheme at 128 bits, semi-honest parties. K and A together see every contribution: the
 collusion threshold is 1. Cost: a ciphertext of 56 KiB for every 4096 values and limb, one way, for each contributor.
-
-`Summation` is the seam to other providers of the same sum, such as secure aggregation by masks; `EncryptedSum` is this
-one. One object serves one role through a whole run; its keys are fresh in each run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import ProtocolViolation
@@ -34,11 +30,14 @@ from ...protocol.messages import Message
 from ...protocol.roles import Role, checkpoint, gather, hear, tell, tell_all
 from ..seal.keys import PublicContext, SecretContext
 from ..seal.parallel import added
-from ..seal.presets import Preset
+from ..seal.schemes import Approximate, Exact
 from ..seal.serial import Buffer
+from .base import Totals, Vector, check_whole
 
 BLOBS = pa.schema([pa.field("blob", pa.large_binary(), nullable=False)])
 ROWS_A_STEP = 128  # ciphertexts between checkpoints: 0.2 s of encrypting on one core
+
+Scheme = Exact | Approximate
 
 
 class PublicKeys(Message, frozen=True, kw_only=True, tag="he.sums.PublicKeys"):
@@ -58,109 +57,111 @@ class Encrypted(Message, frozen=True, kw_only=True, tag="he.sums.Encrypted"):
     table: pa.Table
 
 
-V = TypeVar("V", bound=float)
+class Keys(NamedTuple):
+    """What a role has of one scheme: the key holder both keys, the others the public one."""
+
+    scheme: Scheme
+    public: PublicContext
+    secret: SecretContext | None
 
 
-class Scheme(Protocol[V]):
-    """An additively homomorphic scheme for vectors of V: see `crypto.seal.schemes`."""
+class EncryptedSum:
+    """Under encryption: the coordinator holds the key. The last client is the aggregator; a client lost ends the run.
 
-    @property
-    def preset(self) -> Preset: ...
-    @property
-    def rows(self) -> int: ...
-    def units(self, vector: Sequence[V] | npt.NDArray[Any]) -> npt.NDArray[Any]: ...
-    def encrypt(self, key: PublicContext, vector: npt.NDArray[Any]) -> list[bytes]: ...
-    def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> npt.NDArray[Any]: ...
-    def totals(self, slots: npt.NDArray[Any]) -> list[V]: ...
+    Parameters
+    ----------
+    me, coordinator : str
+    clients : tuple of str
+        Every sum is over all of them.
+    scheme : Exact or Approximate, optional
+        That of every sum; its keys are sent by `set_up`. Without one the integers of each length and largest total have
+        keys of their own, sent with the first such sum.
+    """
 
-
-class Summation(Protocol):
-    """Sums vectors over contributors, round after round; each method is one role's part of a round."""
-
-    def set_up(self) -> Role[None]:
-        """Agree on keys, once before the first round; every role calls it."""
-
-    def contribute(self, vector: Sequence[int] | npt.NDArray[np.int64]) -> Role[None]:
-        """A contributor's part."""
-
-    def collect(self) -> Role[list[int]]:
-        """The key holder's part: the totals."""
-
-
-class EncryptedSum(Generic[V]):
-    """One role's side of encrypted sums of one scheme. The last contributor is the aggregator."""
-
-    def __init__(self, scheme: Scheme[V], *, me: str, contributors: tuple[str, ...], key_holder: str) -> None:
-        self._scheme = scheme
+    def __init__(self, *, me: str, clients: tuple[str, ...], coordinator: str, scheme: Scheme | None = None) -> None:
         self._me = me
-        self._contributors = contributors
-        self._aggregator = contributors[-1]
-        self._key_holder = key_holder
-        self._secret: SecretContext | None = None
-        self._public: PublicContext | None = None
-
-    @property
-    def holds_key(self) -> bool:
-        return self._me == self._key_holder
+        self._clients = clients
+        self._aggregator = clients[-1]
+        self._coordinator = coordinator
+        self._scheme = scheme
+        self._keys: dict[tuple[int, int] | None, Keys] = {}
 
     def set_up(self) -> Role[None]:
-        if self.holds_key:
-            self._secret = SecretContext.new(self._scheme.preset, owner=self._me)
-            self._public = self._secret.public
-            message = PublicKeys(table=_blobs(self._public.rows))
-            yield from tell_all(dict.fromkeys(self._contributors, message))
-        else:
-            received = yield from hear(self._key_holder, PublicKeys)
-            self._public = PublicContext(self._scheme.preset, received.table.column("blob").to_pylist())
+        """Make and send the keys, where the scheme is known beforehand."""
+        if self._scheme is not None:
+            self._keys[None] = yield from self._agree(self._scheme)
 
-    def contribute(self, vector: Sequence[V] | npt.NDArray[Any]) -> Role[None]:
-        units, size = self._scheme.units(vector), self._scheme.preset.values_a_row * ROWS_A_STEP
+    def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
+        """Encrypt the vector; at the aggregator add up."""
+        check_whole(name, parties, self._clients)
+        keys = yield from self._keys_of(len(vector), largest)
+        scheme = keys.scheme
+        units, size = scheme.units(vector), scheme.preset.values_a_row * ROWS_A_STEP
         mine: list[bytes] = []
         for start in range(0, len(units), size):
             yield from checkpoint("encrypting", start, len(units))
-            mine += self._scheme.encrypt(self._key, units[start : start + size])
+            mine += scheme.encrypt(keys.public, units[start : start + size])
         if self._me != self._aggregator:
-            yield from tell(self._aggregator, self._encrypted(mine))
+            yield from tell(self._aggregator, _message(keys, mine))
             return
-        others = self._contributors[:-1]
+        others = self._clients[:-1]
         received = yield from gather(others, Encrypted)
-        summands = [mine, *(self._checked(received[party], party) for party in others)]
+        summands = [mine, *(_checked(keys, received[party], party) for party in others)]
         totals: list[bytes] = []
-        for start in range(0, self._scheme.rows, ROWS_A_STEP):
-            yield from checkpoint("adding", start, self._scheme.rows)
-            totals += added(self._key, [rows[start : start + ROWS_A_STEP] for rows in summands])
-        yield from tell(self._key_holder, self._encrypted(totals))
+        for start in range(0, scheme.rows, ROWS_A_STEP):
+            yield from checkpoint("adding", start, scheme.rows)
+            totals += added(keys.public, [rows[start : start + ROWS_A_STEP] for rows in summands])
+        yield from tell(self._coordinator, _message(keys, totals))
 
-    def collect(self) -> Role[list[V]]:
+    def collect(self, name: str, parties: Sequence[str], length: int, largest: int) -> Role[Totals]:
+        """Decrypt the sum."""
+        check_whole(name, parties, self._clients)
+        keys = yield from self._keys_of(length, largest)
         total = yield from hear(self._aggregator, Encrypted)
-        if self._secret is None:
-            raise RuntimeError("collect before set_up")
-        rows, parts = self._checked(total, self._aggregator), []
+        if keys.secret is None:
+            raise RuntimeError(f"{self._me} collects and does not hold the key")
+        rows, parts = _checked(keys, total, self._aggregator), []
         for start in range(0, len(rows), ROWS_A_STEP):
             yield from checkpoint("decrypting", start, len(rows))
-            parts.append(self._scheme.decrypt(self._secret, rows[start : start + ROWS_A_STEP]))
-        return self._scheme.totals(np.concatenate(parts))
+            parts.append(keys.scheme.decrypt(keys.secret, rows[start : start + ROWS_A_STEP]))
+        sums = np.array(keys.scheme.totals(np.concatenate(parts)), np.int64 if self._scheme is None else object)
+        return Totals(sums, self._clients, {})
 
-    @property
-    def _key(self) -> PublicContext:
-        if self._public is None:
-            raise RuntimeError("contribute before set_up")
-        return self._public
+    def _keys_of(self, length: int, largest: int) -> Role[Keys]:
+        kind = (length, largest) if self._scheme is None else None
+        if kind is not None and kind not in self._keys:
+            self._keys[kind] = yield from self._agree(encrypted_scheme(len(self._clients), length, largest))
+        return self._keys[kind]
 
-    def _encrypted(self, rows: Sequence[bytes]) -> Encrypted:
-        return Encrypted(key=self._key.fingerprint, table=_blobs(rows))
+    def _agree(self, scheme: Scheme) -> Role[Keys]:
+        if self._me == self._coordinator:
+            secret = SecretContext.new(scheme.preset, owner=self._me)
+            yield from tell_all(dict.fromkeys(self._clients, PublicKeys(table=_blobs(secret.public.rows))))
+            return Keys(scheme, secret.public, secret)
+        received = yield from hear(self._coordinator, PublicKeys)
+        return Keys(scheme, PublicContext(scheme.preset, received.table.column("blob").to_pylist()), None)
 
-    def _checked(self, message: Encrypted, sender: str) -> Sequence[Buffer]:
-        if message.key != self._key.fingerprint:
-            raise ProtocolViolation(f"{sender} encrypted under another key than this run's")
-        if message.table.num_rows != self._scheme.rows:
-            raise ProtocolViolation(
-                f"{sender} sent {message.table.num_rows} ciphertexts where {self._scheme.rows} were due"
-            )
-        rows = [memoryview(blob.as_buffer() or b"") for blob in message.table.column("blob")]
-        if any(len(row) != self._scheme.preset.row_bytes() for row in rows):
-            raise ProtocolViolation(f"{sender} sent something that is not a ciphertext of these parameters")
-        return rows
+
+def encrypted_scheme(clients: int, length: int, largest: int) -> Exact:
+    """The encoding under encryption of sums of this length and size; raises InvalidArgument where there is none."""
+    return Exact(parties=clients, length=length, max_units=largest)
+
+
+def _message(keys: Keys, rows: Sequence[bytes]) -> Encrypted:
+    return Encrypted(key=keys.public.fingerprint, table=_blobs(rows))
+
+
+def _checked(keys: Keys, message: Encrypted, sender: str) -> Sequence[Buffer]:
+    """The ciphertexts of a message, as many and as long as they must be."""
+    scheme = keys.scheme
+    if message.key != keys.public.fingerprint:
+        raise ProtocolViolation(f"{sender} encrypted under another key than this run's")
+    if message.table.num_rows != scheme.rows:
+        raise ProtocolViolation(f"{sender} sent {message.table.num_rows} ciphertexts where {scheme.rows} were due")
+    rows = [memoryview(blob.as_buffer() or b"") for blob in message.table.column("blob")]
+    if any(len(row) != scheme.preset.row_bytes() for row in rows):
+        raise ProtocolViolation(f"{sender} sent something that is not a ciphertext of these parameters")
+    return rows
 
 
 def _blobs(rows: Sequence[bytes]) -> pa.Table:

@@ -62,7 +62,7 @@ from ...protocol.operation import Identity
 from ...protocol.roles import Entropy, Role, ask, checkpoint, collect, tell
 from . import shamir
 from .agreement import KEY_BYTES, TAG_BYTES, Context, Public, Secret, self_seed
-from .base import Integers, Totals
+from .base import Totals, Vector
 from .masker import PHASE, Masker, Named, pairwise
 from .masks import Mask, add
 from .words import Masked, add_to, bits_of, fits, kind_for, message_of, totals_of, words_of
@@ -167,7 +167,7 @@ class MaskedSum:
         """Nothing: each sum has keys of its own."""
         yield from ()
 
-    def contribute(self, name: str, parties: Sequence[str], vector: Integers, largest: int) -> Role[None]:
+    def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
         """Mask the vector, and later reveal what unmasks the sum."""
         if name in self._begun:  # another sum over the same input and other clients would tell the difference
             raise ProtocolViolation(f"{self._coordinator} asks {self._me} for {name} again")

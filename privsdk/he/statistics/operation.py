@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import get_args
 
+import numpy as np
 import pyarrow as pa
 
 from ...crypto.seal.schemes import Approximate
+from ...crypto.sums.base import integers
 from ...crypto.sums.encrypted import EncryptedSum
 from ...crypto.sums.topology import check_star, star_contributors, star_learns, star_recipients
 from ...errors import InvalidArgument
@@ -104,25 +106,27 @@ def _learns(request: Request, statistic: Statistic) -> tuple[Learns, ...]:
     )
 
 
+_SUM = "totals"  # of the one sum in a run
+
+
 def _role(given: RoleInput, statistic: Statistic) -> Role[Outcome]:
     *contributors, holder = given.request.parties
-    scheme = statistic.scheme(len(contributors))
-    summation: EncryptedSum[Any] = EncryptedSum(
-        scheme, me=given.party, contributors=tuple(contributors), key_holder=holder
-    )
+    scheme, largest = statistic.scheme(len(contributors)), len(contributors) * statistic.max_units
+    sum_ = EncryptedSum(me=given.party, clients=tuple(contributors), coordinator=holder, scheme=scheme)
     if given.party == holder:
-        yield from summation.set_up()
+        yield from sum_.set_up()
         floors = (yield from hear_floors(contributors)) if statistic.grouped else None
-        totals = yield from summation.collect()
-        return Outcome(table=_answer(statistic, totals, floors))
-    vector: list[int] | list[float] = yield from exact_vector(given, statistic)
+        totals = yield from sum_.collect(_SUM, contributors, statistic.length, largest)
+        return Outcome(table=_answer(statistic, totals.sums.tolist(), floors))
+    units = yield from exact_vector(given, statistic)
+    vector = integers(units)
     if isinstance(scheme, Approximate):
-        total, *rows = vector
-        vector = [statistic.grids[0].from_units(int(total)), *map(float, rows)]
-    yield from summation.set_up()
+        total, *rows = units
+        vector = np.array([statistic.grids[0].from_units(total), *map(float, rows)])
+    yield from sum_.set_up()
     if statistic.grouped:
         yield from tell_floors(given, holder)
-    yield from summation.contribute(vector)
+    yield from sum_.contribute(_SUM, contributors, vector, largest)
     return Outcome()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from harness import play
@@ -24,11 +25,11 @@ def blobs(values: list[bytes | None]) -> pa.Table:
 
 
 def side(me: str, scheme: Any = SCHEME) -> Role[Any]:
-    summation: EncryptedSum[Any] = EncryptedSum(scheme, me=me, contributors=PARTIES, key_holder="k")
-    yield from summation.set_up()
+    sum_ = EncryptedSum(me=me, clients=PARTIES, coordinator="k", scheme=scheme)
+    yield from sum_.set_up()
     if me == "k":
-        return (yield from summation.collect())
-    yield from summation.contribute([1, 2, 3][: scheme.length])
+        return (yield from sum_.collect("totals", PARTIES, scheme.length, 1))
+    yield from sum_.contribute("totals", PARTIES, np.arange(1, scheme.length + 1), 1)
     return None
 
 

@@ -16,6 +16,7 @@ from privsdk.crypto.seal.keys import SecretContext
 from privsdk.crypto.seal.parallel import added
 from privsdk.crypto.seal.presets import PLAIN_PRIMES
 from privsdk.crypto.seal.schemes import MAX_PARTIES, PRIMES, Approximate, Exact, limbs_for
+from privsdk.crypto.sums.base import integers
 from privsdk.crypto.sums.encrypted import EncryptedSum, Scheme
 from privsdk.errors import InvalidArgument
 from privsdk.protocol.roles import Role
@@ -24,23 +25,25 @@ from privsdk.testing import together
 Rounds = list[list[Sequence[Any]]]  # for each round, every party's vector
 
 
-def add(scheme: Scheme[Any], rounds: Rounds) -> list[list[Any]]:
+def add(scheme: Scheme, rounds: Rounds) -> list[list[Any]]:
     """The totals of every round, by the full protocol under one key."""
     names = tuple(f"p{i}" for i in range(len(rounds[0])))
 
     def holder() -> Role[list[list[Any]]]:
-        summation = EncryptedSum(scheme, me="k", contributors=names, key_holder="k")
-        yield from summation.set_up()
+        sum_ = EncryptedSum(me="k", clients=names, coordinator="k", scheme=scheme)
+        yield from sum_.set_up()
         totals = []
-        for _ in rounds:
-            totals.append((yield from summation.collect()))
+        for number, _ in enumerate(rounds):
+            found = yield from sum_.collect(f"round {number}", names, scheme.length, 1)
+            totals.append(found.sums.tolist())
         return totals
 
     def contributor(index: int) -> Role[None]:
-        summation = EncryptedSum(scheme, me=names[index], contributors=names, key_holder="k")
-        yield from summation.set_up()
-        for vectors in rounds:
-            yield from summation.contribute(vectors[index])
+        sum_ = EncryptedSum(me=names[index], clients=names, coordinator="k", scheme=scheme)
+        yield from sum_.set_up()
+        for number, vectors in enumerate(rounds):
+            mine = integers(vectors[index]) if isinstance(scheme, Exact) else np.array(vectors[index])
+            yield from sum_.contribute(f"round {number}", names, mine, 1)
 
     roles = {name: contributor(index) for index, name in enumerate(names)}
     totals: list[list[Any]] = together({**roles, "k": holder()})["k"]
@@ -156,7 +159,7 @@ def test_integers_around_the_largest_of_a_machine_word_stay_exact(entry: int, ot
         (Approximate(parties=2, length=2, bounds=(1.0, 2.0)), [0.5]),
     ],
 )
-def test_a_vector_outside_the_scheme_is_never_encrypted(scheme: Scheme[Any], vector: list[Any]) -> None:
+def test_a_vector_outside_the_scheme_is_never_encrypted(scheme: Scheme, vector: list[Any]) -> None:
     with pytest.raises(InvalidArgument):
         scheme.units(vector)
 
