@@ -11,7 +11,8 @@ import pytest
 from troubled import CLIENTS, LEADER, MODEL, embedded, plan
 
 from privsdk import fl
-from privsdk.crypto.sums.base import ClearSum, Sum
+from privsdk.crypto.sums.base import Sum
+from privsdk.crypto.sums.clear import PlainSum
 from privsdk.errors import InvalidArgument, PrivsdkError, UnknownName
 from privsdk.fl.aggregation import MODES, AggregationMode, Participants, mode_named, register
 from privsdk.fl.parameters import Aggregation
@@ -25,7 +26,7 @@ class TrustedMode(AggregationMode):
     name = "trusted"
 
     def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
-        return ClearSum(coordinator=participants.coordinator, within_s=within_s)
+        return PlainSum(coordinator=participants.coordinator, within_s=within_s)
 
     def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
         if len(participants.clients) < 3:
