@@ -24,9 +24,7 @@ from .config import read_federation, reject_names
 
 T = TypeVar("T")
 
-# Everything that lets out no single row's value, but a model's weights to the party whose rows they score.
-_NOT = (Disclosure.EXTREME, Disclosure.PAYLOAD, Disclosure.ROW_RETURN, Disclosure.MODEL_UPDATE)
-_WORKSHOP = tuple(d for d in Disclosure if d not in _NOT)
+_WORKSHOP = tuple(disclosure for disclosure in Disclosure if disclosure.in_workshop)
 WORKSHOP_POLICY = Policy(
     operations=(ANY,),
     grants=(Grant(table=ANY, columns={ANY: _WORKSHOP}, min_count=10, max_epsilon=1.0),),

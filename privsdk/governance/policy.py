@@ -9,47 +9,114 @@ import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
+from typing import Self
 
 import msgspec
 
 from ..errors import InvalidArgument
 
 
+@dataclass(frozen=True, slots=True)
+class _Attributes:
+    """What holds for a disclosure. Nothing has a default: whoever adds a disclosure decides each of these.
+
+    Attributes
+    ----------
+    value : str
+        Its name in grants, party.toml and ledgers.
+    counted : bool
+        The grant's `min_count` applies: whatever is shown is of at least so many units.
+    pooled : bool
+        The policy's `min_parties` applies: the result is one of several contributors, whom the operation declares.
+    noisy : bool
+        The grant's `max_epsilon` applies.
+    in_workshop : bool
+        The policy of an embedded federation that was given none permits it.
+    implies : tuple of str
+        The next narrower disclosures: whoever may see this one could compute those.
+    """
+
+    value: str
+    _: KW_ONLY
+    counted: bool
+    pooled: bool
+    noisy: bool
+    in_workshop: bool
+    implies: tuple[str, ...]
+
+
 class Disclosure(StrEnum):
     """What a use of a column lets out. An owner permits a set of these for each column; a wider one implies the
     narrower (`implied`)."""
 
-    JOIN_KEY = "join key"  # set intersection: the partner learns which of its own keys are here too
-    CARDINALITY = "cardinality only"  # set intersection: the partner and the caller learn how many keys both have
-    ROW_RETURN = "row return"  # the value of each returned row: rows leave their owner (psi.difference)
-    PAYLOAD = "payload"  # the partner of a join learns the value, or whether it passes a filter, of each shared key
-    GROUP_KEY = "group key"  # its distinct values label the groups of an aggregate
-    COMPARISON = "comparison"  # filters the rows of an aggregate: how many pass is told
-    EXTREME = "extreme"  # minimum or maximum over at least `min_count` keys or rows: one row's own value
-    AGGREGATE = "aggregate"  # exact count, sum or mean over at least `min_count` keys or rows
-    HE_OPERAND = "HE operand"  # enters an encrypted sum over at least `min_parties` contributors
-    TRAINING_FEATURE = "training feature"  # input of a jointly trained model
-    TRAINING_LABEL = "training label"  # target of a jointly trained model
-    MODEL_UPDATE = "model update"  # the coordinator of a training sees what this party's rows alone changed
-    MODEL_WEIGHT = "model weight"  # scores another party's rows: that party learns the scores and the model
-    DP_RELEASE = "DP release"  # differentially private, up to `max_epsilon` a release
+    # A count by group tells what a filter on that column would; an owner's own total, what a total over several does.
+    # Of a join partner and caller learn how many keys are shared anyway. What else the partner learns (which ones,
+    # payload) says nothing of what the caller may, and is on no such ladder.
+
+    # set intersection: the partner learns which of its own keys are here too
+    JOIN_KEY = _Attributes(
+        "join key", counted=True, pooled=False, noisy=False, in_workshop=True, implies=("cardinality only",)
+    )
+    # set intersection: the partner and the caller learn how many keys both have
+    CARDINALITY = _Attributes("cardinality only", counted=True, pooled=False, noisy=False, in_workshop=True, implies=())
+    # the value of each returned row: rows leave their owner (psi.difference)
+    ROW_RETURN = _Attributes("row return", counted=False, pooled=False, noisy=False, in_workshop=False, implies=())
+    # the partner of a join learns the value, or whether it passes a filter, of each shared key
+    PAYLOAD = _Attributes("payload", counted=True, pooled=False, noisy=False, in_workshop=False, implies=())
+    # its distinct values label the groups of an aggregate
+    GROUP_KEY = _Attributes(
+        "group key", counted=True, pooled=False, noisy=False, in_workshop=True, implies=("comparison",)
+    )
+    # filters the rows of an aggregate: how many pass is shown
+    COMPARISON = _Attributes("comparison", counted=True, pooled=False, noisy=False, in_workshop=True, implies=())
+    # minimum or maximum over at least `min_count` units: one row's own value
+    EXTREME = _Attributes("extreme", counted=True, pooled=False, noisy=False, in_workshop=False, implies=("aggregate",))
+    # exact count, sum or mean over at least `min_count` units
+    AGGREGATE = _Attributes(
+        "aggregate", counted=True, pooled=False, noisy=False, in_workshop=True, implies=("HE operand",)
+    )
+    # enters an encrypted sum
+    HE_OPERAND = _Attributes("HE operand", counted=True, pooled=True, noisy=False, in_workshop=True, implies=())
+    # input of a jointly trained model
+    TRAINING_FEATURE = _Attributes(
+        "training feature", counted=True, pooled=True, noisy=False, in_workshop=True, implies=()
+    )
+    # target of a jointly trained model
+    TRAINING_LABEL = _Attributes("training label", counted=True, pooled=True, noisy=False, in_workshop=True, implies=())
+    # the coordinator of a training sees what this party's rows alone changed
+    MODEL_UPDATE = _Attributes("model update", counted=True, pooled=False, noisy=False, in_workshop=False, implies=())
+    # scores another party's rows: that party learns the scores and the model
+    MODEL_WEIGHT = _Attributes("model weight", counted=False, pooled=False, noisy=False, in_workshop=True, implies=())
+    # differentially private
+    DP_RELEASE = _Attributes("DP release", counted=False, pooled=False, noisy=True, in_workshop=True, implies=())
+
+    _value_: str
+    counted: bool
+    pooled: bool
+    noisy: bool
+    in_workshop: bool
+    _implies: tuple[str, ...]
+
+    def __new__(cls, attributes: _Attributes | str) -> Self:
+        """A member, as it is defined above; `Disclosure("join key")` looks one up and does not come here."""
+        if isinstance(attributes, str):
+            raise TypeError(f"the disclosure {attributes!r} has no attributes")
+        self = str.__new__(cls, attributes.value)
+        self._value_ = attributes.value
+        self.counted = attributes.counted
+        self.pooled = attributes.pooled
+        self.noisy = attributes.noisy
+        self.in_workshop = attributes.in_workshop
+        self._implies = attributes.implies
+        return self
 
     @property
     def implied(self) -> frozenset[Disclosure]:
         """This disclosure and every narrower one: whoever may see the wider could compute the narrower."""
-        return frozenset({self}).union(*(narrower.implied for narrower in _NARROWER.get(self, ())))
+        return frozenset({self}).union(*(Disclosure(narrower).implied for narrower in self._implies))
 
-
-# A count by group tells what a filter on that column would; an owner's own total, what a total over several does.
-# Of a join partner and caller learn how many keys are shared anyway. What else the partner learns (which ones, payload)
-# says nothing of what the caller may, and is on no such ladder.
-_NARROWER = {
-    Disclosure.JOIN_KEY: (Disclosure.CARDINALITY,),
-    Disclosure.GROUP_KEY: (Disclosure.COMPARISON,),
-    Disclosure.EXTREME: (Disclosure.AGGREGATE,),
-    Disclosure.AGGREGATE: (Disclosure.HE_OPERAND,),
-}
 
 ANY = "*"
 DEFAULT_MIN_COUNT = 10
@@ -64,6 +131,10 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     disclosure: Disclosure
     epsilon: float = 0.0
     result: str = ""
+
+    def __post_init__(self) -> None:
+        if self.disclosure.noisy != (self.epsilon > 0):  # of epsilon 0, no grant's max_epsilon would hold it
+            raise InvalidArgument(f"{self.table}.{self.column} as {self.disclosure} of epsilon {self.epsilon}")
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,7 +179,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if not (0 <= self.max_epsilon < math.inf):
             raise InvalidArgument(f"max_epsilon is {self.max_epsilon}", hint="give a finite number, 0 or more")
         for column, ways in permitted.items():
-            if Disclosure.DP_RELEASE in ways and self.max_epsilon == 0:
+            if any(way.noisy for way in ways) and self.max_epsilon == 0:
                 raise InvalidArgument(
                     f"the grant on {self.table}.{column} permits DP releases of epsilon 0: none",
                     hint="set max_epsilon, for example max_epsilon=0.5",

@@ -260,6 +260,7 @@ class Gate:
         )
         price = operation.price(request, parameters).get(self.name, ())
         if operand is not None:
+            policy.check_price(self.name, operand, price)
             policy.check_unit(
                 self.name, operand, price, self._books.unit_of(operand.table), self._store.schema(operand.table)
             )

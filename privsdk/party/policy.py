@@ -13,18 +13,6 @@ from ..governance.charges import Debit, Exact, Unit
 from ..governance.policy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
 from ..protocol.operation import Kind, Operand, Request
 
-_COUNTED = (
-    Disclosure.EXTREME,
-    Disclosure.AGGREGATE,
-    Disclosure.COMPARISON,
-    Disclosure.GROUP_KEY,
-    Disclosure.PAYLOAD,
-    Disclosure.JOIN_KEY,
-    Disclosure.CARDINALITY,
-    Disclosure.TRAINING_LABEL,
-    Disclosure.HE_OPERAND,
-)
-
 
 class Decision(NamedTuple):
     """An allowed request: the minimum count its exact aggregates must keep, and how the policy came to allow it."""
@@ -47,13 +35,15 @@ def decide(
     Raises
     ------
     PolicyRefused
-        The operation, a disclosure or the number of contributors is not allowed.
+        The operation, a disclosure or the number of contributors is not allowed, or the operation does not say what it
+        lets out.
     """
     if request.operation not in policy.operations and ANY not in policy.operations:
         raise PolicyRefused(
             f"{party} does not allow the operation {request.operation}",
             hint=f"its owner can add it: operations = {[*policy.operations, request.operation]}",
         )
+    _check_declared(request, needs, party, contributors, recipients)
     _check_parties(policy, party, contributors, recipients)
     derivation = derive(policy, request, needs, party=party)
     missing = [need for need in needs if not _grants(policy, request, need)]
@@ -74,9 +64,7 @@ def decide(
             hint=f"{lower}the smallest grant its owner could add:\n{grants}\n  how it was derived:\n{tree}",
         )
     counts = [
-        min(grant.min_count for grant in _grants(policy, request, need))
-        for need in needs
-        if need.disclosure in _COUNTED
+        min(grant.min_count for grant in _grants(policy, request, need)) for need in needs if need.disclosure.counted
     ]
     return Decision(max(counts, default=0), derivation)
 
@@ -133,12 +121,12 @@ def _leaf(policy: Policy, request: Request, need: Need) -> Derivation:
         rule = f"granted to {request.caller} only as {', '.join(held)}" if held else f"not granted to {request.caller}"
         cap = _cap(policy, request, need)
         return Derivation(what=what, allowed=False, rule=f"not granted{cap}" if cap else rule)
-    if need.disclosure is Disclosure.DP_RELEASE:
+    if need.disclosure.noisy:
         rule = f"granted, up to epsilon {max(g.max_epsilon for g in grants):g} a release"
     else:
         wider = _granted_as(grants[0], need)
         implied = "" if wider is need.disclosure else f" as {wider.value}, which implies it"
-        counted = need.disclosure in _COUNTED
+        counted = need.disclosure.counted
         rule = f"granted{implied}" + (f", at least {min(g.min_count for g in grants)} rows or keys" if counted else "")
     return Derivation(what=what, allowed=True, rule=rule)
 
@@ -147,6 +135,37 @@ def _granted_as(grant: Grant, need: Need) -> Disclosure:
     """The disclosure that a grant names: the needed one, or a wider."""
     named = grant.named(need.column)
     return need.disclosure if need.disclosure in named else next(way for way in named if need.disclosure in way.implied)
+
+
+def _check_declared(
+    request: Request, needs: Sequence[Need], party: str, contributors: Sequence[str], recipients: Sequence[str]
+) -> None:
+    """Every column that an operation reads must be declared, and a pooled one as part of a result of several parties:
+    what a declaration leaves out, no grant was asked for."""
+    operand = request.operands.get(party)
+    declared = {need.column for need in needs if operand is None or need.table == operand.table}
+    if operand is not None and (not declared or not declared.issuperset(operand.columns)):
+        used = ", ".join(column for column in operand.columns if column not in declared) or "rows"
+        raise PolicyRefused(
+            f"{party} refuses: {request.operation} reads {operand.table} ({used}) and declares no disclosure of it",
+            hint="its declaration of what it needs is incomplete",
+        )
+    pooled = [need for need in needs if need.disclosure.pooled]
+    if pooled and (party not in contributors or not recipients):
+        raise PolicyRefused(
+            f"{party} refuses: {request.operation} uses {pooled[0].table}.{pooled[0].column} as "
+            f"{pooled[0].disclosure.value}, and does not declare {party} a contributor and who sees the result",
+            hint="its declaration of contributors and recipients is incomplete",
+        )
+
+
+def check_price(party: str, operand: Operand, price: Sequence[Debit]) -> None:
+    """Raise PolicyRefused where an operation would read a table and charge nothing for it."""
+    if not any(debit.table == operand.table for debit in price):
+        raise PolicyRefused(
+            f"{party} refuses: the request reads {operand.table}, and its operation declares no price for that",
+            hint="its declaration of the price is incomplete",
+        )
 
 
 def _check_parties(policy: Policy, party: str, contributors: Sequence[str], recipients: Sequence[str]) -> None:

@@ -237,7 +237,7 @@ def _column(policy: Policy, purpose: str, table: str, column: str, type_: str) -
         type=type_,
         permits=tuple(way.value for way in Disclosure if way in now),
         elsewhere=tuple(way.value for way in Disclosure if way in ever - now),
-        max_epsilon=max((grant.max_epsilon for grant, ways in here if Disclosure.DP_RELEASE in ways), default=0.0),
+        max_epsilon=max((grant.max_epsilon for grant, ways in here if any(way.noisy for way in ways)), default=0.0),
     )
 
 

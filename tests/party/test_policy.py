@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pyarrow as pa
 import pytest
@@ -9,12 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import privsdk as ps
-from privsdk.errors import PolicyRefused
+from privsdk.errors import InvalidArgument, PolicyRefused
+from privsdk.governance.charges import Debit, Exact
 from privsdk.governance.policy import ROWS, Disclosure, Grant, Need, Policy
-from privsdk.party.policy import decide, permits
-from privsdk.protocol.operation import Request
+from privsdk.party.policy import Decision, check_price, permits
+from privsdk.party.policy import decide as decided
+from privsdk.protocol.operation import Operand, Request
 
 EPSILON = 0.5
+
+
+def decide(
+    policy: Policy,
+    asked: Request,
+    needs: Sequence[Need],
+    *,
+    party: str,
+    contributors: Sequence[str] = ("north", "south", "east"),
+    recipients: Sequence[str] = ("ann",),
+) -> Decision:
+    """As the gate decides on a request of an operation that says who contributes and who sees the result."""
+    return decided(policy, asked, needs, party=party, contributors=contributors, recipients=recipients)
 
 
 def request(operation: str = "dp.count", caller: str = "ann", purpose: str = "research") -> Request:
@@ -112,7 +129,7 @@ def test_min_count_is_the_least_of_a_column_and_the_largest_of_all() -> None:
     )
     assert decide(policy, request(), [aggregate, group], party="north").min_count == 15
     assert decide(policy, request(), [group], party="north").min_count == 7
-    assert decide(policy, request(), [feature], party="north").min_count == 0  # the label of the same rows counts
+    assert decide(policy, request(), [feature, group], party="north").min_count == 99
 
 
 def test_max_epsilon_caps_one_release_and_the_message_says_so() -> None:
@@ -121,6 +138,42 @@ def test_max_epsilon_caps_one_release_and_the_message_says_so() -> None:
     decide(policy, request(), [release], party="north")
     with pytest.raises(PolicyRefused, match=r"people\.rows .* with epsilon 0\.5, only up to epsilon 0\.25 a release"):
         decide(policy, request(), [need(Disclosure.DP_RELEASE, ROWS)], party="north")
+
+
+def test_a_release_without_an_epsilon_cannot_be_asked_for() -> None:
+    """No grant's max_epsilon would hold it."""
+    for disclosure, epsilon in ((Disclosure.DP_RELEASE, 0.0), (Disclosure.AGGREGATE, 0.1)):
+        with pytest.raises(InvalidArgument, match=rf"people\.age as {disclosure} of epsilon {epsilon}"):
+            Need(table="people", column="age", disclosure=disclosure, epsilon=epsilon)
+
+
+@pytest.mark.claim("what an operation does not declare of a table it reads is refused")
+def test_a_declaration_that_leaves_something_out_is_refused() -> None:
+    """Nobody would be asked for a column without a need, for the parties of a sum without contributors, nor for a
+    charge without a price."""
+    policy = Policy(operations=("*",), grants=tuple(grant(d, table="*", column="*") for d in Disclosure), min_parties=1)
+    operand = Operand(table="people", columns=("age", "pay"))
+    asked = msgspec.structs.replace(request(), operands={"north": operand})
+    age, pay = need(Disclosure.AGGREGATE), need(Disclosure.AGGREGATE, "pay")
+    decide(policy, asked, [age, pay], party="north")
+    for needs in ([], [age], [age, need(Disclosure.AGGREGATE, "pay", table="persons")]):
+        with pytest.raises(PolicyRefused, match=r"dp\.count reads people \(.*pay\) and declares no disclosure of it"):
+            decide(policy, asked, needs, party="north")
+    rows = msgspec.structs.replace(asked, operands={"north": Operand(table="people", columns=())})
+    decide(policy, rows, [need(Disclosure.AGGREGATE, ROWS)], party="north")
+    with pytest.raises(PolicyRefused, match=r"dp\.count reads people \(rows\)"):
+        decide(policy, rows, [], party="north")
+    pooled = [need(d) for d in Disclosure if d.pooled]
+    assert {each.disclosure for each in pooled} >= {Disclosure.HE_OPERAND, Disclosure.TRAINING_FEATURE}
+    for each in pooled:
+        for undeclared in ({"contributors": ()}, {"contributors": ("south",)}, {"recipients": ()}):
+            with pytest.raises(PolicyRefused, match="does not declare north a contributor and who sees the result"):
+                decide(policy, request(), [each], party="north", **undeclared)
+    charge = Exact(what="a count")
+    check_price("north", operand, [Debit(table="people", charge=charge)])
+    for price in ([], [Debit(table="persons", charge=charge)]):
+        with pytest.raises(PolicyRefused, match="reads people, and its operation declares no price"):
+            check_price("north", operand, price)
 
 
 names = st.text(min_size=1, max_size=12).filter(lambda name: name != "*")
