@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
 from ..protocol import control
-from ..protocol.operation import Request, operation_named
+from ..protocol.operation import Request, operation_of
 from .pinned_heads import Witness
 from .progress import Live
 
@@ -85,7 +85,7 @@ class Running:
     def _attend(self, running: Mapping[str, Future[control.Finished]], cancelled: threading.Event) -> None:
         """Wait until all have ended, or all that are essential and the others a little longer."""
         run_id = self._request.run_id
-        essential = {running[party] for party in _essential(self._request)}
+        essential = {running[party] for party in operation_of(self._request).essential()}
         failed, told, leave, watch = False, 0.0, math.inf, time.monotonic() + WATCH_S
         pending = set(running.values())
         while pending and time.monotonic() < leave:
@@ -152,7 +152,7 @@ class Running:
 
     def _raise(self, errors: Mapping[str, BaseException], cancelled: threading.Event) -> None:
         """Raise the error that ended the run, if one did, with party and phase."""
-        essential, run_id = _essential(self._request), self._request.run_id
+        essential, run_id = operation_of(self._request).essential(), self._request.run_id
         if not any(party in essential or not isinstance(e, PrivsdkError) for party, e in errors.items()):
             return
         if cancelled.is_set() and all(isinstance(e, Cancelled | PeerError | Refused) for e in errors.values()):
@@ -210,12 +210,6 @@ def _why(error: BaseException) -> str:
 
 def _in(phase: str) -> str:
     return f" ({phase})" if phase else ""
-
-
-def _essential(request: Request) -> tuple[str, ...]:
-    """The parties without whom this run fails."""
-    operation = operation_named(request.operation)
-    return operation.essential(request, operation.parse(request))
 
 
 def root_cause(errors: Mapping[str, BaseException]) -> tuple[str, BaseException]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from ..display.cards import Card, Displayed
 from ..display.tabular import Tabular
 from ..governance.policy import Grant, smallest_grants
-from ..protocol.operation import Request, operation_named
+from ..protocol.operation import Operation
 
 
 class Grants(Displayed, Tabular, dict[str, tuple[Grant, ...]]):
@@ -52,10 +54,9 @@ _GRANTS = pa.schema(
 )
 
 
-def suggest_grants(request: Request) -> Grants:
+def suggest_grants(operation: Operation[Any]) -> Grants:
     """The smallest grants with which every party would allow a request, whatever they allow now."""
-    operation = operation_named(request.operation)
-    needs = operation.needs(request, operation.parse(request))
+    request, needs = operation.request, operation.needs()
     suggested = {
         party: smallest_grants(needs.get(party, ()), to=request.caller, purpose=request.purpose)
         for party in request.parties

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..display.cards import Card, Displayed, card_of
 from ..errors import Cancelled, Refused
 from ..protocol.control import Answers, Quoted
-from ..protocol.operation import Request, operation_named
+from ..protocol.operation import Request, operation_of
 from .grants import Grants, suggest_grants
 from .learned import Learned, learns_grid
 from .preview import Outlook, Preview, TrainingForecast
@@ -78,11 +78,10 @@ class Plan(Displayed, Generic[T]):
         after_cancel: str = "",
         forecast: TrainingForecast | None = None,
     ) -> None:
-        operation = operation_named(request.operation)
-        parameters = operation.parse(request)
+        self._operation = operation_of(request)
         self.request = request
-        self.price = Price(operation.price(request, parameters))
-        self.learns = Learned(operation.learns(request, parameters), request)
+        self.price = Price(self._operation.price())
+        self.learns = Learned(self._operation.learns(), request)
         self.notes = notes
         self.outlook = outlook
         self.after_cancel = after_cancel
@@ -105,7 +104,7 @@ class Plan(Displayed, Generic[T]):
 
     def suggest_grants(self) -> Grants:
         """By party, the smallest grants that its owner would have to make for this plan."""
-        return suggest_grants(self.request)
+        return suggest_grants(self._operation)
 
     def start(self) -> Run[T]:
         """Start in the background; see `Run`. While it runs, starting it again gives the same run."""
@@ -126,10 +125,8 @@ class Plan(Displayed, Generic[T]):
 
     def spent(self, answers: Answers) -> Price:
         """What each party was charged for these answers; one that is lost and does not say, the most it can be."""
-        operation = operation_named(self.request.operation)
-        parameters = operation.parse(self.request)
         paid = {party: answer.instalments for party, answer in answers.items() if not answer.stored}
-        spent = operation.paid(self.request, parameters, {**answers.paid, **paid})
+        spent = self._operation.paid({**answers.paid, **paid})
         unknown = answers.lost.keys() - answers.paid.keys()
         return Price(spent | {party: debits for party, debits in self.price.items() if party in unknown})
 
@@ -206,7 +203,7 @@ class Run(Displayed, Generic[T]):
     def __init__(self, plan: Plan[T], runner: Runner, finish: Callable[[Answers], T]) -> None:
         self.plan = plan
         self.progress = Live()
-        self.stops = operation_named(plan.request.operation).stops
+        self.stops = plan._operation.stops
         self.began = time.time()
         self._cancelled = threading.Event()
         self._future: Future[Result[T]] = Future()

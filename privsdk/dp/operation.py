@@ -2,80 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 
 from ..crypto.sums.encrypted import EncryptedSum
-from ..crypto.sums.topology import check_star
+from ..crypto.sums.topology import check_key_holder
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, DiscreteLaplace
 from ..governance.policy import ROWS, Disclosure, Learns, Need
-from ..protocol.operation import Kind, Operation, Outcome, Request, RoleInput, of_kinds, register
+from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import pooled
 from .noise import noisy_vector
-from .release import WIDEST, Release
+from .release import WIDEST, Release, Statistic
 from .vectors import exact_vector
 
-STATISTICS = ("count", "sum", "mean", "variance", "quantile", "histogram")
 _LARGEST = 2**62  # leaves room for the width of an interval
-
-
-def scales_of(request: Request, release: Release) -> tuple[float, ...]:
-    """Each component's noise scale: enough for the operand in which most rows of one unit enter."""
-    return release.scales(max(operand.unit.rows for operand in request.operands.values()))
-
-
-def _check(request: Request, release: Release) -> None:
-    if request.operation != f"dp.{release.statistic}":
-        raise InvalidArgument(f"{request.operation} was asked for a {release.statistic}")
-    if len(request.parties) == 1:
-        if set(request.operands) != set(request.parties):
-            raise InvalidArgument(f"{request.operation} takes a table of its party")
-    else:
-        check_star(request)
-    named = {name for name in (release.column, release.by) if name is not None}
-    for operand in request.operands.values():
-        if set(operand.columns) != named or operand.alignment:
-            raise InvalidArgument(f"{request.operation} takes a base table and the columns its parameters name")
-    scales = scales_of(request, release)
-    if max(scales) > WIDEST:
-        raise InvalidArgument(
-            f"epsilon {release.epsilon:g} asks for noise of {max(scales):.3g} units",
-            hint=f"a release may have {WIDEST:.2g}; give a larger epsilon or a coarser resolution",
-        )
-    if len(request.parties) > 1:
-        pooled.scheme_for(release, scales, len(request.operands))
-
-
-def _kinds(request: Request, release: Release) -> Mapping[str, Kind]:
-    return release.kinds
-
-
-def _needs(request: Request, release: Release) -> dict[str, tuple[Need, ...]]:
-    return {
-        party: tuple(
-            Need(table=operand.table, column=c, disclosure=Disclosure.DP_RELEASE, epsilon=release.epsilon)
-            for c in operand.columns or (ROWS,)
-        )
-        for party, operand in request.operands.items()
-    }
-
-
-def _price(request: Request, release: Release) -> dict[str, tuple[Debit, ...]]:
-    scales = scales_of(request, release)
-    return {
-        party: tuple(
-            Debit(
-                table=operand.table,
-                charge=DiscreteLaplace(scale=scale, sensitivity=float(part.sensitivity * operand.unit.rows)),
-            )
-            for part, scale in zip(release.components, scales, strict=True)
-        )
-        for party, operand in request.operands.items()
-    }
 
 
 _BEHIND = {
@@ -85,40 +30,104 @@ _BEHIND = {
 }
 
 
-def _learns(request: Request, release: Release) -> tuple[Learns, ...]:
-    each = f" of each of {len(release.keys)} groups" if release.keys is not None else ""
-    what = f"the noisy {release.statistic}{each}{_BEHIND.get(release.statistic, '')}, epsilon {release.epsilon:g}"
-    onlooker = Learns(who="onlooker", what="about how many numbers are released, from the length of the streams")
-    if len(request.parties) == 1:
-        return (Learns(who=request.caller, what=what), Learns(who=request.parties[0], what="nothing"), onlooker)
-    *others, aggregator, holder = request.parties
-    silent = (Learns(who=", ".join(others), what="nothing; ciphertexts they cannot open"),) if others else ()
-    return (
-        Learns(who=holder, what=what),
-        Learns(who=request.caller, what=what),
-        *silent,
-        Learns(who=aggregator, what="the noise it draws, and nothing of the totals"),
-        onlooker,
-        Learns(who=f"{aggregator} and {holder} together", what="every party's totals: the collusion threshold is 1"),
-        Learns(who=f"{aggregator} and {request.caller} together", what="the exact totals: the noise taken off"),
-    )
+@register(*(f"dp.{name}" for name in get_args(Statistic)))
+class NoisyRelease(Operation[Release]):
+    """Any of the statistics with noise, of one party's table or pooled over several in the key-holder topology."""
 
+    parameters_type = Release
 
-def _role(given: RoleInput, release: Release) -> Role[Outcome]:
-    request, scales = given.request, scales_of(given.request, release)
-    if len(request.parties) == 1:
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Each component's noise scale: enough for the operand in which most rows of one unit enter."""
+        return self.parameters.scales(max(operand.unit.rows for operand in self.request.operands.values()))
+
+    def check(self) -> None:
+        request, release = self.request, self.parameters
+        if request.operation != f"dp.{release.statistic}":
+            raise InvalidArgument(f"{request.operation} was asked for a {release.statistic}")
+        if len(request.parties) == 1:
+            if set(request.operands) != set(request.parties):
+                raise InvalidArgument(f"{request.operation} takes a table of its party")
+        else:
+            check_key_holder(request)
+        named = {name for name in (release.column, release.by) if name is not None}
+        for operand in request.operands.values():
+            if set(operand.columns) != named or operand.alignment:
+                raise InvalidArgument(f"{request.operation} takes a base table and the columns its parameters name")
+        widest = max(self.scales)
+        if widest > WIDEST:
+            raise InvalidArgument(
+                f"epsilon {release.epsilon:g} asks for noise of {widest:.3g} units",
+                hint=f"a release may have {WIDEST:.2g}; give a larger epsilon or a coarser resolution",
+            )
+        if len(request.parties) > 1:
+            pooled.scheme_for(release, self.scales, len(request.operands))
+
+    def fits(self, party: str, schema: pa.Schema) -> None:
+        self._expect(party, schema, self.parameters.kinds)
+
+    def needs(self) -> dict[str, tuple[Need, ...]]:
+        return {
+            party: tuple(
+                Need(table=o.table, column=c, disclosure=Disclosure.DP_RELEASE, epsilon=self.parameters.epsilon)
+                for c in o.columns or (ROWS,)
+            )
+            for party, o in self.request.operands.items()
+        }
+
+    def price(self) -> dict[str, tuple[Debit, ...]]:
+        return {
+            party: tuple(
+                Debit(
+                    table=o.table,
+                    charge=DiscreteLaplace(scale=scale, sensitivity=float(part.sensitivity * o.unit.rows)),
+                )
+                for part, scale in zip(self.parameters.components, self.scales, strict=True)
+            )
+            for party, o in self.request.operands.items()
+        }
+
+    def contributors(self) -> tuple[str, ...]:
+        """Nobody: the noise protects an owner's rows, at any number of contributors."""
+        return ()
+
+    def learns(self) -> tuple[Learns, ...]:
+        request, release = self.request, self.parameters
+        each = f" of each of {len(release.keys)} groups" if release.keys is not None else ""
+        what = f"the noisy {release.statistic}{each}{_BEHIND.get(release.statistic, '')}, epsilon {release.epsilon:g}"
+        onlooker = Learns(who="onlooker", what="about how many numbers are released, from the length of the streams")
+        if len(request.parties) == 1:
+            return (Learns(who=request.caller, what=what), Learns(who=request.parties[0], what="nothing"), onlooker)
+        *others, aggregator, holder = request.parties
+        silent = (Learns(who=", ".join(others), what="nothing; ciphertexts they cannot open"),) if others else ()
+        return (
+            Learns(who=holder, what=what),
+            Learns(who=request.caller, what=what),
+            *silent,
+            Learns(who=aggregator, what="the noise it draws, and nothing of the totals"),
+            onlooker,
+            Learns(
+                who=f"{aggregator} and {holder} together", what="every party's totals: the collusion threshold is 1"
+            ),
+            Learns(who=f"{aggregator} and {request.caller} together", what="the exact totals: the noise taken off"),
+        )
+
+    def role(self, given: RoleInput) -> Role[Outcome]:
+        request, release = self.request, self.parameters
+        if len(request.parties) == 1:
+            exact = yield from exact_vector(given.table, release, where=given.party)
+            noisy = yield from noisy_vector(exact, self.scales)
+            return Outcome(table=_answer(release, noisy))
+        *contributors, holder = request.parties
+        scheme = pooled.scheme_for(release, self.scales, len(contributors))
+        sum_ = EncryptedSum(me=given.party, clients=tuple(contributors), coordinator=holder, scheme=scheme)
+        if given.party == holder:
+            totals = yield from pooled.collect(sum_, scheme, contributors)
+            return Outcome(table=_answer(release, totals))
         exact = yield from exact_vector(given.table, release, where=given.party)
-        noisy = yield from noisy_vector(exact, scales)
-        return Outcome(table=_answer(release, noisy))
-    *contributors, holder = request.parties
-    scheme = pooled.scheme_for(release, scales, len(contributors))
-    sum_ = EncryptedSum(me=given.party, clients=tuple(contributors), coordinator=holder, scheme=scheme)
-    if given.party == holder:
-        totals = yield from pooled.collect(sum_, scheme, contributors)
-        return Outcome(table=_answer(release, totals))
-    exact = yield from exact_vector(given.table, release, where=given.party)
-    yield from pooled.contribute(exact, scales, sum_, scheme, contributors, draws_noise=given.party == contributors[-1])
-    return Outcome()
+        draws_noise = given.party == contributors[-1]
+        yield from pooled.contribute(exact, self.scales, sum_, scheme, contributors, draws_noise=draws_noise)
+        return Outcome()
 
 
 def _answer(release: Release, noisy: Sequence[int]) -> pa.Table:
@@ -134,18 +143,3 @@ def _answer(release: Release, noisy: Sequence[int]) -> pa.Table:
 def components_of(answer: pa.Table) -> list[np.ndarray]:
     """A party's answer as the components in order."""
     return [column.to_numpy() for column in answer.columns]
-
-
-for _statistic in STATISTICS:
-    register(
-        Operation(
-            name=f"dp.{_statistic}",
-            parameters=Release,
-            check=_check,
-            needs=_needs,
-            price=_price,
-            learns=_learns,
-            role=_role,
-            fits=of_kinds(_kinds),
-        )
-    )

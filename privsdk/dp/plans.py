@@ -14,9 +14,8 @@ from ..errors import InvalidArgument
 from ..governance.charges import Unit
 from ..protocol.control import Finished
 from ..protocol.groups import plain_keys
-from ..protocol.operation import operation_named
 from .intervals import finished
-from .operation import components_of, scales_of
+from .operation import NoisyRelease, components_of
 from .outlook import ReleaseOutlook
 from .release import MAX_BINS, Release, Statistic, default_resolution
 
@@ -74,8 +73,7 @@ def plan_release(
     request = new_request(
         runner, f"dp.{statistic}", parties=parties, operands=operands, parameters=msgspec.to_builtins(release)
     )
-    operation_named(request.operation).parse(request)
-    scales = scales_of(request, release)
+    scales = NoisyRelease.parse(request).scales
     outlook = ReleaseOutlook(release, scales)
 
     def finish(answers: Mapping[str, Finished]) -> pa.Table:

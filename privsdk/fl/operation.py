@@ -5,135 +5,112 @@ from __future__ import annotations
 import pyarrow as pa
 
 from ..errors import InvalidArgument
-from ..governance.charges import Charge, Debit, Exact, Gaussian, ZeroConcentrated
-from ..protocol.operation import Operation, Request, register
+from ..governance.charges import Debit, Exact, Gaussian, ZeroConcentrated
+from ..governance.policy import Learns, Need
+from ..protocol.operation import Operation, Outcome, RoleInput, register
+from ..protocol.roles import Role
+from . import disclosures, roles
 from .averages import LARGEST
-from .disclosures import learns, needs
 from .parameters import FitParameters, check_types, clients_of
 from .preparation import length_of
 from .privacy import charges
 from .privacy.levels import PartyLevel, Privacy
-from .roles import role
 from .rounds import LARGEST_FACT
 from .strategies.fedbuff import FedBuff
 
 
-def _check(request: Request, parameters: FitParameters) -> None:
-    clients, coordinator = clients_of(request), parameters.coordinator
-    others = set(request.parties) - set(clients)
-    if coordinator not in request.parties or not others <= {coordinator} or request.parties[-1] != coordinator:
-        raise InvalidArgument("fl.fit takes clients with a table each and a coordinator, which is named last")
-    if any(operand.columns != parameters.columns or operand.alignment for operand in request.operands.values()):
-        raise InvalidArgument("fl.fit takes features, label and groups from a base table of each party")
-    if not 1 <= parameters.fewest <= len(clients):
-        raise InvalidArgument(f"rounds of at least {parameters.fewest} of {len(clients)} clients")
-    parameters.mode.check(parameters.participants(request), _sums(parameters))
-    if isinstance(parameters.privacy, PartyLevel) and coordinator in clients and not parameters.privacy.collusion:
-        raise InvalidArgument(
-            f"{coordinator} trains and knows its own share of the noise: with a collusion of 0 it would see the "
-            "others' sum with less than is charged",
-            hint="use a collusion of 1 or more, or name a coordinator without a table",
+@register("fl.fit")
+class Fit(Operation[FitParameters]):
+    """A training over the tables of its clients."""
+
+    parameters_type = FitParameters
+    stops = True
+
+    def check(self) -> None:
+        request, parameters = self.request, self.parameters
+        clients, coordinator = self.contributors(), parameters.coordinator
+        others = set(request.parties) - set(clients)
+        if coordinator not in request.parties or not others <= {coordinator} or request.parties[-1] != coordinator:
+            raise InvalidArgument("fl.fit takes clients with a table each and a coordinator, which is named last")
+        if any(operand.columns != parameters.columns or operand.alignment for operand in request.operands.values()):
+            raise InvalidArgument("fl.fit takes features, label and groups from a base table of each party")
+        if not 1 <= parameters.fewest <= len(clients):
+            raise InvalidArgument(f"rounds of at least {parameters.fewest} of {len(clients)} clients")
+        parameters.mode.check(parameters.participants(request), self._sums())
+        if isinstance(parameters.privacy, PartyLevel) and coordinator in clients and not parameters.privacy.collusion:
+            raise InvalidArgument(
+                f"{coordinator} trains and knows its own share of the noise: with a collusion of 0 it would see the "
+                "others' sum with less than is charged",
+                hint="use a collusion of 1 or more, or name a coordinator without a table",
+            )
+        if parameters.privacy is not None:
+            for party, operand in request.operands.items():
+                charges.check_unit(parameters.privacy, operand.unit, where=f"{party}/{operand.table}")
+            self.round_charge(parameters.privacy)
+
+    def _sums(self) -> tuple[tuple[int, int], ...]:
+        """Length and largest total of its sums: a round's updates, with weight and loss, and the statistics."""
+        parameters = self.parameters
+        figures = 0 if isinstance(parameters.privacy, PartyLevel) else 2
+        updates = parameters.strategy.parts * parameters.model.network.size + figures
+        return (updates, LARGEST), (length_of(parameters.model, parameters.class_weights), LARGEST_FACT)
+
+    def fits(self, party: str, schema: pa.Schema) -> None:
+        types = {column: str(schema.field(column).type) for column in self.parameters.columns}
+        check_types(f"{party}/{self.request.operands[party].table}", types, self.parameters)
+
+    def needs(self) -> dict[str, tuple[Need, ...]]:
+        return disclosures.needs(self.request, self.parameters)
+
+    def price(self) -> dict[str, tuple[Debit, ...]]:
+        """All rounds, what preparing takes, and all evaluations."""
+        parameters = self.parameters
+        if parameters.privacy is not None:
+            return self._each_pays(charges.times(self.round_charge(parameters.privacy), parameters.rounds))
+        what, uses = self._beforehand()
+        updates = parameters.rounds
+        if isinstance(parameters.strategy, FedBuff):  # in the worst case all of them are one client's
+            updates *= parameters.strategy.K
+        return self._each_pays(Exact(what=f"model rounds, {what}", uses=updates + uses))
+
+    def reserved(self) -> dict[str, tuple[Debit, ...]]:
+        what, uses = self._beforehand()
+        return {} if self.parameters.privacy is not None else self._each_pays(Exact(what=what, uses=uses))
+
+    def per_round(self) -> dict[str, tuple[Debit, ...]]:
+        privacy = self.parameters.privacy
+        return self._each_pays(Exact(what="a model round", uses=1) if privacy is None else self.round_charge(privacy))
+
+    def round_charge(self, privacy: Privacy) -> Gaussian | ZeroConcentrated:
+        """What each client's dataset loses in a round with this privacy."""
+        parameters, clients = self.parameters, len(self.contributors())
+        return charges.charge_of(
+            privacy,
+            parameters.schedule,
+            size=parameters.model.network.size,
+            parts=parameters.strategy.parts,
+            clients=clients,
+            fewest=parameters.least(clients),
         )
-    if parameters.privacy is not None:
-        for party, operand in request.operands.items():
-            charges.check_unit(parameters.privacy, operand.unit, where=f"{party}/{operand.table}")
-        round_charge(request, parameters, parameters.privacy)
 
+    def _beforehand(self) -> tuple[str, int]:
+        """What is let out besides the rounds, and how many disclosures that is."""
+        number, facts = self.parameters.evaluations, self.parameters.facts
+        evaluations = "one evaluation" if number == 1 else f"{number} evaluations"
+        return f"{'what preparing takes, ' if facts else ''}{evaluations}", number + len(facts)
 
-def _sums(parameters: FitParameters) -> tuple[tuple[int, int], ...]:
-    """Length and largest total of a training's sums: a round's updates, with weight and loss, and the statistics."""
-    figures = 0 if isinstance(parameters.privacy, PartyLevel) else 2
-    updates = parameters.strategy.parts * parameters.model.network.size + figures
-    return (updates, LARGEST), (length_of(parameters.model, parameters.class_weights), LARGEST_FACT)
+    def learns(self) -> tuple[Learns, ...]:
+        return disclosures.learns(self.request, self.parameters)
 
+    def contributors(self) -> tuple[str, ...]:
+        return clients_of(self.request)
 
-def _fits(request: Request, parameters: FitParameters, party: str, schema: pa.Schema) -> None:
-    types = {column: str(schema.field(column).type) for column in parameters.columns}
-    check_types(f"{party}/{request.operands[party].table}", types, parameters)
+    def essential(self) -> tuple[str, ...]:
+        """The coordinator; where a sum is of all clients or of none, everyone."""
+        return self.request.parties if self.parameters.mode.whole else (self.parameters.coordinator,)
 
+    def name_of_work(self) -> str:
+        return self.parameters.name
 
-def _price(request: Request, parameters: FitParameters) -> dict[str, tuple[Debit, ...]]:
-    """The most: all rounds, what preparing takes, and all evaluations."""
-    if parameters.privacy is not None:
-        return _each(request, charges.times(round_charge(request, parameters, parameters.privacy), parameters.rounds))
-    what, uses = _beforehand(parameters)
-    updates = parameters.rounds
-    if isinstance(parameters.strategy, FedBuff):  # in the worst case all of them are one client's
-        updates *= parameters.strategy.K
-    return _exact(request, f"model rounds, {what}", updates + uses)
-
-
-def _deposit(request: Request, parameters: FitParameters) -> dict[str, tuple[Debit, ...]]:
-    return {} if parameters.privacy is not None else _exact(request, *_beforehand(parameters))
-
-
-def _instalment(request: Request, parameters: FitParameters) -> dict[str, tuple[Debit, ...]]:
-    if parameters.privacy is not None:
-        return _each(request, round_charge(request, parameters, parameters.privacy))
-    return _exact(request, "a model round", 1)
-
-
-def round_charge(request: Request, parameters: FitParameters, privacy: Privacy) -> Gaussian | ZeroConcentrated:
-    """What each client's dataset loses in a round with this privacy."""
-    clients = len(clients_of(request))
-    return charges.charge_of(
-        privacy,
-        parameters.schedule,
-        size=parameters.model.network.size,
-        parts=parameters.strategy.parts,
-        clients=clients,
-        fewest=parameters.least(clients),
-    )
-
-
-def _beforehand(parameters: FitParameters) -> tuple[str, int]:
-    """What is let out beside the rounds, and how many disclosures that is."""
-    evaluations = "one evaluation" if parameters.evaluations == 1 else f"{parameters.evaluations} evaluations"
-    preparing = "what preparing takes, " if parameters.facts else ""
-    return f"{preparing}{evaluations}", parameters.evaluations + len(parameters.facts)
-
-
-def _exact(request: Request, what: str, uses: int) -> dict[str, tuple[Debit, ...]]:
-    return _each(request, Exact(what=what, uses=uses))
-
-
-def _each(request: Request, charge: Charge) -> dict[str, tuple[Debit, ...]]:
-    return {party: (Debit(table=o.table, charge=charge),) for party, o in request.operands.items()}
-
-
-def _named(request: Request, parameters: FitParameters) -> str:
-    return parameters.name
-
-
-def _contributors(request: Request, parameters: FitParameters) -> tuple[str, ...]:
-    return clients_of(request)
-
-
-def _everyone(request: Request, parameters: FitParameters) -> tuple[str, ...]:
-    return (*request.parties, request.caller)
-
-
-def _essential(request: Request, parameters: FitParameters) -> tuple[str, ...]:
-    """The coordinator; where a sum is of all clients or of none, everyone."""
-    return request.parties if parameters.mode.whole else (parameters.coordinator,)
-
-
-register(
-    Operation(
-        name="fl.fit",
-        parameters=FitParameters,
-        check=_check,
-        needs=needs,
-        price=_price,
-        learns=learns,
-        role=role,
-        fits=_fits,
-        contributors=_contributors,
-        recipients=_everyone,
-        essential=_essential,
-        deposit=_deposit,
-        instalment=_instalment,
-        named=_named,
-        stops=True,
-    )
-)
+    def role(self, given: RoleInput) -> Role[Outcome]:
+        return roles.role(given, self.parameters)

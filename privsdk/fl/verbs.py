@@ -18,7 +18,7 @@ from .averages import UNIT
 from .composition import Compressions, Strategies
 from .fitted import Fitted
 from .models.model import Model, check_model
-from .operation import round_charge
+from .operation import Fit
 from .parameters import Aggregation, FitParameters, check_types, plain_class_weights
 from .privacy import charges
 from .privacy.forecast import Forecast
@@ -184,7 +184,7 @@ def fit(
 
     forecast = None
     if privacy is not None:
-        forecast = Forecast(privacy, rounds, lambda other: round_charge(request, parameters, other))
+        forecast = Forecast(privacy, rounds, Fit(request, parameters).round_charge)
     return Plan(
         runner,
         request,

@@ -31,7 +31,7 @@ from ..governance.charges import Debit
 from ..governance.policy import Derivation, Policy
 from ..protocol import control
 from ..protocol.messages import Message
-from ..protocol.operation import NO_IDENTITY, Identity, Operation, Outcome, Request, operation_named
+from ..protocol.operation import NO_IDENTITY, Identity, Operation, Outcome, Request, operation_of
 from ..protocol.roles import Channel, Entropy, SystemEntropy, drive
 from . import policy
 from .budget.books import Books
@@ -52,10 +52,9 @@ class _Decided(NamedTuple):
     """A request that the policy allows, with all that follows from it before any data is read."""
 
     operation: Operation[Any]
-    parameters: Any
     price: tuple[Debit, ...]
-    first: tuple[Debit, ...]  # what is reserved: all of the price, but where the run pays as it goes
-    instalment: tuple[Debit, ...]
+    reserved: tuple[Debit, ...]  # all of the price, but where the run pays as it goes
+    per_round: tuple[Debit, ...]
     min_count: int
     derivation: Derivation
 
@@ -152,7 +151,7 @@ class Gate:
             self._identify(caller, request)
             decided = self._decide(request)
             prices.append(decided.price)
-            least.append((*decided.first, *decided.instalment))
+            least.append((*decided.reserved, *decided.per_round))
             derivations.append(decided.derivation)
         if len({request.purpose for request in requests}) > 1:
             raise InvalidArgument("requests for several purposes in one quote", hint="ask for one purpose at a time")
@@ -167,14 +166,12 @@ class Gate:
                 return repeated
             # 2. decide
             decided = self._decide(request)
-            if self._guard.answered(caller, request, decided.operation, decided.min_count):
+            if self._guard.answered(caller, decided.operation, decided.min_count):
                 return control.Prepared(nonce="", digest=request.digest(), head=self._books.head())
             with self._sessions.admission():
                 # 3. reserve
-                self._books.reserve(caller, request, decided.first, then=decided.instalment)
-                session = self._sessions.prepare(
-                    request, decided.operation, decided.parameters, decided.min_count, decided.instalment
-                )
+                self._books.reserve(caller, request, decided.reserved, then=decided.per_round)
+                session = self._sessions.prepare(decided.operation, decided.min_count)
         except Refused as error:
             log.info("%s: %s of %s refused (%s)", self.name, request.operation, caller, error.code)
             self._books.refused(caller, request, error.message)
@@ -198,7 +195,7 @@ class Gate:
             # 5. read the columns that were decided on, and nothing else
             given, version = self._inputs.of(self.name, session)
             # 6. run
-            role = session.operation.role(given, session.parameters)
+            role = session.operation.role(given)
             outcome = drive(role, lambda peer: session.conversation(peer, self._dial), session.on_step)
             # 7. record
             answer = self._answer(session, outcome, version)
@@ -244,21 +241,20 @@ class Gate:
         return control.Prepared(nonce="", digest=known.digest, head=self._books.head())
 
     def _decide(self, request: Request) -> _Decided:
-        operation = operation_named(request.operation)
-        parameters = operation.parse(request)
+        operation = operation_of(request)
         operand = request.operands.get(self.name)
         if operand is not None:
             self._store.check(operand.table, operand.columns)
-            operation.fits(request, parameters, self.name, self._store.schema(operand.table))
+            operation.fits(self.name, self._store.schema(operand.table))
         decision = policy.decide(
             self._policy,
             request,
-            operation.needs(request, parameters).get(self.name, ()),
+            operation.needs().get(self.name, ()),
             party=self.name,
-            contributors=operation.contributors(request, parameters),
-            recipients=operation.recipients(request, parameters),
+            contributors=operation.contributors(),
+            recipients=operation.recipients(),
         )
-        price = operation.price(request, parameters).get(self.name, ())
+        price = operation.price().get(self.name, ())
         if operand is not None:
             policy.check_price(self.name, operand, price)
             policy.check_unit(
@@ -266,10 +262,9 @@ class Gate:
             )
             if operand.alignment:
                 self._sessions.joint_rows(request, operand, self._store.version(operand.table))
-        self._inputs.check(self.name, request, operation.named(request, parameters))
-        each = operation.instalment(request, parameters) if operation.instalment else {}
-        first, then = operation.reserved(request, parameters).get(self.name, ()), each.get(self.name, ())
-        return _Decided(operation, parameters, price, first, then, decision.min_count, decision.derivation)
+        self._inputs.check(self.name, request, operation.name_of_work())
+        reserved, per_round = operation.reserved().get(self.name, ()), operation.per_round().get(self.name, ())
+        return _Decided(operation, price, reserved, per_round, decision.min_count, decision.derivation)
 
     def _answer(self, session: Session, outcome: Outcome, version: str) -> control.Finished:
         alignment = ""

@@ -93,14 +93,14 @@ class Inputs:
             self._vault.check(self.work(party, request, name))
 
     def _checkpoints(self, party: str, session: Session) -> Callable[[str], Checkpoints]:
-        name = session.operation.named(session.request, session.parameters)
+        name = session.operation.name_of_work()
         return self._vault.open(self.work(party, session.request, name)) if name else nowhere
 
     def _payer(self, session: Session) -> Callable[[], None]:
         """`RoleInput.pay`: on disk before it returns."""
 
         def pay() -> None:
-            self._books.pay(session.request, session.instalment)
+            self._books.pay(session.request, session.per_round)
             session.instalments += 1
 
         return pay

@@ -7,15 +7,14 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..errors import Cancelled, PeerGone, PrivsdkError, ProtocolViolation
-from ..governance.charges import Debit
 from ..protocol.control import Hello, Told, Watched
 from ..protocol.messages import Binding
-from ..protocol.operation import Operation, Request
+from ..protocol.operation import Operation
 from ..protocol.roles import Channel, Conversation, Progress
 
 MOST_TOLD = 1000  # in one reply
@@ -39,20 +38,16 @@ class Session:
     def __init__(
         self,
         party: str,
-        request: Request,
         operation: Operation[Any],
-        parameters: Any,
         min_count: int,
         limits: Limits,
-        instalment: Sequence[Debit] = (),
     ) -> None:
-        self.request = request
+        self.request = operation.request
         self.operation = operation
-        self.parameters = parameters
         self.min_count = min_count
-        self.instalment = instalment
+        self.per_round = operation.per_round().get(party, ())
         self.instalments = 0  # that were paid
-        self.digest = request.digest()
+        self.digest = self.request.digest()
         self.nonce = secrets.token_hex(16)
         self.id = ""
         self.phase = ""
@@ -104,7 +99,7 @@ class Session:
 
     def learned(self) -> list[str]:
         """What everyone learns, as the audit records it."""
-        return [f"{item.who}: {item.what}" for item in self.operation.learns(self.request, self.parameters)]
+        return [f"{item.who}: {item.what}" for item in self.operation.learns()]
 
     def on_step(self, progress: Progress | None) -> None:
         if progress is not None:
@@ -153,7 +148,7 @@ class Session:
 
     def _reach_those_who_wait(self, dial: Dial) -> None:
         """Where a run goes on without a party, those who must be in it wait for its stream, and nobody cancels them."""
-        essential, order = self.operation.essential(self.request, self.parameters), self.request.parties
+        essential, order = self.operation.essential(), self.request.parties
         for peer in essential if set(essential) < set(order) else ():
             if order.index(self._party) < order.index(peer):
                 with suppress(PrivsdkError):  # it has ended, or is ending, too

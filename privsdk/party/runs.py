@@ -9,14 +9,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ..errors import Busy, StaleJoin, UnknownName
-from ..governance.charges import Debit
 from ..protocol.control import Hello, Watched
 from ..protocol.operation import Alignment, Operand, Operation, Request
 from ..protocol.roles import Channel
@@ -68,17 +67,10 @@ class Sessions:
             with self._lock:
                 self._entering -= 1
 
-    def prepare(
-        self,
-        request: Request,
-        operation: Operation[Any],
-        parameters: Any,
-        min_count: int,
-        instalment: Sequence[Debit] = (),
-    ) -> Session:
-        session = Session(self._party, request, operation, parameters, min_count, self.limits, instalment)
+    def prepare(self, operation: Operation[Any], min_count: int) -> Session:
+        session = Session(self._party, operation, min_count, self.limits)
         with self._lock:
-            self._prepared[request.run_id] = session
+            self._prepared[operation.request.run_id] = session
         return session
 
     def begin(self, run_id: str, caller: str) -> Session | None:

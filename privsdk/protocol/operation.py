@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import IdentityRefused, InvalidArgument, UnknownName
-from ..governance.charges import Debit, Unit
+from ..governance.charges import Charge, Debit, Unit
 from ..governance.policy import Learns, Need
 from .checkpoints import Checkpoints, nowhere
 from .messages import build
@@ -255,125 +256,160 @@ _TYPES = {
 }
 
 P = TypeVar("P", bound=msgspec.Struct)
-Price = Callable[[Request, P], Mapping[str, tuple[Debit, ...]]]
 
 
-def nobody(request: Request, parameters: Any) -> tuple[str, ...]:
-    return ()
+class Operation(ABC, Generic[P]):
+    """An operation bound to one request: what it declares of itself follows from the request alone, never from data.
 
-
-def everyone(request: Request, parameters: Any) -> tuple[str, ...]:
-    return request.parties
-
-
-def unnamed(request: Request, parameters: Any) -> str:
-    return ""
-
-
-def of_kinds(kinds: Callable[[Request, P], Mapping[str, Kind]]) -> Callable[[Request, P, str, pa.Schema], None]:
-    """`Operation.fits` where each column must be of one kind, the same at every party."""
-
-    def fits(request: Request, parameters: P, party: str, schema: pa.Schema) -> None:
-        for column, kind in kinds(request, parameters).items():
-            kind.check(f"{party}/{request.operands[party].table}.{column}", str(schema.field(column).type))
-
-    return fits
-
-
-def any_types(request: Request, parameters: Any, party: str, schema: pa.Schema) -> None:
-    """Nothing to object to before the data is read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation(Generic[P]):
-    """The declaration of an operation; every callable sees the request and its parsed parameters, never data.
+    What has no safe default is abstract: a class that forgets it cannot be registered.
 
     Attributes
     ----------
-    check : raises InvalidArgument where the request's shape does not fit (a party re-checks what a caller sends)
-    needs, price : by party, the disclosures it must permit and the most that its datasets are charged
-    instalment : where a run pays as it goes, the debits of each call of `RoleInput.pay`; such a run starts wherever the
-        deposit and one instalment are covered, and the price is the most that it can come to
-    deposit : what such a run reserves before it starts and never gets back; one instalment where it is not given
-    learns : what each party, the caller and an onlooker learn
-    contributors, recipients : for pooled sums, whose values enter and who sees the result
-    role : the generator that a party runs
-    fits : raises a UsageError where a party's columns are of types that cannot be used, before anything is charged
-    essential : the parties without whom a run fails; it goes on when others are lost, who are named in its result
-    named : the name that a request gives work which may be interrupted and go on in another run; "" for none
-    remembered : whether an identical question on the same table is answered with the stored answer, without a charge
-    stops : whether it goes in rounds and its role asks `RoleInput.stopping` before each, to end with what there is
+    request : Request
+    parameters : P
+        The request's parameters, parsed.
+    parameters_type : type
+        What they are parsed as.
+    remembered : bool
+        Whether an identical question on the same table is answered with the stored answer, without a charge, and its
+        figures are compared with those that were let out before.
+    stops : bool
+        Whether it goes in rounds and its role asks before each whether a stop was requested, to end with what there is.
     """
 
-    name: str
-    parameters: type[P]
-    check: Callable[[Request, P], None]
-    needs: Callable[[Request, P], Mapping[str, tuple[Need, ...]]]
-    price: Price[P]
-    learns: Callable[[Request, P], tuple[Learns, ...]]
-    role: Callable[[RoleInput, P], Role[Outcome]]
-    contributors: Callable[[Request, P], tuple[str, ...]] = nobody
-    recipients: Callable[[Request, P], tuple[str, ...]] = nobody
-    fits: Callable[[Request, P, str, pa.Schema], None] = any_types
-    essential: Callable[[Request, P], tuple[str, ...]] = everyone
-    remembered: bool = False
-    instalment: Price[P] | None = None
-    deposit: Price[P] | None = None
-    named: Callable[[Request, P], str] = unnamed
-    stops: bool = False
+    parameters_type: ClassVar[type[msgspec.Struct]]
+    remembered: ClassVar[bool] = False
+    stops: ClassVar[bool] = False
 
-    def reserved(self, request: Request, parameters: P) -> Mapping[str, tuple[Debit, ...]]:
-        """What a run is charged before it starts, by party."""
-        return (self.deposit or self.instalment or self.price)(request, parameters)
+    def __init__(self, request: Request, parameters: P) -> None:
+        self.request = request
+        self.parameters = parameters
 
-    def paid(self, request: Request, parameters: P, instalments: Mapping[str, int]) -> dict[str, tuple[Debit, ...]]:
-        """What a run has cost by party, each of which paid so many instalments; of the others nothing."""
-        first = self.reserved(request, parameters)
-        each = self.instalment(request, parameters) if self.instalment else {}
-        return {p: (*first[p], *(each.get(p, ()) * n)) for p, n in instalments.items() if p in first}
-
-    def parse(self, request: Request) -> P:
-        """The request's parameters as their type, everything checked that can be without data."""
+    @classmethod
+    def parse(cls, request: Request) -> Self:
+        """Bind to a request, everything checked that can be without data."""
+        name = request.operation
         if request.version != VERSION:
             raise InvalidArgument(
-                f"{self.name}: a request of version {request.version}; this privsdk answers version {VERSION}",
+                f"{name}: a request of version {request.version}; this privsdk answers version {VERSION}",
                 hint="install the same privsdk version at every party",
             )
-        for what, name in (("run id", request.run_id), ("purpose", request.purpose)):
-            if not 0 < len(name) <= LONGEST_NAME:
+        for what, text in (("run id", request.run_id), ("purpose", request.purpose)):
+            if not 0 < len(text) <= LONGEST_NAME:
                 raise InvalidArgument(
-                    f"{self.name}: a {what} of {len(name):,} letters", hint=f"give 1 to {LONGEST_NAME} letters"
+                    f"{name}: a {what} of {len(text):,} letters", hint=f"give 1 to {LONGEST_NAME} letters"
                 )
         try:
-            parameters = msgspec.convert(request.parameters, type=self.parameters)
+            parameters: Any = msgspec.convert(request.parameters, type=cls.parameters_type)
         except msgspec.ValidationError as error:
-            raise InvalidArgument(f"{self.name}: {error}") from None
+            raise InvalidArgument(f"{name}: {error}") from None
         if len(set(request.parties)) != len(request.parties):
-            raise InvalidArgument(f"{self.name} names a party twice: {', '.join(request.parties)}")
+            raise InvalidArgument(f"{name} names a party twice: {', '.join(request.parties)}")
         if strangers := set(request.operands) - set(request.parties):
-            raise InvalidArgument(f"{self.name} has operands of parties not in it: {', '.join(sorted(strangers))}")
+            raise InvalidArgument(f"{name} has operands of parties not in it: {', '.join(sorted(strangers))}")
         for party, operand in request.operands.items():
             if len(set(operand.columns)) != len(operand.columns):
-                raise InvalidArgument(f"{self.name} names a column of {party}/{operand.table} twice")
-        self.check(request, parameters)
-        return parameters
+                raise InvalidArgument(f"{name} names a column of {party}/{operand.table} twice")
+        bound = cls(request, parameters)
+        bound.check()
+        return bound
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise InvalidArgument where the request's shape does not fit: a party checks again what a caller sends."""
+
+    @abstractmethod
+    def fits(self, party: str, schema: pa.Schema) -> None:
+        """Raise a UsageError where a party's columns are of types that cannot be used: before anything is charged."""
+
+    @abstractmethod
+    def needs(self) -> Mapping[str, tuple[Need, ...]]:
+        """By party, the disclosures that it must permit."""
+
+    @abstractmethod
+    def price(self) -> Mapping[str, tuple[Debit, ...]]:
+        """By party, the most that its datasets are charged."""
+
+    @abstractmethod
+    def learns(self) -> tuple[Learns, ...]:
+        """What each party, the caller and an eavesdropper learn."""
+
+    @abstractmethod
+    def contributors(self) -> tuple[str, ...]:
+        """Whose values enter a sum that shows nobody's own: of these there must be as many as each owner asks for."""
+
+    @abstractmethod
+    def role(self, given: RoleInput) -> Role[Outcome]:
+        """The generator that a party runs."""
+
+    def recipients(self) -> tuple[str, ...]:
+        """Who sees such a sum; a contributor who does does not count."""
+        return (*self.request.parties, self.request.caller)
+
+    def per_round(self) -> Mapping[str, tuple[Debit, ...]]:
+        """By party, the debits of each call of `RoleInput.pay`, where a run pays as it goes.
+
+        Such a run starts wherever what is reserved and one round are covered; the price is the most it can come to.
+        """
+        return {}
+
+    def reserved(self) -> Mapping[str, tuple[Debit, ...]]:
+        """By party, what a run is charged before it starts and never gets back."""
+        return self.price()
+
+    def paid(self, rounds: Mapping[str, int]) -> dict[str, tuple[Debit, ...]]:
+        """What a run has cost by party, each of which paid for so many rounds; of the others nothing."""
+        first, each = self.reserved(), self.per_round()
+        cost = {party: (*first.get(party, ()), *(each.get(party, ()) * n)) for party, n in rounds.items()}
+        return {party: debits for party, debits in cost.items() if debits}
+
+    def essential(self) -> tuple[str, ...]:
+        """The parties without whom a run fails; it goes on when others are lost, who are named in its result."""
+        return self.request.parties
+
+    def name_of_work(self) -> str:
+        """The name that a request gives work which may be interrupted and go on in another run; "" for none."""
+        return ""
+
+    def _each_pays(self, charge: Charge) -> dict[str, tuple[Debit, ...]]:
+        """This charge from every dataset in the request."""
+        return {party: (Debit(table=o.table, charge=charge),) for party, o in self.request.operands.items()}
+
+    def _expect(self, party: str, schema: pa.Schema, kinds: Mapping[str, Kind]) -> None:
+        """Raise InvalidArgument unless each of a party's columns is of its kind."""
+        for column, kind in kinds.items():
+            kind.check(f"{party}/{self.request.operands[party].table}.{column}", str(schema.field(column).type))
 
 
-_OPERATIONS: dict[str, Operation[Any]] = {}
+O = TypeVar("O", bound=Operation[Any])  # noqa: E741
+_OPERATIONS: dict[str, type[Operation[Any]]] = {}
 
 
-def register(operation: Operation[P]) -> Operation[P]:
-    if operation.name in _OPERATIONS:
-        raise ValueError(f"operation {operation.name!r} is registered twice")
-    build(operation.parameters)
-    _OPERATIONS[operation.name] = operation
-    return operation
+def register(*names: str) -> Callable[[type[O]], type[O]]:
+    """A decorator: requests for operations of these names are answered by the class."""
+
+    def add(operation: type[O]) -> type[O]:
+        if forgotten := sorted(getattr(operation, "__abstractmethods__", ())):
+            raise TypeError(f"{operation.__name__} does not say its {', '.join(forgotten)}")
+        build(operation.parameters_type)
+        for name in names:
+            if name in _OPERATIONS:
+                raise ValueError(f"operation {name!r} is registered twice")
+            _OPERATIONS[name] = operation
+        return operation
+
+    return add
 
 
-def operation_named(name: str) -> Operation[Any]:
+def operation_named(name: str) -> type[Operation[Any]]:
     if name not in _OPERATIONS:
         raise UnknownName.among("operation", name, _OPERATIONS)
     return _OPERATIONS[name]
+
+
+def operation_of(request: Request) -> Operation[Any]:
+    """The operation that a request asks for, bound to it."""
+    return operation_named(request.operation).parse(request)
 
 
 def operation_names() -> tuple[str, ...]:

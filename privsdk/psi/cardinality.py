@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from ..client.plan import Plan
 from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed
-from ..governance.policy import Disclosure, Learns, Need
+from ..governance.policy import Disclosure, Learns
 from ..protocol.control import Finished
-from ..protocol.operation import Operation, Outcome, Request, RoleInput, register
+from ..protocol.operation import Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import question
 from .protocols.ddh_cardinality import cardinality as cardinality_role
@@ -75,47 +75,33 @@ def cardinality(left: Table, right: Table, *, on: question.On) -> Plan[Cardinali
     return Plan(runner_of(left, right), request, finish, notes=said)
 
 
-def _check(request: Request, parameters: question.Keyed) -> None:
-    question.check(request, parameters.keys)
+@register("psi.cardinality")
+class CountSharedKeys(question.KeyQuestion[question.Keyed]):
+    parameters_type = question.Keyed
+    disclosure = Disclosure.CARDINALITY
 
-
-def _needs(request: Request, parameters: question.Keyed) -> dict[str, tuple[Need, ...]]:
-    return question.needs(request, parameters.keys, Disclosure.CARDINALITY)
-
-
-def _learns(request: Request, parameters: question.Keyed) -> tuple[Learns, ...]:
-    left, right = request.parties
-    return (
-        *(
+    def learns(self) -> tuple[Learns, ...]:
+        left, right = self.request.parties
+        return (
+            *(
+                Learns(
+                    who=who,
+                    what=f"how many keys it shares with {other}, exactly, not which; how many distinct ones {other} "
+                    "has, and its minimum count",
+                )
+                for who, other in ((left, right), (right, left))
+            ),
             Learns(
-                who=who,
-                what=f"how many keys it shares with {other}, exactly, not which; how many distinct ones {other} has, "
-                "and its minimum count",
-            )
-            for who, other in ((left, right), (right, left))
-        ),
-        Learns(who=request.caller, what="how many keys both have, if not fewer than the owners' minimum count"),
-        Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
-    )
+                who=self.request.caller, what="how many keys both have, if not fewer than the owners' minimum count"
+            ),
+            Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
+        )
 
-
-def _role(given: RoleInput, parameters: question.Keyed) -> Role[Outcome]:
-    keys, agreed = yield from question.opened(given, parameters)
-    (peer,) = (party for party in given.request.parties if party != given.party)
-    size = yield from cardinality_role(keys.encoded, me=given.party, peer=peer, agreed=agreed, entropy=given.entropy)
-    shown = size if size >= agreed.min_count else None
-    return Outcome(value={"keys": shown, "min_count": agreed.min_count})
-
-
-register(
-    Operation(
-        name="psi.cardinality",
-        parameters=question.Keyed,
-        check=_check,
-        needs=_needs,
-        price=question.price,
-        learns=_learns,
-        role=_role,
-        fits=question.fits,
-    )
-)
+    def role(self, given: RoleInput) -> Role[Outcome]:
+        keys, agreed = yield from self.opened(given)
+        (peer,) = (party for party in self.request.parties if party != given.party)
+        size = yield from cardinality_role(
+            keys.encoded, me=given.party, peer=peer, agreed=agreed, entropy=given.entropy
+        )
+        shown = size if size >= agreed.min_count else None
+        return Outcome(value={"keys": shown, "min_count": agreed.min_count})

@@ -22,7 +22,7 @@ from ..errors import InvalidArgument
 from ..governance.policy import Disclosure, Learns, Need
 from ..protocol import predicates
 from ..protocol.control import Finished
-from ..protocol.operation import Operation, Outcome, Request, RoleInput, register
+from ..protocol.operation import Outcome, RoleInput, register
 from ..protocol.predicates import Name, Where
 from ..protocol.roles import Role
 from . import question
@@ -136,89 +136,83 @@ class DifferenceParameters(question.Keyed, frozen=True, kw_only=True, forbid_unk
         return tuple(dict.fromkeys((*self.columns, *(condition.name.column for condition in self.where))))
 
 
-def _check(request: Request, parameters: DifferenceParameters) -> None:
-    owner = request.parties[0]
-    question.check(request, parameters.keys, columns={owner: parameters.returned})
-    choose.check(parameters.protocol, request.parties)
-    predicates.check(parameters.where)
-    if not parameters.columns or len(set(parameters.columns)) < len(parameters.columns):
-        raise InvalidArgument("psi.difference returns one column or more, and none twice", hint="name each column once")
-    if any(condition.name.party != owner for condition in parameters.where):
-        raise InvalidArgument("the rows of psi.difference are chosen by their owner's columns alone")
+@register("psi.difference")
+class ReturnUnmatched(question.KeyQuestion[DifferenceParameters]):
+    parameters_type = DifferenceParameters
+    disclosure = Disclosure.JOIN_KEY
 
+    @property
+    def owner(self) -> str:
+        """Whose rows are returned."""
+        return self.request.parties[0]
 
-def _fits(request: Request, parameters: DifferenceParameters, party: str, schema: pa.Schema) -> None:
-    question.fits(request, parameters, party, schema)
-    if party == request.parties[0]:
-        for condition in parameters.where:
-            predicates.check_type(party, condition, schema.field(condition.name.column).type)
+    def columns(self) -> Mapping[str, Sequence[str]]:
+        return {self.owner: self.parameters.returned}
 
+    def check(self) -> None:
+        super().check()
+        choose.check(self.parameters.protocol, self.request.parties)
+        predicates.check(self.parameters.where)
+        columns = self.parameters.columns
+        if not columns or len(set(columns)) < len(columns):
+            raise InvalidArgument(
+                "psi.difference returns one column or more, and none twice", hint="name each column once"
+            )
+        if any(condition.name.party != self.owner for condition in self.parameters.where):
+            raise InvalidArgument("the rows of psi.difference are chosen by their owner's columns alone")
 
-def _needs(request: Request, parameters: DifferenceParameters) -> dict[str, tuple[Need, ...]]:
-    owner = request.parties[0]
-    found = question.needs(request, parameters.keys, Disclosure.JOIN_KEY)
-    table = request.operands[owner].table
-    rows = tuple(Need(table=table, column=c, disclosure=Disclosure.ROW_RETURN) for c in parameters.returned)
-    return {**found, owner: (*found[owner], *rows)}
+    def fits(self, party: str, schema: pa.Schema) -> None:
+        super().fits(party, schema)
+        if party == self.owner:
+            for condition in self.parameters.where:
+                predicates.check_type(party, condition, schema.field(condition.name.column).type)
 
+    def needs(self) -> dict[str, tuple[Need, ...]]:
+        found, table = super().needs(), self.request.operands[self.owner].table
+        rows = [Need(table=table, column=c, disclosure=Disclosure.ROW_RETURN) for c in self.parameters.returned]
+        return {**found, self.owner: (*found[self.owner], *rows)}
 
-def _learns(request: Request, parameters: DifferenceParameters) -> tuple[Learns, ...]:
-    owner, other = request.parties
-    passing = f" where {predicates.text(parameters.where, owner)}" if parameters.where else ""
-    return (
-        Learns(
-            who=owner,
-            what=f"which of its own keys {other} has, how many distinct ones {other} has, and its minimum count",
-        ),
-        Learns(who=other, what=f"how many distinct keys {owner} has, and its minimum count"),
-        Learns(
-            who=request.caller,
-            what=f"{', '.join(parameters.columns)} of each row of {owner}{passing} whose key {other} lacks; how many "
-            f"keys of such rows {other} has, if not fewer than the owners' minimum count; and of a key that it knows "
-            f"{owner} to have there, by its absence, that {other} has it",
-        ),
-        Learns(
-            who="onlooker",
-            what="how many distinct keys each has, and about how many rows are returned, from the length of the "
-            "encrypted streams",
-        ),
-    )
+    def learns(self) -> tuple[Learns, ...]:
+        owner, other = self.request.parties
+        passing = f" where {predicates.text(self.parameters.where, owner)}" if self.parameters.where else ""
+        return (
+            Learns(
+                who=owner,
+                what=f"which of its own keys {other} has, how many distinct ones {other} has, and its minimum count",
+            ),
+            Learns(who=other, what=f"how many distinct keys {owner} has, and its minimum count"),
+            Learns(
+                who=self.request.caller,
+                what=f"{', '.join(self.parameters.columns)} of each row of {owner}{passing} whose key {other} lacks; "
+                f"how many keys of such rows {other} has, if not fewer than the owners' minimum count; and of a key "
+                f"that it knows {owner} to have there, by its absence, that {other} has it",
+            ),
+            Learns(
+                who="onlooker",
+                what="how many distinct keys each has, and about how many rows are returned, from the length of the "
+                "encrypted streams",
+            ),
+        )
 
-
-def _role(given: RoleInput, parameters: DifferenceParameters) -> Role[Outcome]:
-    owner = given.request.parties[0]
-    keys, agreed = yield from question.opened(given, parameters)
-    found = yield from choose.intersection(
-        parameters.protocol,
-        keys.encoded,
-        me=given.party,
-        parties=given.request.parties,
-        learner=owner,
-        agreed=agreed,
-        entropy=given.entropy,
-    )
-    if given.party != owner:
-        return Outcome(value={"min_count": agreed.min_count})
-    chosen = predicates.passing(given.table, parameters.where) & (keys.codes >= 0)
-    held = np.zeros(keys.size + 1, np.bool_)  # one more, for rows without a key
-    held[found] = True
-    masked = len(np.unique(keys.codes[chosen & held[keys.codes]]))
-    rows = np.flatnonzero(chosen & ~held[keys.codes])
-    return Outcome(
-        table=given.table.select(list(parameters.columns)).take(pa.array(rows)),
-        value={"masked": masked if masked >= agreed.min_count else None, "min_count": agreed.min_count},
-    )
-
-
-register(
-    Operation(
-        name="psi.difference",
-        parameters=DifferenceParameters,
-        check=_check,
-        needs=_needs,
-        price=question.price,
-        learns=_learns,
-        role=_role,
-        fits=_fits,
-    )
-)
+    def role(self, given: RoleInput) -> Role[Outcome]:
+        keys, agreed = yield from self.opened(given)
+        found = yield from choose.intersection(
+            self.parameters.protocol,
+            keys.encoded,
+            me=given.party,
+            parties=self.request.parties,
+            learner=self.owner,
+            agreed=agreed,
+            entropy=given.entropy,
+        )
+        if given.party != self.owner:
+            return Outcome(value={"min_count": agreed.min_count})
+        chosen = predicates.passing(given.table, self.parameters.where) & (keys.codes >= 0)
+        held = np.zeros(keys.size + 1, np.bool_)  # one more, for rows without a key
+        held[found] = True
+        masked = len(np.unique(keys.codes[chosen & held[keys.codes]]))
+        rows = np.flatnonzero(chosen & ~held[keys.codes])
+        return Outcome(
+            table=given.table.select(list(self.parameters.columns)).take(pa.array(rows)),
+            value={"masked": masked if masked >= agreed.min_count else None, "min_count": agreed.min_count},
+        )

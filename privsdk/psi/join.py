@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from ..client.plan import Plan
 from ..client.tables import Table, runner_of
-from ..governance.policy import Disclosure, Learns, Need
+from ..governance.policy import Disclosure, Learns
 from ..protocol.control import Finished
-from ..protocol.operation import Alignment, Operation, Outcome, Request, RoleInput, register
+from ..protocol.operation import Alignment, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import question
 from .joint import Joint
@@ -65,34 +65,63 @@ class JoinParameters(question.Keyed, frozen=True, kw_only=True, forbid_unknown_f
     protocol: choose.Protocol
 
 
-def _check(request: Request, parameters: JoinParameters) -> None:
-    question.check(request, parameters.keys, most=multiparty.MOST)
-    choose.check(parameters.protocol, request.parties)
+@register("psi.join")
+class Join(question.KeyQuestion[JoinParameters]):
+    parameters_type = JoinParameters
+    disclosure = Disclosure.JOIN_KEY
+    most = multiparty.MOST
 
+    def check(self) -> None:
+        super().check()
+        choose.check(self.parameters.protocol, self.request.parties)
 
-def _needs(request: Request, parameters: JoinParameters) -> dict[str, tuple[Need, ...]]:
-    return question.needs(request, parameters.keys, Disclosure.JOIN_KEY)
-
-
-def _learns(request: Request, parameters: JoinParameters) -> tuple[Learns, ...]:
-    parties, caller = request.parties, request.caller
-    among = "both" if len(parties) == 2 else "all"
-    each = [
-        Learns(
-            who=party,
-            what=f"which of its own keys {_have(others)}, how many distinct ones "
-            f"{others[0] if len(others) == 1 else 'each'} has, and its minimum count",
+    def learns(self) -> tuple[Learns, ...]:
+        parties, caller = self.request.parties, self.request.caller
+        among = "both" if len(parties) == 2 else "all"
+        each = [
+            Learns(
+                who=party,
+                what=f"which of its own keys {_have(others)}, how many distinct ones "
+                f"{others[0] if len(others) == 1 else 'each'} has, and its minimum count",
+            )
+            for party in parties
+            for others in [[other for other in parties if other != party]]
+        ]
+        by_size = self.parameters.protocol == "auto" and len(parties) == 2  # the answer names the protocol
+        sized = f", and whether both together bring more than {choose.SMALL:,} keys" if by_size else ""
+        shared = (
+            Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count{sized}"),
+            Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
         )
-        for party in parties
-        for others in [[other for other in parties if other != party]]
-    ]
-    by_size = parameters.protocol == "auto" and len(parties) == 2  # the answer names the protocol
-    sized = f", and whether both together bring more than {choose.SMALL:,} keys" if by_size else ""
-    shared = (
-        Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count{sized}"),
-        Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
-    )
-    return (*each, *shared, *_coalition(parties))
+        return (*each, *shared, *_coalition(parties))
+
+    def role(self, given: RoleInput) -> Role[Outcome]:
+        keys, agreed = yield from self.opened(given)
+        found = yield from choose.intersection(
+            self.parameters.protocol,
+            keys.encoded,
+            me=given.party,
+            parties=self.request.parties,
+            learner=None,
+            agreed=agreed,
+            entropy=given.entropy,
+        )
+        rows, joint_keys = keys.rows_of(found)
+        size = len(found)
+        return Outcome(
+            value={
+                "keys": size if size >= agreed.min_count else None,
+                "min_count": agreed.min_count,
+                "protocol": choose.chosen(self.parameters.protocol, agreed.sizes),
+            },
+            keep=Alignment(
+                rows=rows,
+                keys=joint_keys,
+                min_count=agreed.min_count,
+                codes=keys.codes,
+                session=given.session,
+            ),
+        )
 
 
 def _have(others: list[str]) -> str:
@@ -114,46 +143,3 @@ def _coalition(parties: tuple[str, ...]) -> tuple[Learns, ...]:
             what=f"which of {leader}'s keys all parties but themselves have (collusion threshold 1)",
         ),
     )
-
-
-def _role(given: RoleInput, parameters: JoinParameters) -> Role[Outcome]:
-    keys, agreed = yield from question.opened(given, parameters)
-    found = yield from choose.intersection(
-        parameters.protocol,
-        keys.encoded,
-        me=given.party,
-        parties=given.request.parties,
-        learner=None,
-        agreed=agreed,
-        entropy=given.entropy,
-    )
-    rows, joint_keys = keys.rows_of(found)
-    size = len(found)
-    return Outcome(
-        value={
-            "keys": size if size >= agreed.min_count else None,
-            "min_count": agreed.min_count,
-            "protocol": choose.chosen(parameters.protocol, agreed.sizes),
-        },
-        keep=Alignment(
-            rows=rows,
-            keys=joint_keys,
-            min_count=agreed.min_count,
-            codes=keys.codes,
-            session=given.session,
-        ),
-    )
-
-
-register(
-    Operation(
-        name="psi.join",
-        parameters=JoinParameters,
-        check=_check,
-        needs=_needs,
-        price=question.price,
-        learns=_learns,
-        role=_role,
-        fits=question.fits,
-    )
-)

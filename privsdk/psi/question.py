@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -12,7 +12,7 @@ from ..client.tables import Table, new_request, runner_of
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact
 from ..governance.policy import Disclosure, Need
-from ..protocol.operation import Request, RoleInput
+from ..protocol.operation import Operation, Request, RoleInput
 from ..protocol.roles import Role
 from .keys.declaration import Key, check_agreement, declared, key
 from .keys.distinct import DistinctKeys, distinct_keys
@@ -72,46 +72,6 @@ def expect_tables(operation: str, given: Sequence[object]) -> None:
             )
 
 
-def check(
-    request: Request, keys: Mapping[str, Key], *, most: int = 2, columns: Mapping[str, Sequence[str]] | None = None
-) -> None:
-    """Raise InvalidArgument unless two to `most` parties bring keys of a base table each.
-
-    `columns` as in `question`: a party reads for its role what the operation uses, and nothing beside it.
-    """
-    if not 2 <= len(request.parties) <= most or not set(request.operands) == set(request.parties) == set(keys):
-        wanted = "two parties" if most == 2 else f"two to {most} parties"
-        raise InvalidArgument(f"{request.operation} takes {wanted} with a table and a key each")
-    for party, operand in request.operands.items():
-        if operand.alignment or operand.columns != _wanted(party, keys[party], columns):
-            raise InvalidArgument(
-                f"{request.operation} takes the key columns of a base table from each party, then those it names "
-                "beside them, and no others"
-            )
-
-
-def fits(request: Request, parameters: Keyed, party: str, schema: pa.Schema) -> None:
-    """Raise a UsageError where a party's columns make no key: before anything is charged."""
-    columns, where = parameters.keys[party], f"{party}/{request.operands[party].table}."
-    declared([str(schema.field(column).type) for column in columns.columns], columns, where=where)
-
-
-def needs(request: Request, keys: Mapping[str, Key], disclosure: Disclosure) -> dict[str, tuple[Need, ...]]:
-    """By party, that its key columns may be disclosed in this way."""
-    return {
-        party: tuple(Need(table=operand.table, column=c, disclosure=disclosure) for c in keys[party].columns)
-        for party, operand in request.operands.items()
-    }
-
-
-def price(request: Request, parameters: Keyed) -> dict[str, tuple[Debit, ...]]:
-    """One exact answer from each party's dataset."""
-    return {
-        party: (Debit(table=operand.table, charge=Exact(what=request.operation)),)
-        for party, operand in request.operands.items()
-    }
-
-
 class Opened(NamedTuple):
     """What a role has when the terms are agreed."""
 
@@ -119,21 +79,73 @@ class Opened(NamedTuple):
     agreed: Agreed
 
 
-def opened(given: RoleInput, parameters: Keyed) -> Role[Opened]:
-    """A party's distinct keys, and terms agreed with all others."""
-    mine = parameters.keys[given.party]
-    keys = distinct_keys(given.table.select(list(mine.columns)), normalise=mine.normalise)
-    pa.default_memory_pool().release_unused()  # counting keys takes several times what it leaves: 100 MB for a million
-    agreed = yield from agree(
-        given.party,
-        [party for party in given.request.parties if party != given.party],
-        kind=keys.kind,
-        size=keys.size,
-        min_count=given.min_count,
-        session=given.session,
-        entropy=given.entropy,
-    )
-    return Opened(keys, agreed)
+K = TypeVar("K", bound=Keyed)
+
+
+class KeyQuestion(Operation[K]):
+    """A question about the keys of several parties' tables: one exact answer from each, under one disclosure.
+
+    Attributes
+    ----------
+    disclosure : Disclosure
+        What each party's key columns are used as.
+    most : int
+        The most parties there may be.
+    """
+
+    disclosure: ClassVar[Disclosure]
+    most: ClassVar[int] = 2
+
+    def columns(self) -> Mapping[str, Sequence[str]]:
+        """By party, the columns that are read besides the key's."""
+        return {}
+
+    def check(self) -> None:
+        request, keys = self.request, self.parameters.keys
+        if not 2 <= len(request.parties) <= self.most or not set(request.operands) == set(request.parties) == set(keys):
+            wanted = "two parties" if self.most == 2 else f"two to {self.most} parties"
+            raise InvalidArgument(f"{request.operation} takes {wanted} with a table and a key each")
+        for party, operand in request.operands.items():
+            if operand.alignment or operand.columns != _wanted(party, keys[party], self.columns()):
+                raise InvalidArgument(
+                    f"{request.operation} takes the key columns of a base table from each party, then those it names "
+                    "besides, and no others"
+                )
+
+    def fits(self, party: str, schema: pa.Schema) -> None:
+        columns, where = self.parameters.keys[party], f"{party}/{self.request.operands[party].table}."
+        declared([str(schema.field(column).type) for column in columns.columns], columns, where=where)
+
+    def needs(self) -> dict[str, tuple[Need, ...]]:
+        return {
+            party: tuple(
+                Need(table=operand.table, column=c, disclosure=self.disclosure)
+                for c in self.parameters.keys[party].columns
+            )
+            for party, operand in self.request.operands.items()
+        }
+
+    def price(self) -> dict[str, tuple[Debit, ...]]:
+        return self._each_pays(Exact(what=self.request.operation))
+
+    def contributors(self) -> tuple[str, ...]:
+        return ()
+
+    def opened(self, given: RoleInput) -> Role[Opened]:
+        """A party's distinct keys, and terms agreed with all others."""
+        mine = self.parameters.keys[given.party]
+        keys = distinct_keys(given.table.select(list(mine.columns)), normalise=mine.normalise)
+        pa.default_memory_pool().release_unused()  # counting keys takes several times what it leaves: 100 MB a million
+        agreed = yield from agree(
+            given.party,
+            [party for party in self.request.parties if party != given.party],
+            kind=keys.kind,
+            size=keys.size,
+            min_count=given.min_count,
+            session=given.session,
+            entropy=given.entropy,
+        )
+        return Opened(keys, agreed)
 
 
 def _wanted(party: str, key: Key, columns: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:

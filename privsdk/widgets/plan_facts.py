@@ -18,7 +18,7 @@ from ..display.cards import cell
 from ..errors import PrivsdkError, Refused
 from ..governance.charges import MOST_QUERIES
 from ..protocol.control import DatasetQuote
-from ..protocol.operation import operation_named
+from ..protocol.operation import operation_of
 from . import facts
 
 MOST_GROUPS = 12  # of a mock table that are drawn
@@ -140,7 +140,7 @@ def spends(plan: Plan[Any], quotes: Sequence[tuple[str, DatasetQuote]]) -> str:
         if price:
             name = party if parties.count(party) == 1 else f"{party}/{quote.now.dataset}"
             payers.setdefault(price, []).append(name)
-    most = "up to " if operation_named(plan.request.operation).instalment is not None else ""
+    most = "up to " if operation_of(plan.request).per_round() else ""
     return "; ".join(f"{most}{price} at {_listed(names)}" for price, names in payers.items()) or "nothing"
 
 

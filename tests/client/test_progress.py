@@ -167,10 +167,9 @@ def session() -> Session:
     with federation() as fed:
         request = psi.join(fed["north"]["table"], fed["south"]["table"], on="id").request
     from privsdk.party.runs import Limits
-    from privsdk.protocol.operation import operation_named
+    from privsdk.protocol.operation import operation_of
 
-    operation = operation_named(request.operation)
-    return Session("north", request, operation, operation.parse(request), 1, Limits())
+    return Session("north", operation_of(request), 1, Limits())
 
 
 def test_numbers_that_are_not_for_the_caller_are_not_told() -> None:

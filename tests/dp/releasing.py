@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from privsdk.dp.intervals import finished
-from privsdk.dp.operation import components_of, scales_of
+from privsdk.dp.operation import NoisyRelease, components_of
 from privsdk.dp.release import Release
 from privsdk.governance.charges import Unit
-from privsdk.protocol.operation import Operand, Operation, Request, RoleInput, operation_named
+from privsdk.protocol.operation import Operand, Request, RoleInput
 from privsdk.testing import SeededEntropy, Sent, together
 
 # One release of each kind over the columns x (integers 0, 1 and 2, say) and g.
@@ -73,10 +73,9 @@ def release(
 ) -> Released:
     """One party's release of a table whose rows are bounded already."""
     request = request_for(statistic, unit=unit, **parameters)
-    operation: Operation[Release] = operation_named(request.operation)
-    parsed = operation.parse(request)
-    outcome = together({"north": operation.role(given(request, "north", table), parsed)}, transcript)["north"]
-    return _released(request, parsed, outcome.table)
+    operation = NoisyRelease.parse(request)
+    outcome = together({"north": operation.role(given(request, "north", table))}, transcript)["north"]
+    return _released(operation, outcome.table)
 
 
 def pooled(
@@ -84,15 +83,14 @@ def pooled(
 ) -> Released:
     """The release of several parties' tables; k holds the key."""
     request = request_for(statistic, parties=(*tables, "k"), **parameters)
-    operation: Operation[Release] = operation_named(request.operation)
-    parsed = operation.parse(request)
-    roles = {p: operation.role(given(request, p, tables.get(p)), parsed) for p in request.parties}
-    return _released(request, parsed, together(roles, transcript)["k"].table)
+    operation = NoisyRelease.parse(request)
+    roles = {p: operation.role(given(request, p, tables.get(p))) for p in request.parties}
+    return _released(operation, together(roles, transcript)["k"].table)
 
 
-def _released(request: Request, parsed: Release, answer: pa.Table) -> Released:
-    noisy, scales = components_of(answer), scales_of(request, parsed)
-    return Released(finished(parsed, scales, noisy), noisy, parsed, scales)
+def _released(operation: NoisyRelease, answer: pa.Table) -> Released:
+    release, scales, noisy = operation.parameters, operation.scales, components_of(answer)
+    return Released(finished(release, scales, noisy), noisy, release, scales)
 
 
 def copies(rows: Sequence[Any], times: int) -> pa.Table:

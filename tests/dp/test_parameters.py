@@ -14,7 +14,7 @@ from privsdk import dp
 from privsdk.client.tables import Table
 from privsdk.errors import InvalidArgument, UnknownName
 from privsdk.protocol.control import ColumnInfo, TableInfo
-from privsdk.protocol.operation import Operand, Request, operation_named
+from privsdk.protocol.operation import Operand, Request, operation_of
 
 COLUMNS = {"region": "string", "amount": "double", "items": "int64", "late": "bool"}
 
@@ -129,7 +129,7 @@ def test_default_resolutions(
     table: Table,
 ) -> None:
     request = verb(table, column, epsilon=0.5, bounds=bounds).request
-    parsed = operation_named(request.operation).parse(request)
+    parsed = operation_of(request).parameters
     parts = {part.name: part.sensitivity for part in parsed.components}
     assert (parsed.resolution, parts["sum"]) == (resolution, sensitivity)
     shares = len(parsed.components)
@@ -156,7 +156,7 @@ def test_numpy_keys_are_plain_values(table: Table) -> None:
 
 def test_a_party_checks_the_shape_of_a_request_itself() -> None:
     good: dict[str, Any] = {"epsilon": 1.0, "column": "x", "bounds": (0.0, 1.0)}
-    assert operation_named("dp.sum").parse(request_for("sum", **good)).reach == 1
+    assert operation_of(request_for("sum", **good)).parameters.reach == 1
     operand = Operand(table="t", columns=("x",))
     changes: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("count", good, {}),
@@ -184,4 +184,4 @@ def test_a_party_checks_the_shape_of_a_request_itself() -> None:
         first = request_for(statistic, **parameters)
         fields = {name: getattr(first, name) for name in Request.__struct_fields__} | request
         with pytest.raises(InvalidArgument):
-            operation_named(fields["operation"]).parse(Request(**fields))
+            operation_of(Request(**fields))

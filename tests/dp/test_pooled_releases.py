@@ -23,7 +23,7 @@ from privsdk.dp import pooled as protocol
 from privsdk.dp.release import Release
 from privsdk.errors import InvalidArgument
 from privsdk.protocol.messages import Message
-from privsdk.protocol.operation import operation_named
+from privsdk.protocol.operation import operation_of
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent
 
@@ -213,9 +213,8 @@ def test_an_aggregator_that_draws_no_noise_is_found(monkeypatch: pytest.MonkeyPa
 @TRANSCRIPTS
 @pytest.mark.parametrize("statistic", PARAMETERS)
 def test_learns_names_everyone_and_who_must_not_collude(statistic: str, cases: Cases) -> None:
-    operation = operation_named(f"dp.{statistic}")
-    request = request_for(statistic, parties=(*PARTIES, "k"), **PARAMETERS[statistic])
-    learns = {item.who: item.what for item in operation.learns(request, operation.parse(request))}
+    operation = operation_of(request_for(statistic, parties=(*PARTIES, "k"), **PARAMETERS[statistic]))
+    learns = {item.who: item.what for item in operation.learns()}
     assert set(learns) == {
         "k",
         "analyst",
@@ -229,16 +228,15 @@ def test_learns_names_everyone_and_who_must_not_collude(statistic: str, cases: C
     assert "noisy" in learns["k"]
     assert "noise" in learns["east"]
     assert "threshold is 1" in learns["east and k together"]
-    assert (operation.contributors(request, None), operation.recipients(request, None)) == ((), ())
+    assert operation.contributors() == ()
     cases()
 
 
 def test_every_contributor_pays_in_full() -> None:
     for statistic in PARAMETERS:
-        operation = operation_named(f"dp.{statistic}")
-        request = request_for(statistic, parties=(*PARTIES, "k"), **PARAMETERS[statistic])
-        price = operation.price(request, operation.parse(request))
-        assert set(price) == set(operation.needs(request, operation.parse(request))) == set(PARTIES)
+        operation = operation_of(request_for(statistic, parties=(*PARTIES, "k"), **PARAMETERS[statistic]))
+        price = operation.price()
+        assert set(price) == set(operation.needs()) == set(PARTIES)
         for debits in price.values():
             assert sum(debit.charge.epsilon for debit in debits) == pytest.approx(PARAMETERS[statistic]["epsilon"])
 
@@ -251,8 +249,7 @@ def test_an_answer_beyond_what_64_bits_hold_is_cut() -> None:
 @pytest.mark.parametrize("parties", [("north", "north", "k"), ("k", "north")])
 def test_requests_of_another_shape_are_refused(parties: tuple[str, ...]) -> None:
     request = request_for("count", parties=parties, epsilon=1.0)
-    operation = operation_named("dp.count")
     if parties == ("k", "north"):
         request.operands["north"] = request.operands.pop("k")
     with pytest.raises(InvalidArgument):
-        operation.parse(request)
+        operation_of(request)

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releasing import PARAMETERS, release, request_for
 
+from privsdk.dp.operation import NoisyRelease
 from privsdk.errors import InvalidArgument
 from privsdk.governance.charges import DiscreteLaplace, Unit
 from privsdk.governance.policy import Disclosure
-from privsdk.protocol.operation import operation_named
 from privsdk.testing import Sent
 
 pytestmark = pytest.mark.usefixtures("exact")
@@ -197,15 +197,14 @@ def test_without_noise_every_statistic_is_the_exact_one(
 @pytest.mark.parametrize("rows", [1, 3])
 def test_the_price_is_what_the_noise_gives(statistic: str, sensitivities: list[int], rows: int) -> None:
     unit = Unit(id="who", rows=rows) if rows > 1 else Unit()
-    operation, request = operation_named(f"dp.{statistic}"), request_for(statistic, unit=unit, **PARAMETERS[statistic])
-    parsed = operation.parse(request)
-    debits = operation.price(request, parsed)["north"]
+    operation = NoisyRelease.parse(request_for(statistic, unit=unit, **PARAMETERS[statistic]))
+    parsed, debits = operation.parameters, operation.price()["north"]
     assert [debit.charge for debit in debits] == [
         DiscreteLaplace(scale=scale, sensitivity=rows * sensitivity)
         for scale, sensitivity in zip(parsed.scales(rows), sensitivities, strict=True)
     ]
     assert sum(debit.charge.epsilon for debit in debits) == pytest.approx(parsed.epsilon, rel=1e-15)
-    (need,) = operation.needs(request, parsed)["north"]
+    (need,) = operation.needs()["north"]
     assert (need.disclosure, need.epsilon) == (Disclosure.DP_RELEASE, parsed.epsilon)
 
 

@@ -9,11 +9,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, Settle, as_computed, operation_named
+from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, Settle, as_computed, operation_of
 from privsdk.protocol.predicates import Name, canonical
 from privsdk.testing import SeededEntropy, Sent, together
 
-AGGREGATE = operation_named("aggregate")
 JOINT = b"the session of a join"
 
 
@@ -86,8 +85,8 @@ def given(
 
 def play(request: Request, *inputs: RoleInput, transcript: list[Sent] | None = None) -> dict[str, Outcome]:
     """Every party's part."""
-    parameters = AGGREGATE.parse(request)
-    return together({mine.party: AGGREGATE.role(mine, parameters) for mine in inputs}, transcript)
+    operation = operation_of(request)
+    return together({mine.party: operation.role(mine) for mine in inputs}, transcript)
 
 
 def aggregate(

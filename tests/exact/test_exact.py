@@ -9,14 +9,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from asking import AGGREGATE, aggregate, given, play, request_for
+from asking import aggregate, given, play, request_for
 from claims import Cases
 from hypothesis import HealthCheck, settings
 from hypothesis import given as given_cases
 from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.protocol.operation import Figures, Operand, Request, RowSet
+from privsdk.protocol.operation import Figures, Operand, Request, RowSet, operation_of
 
 ROWS = st.lists(
     st.tuples(
@@ -209,4 +209,4 @@ def test_the_guard_gets_every_set_and_its_figures_are_what_is_told() -> None:
 )
 def test_requests_of_another_shape_are_refused(request_: Request) -> None:
     with pytest.raises(InvalidArgument):
-        AGGREGATE.parse(request_)
+        operation_of(request_)

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from asking import AGGREGATE, given, labelled, play, request_for
+from asking import given, labelled, play, request_for
 from claims import Cases
 from harness import play as play_alone
 from hypothesis import HealthCheck, settings
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument, ProtocolViolation, StaleJoin
 from privsdk.exact.labels import KeyLabels
+from privsdk.protocol.operation import operation_of
 
 BANK = pa.table({"x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], "ok": [True] * 6 + [False]}), [0, 0, 1, 2, 3, 4, 5]
 
@@ -113,10 +114,10 @@ def test_labels_arrive_as_they_are(labels: list[Any], type_: pa.DataType) -> Non
 @pytest.mark.parametrize("type_", [pa.float64(), pa.list_(pa.int64()), pa.date32(), pa.uint64(), pa.binary()])
 def test_columns_that_cannot_label(type_: pa.DataType) -> None:
     request = request_for("count", by="shop.rank")
-    parameters = AGGREGATE.parse(request)
-    AGGREGATE.fits(request, parameters, "bank", pa.schema([]))
+    operation = operation_of(request)
+    operation.fits("bank", pa.schema([]))
     with pytest.raises(DataError, match=r"shop's rank is .*, which cannot label"):
-        AGGREGATE.fits(request, parameters, "shop", pa.schema([("rank", type_)]))
+        operation.fits("shop", pa.schema([("rank", type_)]))
 
 
 def test_the_larger_of_both_minimum_counts_holds() -> None:
@@ -158,10 +159,10 @@ def sent(passes: list[Any], label: list[str | None], kind: str = "text") -> KeyL
 def test_labels_that_a_partner_may_not_send(message: KeyLabels) -> None:
     request = request_for("count", by="shop.rank")
     with pytest.raises(ProtocolViolation, match="shop") as violation:
-        play_alone(AGGREGATE.role(given("bank", request, *BANK), AGGREGATE.parse(request)), message)
+        play_alone(operation_of(request).role(given("bank", request, *BANK)), message)
     assert "'a'" not in str(violation.value)
 
 
 def test_a_base_table_has_no_other_side() -> None:
     with pytest.raises(InvalidArgument, match="both sides of one join"):
-        AGGREGATE.parse(request_for("count", by="shop.rank", joint=False))
+        operation_of(request_for("count", by="shop.rank", joint=False))

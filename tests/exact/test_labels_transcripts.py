@@ -7,18 +7,18 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from asking import AGGREGATE, JOINT, given, request_for
+from asking import JOINT, given, request_for
 from claims import Cases
 from harness import assert_absent, assert_same_shape, wire_bytes
 
 from privsdk.exact.labels import KeyLabels
 from privsdk.protocol.messages import Message
-from privsdk.protocol.operation import Outcome, RoleInput
+from privsdk.protocol.operation import Outcome, RoleInput, operation_of
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
 
 REQUEST = request_for("mean", "x", "shop.rank", {"shop.age": (20, 30), "x": (0, None)})
-PARAMETERS = AGGREGATE.parse(REQUEST)
+ASKED = operation_of(REQUEST)
 BANK = pa.table({"x": list(range(12))}), list(range(12))
 TRANSCRIPTS = pytest.mark.claim("transcripts: aggregate sends a partner's labels and nothing beyond its Learns")
 Side = Callable[[RoleInput], Role[Any]]
@@ -44,7 +44,7 @@ def run(side: Side, seed: int, owner: Side) -> list[Sent]:
 
 
 def honest(mine: RoleInput) -> Role[Outcome]:
-    return AGGREGATE.role(mine, PARAMETERS)
+    return ASKED.role(mine)
 
 
 def check(side: Side, owner: Side = honest, cases: Callable[[], None] = lambda: None) -> None:
@@ -65,12 +65,12 @@ def check(side: Side, owner: Side = honest, cases: Callable[[], None] = lambda: 
 @TRANSCRIPTS
 def test_the_owner_receives_what_learns_says(cases: Cases) -> None:
     check(honest, cases=cases)
-    (told,) = [item.what for item in AGGREGATE.learns(REQUEST, PARAMETERS) if item.who == "bank"]
+    (told,) = [item.what for item in ASKED.learns() if item.who == "bank"]
     assert told == (
         "of each joint key, whether age between 20 and 30 at shop and shop's rank where it is so; "
         "and shop's minimum count"
     )
-    (nothing,) = [item.what for item in AGGREGATE.learns(REQUEST, PARAMETERS) if item.who == "shop"]
+    (nothing,) = [item.what for item in ASKED.learns() if item.who == "shop"]
     assert nothing == "nothing"
 
 

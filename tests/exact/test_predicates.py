@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from asking import AGGREGATE, name_of, request_for
+from asking import name_of, request_for
 from hypothesis import given
 from hypothesis import strategies as st
 
 from privsdk.errors import InvalidArgument
+from privsdk.protocol.operation import operation_of
 from privsdk.protocol.predicates import Between, Equal, Name, OneOf, Where, canonical, check, check_type, passing, text
 
 AGE = Name(party="bank", column="age")
@@ -97,9 +98,9 @@ def test_conditions_that_cannot_be_meant(where: Any) -> None:
 )
 def test_a_request_in_another_form_is_refused(conditions: Any) -> None:
     good = request_for("count", None, None, {"x": 1})
-    AGGREGATE.parse(good)
+    operation_of(good)
     with pytest.raises(InvalidArgument):
-        AGGREGATE.parse(msgspec.structs.replace(good, parameters={**good.parameters, "where": conditions}))
+        operation_of(msgspec.structs.replace(good, parameters={**good.parameters, "where": conditions}))
 
 
 TYPES: list[tuple[pa.DataType, list[Any], list[Any]]] = [

@@ -13,7 +13,7 @@ from privsdk.errors import Cancelled, PrivsdkError
 from privsdk.fl import roles
 from privsdk.fl.parameters import FitParameters
 from privsdk.party.checkpoints import Vault
-from privsdk.protocol.operation import RoleInput, operation_named
+from privsdk.protocol.operation import RoleInput
 from privsdk.protocol.roles import Role
 
 ROUNDS = 6
@@ -26,7 +26,7 @@ def plan(fed: ps.Federation, strategy: Any, **options: Any) -> ps.Plan[fl.Fitted
 
 
 @pytest.mark.parametrize("late", CLIENTS)
-def test_a_stop_that_reaches_one_client_first_stops_all(late: str) -> None:
+def test_a_stop_that_reaches_one_client_first_stops_all(monkeypatch: pytest.MonkeyPatch, late: str) -> None:
     honest = roles.role
 
     def role(given: RoleInput, parameters: FitParameters) -> Role[Any]:
@@ -38,13 +38,9 @@ def test_a_stop_that_reaches_one_client_first_stops_all(late: str) -> None:
         object.__setattr__(given, "stopping", stopping)
         return honest(given, parameters)
 
-    operation = operation_named("fl.fit")
-    object.__setattr__(operation, "role", role)
-    try:
-        with embedded() as fed:
-            result = plan(fed, STRATEGIES[0]).release()
-    finally:
-        object.__setattr__(operation, "role", honest)
+    monkeypatch.setattr(roles, "role", role)
+    with embedded() as fed:
+        result = plan(fed, STRATEGIES[0]).release()
     assert result.value.ended == "stopped by its caller after round 2"
     assert result.value.history.num_rows == 2
 

@@ -18,8 +18,7 @@ import privsdk as ps
 from privsdk import fl
 from privsdk.errors import BudgetExceeded, InvalidArgument, PolicyRefused
 from privsdk.fl.models.training import Schedule
-from privsdk.fl.operation import round_charge
-from privsdk.fl.parameters import FitParameters
+from privsdk.fl.operation import Fit
 from privsdk.fl.privacy.charges import charge_of, check_unit, times, unit_of
 from privsdk.fl.privacy.forecast import Forecast
 from privsdk.fl.privacy.forecast import epsilon as forecast_epsilon
@@ -29,7 +28,7 @@ from privsdk.governance.charges import Charge, DiscreteLaplace, Exact, Gaussian,
 from privsdk.governance.policy import Disclosure, Grant, Policy
 from privsdk.party.budget.accounting import Account, renyi_epsilon
 from privsdk.party.budget.caps import _scaled
-from privsdk.protocol.operation import operation_named
+from privsdk.protocol.operation import operation_of
 
 MODEL = fl.Logistic(features={"a": (-1, 1), "b": (-1, 1)})
 RECORDS = RecordLevel(clip=1.0, noise_multiplier=2.0, sampling_rate=0.05)
@@ -221,16 +220,16 @@ def test_private_trainings(fed: ps.Federation, privacy: PartyLevel | RecordLevel
     size = 20 if isinstance(privacy, RecordLevel) else None
     plan = fl.fit(MODEL, fed.tables("people"), label="label", rounds=3, local_steps=4, batch_size=size, privacy=privacy)
     (debit,) = plan.price["a"]
-    parameters = operation_named("fl.fit").parse(plan.request)
-    assert isinstance(parameters, FitParameters)
-    (each,) = operation_named("fl.fit").instalment(plan.request, parameters)["a"]
+    (each,) = operation_of(plan.request).per_round()["a"]
     assert times(each.charge, 3) == debit.charge  # type: ignore[arg-type]
     epsilon = Account({debit.charge: 1}).epsilon(DELTA)
     preview = plan.preview()
     assert preview.forecast is not None
     assert max(r["epsilon"] for r in preview.forecast.to_pylist() if r["rounds"] == 3) > epsilon * (1 - 1e-9)
     assert "epsilon at delta 1e-06, at most" in repr(preview)
-    fitted = plan.release().value
+    result = plan.release()
+    fitted = result.value
+    assert result.spent == dict.fromkeys("abc", (each,) * 3)
     for party in "abc":
         (balance,) = fed.budgets()[party]
         assert balance.epsilon_spent == pytest.approx(epsilon)
@@ -283,7 +282,7 @@ def test_units_are_ids() -> None:
         several = msgspec.structs.replace(records.request.operands["a"], unit=ps.Unit(id="id", rows=2))
         wrong = msgspec.structs.replace(records.request, operands={**records.request.operands, "a": several})
         with pytest.raises(InvalidArgument, match=r"a/people: 2 rows of one id would be drawn apart"):
-            operation_named("fl.fit").parse(wrong)
+            operation_of(wrong)
 
 
 def test_units() -> None:
@@ -323,15 +322,13 @@ def test_encrypted_rounds_are_charged_for_all_clients_in_them(fed: ps.Federation
         for fewest in (1, 3)
     ]
     assert plans[0].price == plans[1].price
-    parameters = operation_named("fl.fit").parse(plans[0].request)
-    charge = round_charge(plans[0].request, parameters, PARTIES)
+    charge = Fit.parse(plans[0].request).round_charge(PARTIES)
     assert charge == Shares(PARTIES, clients=3, fewest=3, length=3).charge
 
 
 def test_without_privacy_nothing_is_paid_by_the_round(fed: ps.Federation) -> None:
     plan = fl.fit(MODEL, fed.tables("people"), label="label", rounds=2)
-    operation = operation_named("fl.fit")
-    (each,) = operation.instalment(plan.request, operation.parse(plan.request))["a"]
+    (each,) = operation_of(plan.request).per_round()["a"]
     assert each.charge == Exact(what="a model round", uses=1)
     assert isinstance(plan.price["a"][0].charge, Exact)
     assert plan.preview().forecast is None

@@ -18,7 +18,7 @@ from privsdk.he.statistics import operation as declaration
 from privsdk.he.statistics.fixedpoint import FixedPoint
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.values import reader
-from privsdk.protocol.operation import Operand, Request, RoleInput, operation_named
+from privsdk.protocol.operation import Operand, Request, RoleInput, operation_of
 from privsdk.protocol.roles import Role, gather, tell
 from privsdk.testing import Numbers, SeededEntropy, Sent, together
 
@@ -97,8 +97,7 @@ def answer_of(
     """The key holder's answer; tables belong to p0, p1 and so on, floors too where there is one for each."""
     names = [f"p{i}" for i in range(len(tables))]
     request = request_for(asked, names, caller=caller)
-    operation = operation_named(request.operation)
-    parameters = operation.parse(request)
+    operation = operation_of(request)
 
     def of(floors: int | Sequence[int], i: int) -> int:
         return floors if isinstance(floors, int) else floors[i]
@@ -120,7 +119,7 @@ def answer_of(
         for i, (name, table) in enumerate(zip(names, tables, strict=True))
     ]
     inputs.append(given("k", None, 0, 1))
-    outcomes = together({mine.party: operation.role(mine, parameters) for mine in inputs}, transcript)
+    outcomes = together({mine.party: operation.role(mine) for mine in inputs}, transcript)
     assert all(outcomes[name].table is None and not outcomes[name].value for name in names)
     return outcomes["k"].table
 

@@ -19,7 +19,7 @@ from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import InvalidArgument
 from privsdk.he.statistics import operation as declaration
 from privsdk.he.statistics.thresholds import Floors, withheld
-from privsdk.protocol.operation import operation_named
+from privsdk.protocol.operation import operation_of
 
 WITHHELD = pytest.mark.claim(
     "he: no group of fewer rows or parties than any owner asks for is told, nor follows from a total"
@@ -184,7 +184,5 @@ def test_groups_need_a_comparison_of_their_column() -> None:
     """A group's total tells what a filter on its public key would; group keys imply comparisons."""
     asked = {"sum": ("x", "g"), "histogram": ("h", "h"), "count": ("rows", "g")}
     for name, (value, by) in asked.items():
-        operation = operation_named(f"he.{name}")
-        request = request_for(question(name), ["p0", "p1"])
-        needs = operation.needs(request, operation.parse(request))
+        needs = operation_of(request_for(question(name), ["p0", "p1"])).needs()
         assert [(need.column, need.disclosure) for need in needs["p1"]] == [(value, "HE operand"), (by, "comparison")]

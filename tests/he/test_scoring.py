@@ -27,7 +27,7 @@ from privsdk.he.columns.encrypt import encrypt
 from privsdk.he.scoring import ends as told_of
 from privsdk.he.scoring import protocol
 from privsdk.he.scoring.ends import ScoreParameters, linked
-from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, as_computed, operation_named
+from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, as_computed, operation_of
 from privsdk.protocol.roles import Role
 from privsdk.testing import SeededEntropy, Sent, pair, together
 
@@ -67,7 +67,6 @@ def given_to(
         },
         parameters=msgspec.to_builtins(parameters),
     )
-    operation_named("he.score").parse(request)
     columns = request.operands[party].columns
     facts = {"session": b"s", "keys": None, "entropy": SeededEntropy(b""), "settle": as_computed}
     return RoleInput(request=request, party=party, table=table.select(columns), min_count=min_count, **facts | options)
@@ -77,14 +76,8 @@ def run(
     parameters: ScoreParameters, rows: pa.Table, model: pa.Table, transcript: list[Sent] | None = None, **options: Any
 ) -> Outcome:
     """The data owner's outcome; the model owner's is nothing."""
-    role = operation_named("he.score").role
-    outcomes = together(
-        {
-            "bureau": role(given_to("bureau", parameters, model, min_count=0), parameters),
-            "bank": role(given_to("bank", parameters, rows, **options), parameters),
-        },
-        transcript,
-    )
+    inputs = (given_to("bureau", parameters, model, min_count=0), given_to("bank", parameters, rows, **options))
+    outcomes = together({mine.party: operation_of(mine.request).role(mine) for mine in inputs}, transcript)
     assert (outcomes["bureau"].value, outcomes["bureau"].table) == ({}, None)
     return outcomes["bank"]
 

@@ -22,7 +22,7 @@ from privsdk.he.statistics.fixedpoint import FixedPoint, exact_products
 from privsdk.he.statistics.moments import Moments, Scale
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.totals import bins_of
-from privsdk.protocol.operation import operation_named
+from privsdk.protocol.operation import operation_of
 
 ERRORS = pytest.mark.claim("he: statistics are within their stated errors of exact arithmetic, whatever the rows")
 INTEGERS = pytest.mark.claim("he: statistics of integers are exact but for one rounding to a float")
@@ -547,8 +547,7 @@ def test_parameters_that_contradict_themselves() -> None:
 def test_reals_in_place_of_integers_are_refused() -> None:
     """The error is stated for integers; a table that holds reals by now would be rounded in silence."""
     asked = statistic("sum", ["x"], integers=True)
-    request = request_for(asked, ["p0"])
-    operation = operation_named("he.sum")
-    operation.fits(request, asked, "p0", pa.schema([("x", pa.int32())]))
+    operation = operation_of(request_for(asked, ["p0"]))
+    operation.fits("p0", pa.schema([("x", pa.int32())]))
     with pytest.raises(InvalidArgument, match="x holds reals, and the question is for integers"):
-        operation.fits(request, asked, "p0", pa.schema([("x", pa.float32())]))
+        operation.fits("p0", pa.schema([("x", pa.float32())]))

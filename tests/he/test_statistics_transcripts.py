@@ -16,7 +16,7 @@ from pooling import answer_of, request_for, statistic
 from privsdk.he.statistics import operation
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.thresholds import Floors, tell_floors
-from privsdk.protocol.operation import RoleInput, operation_named
+from privsdk.protocol.operation import RoleInput, operation_of
 from privsdk.protocol.roles import Role, tell
 from privsdk.testing import Sent
 
@@ -125,7 +125,7 @@ def test_the_answer_is_what_the_record_says(name: str, cases: Cases) -> None:
     metadata = {} if not asked.grouped else {b"withheld_groups", b"withheld_because"}
     assert set(answer.schema.metadata or {}) == set(metadata)
     request = request_for(asked, ["p0", "p1", "p2"])
-    learns = {item.who: item.what for item in operation_named(request.operation).learns(request, asked)}
+    learns = {item.who: item.what for item in operation_of(request).learns()}
     words = {"sum": "total", "rows": "the number of", "product": "products" if asked.pairs[1:] else "squares"}
     for member in ("k", "analyst"):
         for part in asked.parts:

@@ -18,7 +18,7 @@ from joins import SESSION, Positions, joining, names, run
 
 from privsdk import psi
 from privsdk.errors import DataError, InvalidArgument, ProtocolViolation
-from privsdk.protocol.operation import Operand, Request, RoleInput, operation_named
+from privsdk.protocol.operation import Operand, Request, RoleInput, operation_of
 from privsdk.protocol.roles import Role, ask, hear, tell
 from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
 from privsdk.psi.oprf.ristretto import hash_to_group, to_table
@@ -90,7 +90,6 @@ def test_keys_that_look_alike_are_different_keys() -> None:
 
 @pytest.mark.parametrize(("min_count", "told"), [(2, 2), (3, None)])
 def test_the_caller_is_told_the_size_from_the_minimum_count_up(min_count: int, told: int | None) -> None:
-    operation = operation_named("psi.join")
     columns = {"a": pa.array(["x", "y", "z", "z", None]), "b": pa.array(["z", "y", "y", "w"])}
     request = Request(
         run_id="r",
@@ -102,7 +101,7 @@ def test_the_caller_is_told_the_size_from_the_minimum_count_up(min_count: int, t
         parameters={"protocol": "ddh", "keys": {party: {"columns": ["k"]} for party in "ab"}},
     )
     roles = {
-        party: operation.role(
+        party: operation_of(request).role(
             RoleInput(
                 request=request,
                 party=party,
@@ -111,8 +110,7 @@ def test_the_caller_is_told_the_size_from_the_minimum_count_up(min_count: int, t
                 keys=None,
                 min_count=min_count,
                 entropy=SeededEntropy(party.encode()),
-            ),
-            operation.parse(request),
+            )
         )
         for party, column in columns.items()
     }

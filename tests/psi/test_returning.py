@@ -22,13 +22,12 @@ from privsdk.client.plan import Plan
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import InvalidArgument, PolicyRefused, UnknownName, UsageError
 from privsdk.protocol.control import Prepare, Prepared
-from privsdk.protocol.operation import Outcome, Request, RoleInput, operation_named
+from privsdk.protocol.operation import Outcome, Request, RoleInput, operation_of
 from privsdk.testing import SeededEntropy, Sent, together
 
 ANTI = pytest.mark.claim("psi.difference equals DuckDB's anti join: the rows whose keys the other party lacks")
 LEARNER = pytest.mark.claim("transcripts: psi.difference tells the other party sizes and nothing else")
 GRANTED = pytest.mark.claim("psi.difference returns columns that are granted as row return, and no others")
-OPERATION = operation_named("psi.difference")
 K = 2  # the least that a grant may ask for
 
 
@@ -95,10 +94,10 @@ def outcome_of(plan: Plan[Any], mine: pa.Table, yours: pa.Table, transcript: lis
 
 
 def run(request: Request, mine: pa.Table, yours: pa.Table, transcript: list[Sent] | None = None) -> dict[str, Any]:
-    parameters = OPERATION.parse(request)
+    operation = operation_of(request)
     return together(
         {
-            party: OPERATION.role(
+            party: operation.role(
                 RoleInput(
                     request=request,
                     party=party,
@@ -107,8 +106,7 @@ def run(request: Request, mine: pa.Table, yours: pa.Table, transcript: list[Sent
                     keys=None,
                     min_count=K,
                     entropy=SeededEntropy(party.encode()),
-                ),
-                parameters,
+                )
             )
             for party, table in (("rail", mine), ("park", yours))
         },

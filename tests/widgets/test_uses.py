@@ -13,7 +13,7 @@ from people import everyone, federation, north, south
 import privsdk as ps
 from privsdk import dp, fl, he, psi
 from privsdk.governance.policy import Disclosure
-from privsdk.protocol.operation import operation_named, operation_names
+from privsdk.protocol.operation import operation_names, operation_of
 from privsdk.widgets.uses import BY_NAME, USES
 
 
@@ -48,8 +48,7 @@ def test_uses_need_what_operations_declare(fed: ps.Federation, cases: Cases) -> 
     found = plans(fed)
     assert found.keys() == {(use.name, part.name) for use in USES for part in use.parts}
     for (use, part), (plan, column) in found.items():
-        operation = operation_named(plan.request.operation)
-        needs = operation.needs(plan.request, operation.parse(plan.request))["north"]
+        needs = operation_of(plan.request).needs()["north"]
         (needed,) = [each.needs for each in BY_NAME[use].parts if each.name == part]
         assert {need.disclosure for need in needs if need.column == column} == set(needed), (use, part)
         assert plan.request.operation in BY_NAME[use].operations

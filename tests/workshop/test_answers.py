@@ -86,7 +86,8 @@ def given(operation: str, seed: int) -> RoleInput:
 
 def honest(operation: str, mine: RoleInput) -> Role[Outcome]:
     declared = operation_named(operation)
-    return declared.role(mine, msgspec.convert(mine.request.parameters, declared.parameters))
+    parameters = msgspec.convert(mine.request.parameters, declared.parameters_type)
+    return declared(mine.request, parameters).role(mine)
 
 
 def check(operation: str, play: Play) -> None:

@@ -15,7 +15,7 @@ from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
 from ...governance.policy import Disclosure, Learns, Need
 from ...protocol.control import Finished
-from ...protocol.operation import Kind, Operation, Outcome, Request, RoleInput, register
+from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
 from ...protocol.roles import Role
 from . import protocol
 from .ends import LARGEST, Link, ScoreParameters, complete, linked, told
@@ -179,93 +179,81 @@ def _affordable(parameters: ScoreParameters, *, fixed: bool) -> ScoreParameters:
         parameters = msgspec.structs.replace(parameters, error=parameters.error * 10)
 
 
-def _check(request: Request, parameters: ScoreParameters) -> None:
-    if len(request.parties) != 2 or set(request.operands) != set(request.parties):
-        raise InvalidArgument("he.score takes a data owner and a model owner with a table each")
-    rows, model = (request.operands[party] for party in request.parties)
-    if rows.columns != parameters.used or model.columns != ("feature", "weight"):
-        raise InvalidArgument("he.score takes the features and the label, and a model's features and weights")
-    if rows.alignment or model.alignment:
-        raise InvalidArgument("he.score takes base tables")
-    _ = parameters.preset  # refuses what no party could compute
+@register(OPERATION)
+class Score(Operation[ScoreParameters]):
+    """A linear model of the second party over the rows of the first."""
 
+    parameters_type = ScoreParameters
+    remembered = True  # for the guard and the units that come with it: a question of two parties is asked anew
 
-def _fits(request: Request, parameters: ScoreParameters, party: str, schema: pa.Schema) -> None:
-    operand = request.operands[party]
-    for name in operand.columns:
-        kind = Kind.TEXT if party == request.parties[1] and name == "feature" else Kind.NUMBER
-        kind.check(f"{party}/{operand.table}.{name}", str(schema.field(name).type))
+    def check(self) -> None:
+        request, parameters = self.request, self.parameters
+        if len(request.parties) != 2 or set(request.operands) != set(request.parties):
+            raise InvalidArgument("he.score takes a data owner and a model owner with a table each")
+        rows, model = (request.operands[party] for party in request.parties)
+        if rows.columns != parameters.used or model.columns != ("feature", "weight"):
+            raise InvalidArgument("he.score takes the features and the label, and a model's features and weights")
+        if rows.alignment or model.alignment:
+            raise InvalidArgument("he.score takes base tables")
+        _ = parameters.preset  # refuses what no party could compute
 
+    def fits(self, party: str, schema: pa.Schema) -> None:
+        owner, _ = self.request.parties
+        rows, model = dict.fromkeys(self.parameters.used, Kind.NUMBER), {"feature": Kind.TEXT, "weight": Kind.NUMBER}
+        self._expect(party, schema, rows if party == owner else model)
 
-def _needs(request: Request, parameters: ScoreParameters) -> dict[str, tuple[Need, ...]]:
-    """A mean of scores is one of features, and counts by score are counts of rows that pass a filter on them: of one
-    feature and the right model, any filter."""
-    owner, modeller = request.parties
-    rows, model = request.operands[owner].table, request.operands[modeller].table
+    def needs(self) -> dict[str, tuple[Need, ...]]:
+        """A mean of scores is one of features, and counts by score are counts of rows that pass a filter on them: of
+        one feature and the right model, any filter."""
+        owner, modeller = self.request.parties
+        rows, model = self.request.operands[owner].table, self.request.operands[modeller].table
 
-    def needs(columns: Iterable[str], disclosure: Disclosure, result: str, table: str = rows) -> list[Need]:
-        return [Need(table=table, column=name, disclosure=disclosure, result=result) for name in columns]
+        def needs(columns: Iterable[str], disclosure: Disclosure, result: str, table: str = rows) -> list[Need]:
+            return [Need(table=table, column=name, disclosure=disclosure, result=result) for name in columns]
 
-    label = () if parameters.label is None else (parameters.label,)
-    return {
-        owner: (
-            *needs(parameters.names, Disclosure.AGGREGATE, "the mean score"),
-            *needs(parameters.names, Disclosure.COMPARISON, "how many rows have which scores"),
-            *needs(label, Disclosure.AGGREGATE, "how many of them have the label"),
-        ),
-        modeller: tuple(needs(("feature", "weight"), Disclosure.MODEL_WEIGHT, f"{owner}'s scores", model)),
-    }
+        names, label = self.parameters.names, self.parameters.label
+        return {
+            owner: (
+                *needs(names, Disclosure.AGGREGATE, "the mean score"),
+                *needs(names, Disclosure.COMPARISON, "how many rows have which scores"),
+                *needs(() if label is None else (label,), Disclosure.AGGREGATE, "how many of them have the label"),
+            ),
+            modeller: tuple(needs(("feature", "weight"), Disclosure.MODEL_WEIGHT, f"{owner}'s scores", model)),
+        }
 
+    def price(self) -> dict[str, tuple[Debit, ...]]:
+        return self._each_pays(Exact(what=OPERATION))
 
-def _price(request: Request, parameters: ScoreParameters) -> dict[str, tuple[Debit, ...]]:
-    return {
-        party: (Debit(table=operand.table, charge=Exact(what=OPERATION)),)
-        for party, operand in request.operands.items()
-    }
+    def contributors(self) -> tuple[str, ...]:
+        return ()
 
-
-def _learns(request: Request, parameters: ScoreParameters) -> tuple[Learns, ...]:
-    owner, modeller = request.parties
-    labelled = f", and how many of them have {parameters.label}" if parameters.label is not None else ""
-    return (
-        Learns(who=owner, what=f"each row's score, and {modeller}'s model"),
-        Learns(who=modeller, what=f"how many rows {owner} has, to the next multiple of thousands"),
-        Learns(
-            who=request.caller,
-            what="the number of complete rows, their mean score, and how many rows are in each of "
-            f"{len(parameters.edges) - 1} intervals{labelled}, "
-            "over at least the owner's minimum count; which intervals are withheld",
-        ),
-        Learns(who="onlooker", what="about how many rows and features there are, from the length of the streams"),
-    )
-
-
-def _role(given: RoleInput, parameters: ScoreParameters) -> Role[Outcome]:
-    owner, modeller = given.request.parties
-    preset = parameters.preset
-    if given.party == modeller:
-        weights, intercept = protocol.read_model(
-            given.table, parameters.names, parameters.weight_bound, party=given.party
+    def learns(self) -> tuple[Learns, ...]:
+        owner, modeller = self.request.parties
+        parameters = self.parameters
+        labelled = f", and how many of them have {parameters.label}" if parameters.label is not None else ""
+        return (
+            Learns(who=owner, what=f"each row's score, and {modeller}'s model"),
+            Learns(who=modeller, what=f"how many rows {owner} has, to the next multiple of thousands"),
+            Learns(
+                who=self.request.caller,
+                what="the number of complete rows, their mean score, and how many rows are in each of "
+                f"{len(parameters.edges) - 1} intervals{labelled}, "
+                "over at least the owner's minimum count; which intervals are withheld",
+            ),
+            Learns(who="onlooker", what="about how many rows and features there are, from the length of the streams"),
         )
-        yield from protocol.model_owner(weights, intercept, parameters.bounds, preset=preset, peer=owner)
-        return Outcome()
-    rows, features, label = yield from complete(given, parameters, protocol.most_rows(preset))
-    found = yield from protocol.data_owner(
-        features, parameters.bounds, preset=preset, weight_bound=parameters.weight_bound, peer=modeller
-    )
-    return told(given, parameters, rows, linked(found, parameters.link), label)
 
-
-register(
-    Operation(
-        name=OPERATION,
-        parameters=ScoreParameters,
-        check=_check,
-        needs=_needs,
-        price=_price,
-        learns=_learns,
-        role=_role,
-        fits=_fits,
-        remembered=True,  # for the guard and the units that come with it: a question of two parties is asked anew
-    )
-)
+    def role(self, given: RoleInput) -> Role[Outcome]:
+        owner, modeller = self.request.parties
+        parameters, preset = self.parameters, self.parameters.preset
+        if given.party == modeller:
+            weights, intercept = protocol.read_model(
+                given.table, parameters.names, parameters.weight_bound, party=given.party
+            )
+            yield from protocol.model_owner(weights, intercept, parameters.bounds, preset=preset, peer=owner)
+            return Outcome()
+        rows, features, label = yield from complete(given, parameters, protocol.most_rows(preset))
+        found = yield from protocol.data_owner(
+            features, parameters.bounds, preset=preset, weight_bound=parameters.weight_bound, peer=modeller
+        )
+        return told(given, parameters, rows, linked(found, parameters.link), label)

@@ -11,68 +11,15 @@ import pyarrow as pa
 from ...crypto.seal.schemes import Approximate
 from ...crypto.sums.base import integers
 from ...crypto.sums.encrypted import EncryptedSum
-from ...crypto.sums.topology import check_star, star_contributors, star_learns, star_recipients
+from ...crypto.sums.topology import KeyHolderSum
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
 from ...governance.policy import ROWS, Disclosure, Learns, Need
-from ...protocol.operation import Kind, Operation, Outcome, Request, RoleInput, of_kinds, register
+from ...protocol.operation import Outcome, RoleInput, register
 from ...protocol.roles import Role
 from .statistic import Name, Statistic
 from .thresholds import Floors, hear_floors, tell_floors, withheld
 from .totals import exact_vector
-
-
-def _check(request: Request, statistic: Statistic) -> None:
-    check_star(request)
-    if request.operation != OPERATIONS[statistic.name]:
-        raise InvalidArgument(f"{request.operation} was asked for a {statistic.name}")
-    named = {*statistic.columns, *([] if statistic.by is None else [statistic.by])}
-    if any(set(operand.columns) != named or operand.alignment for operand in request.operands.values()):
-        raise InvalidArgument(f"{request.operation} takes a base table of each party, and the columns it names")
-    if statistic.grouped and request.caller == request.parties[-1]:
-        raise InvalidArgument(
-            f"{request.caller} asks for groups and holds the key: it would see those that are withheld",
-            hint="choose another key_holder",
-        )
-    statistic.scheme(len(request.operands))
-
-
-def _kinds(request: Request, statistic: Statistic) -> Mapping[str, Kind]:
-    return statistic.kinds
-
-
-_of_kinds = of_kinds(_kinds)
-
-
-def _fits(request: Request, statistic: Statistic, party: str, schema: pa.Schema) -> None:
-    _of_kinds(request, statistic, party, schema)
-    for column, whole in zip(statistic.columns, statistic.whole, strict=False):
-        if whole and pa.types.is_floating(schema.field(column).type):
-            raise InvalidArgument(
-                f"{party}/{request.operands[party].table}.{column} holds reals, and the question is for integers",
-                hint="the table has changed: open the federation anew",
-            )
-
-
-def _needs(request: Request, statistic: Statistic) -> dict[str, tuple[Need, ...]]:
-    return {party: tuple(_uses(operand.table, statistic)) for party, operand in request.operands.items()}
-
-
-def _uses(table: str, statistic: Statistic) -> list[Need]:
-    """Columns enter a sum. The keys of groups and the edges of bins are public, so that each group's total tells what a
-    filter would: a comparison, which a grant as group key implies."""
-    used = [(column, Disclosure.HE_OPERAND) for column in statistic.columns or (ROWS,)]
-    used += [(statistic.by, Disclosure.COMPARISON)] if statistic.by is not None else []
-    used += [(column, Disclosure.COMPARISON) for column in statistic.columns if statistic.edges is not None]
-    return [Need(table=table, column=column, disclosure=way) for column, way in used]
-
-
-def _price(request: Request, statistic: Statistic) -> dict[str, tuple[Debit, ...]]:
-    return {
-        party: (Debit(table=operand.table, charge=Exact(what=request.operation)),)
-        for party, operand in request.operands.items()
-    }
-
 
 _MATRIX = (
     "the number of complete rows over all parties, each column's total and that of its squares, and that of each two "
@@ -89,45 +36,93 @@ _TOTALS = {
 }
 
 
-def _learns(request: Request, statistic: Statistic) -> tuple[Learns, ...]:
-    totals = _TOTALS[statistic.name]
-    if not statistic.grouped:
-        size = "about how many columns there are" if statistic.pairs[1:] else "nothing but that it ran"
-        return star_learns(request, totals, totals, size)
-    number, groups = statistic.groups, "bins" if statistic.edges is not None else "groups"
-    floors = "the owners' minimum count of rows and least number of parties"
-    return star_learns(
-        request,
-        f"{totals}, in each of {number} {groups}, also in those withheld from the caller; how many rows and parties "
-        f"are in each; {floors}",
-        f"{totals}, in those of {number} {groups} with at least {floors}; which were withheld, and the largest of "
-        "these minima",
-        f"about how many {groups} there are, from the length of the streams",
-    )
+OPERATIONS: Mapping[Name, str] = {name: f"he.{name}" for name in get_args(Name)}
 
 
 _SUM = "totals"  # of the one sum in a run
 
 
-def _role(given: RoleInput, statistic: Statistic) -> Role[Outcome]:
-    *contributors, holder = given.request.parties
-    scheme, largest = statistic.scheme(len(contributors)), len(contributors) * statistic.max_units
-    sum_ = EncryptedSum(me=given.party, clients=tuple(contributors), coordinator=holder, scheme=scheme)
-    if given.party == holder:
+@register(*OPERATIONS.values())
+class EncryptedStatistic(KeyHolderSum[Statistic]):
+    """Any of the statistics, pooled over parties."""
+
+    parameters_type = Statistic
+
+    def check(self) -> None:
+        super().check()
+        request, statistic = self.request, self.parameters
+        if request.operation != OPERATIONS[statistic.name]:
+            raise InvalidArgument(f"{request.operation} was asked for a {statistic.name}")
+        named = {*statistic.columns, *([] if statistic.by is None else [statistic.by])}
+        if any(set(operand.columns) != named or operand.alignment for operand in request.operands.values()):
+            raise InvalidArgument(f"{request.operation} takes a base table of each party, and the columns it names")
+        if statistic.grouped and request.caller == self.key_holder:
+            raise InvalidArgument(
+                f"{request.caller} asks for groups and holds the key: it would see those that are withheld",
+                hint="choose another key_holder",
+            )
+        statistic.scheme(len(request.operands))
+
+    def fits(self, party: str, schema: pa.Schema) -> None:
+        statistic = self.parameters
+        self._expect(party, schema, statistic.kinds)
+        for column, whole in zip(statistic.columns, statistic.whole, strict=False):
+            if whole and pa.types.is_floating(schema.field(column).type):
+                raise InvalidArgument(
+                    f"{party}/{self.request.operands[party].table}.{column} holds reals, and the question is for "
+                    "integers",
+                    hint="the table has changed: open the federation anew",
+                )
+
+    def needs(self) -> dict[str, tuple[Need, ...]]:
+        return {party: tuple(self._uses(operand.table)) for party, operand in self.request.operands.items()}
+
+    def _uses(self, table: str) -> list[Need]:
+        """Columns enter a sum. The keys of groups and the edges of bins are public, so that each group's total tells
+        what a filter would: a comparison, which a grant as group key implies."""
+        statistic = self.parameters
+        used = [(column, Disclosure.HE_OPERAND) for column in statistic.columns or (ROWS,)]
+        used += [(statistic.by, Disclosure.COMPARISON)] if statistic.by is not None else []
+        used += [(column, Disclosure.COMPARISON) for column in statistic.columns if statistic.edges is not None]
+        return [Need(table=table, column=column, disclosure=way) for column, way in used]
+
+    def price(self) -> dict[str, tuple[Debit, ...]]:
+        return self._each_pays(Exact(what=self.request.operation))
+
+    def learns(self) -> tuple[Learns, ...]:
+        statistic, totals = self.parameters, _TOTALS[self.parameters.name]
+        if not statistic.grouped:
+            size = "about how many columns there are" if statistic.pairs[1:] else "nothing but that it ran"
+            return self.learned(totals, totals, size)
+        number, groups = statistic.groups, "bins" if statistic.edges is not None else "groups"
+        floors = "the owners' minimum count of rows and least number of parties"
+        return self.learned(
+            f"{totals}, in each of {number} {groups}, also in those withheld from the caller; how many rows and "
+            f"parties are in each; {floors}",
+            f"{totals}, in those of {number} {groups} with at least {floors}; which were withheld, and the largest of "
+            "these minima",
+            f"about how many {groups} there are, from the length of the streams",
+        )
+
+    def role(self, given: RoleInput) -> Role[Outcome]:
+        statistic, contributors, holder = self.parameters, self.contributors(), self.key_holder
+        scheme, largest = statistic.scheme(len(contributors)), len(contributors) * statistic.max_units
+        sum_ = EncryptedSum(me=given.party, clients=contributors, coordinator=holder, scheme=scheme)
+        if given.party == holder:
+            yield from sum_.set_up()
+            floors = (yield from hear_floors(contributors)) if statistic.grouped else None
+            totals = yield from sum_.collect(_SUM, contributors, statistic.length, largest)
+            return Outcome(table=_answer(statistic, totals.sums.tolist(), floors))
+        units = yield from exact_vector(given, statistic)
+        vector = integers(units)
+        if isinstance(scheme, Approximate):
+            total, *rows = units
+            vector = np.array([statistic.grids[0].from_units(total), *map(float, rows)])
         yield from sum_.set_up()
-        floors = (yield from hear_floors(contributors)) if statistic.grouped else None
-        totals = yield from sum_.collect(_SUM, contributors, statistic.length, largest)
-        return Outcome(table=_answer(statistic, totals.sums.tolist(), floors))
-    units = yield from exact_vector(given, statistic)
-    vector = integers(units)
-    if isinstance(scheme, Approximate):
-        total, *rows = units
-        vector = np.array([statistic.grids[0].from_units(total), *map(float, rows)])
-    yield from sum_.set_up()
-    if statistic.grouped:
-        yield from tell_floors(given, holder)
-    yield from sum_.contribute(_SUM, contributors, vector, largest)
-    return Outcome()
+        if statistic.grouped:
+            yield from tell_floors(given, holder)
+        yield from sum_.contribute(_SUM, contributors, vector, largest)
+        return Outcome()
 
 
 def _answer(statistic: Statistic, totals: Sequence[int | float], floors: Floors | None) -> pa.Table:
@@ -147,22 +142,3 @@ def _answer(statistic: Statistic, totals: Sequence[int | float], floors: Floors 
         for name, part in zip(statistic.parts, parts, strict=True)
     }
     return pa.table(columns).replace_schema_metadata(metadata)
-
-
-OPERATIONS: Mapping[Name, str] = {
-    name: register(
-        Operation(
-            name=f"he.{name}",
-            parameters=Statistic,
-            check=_check,
-            needs=_needs,
-            price=_price,
-            learns=_learns,
-            role=_role,
-            fits=_fits,
-            contributors=star_contributors,
-            recipients=star_recipients,
-        )
-    ).name
-    for name in get_args(Name)
-}

@@ -58,13 +58,13 @@ class Guard:
         self._store = store
         self._books = books
 
-    def answered(self, caller: str, request: Request, operation: Operation[Any], min_count: int) -> bool:
+    def answered(self, caller: str, operation: Operation[Any], min_count: int) -> bool:
         """Whether the same question was answered before: then this run has that answer, and is not charged.
 
         A question of two parties is not kept: each would have to know that the other answers from its store.
         """
-        question = self._question(request, min_count) if operation.remembered else ""
-        return bool(question) and self._books.answer_again(caller, request, question)
+        question = self._question(operation.request, min_count) if operation.remembered else ""
+        return bool(question) and self._books.answer_again(caller, operation.request, question)
 
     def units(self, table: str) -> npt.NDArray[np.int64] | None:
         """For each row the number of its unit, where the unit is an id that the table has."""

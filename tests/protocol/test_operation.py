@@ -1,0 +1,104 @@
+"""Operations fail closed: a class that forgets a part of its declaration cannot answer requests."""
+
+from __future__ import annotations
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from privsdk.errors import UnknownName
+from privsdk.governance.charges import Debit, Exact
+from privsdk.governance.policy import Learns, Need
+from privsdk.protocol.operation import Operand, Operation, Outcome, Request, RoleInput, operation_named, register
+from privsdk.protocol.roles import Role
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Whole(Operation[Nothing]):
+    """All that an operation has to say."""
+
+    parameters_type = Nothing
+
+    def check(self) -> None:
+        pass
+
+    def fits(self, party: str, schema: pa.Schema) -> None:
+        pass
+
+    def needs(self) -> dict[str, tuple[Need, ...]]:
+        return {}
+
+    def price(self) -> dict[str, tuple[Debit, ...]]:
+        return self._each_pays(Exact(what="all"))
+
+    def learns(self) -> tuple[Learns, ...]:
+        return ()
+
+    def contributors(self) -> tuple[str, ...]:
+        return ()
+
+    def role(self, given: RoleInput) -> Role[Outcome]:
+        yield from ()
+        return Outcome()
+
+
+def request(**changes: object) -> Request:
+    fields: dict[str, object] = {
+        "run_id": "r",
+        "operation": "testing.whole",
+        "caller": "ann",
+        "purpose": "study",
+        "parties": ("north", "helper"),
+        "operands": {"north": Operand(table="t", columns=())},
+        "parameters": {},
+    }
+    return Request(**fields | changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.claim("an operation that does not say what it needs, costs, tells or does cannot be registered")
+@pytest.mark.parametrize("forgotten", ["check", "fits", "needs", "price", "learns", "contributors", "role"])
+def test_what_is_forgotten_is_refused(forgotten: str) -> None:
+    said = {name: value for name, value in vars(Whole).items() if name in DECLARED and name != forgotten}
+    lacking = type("Lacking", (Operation,), said)
+    with pytest.raises(TypeError, match=f"Lacking does not say its {forgotten}$"):
+        register("testing.lacking")(lacking)
+    with pytest.raises(TypeError, match="abstract"):
+        lacking(request(), Nothing())
+    with pytest.raises(UnknownName):
+        operation_named("testing.lacking")
+
+
+DECLARED = ("parameters_type", "check", "fits", "needs", "price", "learns", "contributors", "role")
+
+
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(ValueError, match=r"'psi\.join' is registered twice"):
+        register("psi.join")(Whole)
+
+
+def test_what_is_not_said_of_payments_is_the_careful_answer() -> None:
+    """All of the price beforehand, everyone essential, and all who take part see a sum."""
+    whole = Whole.parse(request())
+    assert whole.reserved() == whole.price() == {"north": (Debit(table="t", charge=Exact(what="all")),)}
+    assert whole.per_round() == {}
+    assert whole.essential() == ("north", "helper")
+    assert whole.recipients() == ("north", "helper", "ann")
+    assert (whole.name_of_work(), Whole.remembered, Whole.stops) == ("", False, False)
+    assert whole.paid({"north": 3, "helper": 3}) == whole.price()
+
+
+class ByRounds(Whole):
+    def reserved(self) -> dict[str, tuple[Debit, ...]]:
+        return {}
+
+    def per_round(self) -> dict[str, tuple[Debit, ...]]:
+        return self._each_pays(Exact(what="a round"))
+
+
+def test_rounds_are_paid_also_where_nothing_is_reserved() -> None:
+    (debit,) = ByRounds.parse(request()).per_round()["north"]
+    assert ByRounds.parse(request()).paid({"north": 2, "helper": 2}) == {"north": (debit, debit)}
+    assert ByRounds.parse(request()).paid({"north": 0}) == {}
