@@ -7,8 +7,6 @@ shown, and what then speaks against it are the heads.
 
 from __future__ import annotations
 
-import os
-import secrets
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from ..errors import InvalidArgument, LedgerChanged, PrivsdkError, ProtocolViolation
+from ..files import SHARED, atomic_write
 from ..governance.heads import Head
 
 if sys.platform == "win32":
@@ -141,7 +140,9 @@ class Witness:
                         yield
                     finally:
                         if self._kept != before:
-                            _replace(self._path, msgspec.json.encode(Heads(heads=self._kept), order="sorted"))
+                            atomic_write(
+                                self._path, msgspec.json.encode(Heads(heads=self._kept), order="sorted"), mode=SHARED
+                            )
             except OSError as error:
                 raise InvalidArgument(
                     f"the heads seen before cannot be kept in {self._path}: {error.strerror}",
@@ -182,16 +183,3 @@ def _locked(path: Path) -> Iterator[None]:
         else:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put the whole content on disk before it has its name, so that a crash leaves the old or the new."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

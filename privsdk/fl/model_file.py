@@ -15,7 +15,6 @@ Nothing in it is code. What is read is checked as what comes from outside: types
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import InvalidArgument, PrivsdkError
+from ..files import SHARED, replacing
 from .models.features import Scale
 from .models.model import Model
 from .models.network import Vector
@@ -67,7 +67,7 @@ class _Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(path: Path, saved: Saved) -> None:
-    """Write a file beside the place, then move it there: a reader never sees half of one."""
+    """Write a model file, whole or not at all."""
     head = Head(
         version=VERSION,
         model=saved.model,
@@ -76,13 +76,12 @@ def write(path: Path, saved: Saved) -> None:
         tables={name: _results(table) for name, table in saved.tables.items()},
     )
     schema = WEIGHTS.with_metadata({KEY: msgspec.json.encode(head)})
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-            writer.write_table(pa.table([pa.array(saved.weights, pa.float32())], schema=schema))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        replacing(path, mode=SHARED) as draft,
+        pa.OSFile(str(draft), "wb") as file,
+        pa.ipc.new_file(file, schema) as writer,
+    ):
+        writer.write_table(pa.table([pa.array(saved.weights, pa.float32())], schema=schema))
 
 
 def read(path: Path) -> Saved:

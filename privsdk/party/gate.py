@@ -36,7 +36,7 @@ from ..protocol.roles import Channel, Entropy, SystemEntropy, drive
 from . import policy
 from .budget.books import Books
 from .budget.caps import Asking
-from .checkpoints import Vault
+from .checkpoints import CheckpointStore
 from .description import describe
 from .differencing.guard import Guard
 from .ledger.rollback import anchors
@@ -86,7 +86,7 @@ class Gate:
             sessions=self._sessions,
             guard=self._guard,
             books=books,
-            vault=Vault(name, books.beside(".checkpoints")),
+            checkpoints=CheckpointStore(name, books.beside(".checkpoints")),
             entropy=entropy or SystemEntropy(),
             identity=identity,
             min_parties=policy.min_parties,

@@ -13,7 +13,8 @@ from ..protocol.checkpoints import Checkpoints, nowhere
 from ..protocol.operation import Identity, Request, RoleInput, Settle, as_computed
 from ..protocol.roles import Entropy
 from .budget.books import Books
-from .checkpoints import Vault, Work, work_of
+from .checkpoint_file import Work
+from .checkpoints import CheckpointStore, work_of
 from .differencing.guard import Guard
 from .run import Session
 from .runs import Sessions
@@ -30,7 +31,7 @@ class Inputs:
         sessions: Sessions,
         guard: Guard,
         books: Books,
-        vault: Vault,
+        checkpoints: CheckpointStore,
         entropy: Entropy,
         identity: Identity,
         min_parties: int,
@@ -42,7 +43,7 @@ class Inputs:
         self._entropy = entropy
         self._identity = identity
         self._min_parties = min_parties
-        self._vault = vault
+        self._kept = checkpoints
 
     def of(self, party: str, session: Session) -> tuple[RoleInput, str]:
         """The role's input, and the version of the table it was read from."""
@@ -90,11 +91,11 @@ class Inputs:
     def check(self, party: str, request: Request, name: str) -> None:
         """Raise InvalidArgument where work of this name is not the one that is asked for."""
         if name:
-            self._vault.check(self.work(party, request, name))
+            self._kept.check(self.work(party, request, name))
 
     def _checkpoints(self, party: str, session: Session) -> Callable[[str], Checkpoints]:
         name = session.operation.name_of_work()
-        return self._vault.open(self.work(party, session.request, name)) if name else nowhere
+        return self._kept.open(self.work(party, session.request, name)) if name else nowhere
 
     def _payer(self, session: Session) -> Callable[[], None]:
         """`RoleInput.pay`: on disk before it returns."""

@@ -12,7 +12,7 @@ from privsdk import fl
 from privsdk.errors import Cancelled, PrivsdkError
 from privsdk.fl import roles
 from privsdk.fl.parameters import FitParameters
-from privsdk.party.checkpoints import Vault
+from privsdk.party.checkpoints import CheckpointStore
 from privsdk.protocol.operation import RoleInput
 from privsdk.protocol.roles import Role
 
@@ -51,16 +51,16 @@ def test_copies_that_were_interrupted_apart_go_on_together(
     monkeypatch: pytest.MonkeyPatch, strategy: Any, number: int
 ) -> None:
     """One has kept a round that another has not."""
-    save = Vault.save
+    save = CheckpointStore.save
 
-    def interrupted(self: Vault, work: Any, part: str, at: int, *rest: Any) -> None:
+    def interrupted(self: CheckpointStore, work: Any, part: str, at: int, *rest: Any) -> None:
         if (self._party, part, at) == (CLIENTS[1], "coordinator", number):
             raise Cancelled("interrupted")
         save(self, work, part, at, *rest)
 
     with embedded() as fed:
         undisturbed = plan(fed, strategy).release().value
-        monkeypatch.setattr(Vault, "save", interrupted)
+        monkeypatch.setattr(CheckpointStore, "save", interrupted)
         with pytest.raises(PrivsdkError):
             plan(fed, strategy, name="n").release()
         monkeypatch.undo()

@@ -12,31 +12,31 @@ from hypothesis import strategies as st
 
 from privsdk.errors import Cancelled, DataError, InvalidArgument, LedgerError
 from privsdk.party import checkpoints
-from privsdk.party.checkpoints import Vault, Work
-from privsdk.party.shelf import NAMED, Folder
+from privsdk.party.checkpoint_file import Work
+from privsdk.party.checkpoints import NAMED, CheckpointStore, Folder
 from privsdk.protocol.checkpoints import Checkpoints, NoCheckpoints, State, nowhere
 
 WORK = Work("ann", "study", "digits", "question", "content")
 
 
 @pytest.fixture(params=["disk", "memory"])
-def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
-    return Vault("north", tmp_path / "north.checkpoints" if request.param == "disk" else None)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore("north", tmp_path / "north.checkpoints" if request.param == "disk" else None)
 
 
-def part(vault: Vault, work: Work = WORK, name: str = "client") -> Checkpoints:
-    return vault.open(work)(name)
+def part(store: CheckpointStore, work: Work = WORK, name: str = "client") -> Checkpoints:
+    return store.open(work)(name)
 
 
 def state(n: int) -> State:
     return State({"kept": np.full(3, n, np.float32)}, {"n": n})
 
 
-def test_what_was_saved_is_loaded(vault: Vault) -> None:
-    kept = part(vault)
+def test_what_was_saved_is_loaded(store: CheckpointStore) -> None:
+    kept = part(store)
     arrays = {"a": np.arange(5, dtype=np.float32), "b": np.array([], np.float64), "c": np.array([-(2**60)], np.int64)}
     kept.save(3, State(arrays, {"text": "é", "list": [1, 2.5, None]}))
-    found = part(vault).load(3)
+    found = part(store).load(3)
     assert {name: (v.dtype, v.tolist()) for name, v in found.arrays.items()} == {
         name: (v.dtype, v.tolist()) for name, v in arrays.items()
     }
@@ -46,14 +46,14 @@ def test_what_was_saved_is_loaded(vault: Vault) -> None:
 
 @given(values=st.lists(st.floats(width=32)), number=st.integers(0, 10**9 - 1))
 def test_bits_stay_as_they_are(values: list[float], number: int) -> None:
-    kept = part(Vault("north", None))
+    kept = part(CheckpointStore("north", None))
     array = np.array(values, np.float32)
     kept.save(number, State({"w": array}))
     assert kept.load(number).arrays["w"].tobytes() == array.tobytes()
 
 
-def test_the_last_two_of_a_part_are_kept(vault: Vault) -> None:
-    of = vault.open(WORK)
+def test_the_last_two_of_a_part_are_kept(store: CheckpointStore) -> None:
+    of = store.open(WORK)
     client, coordinator = of("client"), of("coordinator")
     for number in (1, 2, 5, 9):
         client.save(number, state(number))
@@ -69,56 +69,56 @@ def test_the_last_two_of_a_part_are_kept(vault: Vault) -> None:
     assert client.numbers() == ()
 
 
-def test_names_are_of_one_caller_and_purpose(vault: Vault) -> None:
-    part(vault).save(1, state(1))
+def test_names_are_of_one_caller_and_purpose(store: CheckpointStore) -> None:
+    part(store).save(1, state(1))
     for other in (WORK._replace(caller="bob"), WORK._replace(purpose="else"), WORK._replace(name="letters")):
-        vault.check(other)
-        assert part(vault, other).numbers() == ()
+        store.check(other)
+        assert part(store, other).numbers() == ()
     with pytest.raises(InvalidArgument, match="north knows the name 'digits' from another question of ann"):
-        vault.check(WORK._replace(question="another"))
+        store.check(WORK._replace(question="another"))
     with pytest.raises(InvalidArgument, match="north's table has changed since 'digits' was begun"):
-        vault.check(WORK._replace(content="another"))
-    vault.check(WORK)
+        store.check(WORK._replace(content="another"))
+    store.check(WORK)
     for other in (WORK._replace(question="another"), WORK._replace(content="another")):
         with pytest.raises(DataError, match="damaged"):
-            part(vault, other).load(1)
+            part(store, other).load(1)
 
 
-def test_a_later_run_of_the_name_fences_the_earlier_one_off(vault: Vault) -> None:
-    earlier = part(vault)
+def test_a_later_run_of_the_name_fences_the_earlier_one_off(store: CheckpointStore) -> None:
+    earlier = part(store)
     earlier.save(1, state(1))
-    later = part(vault)
+    later = part(store)
     with pytest.raises(Cancelled, match="another run of 'digits' has begun"):
         earlier.save(2, state(2))
     earlier.rewind(0)
     assert later.numbers() == (1,)
 
 
-def test_too_many_names_drop_the_oldest(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_names_drop_the_oldest(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "MOST_NAMES", 3)
     works = [WORK._replace(name=str(n)) for n in range(5)]
     for n, work in enumerate(works):
-        part(vault, work).save(1, state(n))
+        part(store, work).save(1, state(n))
         if n == 2:
-            part(vault, works[0]).save(2, state(n))  # it is used: the next one goes first
-    assert [part(vault, work).numbers() for work in works] == [(1, 2), (), (), (1,), (1,)]
+            part(store, works[0]).save(2, state(n))  # it is used: the next one goes first
+    assert [part(store, work).numbers() for work in works] == [(1, 2), (), (), (1,), (1,)]
 
 
 def test_too_many_bytes_drop_the_oldest_and_a_state_that_is_too_large_is_refused(
-    vault: Vault, monkeypatch: pytest.MonkeyPatch
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "MOST_BYTES", 10_000)
     for n in range(6):
-        part(vault, WORK._replace(name=str(n))).save(1, State({"w": np.zeros(500, np.float32)}))
-    numbers = [part(vault, WORK._replace(name=str(n))).numbers() for n in range(6)]
+        part(store, WORK._replace(name=str(n))).save(1, State({"w": np.zeros(500, np.float32)}))
+    numbers = [part(store, WORK._replace(name=str(n))).numbers() for n in range(6)]
     assert numbers == [(), (), (1,), (1,), (1,), (1,)]
     with pytest.raises(DataError, match=r"would keep 4,\d+ bytes of 'digits'; at most 2,500 are kept"):
-        part(vault).save(1, State({"w": np.zeros(1000, np.float32)}))
+        part(store).save(1, State({"w": np.zeros(1000, np.float32)}))
 
 
 @pytest.mark.parametrize("at", [0, 5, 25, 60, 90, -1])
 def test_a_changed_byte_is_found(tmp_path: Path, at: int) -> None:
-    kept = part(Vault("north", tmp_path))
+    kept = part(CheckpointStore("north", tmp_path))
     kept.save(1, state(1))
     (file,) = tmp_path.iterdir()
     data = bytearray(file.read_bytes())
@@ -129,8 +129,8 @@ def test_a_changed_byte_is_found(tmp_path: Path, at: int) -> None:
 
 
 def test_a_cut_or_moved_file_and_another_version_are_found(tmp_path: Path) -> None:
-    vault = Vault("north", tmp_path)
-    kept = part(vault)
+    store = CheckpointStore("north", tmp_path)
+    kept = part(store)
     kept.save(1, state(1))
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
@@ -147,12 +147,12 @@ def test_a_cut_or_moved_file_and_another_version_are_found(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"another format \('privsdk checkpoint 2'\)"):
         kept.load(1)
     with pytest.raises(DataError, match="another format"):
-        vault.check(WORK)
+        store.check(WORK)
 
 
 def test_files_are_their_owners_alone_and_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "north.checkpoints"
-    kept = part(Vault("north", folder))
+    kept = part(CheckpointStore("north", folder))
     kept.save(1, state(1))
     (file,) = folder.iterdir()
     assert NAMED.fullmatch(file.name)
@@ -162,7 +162,7 @@ def test_files_are_their_owners_alone_and_replaced_as_a_whole(tmp_path: Path, mo
     def broken(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("privsdk.party.shelf.os.fsync", broken)
+    monkeypatch.setattr("privsdk.files.os.fsync", broken)
     with pytest.raises(LedgerError, match="north cannot keep its state: No space left on device"):
         kept.save(1, state(2))
     monkeypatch.undo()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...errors import InvalidArgument
+from ...files import atomic_write
 
 SCRYPT = {"n": 1 << 17, "r": 8, "p": 1}  # 128 MiB and about half a second, as OWASP asks of passwords at rest
 
@@ -40,22 +40,7 @@ class KeyFile:
 
     def write(self, content: bytes) -> None:
         """Replace the file in one step, on disk before it returns."""
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-            if os.name == "posix":  # the new name, too, is on disk only then
-                folder = os.open(self.path.parent, os.O_RDONLY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
-        except BaseException:  # whatever it was goes on; no half-written key is left
-            Path(name).unlink(missing_ok=True)
-            raise
+        atomic_write(self.path, content)
         self._seen = hashlib.sha256(content).digest()
 
 

@@ -6,11 +6,11 @@ transaction.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from ...files import remove_drafts, replacing
 from ..differencing import row_sets
 
 VERSION = 2
@@ -61,14 +61,13 @@ def back_up(path: Path, version: int) -> Path:
     copy = path.with_name(f"{path.stem}.version{version}{path.suffix}")
     if copy.exists():
         return copy
-    draft = copy.with_name(f"{copy.name}.draft")
-    draft.unlink(missing_ok=True)
-    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(draft)) as target:
+    remove_drafts(copy)
+    with (
+        replacing(copy) as draft,
+        closing(sqlite3.connect(path)) as source,
+        closing(sqlite3.connect(draft)) as target,
+    ):
         source.backup(target)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(copy)
     return copy
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ...errors import LedgerError
+from ...files import replacing
 
 
 class Signer:
@@ -54,14 +54,5 @@ class Signer:
 def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
     """Put the whole key on disk before it has its name, so that a crash leaves none or all of it."""
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)
-    except FileExistsError:  # another process of this party made it first
-        pass
-    finally:
-        draft.unlink()
+    with suppress(FileExistsError), replacing(path, exclusive=True) as draft:  # another process may have made it first
+        draft.write_bytes(pem)
