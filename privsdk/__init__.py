@@ -14,6 +14,7 @@ from .client.federation import Federation
 from .client.plan import Plan, Result, Run
 from .deploy.open import connect, embedded
 from .deploy.owner import Owner
+from .display import texts as _texts  # noqa: F401 - the texts of errors
 from .errors import PrivsdkError
 from .governance.charges import Budget, Limit, Unit
 from .governance.policy import Disclosure, Grant, Policy

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from ..errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
+from ..errors.details import RunCancelled
 from ..protocol import control
 from ..protocol.operation import Request, operation_of
 from .pinned_heads import Witness
@@ -156,7 +157,7 @@ class Running:
         if not any(party in essential or not isinstance(e, PrivsdkError) for party, e in errors.items()):
             return
         if cancelled.is_set() and all(isinstance(e, Cancelled | PeerError | Refused) for e in errors.values()):
-            raise Cancelled("the run was cancelled", hint="what was charged stays charged", run_id=run_id)
+            raise Cancelled(RunCancelled(charged=True), run_id=run_id)
         party, cause = root_cause({p: e for p, e in errors.items() if p in essential} or errors)
         if isinstance(cause, PeerError):  # it follows from others' own errors, where there are any
             others = {p: e for p, e in errors.items() if p not in essential and isinstance(e, PrivsdkError)}
@@ -165,7 +166,7 @@ class Running:
                 own[party] = cause
                 party = min(own, key=lambda p: isinstance(own[p], Refused))  # who refuses may do so for another's loss
                 cause = own.pop(party)
-                cause.message += "".join(f"\n  {p}: {e.message}{_in(e.phase)}" for p, e in own.items())
+                cause.with_others(e.at(party=p) for p, e in own.items())
         if isinstance(cause, PrivsdkError):  # of a party that is gone the others say in which phase they lost it
             phases = [e.phase for e in errors.values() if isinstance(e, PrivsdkError) and e.phase]
             cause.at(party=party, run_id=run_id, phase=next(iter(phases), ""))
@@ -193,9 +194,7 @@ class Running:
         except PrivsdkError as error:
             errors[error.party] = error
         if cancelled.is_set():
-            errors.setdefault(
-                "", Cancelled("the run was cancelled before it began: nothing was charged", run_id=request.run_id)
-            )
+            errors.setdefault("", Cancelled(RunCancelled(charged=False), run_id=request.run_id))
         for party in errors.keys() & asked.keys():
             self._live.end(party, why=_why(errors[party]))
         if errors:
@@ -206,10 +205,6 @@ class Running:
 
 def _why(error: BaseException) -> str:
     return error.message if isinstance(error, PrivsdkError) else type(error).__name__
-
-
-def _in(phase: str) -> str:
-    return f" ({phase})" if phase else ""
 
 
 def root_cause(errors: Mapping[str, BaseException]) -> tuple[str, BaseException]:

@@ -227,7 +227,7 @@ class Run(Displayed, Generic[T]):
                 )
             except BaseException as error:  # handed to whoever waits, who raises it
                 if isinstance(error, Cancelled) and plan.after_cancel:
-                    error.hint = f"{error.hint}; {plan.after_cancel}" if error.hint else plan.after_cancel
+                    error.advise(plan.after_cancel)
                 self._future.set_exception(error)
             else:
                 self._future.set_result(result)

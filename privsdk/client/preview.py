@@ -199,10 +199,7 @@ class Preview(Displayed, Tabular):
             known = {label for label, _ in self.expected}
             facts = [*self.expected, *((label, text) for label, text in facts if label not in known)]
         refused = {party: quote for party, quote in self.quotes.items() if isinstance(quote, Refused)}
-        facts += [
-            (f"{party} refuses", f"{quote.message.removeprefix(f'{party} refuses: ')}\n{quote.hint}".rstrip())
-            for party, quote in refused.items()
-        ]
+        facts += [(f"{party} refuses", f"{quote.message}\n{quote.hint}".rstrip()) for party, quote in refused.items()]
         facts += _policy_facts(self.quotes)
         datasets = [(party, dataset) for party, quotes in self.datasets.items() for dataset in quotes]
         if short := [quote.short for _, quote in datasets if quote.short]:

@@ -81,8 +81,7 @@ def _read(path: Path, kind: type[T]) -> T:
             f"{path} cannot be read ({error.strerror})", hint="give the path of a TOML file"
         ) from None
     except PrivsdkError as error:
-        error.message = f"{path}: {error.message}"
-        raise
+        raise error.at(source=str(path)) from None
     except msgspec.DecodeError as error:
         raise InvalidArgument(f"{path}: {error}", hint="see the examples in docs/guide/real-machines.md") from None
 

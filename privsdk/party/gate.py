@@ -27,6 +27,7 @@ from ..errors import (
     Refused,
     UnknownName,
 )
+from ..errors.details import AnswerGone, CallerMismatch, RunCancelled
 from ..governance.charges import Debit
 from ..governance.policy import Derivation, Policy
 from ..protocol import control
@@ -203,7 +204,7 @@ class Gate:
             failure = None
         except Exception as error:
             failure = error if isinstance(error, PrivsdkError) else _defect(error)
-            failure = Cancelled("the run was cancelled") if session.cancelled.is_set() else failure
+            failure = Cancelled(RunCancelled()) if session.cancelled.is_set() else failure
             raise failure.at(party=self.name, run_id=run_id, phase=session.phase) from None
         finally:
             try:
@@ -220,9 +221,7 @@ class Gate:
 
     def _identify(self, caller: str, request: Request) -> None:
         if request.caller != caller:
-            raise IdentityRefused(
-                f"{caller} sent a request in the name of {request.caller}", hint="use the certificate of that name"
-            )
+            raise IdentityRefused(CallerMismatch(certified=caller, named=request.caller))
         if self.name not in request.parties:
             raise UnknownName.among("party", self.name, request.parties, where="in this request")
 
@@ -234,10 +233,8 @@ class Gate:
         if known.digest != request.digest():
             raise InvalidArgument(f"run id {request.run_id} was used for another request", hint="make a new plan")
         if known.state != "finished":
-            charged = "" if known.state == "released" else "charged, "
-            raise AnswerLost(
-                f"run {request.run_id} was {charged}{known.state} before", hint="call the verb again for a new run"
-            )
+            charged = known.state != "released"
+            raise AnswerLost(AnswerGone(run_id=request.run_id, state=known.state, charged=charged))
         return control.Prepared(nonce="", digest=known.digest, head=self._books.head())
 
     def _decide(self, request: Request) -> _Decided:

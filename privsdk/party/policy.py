@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from ..errors import PolicyRefused, UnknownName
+from ..errors.details import MissingGrant, NotGranted, OperationNotAllowed, TooFewContributors
 from ..governance.charges import Debit, Exact, Unit
 from ..governance.policy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
 from ..protocol.operation import Kind, Operand, Request
@@ -39,29 +40,32 @@ def decide(
         lets out.
     """
     if request.operation not in policy.operations and ANY not in policy.operations:
-        raise PolicyRefused(
-            f"{party} does not allow the operation {request.operation}",
-            hint=f"its owner can add it: operations = {[*policy.operations, request.operation]}",
-        )
+        raise PolicyRefused(OperationNotAllowed(party=party, operation=request.operation, allowed=policy.operations))
     _check_declared(request, needs, party, contributors, recipients)
     _check_parties(policy, party, contributors, recipients)
     derivation = derive(policy, request, needs, party=party)
     missing = [need for need in needs if not _grants(policy, request, need)]
     if missing:
-        rules = "; ".join(
-            f"{need.table}.{need.column} is not granted as {need.disclosure.value} to {request.caller} for "
-            f"{request.purpose}{_cap(policy, request, need)}"
-            for need in missing
-        )
         wanted = smallest_grants(missing, to=request.caller, purpose=request.purpose)
-        grants = "\n".join([*(f"    {grant}" for grant in wanted), "  or, in party.toml under [policy], grants ="])
-        grants += "".join(f"\n    {grant.toml}" for grant in wanted)
-        tree = "\n".join(f"    {line}" for line in str(derivation).split("\n"))
-        caps = [max((g.max_epsilon for g in _without_cap(policy, request, need)), default=0.0) for need in missing]
-        lower = f"ask with epsilon {min(caps):g} or less; or " if all(caps) else ""
         raise PolicyRefused(
-            f"{party} refuses: {rules}",
-            hint=f"{lower}the smallest grant its owner could add:\n{grants}\n  how it was derived:\n{tree}",
+            NotGranted(
+                party=party,
+                caller=request.caller,
+                purpose=request.purpose,
+                missing=tuple(
+                    MissingGrant(
+                        table=need.table,
+                        column=need.column,
+                        disclosure=need.disclosure.value,
+                        epsilon=need.epsilon,
+                        largest=max((g.max_epsilon for g in _without_cap(policy, request, need)), default=0.0),
+                    )
+                    for need in missing
+                ),
+                grants=tuple(map(str, wanted)),
+                grants_toml=tuple(grant.toml for grant in wanted),
+                derivation=tuple(str(derivation).split("\n")),
+            )
         )
     counts = [
         min(grant.min_count for grant in _grants(policy, request, need)) for need in needs if need.disclosure.counted
@@ -175,11 +179,13 @@ def _check_parties(policy: Policy, party: str, contributors: Sequence[str], reci
     for recipient in recipients:
         others = [p for p in contributors if p != recipient]
         if len(others) < policy.min_parties:
-            beside = f"beside {recipient}, who sees the result" if recipient in contributors else "in it"
             raise PolicyRefused(
-                f"{party} requires at least {policy.min_parties} contributors to a joint result; there would be "
-                f"{len(others)} {beside}",
-                hint="include more parties; its owner sets min_parties",
+                TooFewContributors(
+                    party=party,
+                    required=policy.min_parties,
+                    found=len(others),
+                    contributing_recipient=recipient if recipient in contributors else "",
+                )
             )
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..errors import Cancelled, PeerGone, PrivsdkError, ProtocolViolation
+from ..errors.details import RunCancelled
 from ..protocol.control import Hello, Told, Watched
 from ..protocol.messages import Binding
 from ..protocol.operation import Operation
@@ -91,7 +92,7 @@ class Session:
             with self._changed:
                 if self.cancelled.is_set():
                     channel.close()
-                    raise Cancelled("the run was cancelled")
+                    raise Cancelled(RunCancelled())
                 self._conversations[peer] = Conversation(
                     channel, self._binding(self._party), self._binding(peer), self._limits.step_s
                 )
@@ -107,7 +108,7 @@ class Session:
             if progress.figures is not None:
                 self._tell(progress.done, progress.total, progress.figures)
         if self.cancelled.is_set():
-            raise Cancelled("the run was cancelled")
+            raise Cancelled(RunCancelled())
 
     def watched(self, since: int = 0) -> Watched:
         """What its caller may see of it by now."""
@@ -133,7 +134,7 @@ class Session:
         with self._changed:
             self.cancelled.set()
             for conversation in self._conversations.values():
-                conversation.interrupt(Cancelled("the run was cancelled"))
+                conversation.interrupt(Cancelled(RunCancelled()))
             self._changed.notify_all()
 
     def end(self, error: PrivsdkError | None, dial: Dial) -> None:

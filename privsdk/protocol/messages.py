@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from ..errors import ErrorRecord, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation
+from ..errors.details import SessionEnded
 
 VERSION = 1
 FRAME_BYTES = 4 << 20
@@ -182,9 +183,9 @@ def decode(kind: type[M], binding: Binding, sequence: int, next_frame: Callable[
     if isinstance(message, Abort):
         if message.error is not None:
             raise PrivsdkError.from_record(message.error)
-        raise PeerFailed(f"{binding.sender} ended the session ({message.code})")
+        raise PeerFailed(SessionEnded(peer=binding.sender, code=message.code))
     if isinstance(message, End):
-        raise PeerGone(f"{binding.sender} ended the session where a {tag} was due")
+        raise PeerGone(SessionEnded(peer=binding.sender, due=tag))
     return message
 
 

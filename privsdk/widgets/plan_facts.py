@@ -126,7 +126,7 @@ def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, larg
 def of_failure(error: BaseException, *, epsilon: float | None) -> Asked:
     """Of an error of the notebook's own code only the kind is shown: what it says may quote a value."""
     if isinstance(error, PrivsdkError):
-        party = f"{error.party}: " if error.party and not error.message.startswith(error.party) else ""
+        party = f"{error.party}: " if error.party and not error.names_party else ""
         return Asked(plan="", operation="", epsilon=epsilon, failure=f"{party}{error.message}", hint=error.hint)
     return Asked(plan="", operation="", epsilon=epsilon, failure=type(error).__name__, hint="its .error holds it")
 

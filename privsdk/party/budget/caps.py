@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ...errors import BudgetExceeded, DatasetFrozen
+from ...errors.details import EpsilonExceeded, ExactExceeded, Frozen, RequestTooLarge
 from ...governance.charges import (
     MOST_QUERIES,
     Balance,
@@ -110,9 +111,7 @@ class Position:
         """
         more = Account(charges)
         if self._standing.frozen and charges:
-            raise DatasetFrozen(
-                f"{self._name} is frozen by its owner: {self._standing.frozen}", hint="ask the owner; nothing was spent"
-            )
+            raise DatasetFrozen(Frozen(dataset=self._name, why=self._standing.frozen))
         if not sized:
             self.check_size(charges)
         for cap in self._caps:
@@ -135,11 +134,8 @@ class Position:
         more = Account(charges)
         if not self._small_enough(more):
             each, asked = self._standing.budget.max_epsilon or 0.0, more.epsilon(self._delta)
-            raise BudgetExceeded(
-                f"{self._name} allows epsilon {each:g} in one request, this needs {asked:.3g} "
-                f"(short by {asked - each:.3g})",
-                hint=self._advice(more),
-            )
+            fitting = self._fitting(more)
+            raise BudgetExceeded(RequestTooLarge(dataset=self._name, allowed=each, needed=asked, fitting=fitting))
 
     def covers(self, charges: Counter[Charge], *, sized: bool = False) -> bool:
         """Whether `check` would pass."""
@@ -196,38 +192,43 @@ class Position:
         return [self._cap, *(cap for _, cap in self._limits)]
 
     def _under(self, limit: Limit, account: Account) -> Cap:
-        return Cap(f" under its limit for {limit}", limit.epsilon, limit.exact, account)
+        return Cap(str(limit), limit.epsilon, limit.exact, account)
 
     def _refuse(self, cap: Cap, more: Account) -> None:
         uses = cap.account.exact + more.exact
         if cap.exact is not None and more.exact and uses > cap.exact:
+            left = [c.exact - c.account.exact for c in self._caps if c.exact is not None]
             raise BudgetExceeded(
-                f"{self._name} has {max(0, cap.exact - cap.account.exact)} of {cap.exact} exact disclosures left"
-                f"{cap.name}, this needs {more.exact} (short by {uses - cap.exact})",
-                hint=self._advice(more),
+                ExactExceeded(
+                    dataset=self._name,
+                    left=cap.exact - cap.account.exact,
+                    of=cap.exact,
+                    needed=more.exact,
+                    limit=cap.name,
+                    fitting=max(0, min(left)),
+                    fitting_epsilon=self._fitting(more) if more.private else None,
+                )
             )
         limit, before = cap.epsilon or 0.0, cap.account.epsilon(self._delta)
-        grown = cap.epsilon_after(more, self._delta)
         raise BudgetExceeded(
-            f"{self._name} has epsilon {max(0.0, limit - before):.3g} left of {limit:g} at delta {self._delta:g}"
-            f"{cap.name}, this needs {grown - before:.3g} (short by {grown - limit:.3g})",
-            hint=self._advice(more),
+            EpsilonExceeded(
+                dataset=self._name,
+                left=limit - before,
+                of=limit,
+                delta=self._delta,
+                needed=cap.epsilon_after(more, self._delta) - before,
+                limit=cap.name,
+                fitting=self._fitting(more),
+            )
         )
 
-    def _advice(self, more: Account) -> str:
-        """The largest request of this kind that would pass now."""
-        if not more.private:
-            left = [c.exact - c.account.exact for c in self._caps if c.exact is not None]
-            fitting = max(0, min(left, default=0))
-            largest = f"{fitting} exact disclosures, such as fewer rounds" if fitting else "none"
-            return f"the largest request that would pass now: {largest}; or ask its owner for more"
+    def _fitting(self, more: Account) -> float:
+        """The largest epsilon of this kind of request that would pass now."""
         low, high = 0.0, 1.0
         for _ in range(_STEPS):
             middle = (low + high) / 2
             low, high = (middle, high) if self.covers(_scaled(more.tally, middle)) else (low, middle)
-        epsilon = _round_down(more.epsilon(self._delta) * low)
-        passing = f"epsilon {epsilon:g}" if epsilon > 0 else "none"
-        return f"the largest request that would pass now: {passing}; or ask its owner for more"
+        return _round_down(more.epsilon(self._delta) * low)
 
 
 def _concerns(limit: Limit, asking: Asking) -> bool:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import DataError, DifferencingRefused
+from ...errors.details import RowsTooAlike
 from ...protocol.operation import Alignment, Figures, Operand, Operation, Request, RowSet, Settle
 from ..budget.books import Books
 from ..tables.store import Store
@@ -148,13 +149,7 @@ class Guard:
         return column if column and column in self._store.schema(table).names else None
 
     def _refusal(self, table: str, k: int) -> DifferencingRefused:
-        return DifferencingRefused(
-            f"{self._party} refuses by the differencing rule: the rows of this answer and those of an earlier exact "
-            f"answer on {table} differ by fewer than the minimum count of {k}, so that both together would tell about "
-            "those few. The run is charged, because a refusal by what is in the data tells about the data",
-            hint="ask about the same rows as before, or about rows that differ by more; dp.count and dp.sum answer "
-            "questions like this one with noise",
-        )
+        return DifferencingRefused(RowsTooAlike(party=self._party, table=table, min_count=k))
 
 
 def with_ordinals(hashes: Words) -> Words:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from ...errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, PrivsdkError
+from ...errors.details import BudgetReset, Frozen
 from ...governance.chain import GENESIS, Row, chain_hash
 from ...governance.charges import Charge, Exact
 from ...protocol.failpoints import FailPoint, reach
@@ -384,15 +385,9 @@ class Ledger:
         for dataset, last in self._db.execute(query, (run_id,)).fetchall():
             standing = self.standing(dataset)
             if standing is not None and standing.frozen:
-                raise DatasetFrozen(
-                    f"{self.party}/{dataset} is frozen by its owner: {standing.frozen}",
-                    hint="ask the owner; nothing was spent here",
-                )
+                raise DatasetFrozen(Frozen(dataset=f"{self.party}/{dataset}", why=standing.frozen))
             if standing is not None and last <= standing.since:
-                raise BudgetExceeded(
-                    f"{self.party}/{dataset} had its budget reset after this was reserved",
-                    hint="call the verb again for a new run; nothing was spent here",
-                )
+                raise BudgetExceeded(BudgetReset(dataset=f"{self.party}/{dataset}"))
 
     def _move(self, run_id: str, before: str, after: str, *, own: bool) -> bool:
         changed = self._db.execute(

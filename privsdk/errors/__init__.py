@@ -27,20 +27,24 @@ PrivsdkError
 ├── WorkerDied            a process ended in the middle of its task; others go on
 └── InternalError         a defect in privsdk; details stay in the party's own log
 
-Errors never hold row values. Codes are stable; messages are not.
+An error is a code and typed fields (`details`), on the wire, too; its text is made where it is read, by
+`privsdk.display.texts`, in the reader's language. Codes, reasons and fields are stable, texts are not. Errors never
+hold row values.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 
+from .details import Detail, NameUnknown, Shown, Stated, reasons
+
 
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An error as it crosses the wire: what, whose, when in the protocol, what to do."""
+    """An error as it crosses the wire: its code, where it happened, its fields, and its English for those who do not
+    know its reason."""
 
     code: str
     message: str
@@ -48,15 +52,25 @@ class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
     party: str = ""
     run_id: str = ""
     phase: str = ""
+    detail: dict[str, Any] | None = None
 
 
 class PrivsdkError(Exception):
     """Base of all errors raised by privsdk.
 
+    Parameters
+    ----------
+    what : Detail or str
+        What happened, as data; a str where it is not data yet.
+    hint : str, optional
+        What to do next, in place of what the detail advises.
+
     Attributes
     ----------
     code : str
         Stable identifier of the kind of error, for programs.
+    detail : Detail
+        The typed fields.
     message, hint : str
         What happened, and what to do next.
     party, run_id, phase : str
@@ -69,17 +83,31 @@ class PrivsdkError(Exception):
     def __init_subclass__(cls) -> None:
         PrivsdkError._by_code[cls.code] = cls
 
-    def __init__(self, message: str, *, hint: str = "", party: str = "", run_id: str = "", phase: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+    def __init__(
+        self, what: Detail | str, *, hint: str = "", party: str = "", run_id: str = "", phase: str = ""
+    ) -> None:
+        super().__init__(what)
+        self.detail = Stated(message=what, hint=hint) if isinstance(what, str) else what
+        self._hint = hint
+        self._source = ""
+        self._also: list[str] = []
         self.party = party
         self.run_id = run_id
         self.phase = phase
 
+    @property
+    def message(self) -> str:
+        """What happened."""
+        source = f"{self._source}: " if self._source else ""
+        return source + Shown.text(self.detail).message + "".join(f"\n  {line}" for line in self._also)
+
+    @property
+    def hint(self) -> str:
+        """What to do next."""
+        return self._hint or Shown.text(self.detail).hint
+
     def __str__(self) -> str:
-        named = not self.party or self.message.startswith(self.party)
-        text = self.message if named else f"{self.party}: {self.message}"
+        text = f"{self.party}: {self.message}" if self.party and not self.names_party else self.message
         if self.hint:
             text += f"\n  What to do: {self.hint}"
         facts = [self.code]
@@ -89,14 +117,34 @@ class PrivsdkError(Exception):
             facts.append(f"phase {self.phase}")
         return f"{text}\n  [{', '.join(facts)}]"
 
-    def at(self, *, party: str = "", run_id: str = "", phase: str = "") -> Self:
-        """Fill in where it happened, keeping what is known already; returns itself for `raise e.at(...)`."""
+    @property
+    def names_party(self) -> bool:
+        """Whether the message already begins with whose error it is; only for how it is shown."""
+        return self.message.startswith(self.party)
+
+    def at(self, *, party: str = "", run_id: str = "", phase: str = "", source: str = "") -> Self:
+        """Fill in where it happened, keeping what is known already; returns itself for `raise e.at(...)`.
+
+        `source` is a file or field that the message should begin with.
+        """
         self.party = self.party or party
         self.run_id = self.run_id or run_id
         self.phase = self.phase or phase
+        self._source = self._source or source
+        return self
+
+    def advise(self, more: str) -> None:
+        """Add to what to do next."""
+        self._hint = f"{self.hint}; {more}" if self.hint else more
+
+    def with_others(self, errors: Iterable[PrivsdkError]) -> Self:
+        """Name the errors of other parties that came with it, each on a line of its own."""
+        self._also += [f"{e.party}: {e.message}{f' ({e.phase})' if e.phase else ''}" for e in errors]
         return self
 
     def to_record(self) -> ErrorRecord:
+        """The form on the wire."""
+        stated = isinstance(self.detail, Stated)
         return ErrorRecord(
             code=self.code,
             message=self.message,
@@ -104,13 +152,25 @@ class PrivsdkError(Exception):
             party=self.party,
             run_id=self.run_id,
             phase=self.phase,
+            detail=None if stated else msgspec.to_builtins(self.detail),
         )
 
     @staticmethod
     def from_record(record: ErrorRecord) -> PrivsdkError:
-        """Rebuild the error on the other side of a link: same class, no foreign traceback."""
+        """Rebuild the error on the other side of a link: same class, no foreign traceback.
+
+        A reason that this version does not know is shown in the English that came with it.
+        """
         kind = PrivsdkError._by_code.get(record.code, PrivsdkError)
-        return kind(record.message, hint=record.hint, party=record.party, run_id=record.run_id, phase=record.phase)
+        what: Detail | str = record.message
+        reason = reasons().get(str((record.detail or {}).get("reason")))
+        hint = record.hint
+        if reason is not None:
+            try:
+                what, hint = msgspec.convert(record.detail, reason), ""
+            except msgspec.ValidationError:  # of another version: its English will do
+                what = record.message
+        return kind(what, hint=hint, party=record.party, run_id=record.run_id, phase=record.phase)
 
 
 class UsageError(PrivsdkError):
@@ -123,13 +183,7 @@ class UnknownName(UsageError):
     @classmethod
     def among(cls, kind: str, name: str, known: Iterable[str], *, where: str = "") -> UnknownName:
         """An error for `name` that lists what exists and, where one is near, the likeliest match."""
-        names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        folded = {n.casefold(): n for n in names}
-        match = folded.get(name.casefold()) or (near[0] if near else "")
-        hint = f"did you mean {match!r}? " if match else ""
-        hint += f"known: {', '.join(names)}" if names else "there are none"
-        return cls(f"no {kind} named {name!r}{' ' + where if where else ''}", hint=hint)
+        return cls(NameUnknown(kind=kind, name=name, known=tuple(sorted(known)), where=where))
 
 
 class InvalidArgument(UsageError):

@@ -1,0 +1,192 @@
+"""The texts of errors: what happened and what to do, made of an error's typed fields where it is shown.
+
+A language is a mapping from kinds of detail to functions that make their text. `ENGLISH` has all; another language is a
+file with such a mapping, given to `add` and chosen by `use`, and what it lacks is said in English.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import UnknownName
+from ..errors.details import (
+    AnswerGone,
+    BudgetReset,
+    CallerMismatch,
+    Detail,
+    EpsilonExceeded,
+    ExactExceeded,
+    Frozen,
+    MissingGrant,
+    NameUnknown,
+    NotGranted,
+    OperationNotAllowed,
+    RequestTooLarge,
+    RowsTooAlike,
+    RunCancelled,
+    SessionEnded,
+    Stated,
+    Text,
+    TooFewContributors,
+    show_with,
+)
+
+Language = Mapping[type[Detail], Callable[[Any], Text]]
+
+
+def _unknown(d: NameUnknown) -> Text:
+    meant = f"did you mean {d.nearest!r}? " if d.nearest else ""
+    listed = f"known: {', '.join(d.known)}" if d.known else "there are none"
+    return Text(f"no {d.kind} named {d.name!r}{f' {d.where}' if d.where else ''}", meant + listed)
+
+
+def _operation(d: OperationNotAllowed) -> Text:
+    wanted = [*d.allowed, d.operation]
+    return Text(f"{d.party} does not allow the operation {d.operation}", f"its owner can add it: operations = {wanted}")
+
+
+def _missing(use: MissingGrant, d: NotGranted) -> str:
+    cap = f" with epsilon {use.epsilon:g}, only up to epsilon {use.largest:g} a release" if use.largest else ""
+    return f"{use.table}.{use.column} is not granted as {use.disclosure} to {d.caller} for {d.purpose}{cap}"
+
+
+def _grant(d: NotGranted) -> Text:
+    lines = [f"    {grant}" for grant in d.grants]
+    lines += ["  or, in party.toml under [policy], grants =", *(f"    {grant}" for grant in d.grants_toml)]
+    lines += ["  how it was derived:", *(f"    {line}" for line in d.derivation)]
+    caps = [use.largest for use in d.missing]
+    lower = f"ask with epsilon {min(caps):g} or less; or " if caps and all(caps) else ""
+    return Text(
+        "; ".join(_missing(use, d) for use in d.missing),
+        f"{lower}the smallest grant its owner could add:\n" + "\n".join(lines),
+    )
+
+
+def _contributors(d: TooFewContributors) -> Text:
+    which = "in it"
+    if d.contributing_recipient:
+        which = f"other than {d.contributing_recipient}, who sees the result"
+    return Text(
+        f"{d.party} requires at least {d.required} contributors to a joint result; there would be {d.found} {which}",
+        "include more parties; its owner sets min_parties",
+    )
+
+
+def _fitting(largest: str) -> str:
+    return f"the largest request that would pass now: {largest or 'none'}; or ask its owner for more"
+
+
+def _epsilon(d: EpsilonExceeded) -> Text:
+    under = f" under its limit for {d.limit}" if d.limit else ""
+    return Text(
+        f"{d.dataset} has epsilon {max(0.0, d.left):.3g} left of {d.of:g} at delta {d.delta:g}{under}, this needs "
+        f"{d.needed:.3g} (short by {d.needed - d.left:.3g})",
+        _fitting(f"epsilon {d.fitting:g}" if d.fitting > 0 else ""),
+    )
+
+
+def _exact(d: ExactExceeded) -> Text:
+    under = f" under its limit for {d.limit}" if d.limit else ""
+    fits = f"{d.fitting} exact disclosures, such as fewer rounds" if d.fitting else ""
+    if d.fitting_epsilon is not None:
+        fits = f"epsilon {d.fitting_epsilon:g}" if d.fitting_epsilon > 0 else ""
+    return Text(
+        f"{d.dataset} has {max(0, d.left)} of {d.of} exact disclosures left{under}, this needs {d.needed} "
+        f"(short by {d.needed - d.left})",
+        _fitting(fits),
+    )
+
+
+def _request(d: RequestTooLarge) -> Text:
+    return Text(
+        f"{d.dataset} allows epsilon {d.allowed:g} in one request, this needs {d.needed:.3g} "
+        f"(short by {d.needed - d.allowed:.3g})",
+        _fitting(f"epsilon {d.fitting:g}" if d.fitting > 0 else ""),
+    )
+
+
+def _frozen(d: Frozen) -> Text:
+    return Text(f"{d.dataset} is frozen by its owner: {d.why}", "ask the owner; nothing was spent here")
+
+
+def _reset(d: BudgetReset) -> Text:
+    return Text(
+        f"{d.dataset} had its budget reset after this was reserved",
+        "call the verb again for a new run; nothing was spent here",
+    )
+
+
+def _differencing(d: RowsTooAlike) -> Text:
+    return Text(
+        f"{d.party} refuses by the differencing rule: the rows of this answer and those of an earlier exact answer on "
+        f"{d.table} differ by fewer than the minimum count of {d.min_count}, so that the two together would tell about "
+        "those few. The run is charged, because a refusal by what is in the data tells about the data",
+        "ask about the same rows as before, or about rows that differ by more; dp.count and dp.sum answer questions "
+        "like this one with noise",
+    )
+
+
+def _caller(d: CallerMismatch) -> Text:
+    return Text(f"{d.certified} sent a request in the name of {d.named}", "use the certificate of that name")
+
+
+def _ended(d: SessionEnded) -> Text:
+    if d.code:
+        return Text(f"{d.peer} ended the session ({d.code})")
+    return Text(f"{d.peer} ended the session where a {d.due} was due")
+
+
+def _cancelled(d: RunCancelled) -> Text:
+    if d.charged is None:
+        return Text("the run was cancelled")
+    if d.charged:
+        return Text("the run was cancelled", "what was charged stays charged")
+    return Text("the run was cancelled before it began: nothing was charged")
+
+
+def _answer(d: AnswerGone) -> Text:
+    charged = "charged and " if d.charged else ""
+    return Text(f"run {d.run_id} was {charged}{d.state} before", "call the verb again for a new run")
+
+
+ENGLISH: Language = {
+    Stated: lambda d: Text(d.message, d.hint),
+    NameUnknown: _unknown,
+    OperationNotAllowed: _operation,
+    NotGranted: _grant,
+    TooFewContributors: _contributors,
+    EpsilonExceeded: _epsilon,
+    ExactExceeded: _exact,
+    RequestTooLarge: _request,
+    Frozen: _frozen,
+    BudgetReset: _reset,
+    RowsTooAlike: _differencing,
+    CallerMismatch: _caller,
+    SessionEnded: _ended,
+    RunCancelled: _cancelled,
+    AnswerGone: _answer,
+}
+_LANGUAGES: dict[str, Language] = {"en": ENGLISH}
+
+
+def add(language: str, texts: Language) -> None:
+    """Register a language by its tag, such as "zh"; what it lacks is said in English."""
+    _LANGUAGES[language] = {**ENGLISH, **texts}
+
+
+def use(language: str) -> None:
+    """Show errors in this language from now on.
+
+    Raises
+    ------
+    UnknownName
+        There are no texts for it.
+    """
+    if language not in _LANGUAGES:
+        raise UnknownName.among("language", language, _LANGUAGES)
+    texts = _LANGUAGES[language]
+    show_with(lambda detail: texts[type(detail)](detail))
+
+
+use("en")

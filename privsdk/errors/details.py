@@ -1,0 +1,181 @@
+"""What errors say, as data: one struct for each reason, with typed fields and no text.
+
+`privsdk.display.texts` makes the texts. A new reason is a struct here and a function there; a reason without a text is
+shown as its fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from functools import cache
+from typing import ClassVar, NamedTuple
+
+import msgspec
+
+
+class Text(NamedTuple):
+    """What an error says: what happened, and what to do next."""
+
+    message: str
+    hint: str = ""
+
+
+class Detail(msgspec.Struct, frozen=True, kw_only=True, tag_field="reason"):
+    """What happened, as data. Each kind has a tag, and a text in `privsdk.display.texts`."""
+
+
+class Stated(Detail, frozen=True, kw_only=True, tag="stated"):
+    """Not data yet: the English of where it was raised."""
+
+    message: str
+    hint: str = ""
+
+
+class NameUnknown(Detail, frozen=True, kw_only=True, tag="unknown-name"):
+    """No `kind` has this name; `where` says where it was looked for, `known` what there is."""
+
+    kind: str
+    name: str
+    known: tuple[str, ...]
+    where: str = ""
+
+    @property
+    def nearest(self) -> str:
+        """The known name that was likely meant, or ""."""
+        folded = {known.casefold(): known for known in self.known}
+        near = difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.5)
+        return folded.get(self.name.casefold()) or (near[0] if near else "")
+
+
+class OperationNotAllowed(Detail, frozen=True, kw_only=True, tag="operation"):
+    party: str
+    operation: str
+    allowed: tuple[str, ...]
+
+
+class MissingGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """A use of a column that no grant allows; `largest` is the epsilon that one would, 0 for none at all."""
+
+    table: str
+    column: str
+    disclosure: str
+    epsilon: float = 0.0
+    largest: float = 0.0
+
+
+class NotGranted(Detail, frozen=True, kw_only=True, tag="grant"):
+    """Uses of columns that no grant allows, the smallest grants that would, and the policy's derivation, by line."""
+
+    party: str
+    caller: str
+    purpose: str
+    missing: tuple[MissingGrant, ...]
+    grants: tuple[str, ...]
+    grants_toml: tuple[str, ...]
+    derivation: tuple[str, ...]
+
+
+class TooFewContributors(Detail, frozen=True, kw_only=True, tag="contributors"):
+    """`contributing_recipient` sees the result and contributes to it, so it does not count."""
+
+    party: str
+    required: int
+    found: int
+    contributing_recipient: str = ""
+
+
+class EpsilonExceeded(Detail, frozen=True, kw_only=True, tag="epsilon"):
+    """`limit` is "" for the dataset's own cap; `fitting` the largest epsilon of this kind that would pass now."""
+
+    dataset: str
+    left: float
+    of: float
+    delta: float
+    needed: float
+    limit: str = ""
+    fitting: float = 0.0
+
+
+class ExactExceeded(Detail, frozen=True, kw_only=True, tag="exact"):
+    """As `EpsilonExceeded`, in exact disclosures; `fitting_epsilon` where the request also takes an epsilon."""
+
+    dataset: str
+    left: int
+    of: int
+    needed: int
+    limit: str = ""
+    fitting: int = 0
+    fitting_epsilon: float | None = None
+
+
+class RequestTooLarge(Detail, frozen=True, kw_only=True, tag="request-epsilon"):
+    dataset: str
+    allowed: float
+    needed: float
+    fitting: float = 0.0
+
+
+class Frozen(Detail, frozen=True, kw_only=True, tag="frozen"):
+    dataset: str
+    why: str
+
+
+class BudgetReset(Detail, frozen=True, kw_only=True, tag="budget-reset"):
+    dataset: str
+
+
+class RowsTooAlike(Detail, frozen=True, kw_only=True, tag="differencing"):
+    party: str
+    table: str
+    min_count: int
+
+
+class CallerMismatch(Detail, frozen=True, kw_only=True, tag="caller"):
+    """Who sent a request, and in whose name."""
+
+    certified: str
+    named: str
+
+
+class SessionEnded(Detail, frozen=True, kw_only=True, tag="ended"):
+    """Where a message of this kind was due; `code` is that of the peer's own error, if it named one."""
+
+    peer: str
+    due: str = ""
+    code: str = ""
+
+
+class RunCancelled(Detail, frozen=True, kw_only=True, tag="cancelled"):
+    """`charged`: whether charges stand; None where the one who says it does not know."""
+
+    charged: bool | None = None
+
+
+class AnswerGone(Detail, frozen=True, kw_only=True, tag="answer"):
+    """A run of which there is no answer, what became of it, and whether it was charged."""
+
+    run_id: str
+    state: str
+    charged: bool
+
+
+@cache
+def reasons() -> dict[str, type[Detail]]:
+    return {str(kind.__struct_config__.tag): kind for kind in Detail.__subclasses__()}
+
+
+def _untranslated(detail: Detail) -> Text:
+    fields = msgspec.to_builtins(detail)
+    return Text(fields.pop("reason"), ", ".join(f"{name}: {value}" for name, value in fields.items()))
+
+
+class Shown:
+    """How details become text: set by `privsdk.display.texts` when it is loaded."""
+
+    text: ClassVar[Callable[[Detail], Text]] = staticmethod(_untranslated)
+
+
+def show_with(text: Callable[[Detail], Text]) -> None:
+    """Have this make the texts of all errors."""
+    Shown.text = staticmethod(text)
