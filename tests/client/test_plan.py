@@ -120,7 +120,7 @@ def test_a_failed_run_released_again_has_lost_its_answer(fed: ps.Federation) -> 
         plan.release()
     after = fed.budgets()
     assert after["north"][0].exact_spent == 1
-    with pytest.raises(AnswerLost, match="was charged, failed before"):
+    with pytest.raises(AnswerLost, match="was charged and failed before"):
         plan.release()
     assert fed.budgets() == after
 
