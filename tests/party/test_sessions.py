@@ -101,7 +101,7 @@ def test_a_peer_that_never_comes_is_gone_and_the_charge_stands(house: House) -> 
 def test_a_run_id_belongs_to_one_request_and_never_runs_again(house: House) -> None:
     request = house.request()
     house.ask(prepare(request))
-    with pytest.raises(AnswerLost, match="was charged, reserved before"):
+    with pytest.raises(AnswerLost, match="was charged and reserved before"):
         house.ask(prepare(request))
     changed = msgspec.structs.replace(request, purpose="another")
     with pytest.raises(InvalidArgument, match="was used for another request"):
