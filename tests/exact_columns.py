@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from privsdk import he
 from privsdk.crypto.seal.circuit import values_of
-from privsdk.crypto.seal.noise import Tracker
+from privsdk.crypto.seal.noise import NoiseEstimator
 from privsdk.crypto.seal.presets import Preset
 
 SIGMOID = (Fraction(0.5), Fraction(0.15012), Fraction(-0.0015930078125))
@@ -107,11 +107,11 @@ class Beside:
         meta, ring = self.column.meta, key.preset.rings[0]
         parts = []
         for row in self.column.rows():
-            plain, scale = ring.new_plain(), Tracker(key.preset).scale_of(meta.track)
+            plain, scale = ring.new_plain(), NoiseEstimator(key.preset).scale_of(meta.estimate)
             key.decryptors[0].decrypt(ring.ciphertext(row, meta.primes, scale=scale), plain)
             parts.append(values_of(ring.decode(plain), key.preset))
         slots = np.concatenate(parts)
-        slack = (meta.track.bound + meta.track.error) * 2.0**-44  # of SEAL's decoding
+        slack = (meta.estimate.bound + meta.estimate.error) * 2.0**-44  # of SEAL's decoding
         if meta.folded:
             worst = abs(math.fsum(slots) - float(self.values[0] * Fraction(meta.divisor))) / len(slots)
         else:
@@ -120,8 +120,8 @@ class Beside:
             if meta.zeroed:  # what is summed: nulls, and the slots behind the last value
                 rest = np.concatenate([slots[: len(self.values)][~self.valid], slots[len(self.values) :]])
                 worst = max(worst, float(np.abs(rest).max(initial=0.0)))
-        assert worst <= meta.track.error + slack, f"off by {worst:.3g} where {meta.track.error:.3g} is tracked"
-        return worst / (meta.track.error + slack)
+        assert worst <= meta.estimate.error + slack, f"off by {worst:.3g} where {meta.estimate.error:.3g} is estimated"
+        return worst / (meta.estimate.error + slack)
 
 
 def exact(operand: Any) -> tuple[Any, Any]:

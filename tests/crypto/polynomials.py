@@ -16,7 +16,7 @@ import numpy.typing as npt
 from privsdk.crypto.seal.circuit import slots_of
 from privsdk.crypto.seal.flooding import _positions, _twists
 from privsdk.crypto.seal.keys import SecretContext
-from privsdk.crypto.seal.noise import Track, Tracker
+from privsdk.crypto.seal.noise import NoiseEstimate, NoiseEstimator
 from privsdk.crypto.seal.presets import Preset
 from privsdk.crypto.seal.serial import Buffer
 from privsdk.he.columns.expression import Node
@@ -87,7 +87,7 @@ def exactly(node: Node, inputs: dict[int, Exact], preset: Preset) -> Exact:
     if id(node) in inputs:
         return inputs[id(node)]
     args = [exactly(arg, inputs, preset) for arg in node.args]
-    track = node.args[0].track
+    estimate = node.args[0].estimate
     if node.op == "negate":
         found = Exact(-args[0].numerators, args[0].dropped)
     elif node.op == "add":
@@ -95,19 +95,21 @@ def exactly(node: Node, inputs: dict[int, Exact], preset: Preset) -> Exact:
     elif node.op == "times":
         found = args[0] * args[1]
     elif node.op == "add_plain":
-        found = args[0] + Exact(encoded(preset, node.operand, Tracker(preset).scale_of(track), track.level))
+        found = args[0] + Exact(
+            encoded(preset, node.operand, NoiseEstimator(preset).scale_of(estimate), estimate.level)
+        )
     elif node.op == "times_plain":
-        found = args[0] * Exact(encoded(preset, node.operand, preset.scale(track.level), track.level))
+        found = args[0] * Exact(encoded(preset, node.operand, preset.scale(estimate.level), estimate.level))
     else:
-        kept = (preset.primes_at(level) for level in (node.track.level, track.level))
+        kept = (preset.primes_at(level) for level in (node.estimate.level, estimate.level))
         found = Exact(args[0].numerators, args[0].dropped * math.prod(preset.primes[slice(*kept)]))
     inputs[id(node)] = found
     return found
 
 
-def decrypted(row: Buffer, track: Track, key: SecretContext) -> Integers:
+def decrypted(row: Buffer, estimate: NoiseEstimate, key: SecretContext) -> Integers:
     """The coefficients of a raw decryption."""
     preset, ring = key.preset, key.preset.rings[0]
-    primes, plain = preset.primes_at(track.level), ring.new_plain()
-    key.decryptors[0].decrypt(ring.ciphertext(row, primes, scale=Tracker(preset).scale_of(track)), plain)
+    primes, plain = preset.primes_at(estimate.level), ring.new_plain()
+    key.decryptors[0].decrypt(ring.ciphertext(row, primes, scale=NoiseEstimator(preset).scale_of(estimate)), plain)
     return ring.coefficients(plain, primes)

@@ -15,7 +15,7 @@ from polynomials import Exact, decrypted, encoded, exactly, product
 
 from privsdk import he
 from privsdk.crypto.seal.flooding import _slots
-from privsdk.crypto.seal.noise import Track, Tracker
+from privsdk.crypto.seal.noise import NoiseEstimate, NoiseEstimator
 from privsdk.errors import CircuitTooDeep, InvalidArgument
 
 PRESETS = {
@@ -43,11 +43,11 @@ def key_of(name: str) -> he.SecretContext:
 
 def measured(column: he.Column, inputs: dict[int, Exact], key: he.SecretContext) -> tuple[float, float]:
     """The noise's root mean square as a share of `noise`, and its largest slot as a share of `error`."""
-    node, track = column._node, column.meta.track
+    node, estimate = column._node, column.meta.estimate
     exact = exactly(node, inputs, key.preset)
     (row,) = column.rows()
-    found = np.abs(_slots(exact.less(decrypted(row, track, key)), Tracker(key.preset).scale_of(track)))
-    return float(np.sqrt(np.mean(found**2))) / track.noise, float(found.max()) / track.error
+    found = np.abs(_slots(exact.less(decrypted(row, estimate, key)), NoiseEstimator(key.preset).scale_of(estimate)))
+    return float(np.sqrt(np.mean(found**2))) / estimate.noise, float(found.max()) / estimate.error
 
 
 Operation = Callable[[he.Column, he.Column, np.ndarray], he.Column]  # type: ignore[type-arg]
@@ -115,14 +115,14 @@ def test_switched_keys(name: str, secret: bool, cases: Cases) -> None:
     keys, by up to 4 times.
     """
     key = key_of(name)
-    preset, tracker = key.preset, Tracker(key.preset)
+    preset, estimator = key.preset, NoiseEstimator(key.preset)
     one, other = (he.encrypt(np.zeros(preset.values_a_row), 1.0, key if secret else key.public) for _ in range(2))
-    raw = [decrypted(column.rows()[0], column.meta.track, key) for column in (one, other)]
+    raw = [decrypted(column.rows()[0], column.meta.estimate, key) for column in (one, other)]
     made = one * other
-    left = decrypted(made.rows()[0], made.meta.track, key) - product(*raw)
+    left = decrypted(made.rows()[0], made.meta.estimate, key) - product(*raw)
     slots = np.abs(_slots(left, 1.0))
-    zero = tracker.times(*(track_of_nothing(column) for column in (one, other)))
-    scale = tracker.scale_of(zero)
+    zero = estimator.times(*(estimate_of_nothing(column) for column in (one, other)))
+    scale = estimator.scale_of(zero)
     assert np.sqrt(np.mean(slots**2)) < zero.noise * scale / 4
     assert slots.max() / (zero.error * scale) < 0.2
     assert slots[:4].max() > 5 * np.median(slots)
@@ -130,8 +130,8 @@ def test_switched_keys(name: str, secret: bool, cases: Cases) -> None:
     cases.say(f"key switching, {name}: {slots.max() / (zero.noise * scale):.2f} of the bound for centred digits")
 
 
-def track_of_nothing(column: he.Column) -> Track:
-    return msgspec.structs.replace(column.meta.track, error=0.0, noise=0.0, bound=1e-30)
+def estimate_of_nothing(column: he.Column) -> NoiseEstimate:
+    return msgspec.structs.replace(column.meta.estimate, error=0.0, noise=0.0, bound=1e-30)
 
 
 @pytest.mark.parametrize("secret", [False, True])
@@ -152,8 +152,8 @@ def test_fresh_noise_and_its_bound(name: str, secret: bool) -> None:
 
 @pytest.mark.claim("he: CKKS noise, against exact arithmetic, stays within its figures")
 @pytest.mark.parametrize("secret", [(False, False), (False, True), (True, False), (True, True)])
-@pytest.mark.parametrize("settled", [False, True])
-def test_each_part_of_a_product_counts(secret: tuple[bool, bool], settled: bool, cases: Cases) -> None:
+@pytest.mark.parametrize("rescaled", [False, True])
+def test_each_part_of_a_product_counts(secret: tuple[bool, bool], rescaled: bool, cases: Cases) -> None:
     """A public column has ten times a secret one's noise, and a dropped prime as much again: none hides another."""
     key, inputs, columns = key_of("rescaled"), {}, []
     for i in range(2):
@@ -161,7 +161,7 @@ def test_each_part_of_a_product_counts(secret: tuple[bool, bool], settled: bool,
         columns.append(he.encrypt(values, 1.0, key if secret[i] else key.public))
         inputs[id(columns[i]._node)] = Exact(encoded(key.preset, values, 2.0**key.preset.scale_bits))
     made = columns[0] * columns[1]
-    found = measured(made * 1.0 if settled else made, inputs, key)
+    found = measured(made * 1.0 if rescaled else made, inputs, key)
     assert found[0] < 0.15
     assert found[1] < 0.5
     cases(key.preset.degree // 2)

@@ -47,7 +47,7 @@ def sums(victim: Victim, count: int, seed: int) -> list[Shown]:
     for _ in range(count):
         column, exact = victim.sum_of(list(rng.uniform(-1, 1, (SUMMANDS, DEGREE))))
         (row,) = column.rows()
-        integers = decrypted(row, column.meta.track, victim.context)
+        integers = decrypted(row, column.meta.estimate, victim.context)
         found.append(Shown(column, bytes(row), victim.decrypt(row), integers, exact))
     return found
 
@@ -129,7 +129,7 @@ def test_revealed_columns_do_not(cases: Cases, soak: bool) -> None:
             for _ in range(REVEALS // ciphertexts)
         ]
         reveals = [both[: DEGREE // 2] + 1j * both[DEGREE // 2 :] for both in values]
-        candidates += attack(victim, shown, reveals, len(reveals), shown.column.meta.track.noise, cases)
+        candidates += attack(victim, shown, reveals, len(reveals), shown.column.meta.estimate.noise, cases)
     assert by_chance(victim, candidates)
     assert victim.context.uses == len(victim.context.records) == REVEALS
     with pytest.raises(PolicyRefused, match="this key has revealed 1,000 ciphertexts of the 1,000 it may"):

@@ -312,7 +312,7 @@ def test_a_sum_of_thousands_of_columns_is_no_deep_recursion() -> None:
     for _ in range(3000):
         total = total + x
     assert he.reveal(total, EXACT).values.tolist() == [3001, -3001]
-    assert total.meta.track.summands == 3001
+    assert total.meta.estimate.summands == 3001
 
 
 def test_results_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:

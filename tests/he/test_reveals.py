@@ -123,16 +123,16 @@ def test_two_reveals_of_one_ciphertext_differ_by_noise_of_the_stated_size(name: 
 
     key = key_of(name)
     column = he.encrypt(np.linspace(-1, 1, 1000), 1, key.public)
-    track = column.meta.track
+    estimate = column.meta.estimate
     key.uses = 0
     shown = [np.asarray(he.reveal(column, key).values) for _ in range(8)]
     apart = np.concatenate([one - other for one, other in itertools.pairwise(shown)])
     assert (apart != 0).all()
     # A slot's real part has the deviation sigma sqrt(N / 2); the coefficients sigma.
-    least = sigma_for(track.noise, reveals=key.preset.reveals) * math.sqrt(key.preset.degree / 2)
+    least = sigma_for(estimate.noise, reveals=key.preset.reveals) * math.sqrt(key.preset.degree / 2)
     assert 0.9 * least < apart.std() / math.sqrt(2) < 1.25 * least
     scale = 2.0**key.preset.scale_bits
-    stated = error_after(track.noise, key.preset.degree, scale=scale, bound=1.0, reveals=key.preset.reveals)
+    stated = error_after(estimate.noise, key.preset.degree, scale=scale, bound=1.0, reveals=key.preset.reveals)
     assert 3 * least < stated < 30 * least
     assert max(np.abs(one - np.linspace(-1, 1, 1000)).max() for one in shown) <= column.error
     cases(8)

@@ -22,6 +22,7 @@ import privsdk as ps
 from privsdk import he
 from privsdk.crypto.seal.keys import SecretContext
 from privsdk.errors import CircuitTooDeep, DataError, DifferencingRefused, InvalidArgument, PolicyRefused, UsageError
+from privsdk.he.columns.arrow import Meta
 from privsdk.he.columns.column import Column
 from privsdk.he.columns.encrypt import encrypt
 from privsdk.he.scoring import ends as told_of
@@ -212,16 +213,16 @@ def test_the_logistic_link_overflows_nowhere() -> None:
 def test_figures_of_the_largest_weights_hold_for_all(bounds: list[float], weights: list[float]) -> None:
     """Level and scale are the same, bound, error and noise not smaller; those by doubling are those term by term."""
     public, meta = figures(tuple(bounds), 1.0, 1e-3 * sum(bounds))
-    fresh = [Column.of_rows(he.ciphertexts.Meta.fresh(public, b, length=1, secret=True), (), None) for b in bounds]
-    term_by_term = he.matmul(fresh, np.ones((len(bounds), 1)), intercepts=[1.0])[0].meta.track
+    fresh = [Column.of_rows(Meta.fresh(public, b, length=1, secret=True), (), None) for b in bounds]
+    term_by_term = he.matmul(fresh, np.ones((len(bounds), 1)), intercepts=[1.0])[0].meta.estimate
     used = [w for w in weights[: len(bounds)] if w] or [0.5]
-    true = he.matmul(fresh[: len(used)], np.array(used).reshape(-1, 1))[0].meta.track
-    for track in (term_by_term, true):
-        assert (track.level, track.pending) == (meta.track.level, meta.track.pending)
+    true = he.matmul(fresh[: len(used)], np.array(used).reshape(-1, 1))[0].meta.estimate
+    for estimate in (term_by_term, true):
+        assert (estimate.level, estimate.pending) == (meta.estimate.level, meta.estimate.pending)
         for name in ("bound", "error", "noise"):
-            assert getattr(track, name) <= getattr(meta.track, name) * (1 + 1e-12)
-    assert term_by_term.error == pytest.approx(meta.track.error, rel=1e-12)
-    assert term_by_term.noise == pytest.approx(meta.track.noise, rel=1e-12)
+            assert getattr(estimate, name) <= getattr(meta.estimate, name) * (1 + 1e-12)
+    assert term_by_term.error == pytest.approx(meta.estimate.error, rel=1e-12)
+    assert term_by_term.noise == pytest.approx(meta.estimate.noise, rel=1e-12)
 
 
 def figures(bounds: tuple[float, ...], weight_bound: float, error: float) -> tuple[Any, Any]:
@@ -685,4 +686,4 @@ def test_encryption_of_a_chunk_is_what_columns_make() -> None:
     preset = protocol.preset_for((1.0,), 1.0, 1e-3)
     key = SecretContext.new(preset)
     column = encrypt(np.zeros(5), 1.0, key)
-    assert column.meta.track == he.ciphertexts.Meta.fresh(key.public, 1.0, length=5, secret=True).track
+    assert column.meta.estimate == Meta.fresh(key.public, 1.0, length=5, secret=True).estimate

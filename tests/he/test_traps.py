@@ -146,7 +146,7 @@ def test_an_exhausted_noise_budget_is_refused(monkeypatch: pytest.MonkeyPatch) -
     x = he.encrypt([3, 1, 2], 4, key)
     with pytest.raises(CircuitTooDeep, match="noise"):
         x * np.array([2, 1, 2])
-    monkeypatch.setattr("privsdk.crypto.seal.noise.Tracker.checked", lambda self, track: track)
+    monkeypatch.setattr("privsdk.crypto.seal.noise.NoiseEstimator.checked", lambda self, estimate: estimate)
     with pytest.raises(ProtocolViolation, match="noise"):  # and where figures were wrong, when it is opened
         he.reveal(x * np.array([2, 1, 2]), key)
 

@@ -191,7 +191,7 @@ class Evaluator:
         ring.evaluator.relinearize_inplace(made, self._public.relin)
         return made
 
-    def _settle(self, ring: Any, one: Any) -> Any:
+    def _rescale(self, ring: Any, one: Any) -> Any:
         """Drop the preset's primes; their sizes bring the scale back."""
         made = one
         for _ in range(self._preset.drop):
@@ -203,7 +203,7 @@ class Evaluator:
     def _opaque(self, compute: Callable[[], None]) -> bool:
         """Compute, but for a result that anyone could read, which SEAL refuses: all that was secret cancelled out.
 
-        An encryption of zero among the summands hides it; `tracking` has room for its noise.
+        An encryption of zero among the summands hides it; `noise` has room for its noise.
         """
         try:
             compute()

@@ -15,16 +15,16 @@ from .circuit import split_row, values_of
 from .crt import combined
 from .flooding import error_after, flooded
 from .keys import SecretContext
-from .noise import Track, Tracker
+from .noise import NoiseEstimate, NoiseEstimator
 from .presets import Preset
 from .serial import Buffer
 
 
-def slot_error(preset: Preset, track: Track) -> float:
+def slot_error(preset: Preset, estimate: NoiseEstimate) -> float:
     """CKKS: bound on the error of a flooded slot."""
-    scale = Tracker(preset).scale_of(track)
-    bound = (track.bound + track.error) * math.sqrt(2)
-    return track.error + error_after(track.noise, preset.degree, scale=scale, bound=bound, reveals=preset.reveals)
+    scale = NoiseEstimator(preset).scale_of(estimate)
+    bound = (estimate.bound + estimate.error) * math.sqrt(2)
+    return estimate.error + error_after(estimate.noise, preset.degree, scale=scale, bound=bound, reveals=preset.reveals)
 
 
 def exactly(rows: Sequence[Buffer], key: SecretContext, *, primes: int, folded: bool = False) -> npt.NDArray[Any]:
@@ -44,11 +44,11 @@ def exactly(rows: Sequence[Buffer], key: SecretContext, *, primes: int, folded: 
 
 
 def approximately(
-    rows: Sequence[Buffer], key: SecretContext, track: Track, entropy: Entropy
+    rows: Sequence[Buffer], key: SecretContext, estimate: NoiseEstimate, entropy: Entropy
 ) -> npt.NDArray[np.float64]:
     """CKKS rows as reals, every slot of every chunk in order, flooded."""
     preset, ring = key.preset, key.preset.rings[0]
-    scale, primes = Tracker(preset).scale_of(track), preset.primes_at(track.level)
+    scale, primes = NoiseEstimator(preset).scale_of(estimate), preset.primes_at(estimate.level)
     parts = []
     for row in rows:
         plain = ring.new_plain()
@@ -56,8 +56,8 @@ def approximately(
         shown = flooded(
             ring.coefficients(plain, primes),
             scale=scale,
-            bound=(track.bound + track.error) * (math.sqrt(2) if preset.packing == "complex" else 1),
-            error=track.noise,
+            bound=(estimate.bound + estimate.error) * (math.sqrt(2) if preset.packing == "complex" else 1),
+            error=estimate.noise,
             reveals=preset.reveals,
             entropy=entropy,
         )

@@ -42,13 +42,13 @@ _CLIPPED = 21.0
 _HEADROOM = 4.0  # decryptions under a wrong key are noise over the whole modulus: what is over a quarter is refused
 
 
-class Track(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NoiseEstimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The figures of one ciphertext, the same for every slot.
 
     Attributes
     ----------
     level : int
-        Products before this one that it was settled after.
+        Products before this one that it was rescaled after.
     pending : bool
         CKKS: a product that has not been brought back to its level's scale yet.
     bound : float
@@ -71,8 +71,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     summands: int = 1
 
 
-class Tracker:
-    """Computes tracks under one preset."""
+class NoiseEstimator:
+    """Estimates the noise of results under one preset."""
 
     def __init__(self, preset: Preset) -> None:
         self.preset = preset
@@ -91,15 +91,15 @@ class Tracker:
     def exact(self) -> bool:
         return self.preset.scheme == "exact"
 
-    def scale_of(self, track: Track) -> float:
-        scale = self.preset.scale(track.level)
-        return scale * scale if track.pending else scale
+    def scale_of(self, estimate: NoiseEstimate) -> float:
+        scale = self.preset.scale(estimate.level)
+        return scale * scale if estimate.pending else scale
 
-    def products_of(self, track: Track) -> int:
+    def products_of(self, estimate: NoiseEstimate) -> int:
         """Products one after the other in it."""
-        return track.level + track.pending
+        return estimate.level + estimate.pending
 
-    def fresh(self, bound: float, *, secret: bool = False, on_grid: bool = False) -> Track:
+    def fresh(self, bound: float, *, secret: bool = False, on_grid: bool = False) -> NoiseEstimate:
         """Of values within +-bound, encrypted with a secret or the public key; exact ones may lie on the grid."""
         if not 0 < bound < math.inf:
             raise InvalidArgument(f"a bound of {bound}", hint="give the largest absolute value, positive and finite")
@@ -107,86 +107,86 @@ class Tracker:
         if self.exact:
             noise = _CLIPPED if secret else self._noise
             error = 0.0 if on_grid else self.preset.resolution / 2
-            return self.checked(Track(bound=bound, error=error, noise=noise))
+            return self.checked(NoiseEstimate(bound=bound, error=error, noise=noise))
         scale = 2.0**self.preset.scale_bits
         noise = (self._secret if secret else self._public) / scale
-        return self.checked(Track(bound=bound, error=noise + self._encoding(bound, scale), noise=noise))
+        return self.checked(NoiseEstimate(bound=bound, error=noise + self._encoding(bound, scale), noise=noise))
 
-    def sum(self, *tracks: Track) -> Track:
-        """Of settled alike ciphertexts: one level, all pending or none."""
+    def sum(self, *estimates: NoiseEstimate) -> NoiseEstimate:
+        """Of ciphertexts of one level, all pending or none."""
         return self._hidden(
-            Track(
-                level=tracks[0].level,
-                pending=any(track.pending for track in tracks),
-                bound=math.fsum(track.bound for track in tracks),
-                error=math.fsum(track.error for track in tracks),
-                noise=math.fsum(track.noise for track in tracks),
-                summands=sum(track.summands for track in tracks),
+            NoiseEstimate(
+                level=estimates[0].level,
+                pending=any(estimate.pending for estimate in estimates),
+                bound=math.fsum(estimate.bound for estimate in estimates),
+                error=math.fsum(estimate.error for estimate in estimates),
+                noise=math.fsum(estimate.noise for estimate in estimates),
+                summands=sum(estimate.summands for estimate in estimates),
             )
         )
 
-    def repeated(self, track: Track, count: int) -> Track:
+    def repeated(self, estimate: NoiseEstimate, count: int) -> NoiseEstimate:
         """The sum of so many ciphertexts with these figures."""
         return self.checked(
             msgspec.structs.replace(
-                track,
-                bound=track.bound * count,
-                error=track.error * count,
-                noise=track.noise * count,
-                summands=track.summands * count,
+                estimate,
+                bound=estimate.bound * count,
+                error=estimate.error * count,
+                noise=estimate.noise * count,
+                summands=estimate.summands * count,
             )
         )
 
-    def folded(self, track: Track, rows: int, values: int) -> Track:
+    def folded(self, estimate: NoiseEstimate, rows: int, values: int) -> NoiseEstimate:
         """The sum of so many rows, to be added over its slots when it is opened: an exact one as a whole, with the
         blinding of its slots; a CKKS one slot by slot."""
         if not self.exact:
-            return self.repeated(track, rows)
+            return self.repeated(estimate, rows)
         return self.checked(
             msgspec.structs.replace(
-                track,
-                bound=track.bound * values,
-                error=track.error * values,
-                noise=track.noise * rows + rows,
-                summands=track.summands * rows,
+                estimate,
+                bound=estimate.bound * values,
+                error=estimate.error * values,
+                noise=estimate.noise * rows + rows,
+                summands=estimate.summands * rows,
             )
         )
 
-    def plus_plain(self, track: Track, bound: float, *, on_grid: bool = False) -> Track:
+    def plus_plain(self, estimate: NoiseEstimate, bound: float, *, on_grid: bool = False) -> NoiseEstimate:
         """Plus plain numbers within +-bound; exact ones may lie on the grid."""
         if not bound:
-            return track
+            return estimate
         rounding = 0.0 if on_grid else self.preset.resolution / 2
-        error = rounding if self.exact else self._encoding(bound, self.scale_of(track))
+        error = rounding if self.exact else self._encoding(bound, self.scale_of(estimate))
         return self.checked(
             msgspec.structs.replace(
-                track, bound=track.bound + bound, error=track.error + error, noise=track.noise + self.exact
+                estimate, bound=estimate.bound + bound, error=estimate.error + error, noise=estimate.noise + self.exact
             )
         )
 
-    def times_plain(self, track: Track, bound: float, *, constant: bool) -> Track:
+    def times_plain(self, estimate: NoiseEstimate, bound: float, *, constant: bool) -> NoiseEstimate:
         """By plain numbers within +-bound: one for all rows (`constant`), or one for each."""
         if self.exact:
             growth = bound if constant else self.preset.degree * 2.0**29
             return self._hidden(
                 msgspec.structs.replace(
-                    track,
-                    pending=track.pending or not constant,
-                    bound=track.bound * bound,
-                    error=track.error * bound,
-                    noise=track.noise * growth,
+                    estimate,
+                    pending=estimate.pending or not constant,
+                    bound=estimate.bound * bound,
+                    error=estimate.error * bound,
+                    noise=estimate.noise * growth,
                 )
             )
-        scale = self.preset.scale(track.level)
+        scale = self.preset.scale(estimate.level)
         encoding = (0.5 / scale + bound * _DOUBLE) if constant else self._encoding(bound, scale)
-        error = track.error * bound + track.bound * encoding + track.error * encoding
-        noise = track.noise * (bound + encoding)
+        error = estimate.error * bound + estimate.bound * encoding + estimate.error * encoding
+        noise = estimate.noise * (bound + encoding)
         return self._hidden(
-            msgspec.structs.replace(track, pending=True, bound=track.bound * bound, error=error, noise=noise)
+            msgspec.structs.replace(estimate, pending=True, bound=estimate.bound * bound, error=error, noise=noise)
         )
 
-    def times(self, one: Track, other: Track) -> Track:
-        """Of two settled ciphertexts of one level."""
+    def times(self, one: NoiseEstimate, other: NoiseEstimate) -> NoiseEstimate:
+        """Of two ciphertexts that are rescaled, of one level."""
         scale = self.preset.scale(one.level)
         digits = self.preset.primes_at(one.level) * 2.0 ** (max(self.preset.data) + 1 - self.preset.special)
         switched, steep = digits * self._switched + self._rounded, digits * self._steep
@@ -195,7 +195,7 @@ class Tracker:
         noise += one.noise * other.noise + switched / scale / scale
         error += switched / scale / scale
         return self.checked(
-            Track(
+            NoiseEstimate(
                 level=one.level,
                 pending=True,
                 bound=one.bound * other.bound,
@@ -205,62 +205,62 @@ class Tracker:
             )
         )
 
-    def settled(self, track: Track) -> Track:
+    def rescaled(self, estimate: NoiseEstimate) -> NoiseEstimate:
         """A pending product, its primes dropped."""
-        if not track.pending:
-            return track
-        level = track.level + 1
+        if not estimate.pending:
+            return estimate
+        level = estimate.level + 1
         if self.preset.primes_at(level) < 1:
             raise self._too_deep(level + 1)
         rounding = self._rounded / self.preset.scale(level) if self.preset.drop else 0.0
         return self.checked(
             msgspec.structs.replace(
-                track, level=level, pending=False, error=track.error + rounding, noise=track.noise + rounding
+                estimate, level=level, pending=False, error=estimate.error + rounding, noise=estimate.noise + rounding
             )
         )
 
-    def checked(self, track: Track) -> Track:
+    def checked(self, estimate: NoiseEstimate) -> NoiseEstimate:
         """Refuse what would decrypt to something else."""
         preset = self.preset
         if self.exact:
-            if 2 * (track.bound + track.error) / preset.resolution >= preset.modulus:
+            if 2 * (estimate.bound + estimate.error) / preset.resolution >= preset.modulus:
                 raise CircuitTooDeep(
-                    f"totals of up to {track.bound:.3g} on a grid of {preset.resolution:.3g} need more than "
+                    f"totals of up to {estimate.bound:.3g} on a grid of {preset.resolution:.3g} need more than "
                     f"{preset.limbs} limbs",
                     hint="let he.choose see the whole circuit, or declare a smaller bound or a coarser error",
                 )
             q = 2.0 ** (sum(preset.data) - 1)
-            if track.noise >= q / 2.0**31:
+            if estimate.noise >= q / 2.0**31:
                 raise CircuitTooDeep(
                     f"this outgrows the preset's room for noise, the answer would be wrong ({preset})",
                     hint="let he.choose see the whole circuit, products row by row and group sums included",
                 )
-            return track
-        if self.preset.primes_at(track.level) < 1:
-            raise self._too_deep(track.level + track.pending)
-        size = max(_HEADROOM * (track.bound + track.error), 1.0)  # SEAL refuses scales beyond the modulus
-        if not size * self.scale_of(track) < self.preset.capacity(track.level):
-            if track.pending or track.level > self.preset.depth:
-                raise self._too_deep(track.level + track.pending)
+            return estimate
+        if self.preset.primes_at(estimate.level) < 1:
+            raise self._too_deep(estimate.level + estimate.pending)
+        size = max(_HEADROOM * (estimate.bound + estimate.error), 1.0)  # SEAL refuses scales beyond the modulus
+        if not size * self.scale_of(estimate) < self.preset.capacity(estimate.level):
+            if estimate.pending or estimate.level > self.preset.depth:
+                raise self._too_deep(estimate.level + estimate.pending)
             raise CircuitTooDeep(
-                f"values of up to {track.bound:.3g} do not fit the preset ({self.preset})",
+                f"values of up to {estimate.bound:.3g} do not fit the preset ({self.preset})",
                 hint="let he.choose see the whole circuit, or declare a smaller bound",
             )
-        return track
+        return estimate
 
-    def credible(self, track: Track) -> bool:
+    def credible(self, estimate: NoiseEstimate) -> bool:
         """Whether no noise is claimed that is less than any ciphertext has: reveals hide as much as is claimed."""
         if self.exact:
-            return track.noise >= min(_CLIPPED, self._noise)
-        least = min(self._secret, self._zero) / self.scale_of(track)
-        return track.error >= track.noise >= least * (1 - _DOUBLE)
+            return estimate.noise >= min(_CLIPPED, self._noise)
+        least = min(self._secret, self._zero) / self.scale_of(estimate)
+        return estimate.error >= estimate.noise >= least * (1 - _DOUBLE)
 
-    def _hidden(self, track: Track) -> Track:
+    def _hidden(self, estimate: NoiseEstimate) -> NoiseEstimate:
         """A result with room for the encryption of zero that hides it where everything secret cancels out."""
-        least = self._noise if self.exact else self._zero / self.scale_of(track)
-        more = max(0.0, least - track.noise)
-        error = track.error if self.exact else track.error + more
-        return self.checked(msgspec.structs.replace(track, noise=track.noise + more, error=error))
+        least = self._noise if self.exact else self._zero / self.scale_of(estimate)
+        more = max(0.0, least - estimate.noise)
+        error = estimate.error if self.exact else estimate.error + more
+        return self.checked(msgspec.structs.replace(estimate, noise=estimate.noise + more, error=error))
 
     def _encoding(self, bound: float, scale: float) -> float:
         return self.preset.degree / 2 / scale + bound * _DOUBLE

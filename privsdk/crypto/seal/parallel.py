@@ -129,7 +129,15 @@ def _unpacked(sent: list[Any]) -> Values:
 
 _FOLDED = 8  # fewer chunks are not worth that every worker returns all sums
 _ENCRYPT_MS = 1.2
-_STEP_MS = {"load": 0.1, "add": 0.02, "negate": 0.02, "add_plain": 0.2, "times_plain": 0.3, "times": 6.0, "settle": 0.5}
+_STEP_MS = {
+    "load": 0.1,
+    "add": 0.02,
+    "negate": 0.02,
+    "add_plain": 0.2,
+    "times_plain": 0.3,
+    "times": 6.0,
+    "rescale": 0.5,
+}
 
 
 def _cost_ms(preset: Preset, circuit: Circuit) -> float:

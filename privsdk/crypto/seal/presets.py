@@ -166,7 +166,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return len(self.data) - self.drop * level
 
     def scale(self, level: int) -> float:
-        """The scale of a settled ciphertext after so many products."""
+        """The scale of a rescaled ciphertext after so many products."""
         scale = 2.0**self.scale_bits
         primes = self.primes
         for past in range(level):

@@ -25,7 +25,7 @@ from ...protocol.roles import SystemEntropy
 from .crt import residues
 from .decrypt import approximately, exactly, slot_error
 from .keys import PublicContext, SecretContext
-from .noise import Track, Tracker
+from .noise import NoiseEstimate, NoiseEstimator
 from .parallel import encrypt
 from .presets import PLAIN_PRIMES, Preset
 from .serial import Buffer
@@ -122,14 +122,14 @@ class Approximate(msgspec.Struct, frozen=True, kw_only=True, tag="approximate"):
         return math.ceil(self.length / self.preset.values_a_row)
 
     @property
-    def track(self) -> Track:
+    def estimate(self) -> NoiseEstimate:
         """The figures of a total, as a share of its entry's bound."""
-        tracker = Tracker(self.preset)
-        return tracker.repeated(tracker.fresh(1.0), self.parties)
+        estimator = NoiseEstimator(self.preset)
+        return estimator.repeated(estimator.fresh(1.0), self.parties)
 
     def error_bound(self, entry: int) -> float:
         """Bound on the error of total `entry`."""
-        return (slot_error(self.preset, self.track) + self.parties * 2.0**-50) * self.bounds[entry]
+        return (slot_error(self.preset, self.estimate) + self.parties * 2.0**-50) * self.bounds[entry]
 
     def units(self, vector: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         values = np.asarray(vector, np.float64)
@@ -142,7 +142,7 @@ class Approximate(msgspec.Struct, frozen=True, kw_only=True, tag="approximate"):
 
     def decrypt(self, key: SecretContext, rows: Sequence[Buffer]) -> npt.NDArray[Any]:
         """Every slot of these rows, flooded, so that they can be shown."""
-        return approximately(rows, key, self.track, SystemEntropy())
+        return approximately(rows, key, self.estimate, SystemEntropy())
 
     def totals(self, slots: npt.NDArray[Any]) -> list[float]:
         """The totals, of the slots of all rows."""

@@ -17,7 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from ...crypto.seal.keys import PublicContext
-from ...crypto.seal.noise import Track, Tracker
+from ...crypto.seal.noise import NoiseEstimate, NoiseEstimator
 from ...crypto.seal.presets import Preset
 from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.messages import build
@@ -34,7 +34,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     preset : Preset
     key : str
         Fingerprint of the public key.
-    track : Track
+    estimate : NoiseEstimate
         Level, scale, bound, error and number of summands.
     length : int
         Values in it.
@@ -57,7 +57,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     version: Literal[1] = 1
     preset: Preset
     key: str
-    track: Track
+    estimate: NoiseEstimate = msgspec.field(name="track")
     length: int
     folded: bool = False
     divisor: float = 1.0
@@ -68,8 +68,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     min_parties: int = 1
 
     def __post_init__(self) -> None:
-        numbers = (self.track.bound, self.track.error, self.track.noise, self.divisor)
-        if not (all(0 <= number < math.inf for number in numbers) and self.divisor and self.track.summands >= 1):
+        numbers = (self.estimate.bound, self.estimate.error, self.estimate.noise, self.divisor)
+        if not (all(0 <= number < math.inf for number in numbers) and self.divisor and self.estimate.summands >= 1):
             raise InvalidArgument("figures of an encrypted column that cannot be")
         if not 0 < self.length <= MAX_ROWS * self.preset.values_a_row:
             raise InvalidArgument(
@@ -78,9 +78,9 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             )
         if self.min_parties < 1:
             raise InvalidArgument(f"min_parties={self.min_parties}", hint="ask for 1 owner or more")
-        if not 0 <= self.track.level <= (0 if self.preset.scheme == "exact" else self.preset.depth):
-            raise InvalidArgument(f"an encrypted column of level {self.track.level}, which its preset has not")
-        if (self.seeded and self.track.level) or (self.folded and (self.nulls or self.seeded)):
+        if not 0 <= self.estimate.level <= (0 if self.preset.scheme == "exact" else self.preset.depth):
+            raise InvalidArgument(f"an encrypted column of level {self.estimate.level}, which its preset has not")
+        if (self.seeded and self.estimate.level) or (self.folded and (self.nulls or self.seeded)):
             raise InvalidArgument("an encrypted column of a form that there is not")
 
     @classmethod
@@ -88,8 +88,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         cls, key: PublicContext, bound: float, *, length: int, secret: bool = False, on_grid: bool = False, **facts: Any
     ) -> Self:
         """Of values within +-bound that are encrypted under a key, or with its secret one."""
-        track = Tracker(key.preset).fresh(bound, secret=secret, on_grid=on_grid)
-        return cls(preset=key.preset, key=key.fingerprint, track=track, length=length, seeded=secret, **facts)
+        estimate = NoiseEstimator(key.preset).fresh(bound, secret=secret, on_grid=on_grid)
+        return cls(preset=key.preset, key=key.fingerprint, estimate=estimate, length=length, seeded=secret, **facts)
 
     @property
     def rows(self) -> int:
@@ -98,7 +98,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def cipher_bytes(self) -> int:
         """Bytes of a row without its validity bits and number."""
-        level = self.track.level
+        level = self.estimate.level
         return self.preset.row_bytes(level, seeded=self.seeded)
 
     @property
@@ -108,7 +108,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def primes(self) -> int:
         """Data primes of its ciphertexts."""
-        return self.preset.primes_at(self.track.level)
+        return self.preset.primes_at(self.estimate.level)
 
 
 build(Meta)
@@ -150,7 +150,7 @@ class EncryptedType(pa.ExtensionType):  # type: ignore[misc]
 _SAMPLE = Meta(
     preset=Preset(scheme="exact", degree=4096, data=(54,), special=55, limbs=1, resolution=1.0),
     key="",
-    track=Track(bound=1.0, error=0.5),
+    estimate=NoiseEstimate(bound=1.0, error=0.5),
     length=1,
 )
 pa.register_extension_type(EncryptedType(_SAMPLE))

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ...crypto.seal.noise import Tracker
+from ...crypto.seal.noise import NoiseEstimator
 from ...crypto.seal.presets import MAX_LIMBS, MAX_REVEALS, Packing, Preset, Scheme, ckks_chains, exact_chains
 from ...errors import CircuitTooDeep, InvalidArgument
 from .arrow import Meta
@@ -184,14 +184,14 @@ def _trace(
     circuit: Callable[..., Any], preset: Preset, secret: bool, inputs: Mapping[str, Any]
 ) -> tuple[list[Column], float]:
     """The circuit over columns without ciphertexts, and the largest error of its results."""
-    tracker = Tracker(preset)
+    estimator = NoiseEstimator(preset)
 
     nullable = itertools.count()
 
     def symbol(given: Range) -> Column:
         on_grid = given.integers and preset.scheme == "exact" and preset.resolution <= 1.0
-        track = tracker.fresh(given.bound, secret=secret, on_grid=on_grid)
-        meta = Meta(preset=preset, key="", track=track, length=given.length, nulls=given.nulls)
+        estimate = estimator.fresh(given.bound, secret=secret, on_grid=on_grid)
+        meta = Meta(preset=preset, key="", estimate=estimate, length=given.length, nulls=given.nulls)
         valid = np.ones(given.length, bool) if given.nulls else None
         if valid is not None:  # each column's nulls are elsewhere
             valid[next(nullable) % given.length] = given.length == 1

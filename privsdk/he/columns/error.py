@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 from ...crypto.seal.decrypt import slot_error
-from ...crypto.seal.noise import Track
+from ...crypto.seal.noise import NoiseEstimate
 from .arrow import Meta
 
 FLOAT_ERROR = 2.0**-50  # room for eight roundings: plain summands and divisors, units to reals, the quotient
 
 
-def revealed_error(meta: Meta, track: Track) -> float:
+def revealed_error(meta: Meta, estimate: NoiseEstimate) -> float:
     """Bound on the difference of a revealed value from exact arithmetic.
 
     SEAL's slots are the powers of 3, exponents that are 1 or 3 modulo 8. The sum of their real parts is N / 2 times the
@@ -20,22 +20,22 @@ def revealed_error(meta: Meta, track: Track) -> float:
     """
     preset = meta.preset
     if preset.scheme == "exact":
-        return (track.error + (track.bound * FLOAT_ERROR if _rounds(meta, track) else 0.0)) / meta.divisor
-    slot = slot_error(preset, track)
+        return (estimate.error + (estimate.bound * FLOAT_ERROR if _rounds(meta, estimate) else 0.0)) / meta.divisor
+    slot = slot_error(preset, estimate)
     if not meta.folded:
-        return slot + track.bound * FLOAT_ERROR
+        return slot + estimate.bound * FLOAT_ERROR
     slots, parts = preset.values_a_row, 2 if preset.packing == "complex" else 1
-    shown = (slot - track.error) * math.sqrt(preset.degree / 2 * parts)
-    return (track.error * slots + shown + track.bound * slots * FLOAT_ERROR) / meta.divisor
+    shown = (slot - estimate.error) * math.sqrt(preset.degree / 2 * parts)
+    return (estimate.error * slots + shown + estimate.bound * slots * FLOAT_ERROR) / meta.divisor
 
 
-def shown_whole(meta: Meta, track: Track) -> bool:
+def shown_whole(meta: Meta, estimate: NoiseEstimate) -> bool:
     """Whether exact values are shown as int64."""
-    return meta.preset.resolution == meta.divisor == 1.0 and track.bound + track.error < 2.0**63
+    return meta.preset.resolution == meta.divisor == 1.0 and estimate.bound + estimate.error < 2.0**63
 
 
-def _rounds(meta: Meta, track: Track) -> bool:
+def _rounds(meta: Meta, estimate: NoiseEstimate) -> bool:
     """Whether exact values, shown as float64, may be none; a preset's resolution is a power of two."""
-    return not shown_whole(meta, track) and (
-        meta.divisor != 1.0 or (track.bound + track.error) / meta.preset.resolution >= 2.0**53
+    return not shown_whole(meta, estimate) and (
+        meta.divisor != 1.0 or (estimate.bound + estimate.error) / meta.preset.resolution >= 2.0**53
     )

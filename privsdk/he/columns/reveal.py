@@ -116,12 +116,12 @@ def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None
     digest = hashlib.sha256()
     for row in rows:
         digest.update(row)
-    error = revealed_error(meta, meta.track)
+    error = revealed_error(meta, meta.estimate)
     record = Record(
         time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         digest=digest.hexdigest(),
         owners=meta.owners,
-        summands=meta.track.summands,
+        summands=meta.estimate.summands,
         error=error,
     )
     key.used(record, ciphertexts=len(rows))
@@ -136,7 +136,7 @@ def reveal(column: Column, key: SecretContext, *, entropy: Entropy | None = None
 
 def _exact(rows: Sequence[Buffer], meta: Meta, key: SecretContext) -> npt.NDArray[Any]:
     units = exactly(rows, key, primes=meta.primes, folded=meta.folded)[: 1 if meta.folded else meta.length]
-    if not shown_whole(meta, meta.track):
+    if not shown_whole(meta, meta.estimate):
         return np.asarray(units * meta.preset.resolution / meta.divisor, np.float64)
     if np.abs(units).max() >= 1 << 63:
         raise ProtocolViolation("a decryption is beyond its declared bound: an overflow, or a forged ciphertext")
@@ -144,7 +144,7 @@ def _exact(rows: Sequence[Buffer], meta: Meta, key: SecretContext) -> npt.NDArra
 
 
 def _ckks(rows: Sequence[Buffer], meta: Meta, key: SecretContext, entropy: Entropy | None) -> npt.NDArray[np.float64]:
-    found = approximately(rows, key, meta.track, entropy or SystemEntropy())
+    found = approximately(rows, key, meta.estimate, entropy or SystemEntropy())
     if meta.folded:
         return np.array([math.fsum(found.tolist()) / meta.divisor])
     return found[: meta.length]

@@ -16,7 +16,7 @@ from exact_columns import PRESETS, key_of
 
 from privsdk import he
 from privsdk.crypto.seal.circuit import Evaluator, split_row, values_of
-from privsdk.crypto.seal.noise import Track, Tracker
+from privsdk.crypto.seal.noise import NoiseEstimate, NoiseEstimator
 from privsdk.crypto.seal.ring import Ring
 from privsdk.errors import CircuitTooDeep, PrivsdkError
 from privsdk.he.columns.column import Column
@@ -55,7 +55,7 @@ def noise_of(column: Column, key: he.SecretContext) -> float:
 def unflooded(column: Column, key: he.SecretContext) -> npt.NDArray[np.float64]:
     ring, parts = key.preset.rings[0], []
     for row in column.rows():
-        plain, scale = ring.new_plain(), Tracker(key.preset).scale_of(column.meta.track)
+        plain, scale = ring.new_plain(), NoiseEstimator(key.preset).scale_of(column.meta.estimate)
         key.decryptors[0].decrypt(ring.ciphertext(row, column.meta.primes, scale=scale), plain)
         parts.append(values_of(ring.decode(plain), key.preset))
     return np.concatenate(parts)
@@ -65,15 +65,15 @@ def unflooded(column: Column, key: he.SecretContext) -> npt.NDArray[np.float64]:
 @pytest.mark.parametrize("name", CKKS)
 def test_noise_is_at_most_what_its_figure_says(name: str, cases: Cases, soak: bool) -> None:
     """Reveals hide as much as the figure says: too small a one would give the key away."""
-    key, tracker, tightest = key_of(name), Tracker(PRESETS[name]), 0.0
+    key, estimator, tightest = key_of(name), NoiseEstimator(PRESETS[name]), 0.0
     programs = LINEAR | (PRODUCTS if key.preset.products else {})
     for label, program in programs.items():
         for _ in range(20 if soak else 1):
             for one, two in ((key, key), (key, key.public), (key.public, key.public)):
                 column = program(he.encrypt(np.zeros(9), 2, one), he.encrypt(np.zeros(9), 2, two))
-                part = noise_of(column, key) / column.meta.track.noise
+                part = noise_of(column, key) / column.meta.estimate.noise
                 assert part <= 1, label
-                assert tracker.credible(column.meta.track), label
+                assert estimator.credible(column.meta.estimate), label
                 tightest = max(tightest, part)
                 cases()
     cases.say(f"{name}: noise at most {tightest:.2g} of its figure")
@@ -102,7 +102,7 @@ def test_exact_noise_is_at_most_what_its_figure_says(name: str, cases: Cases) ->
 
 def check_budget(column: Column, key: he.SecretContext, label: str) -> int:
     """SEAL measures in whole bits."""
-    predicted = sum(key.preset.data) - 31 - math.log2(column.meta.track.noise)
+    predicted = sum(key.preset.data) - 31 - math.log2(column.meta.estimate.noise)
     parts = split_row(column.rows()[0], key.preset)
     for ring, decryptor, part in zip(key.preset.rings, key.decryptors, parts, strict=True):
         budget = decryptor.invariant_noise_budget(ring.ciphertext(part, column.meta.primes))
@@ -142,7 +142,7 @@ def test_what_is_refused_would_fail_or_be_wrong(case: str, monkeypatch: pytest.M
         with pytest.raises(CircuitTooDeep, match=r"(?s)(preset|limbs).*What to do"):
             program(column)
     due = [program(np.ones(9)), program(-np.ones(9))]  # type: ignore[arg-type]
-    monkeypatch.setattr(Tracker, "checked", lambda self, track: track)
+    monkeypatch.setattr(NoiseEstimator, "checked", lambda self, estimate: estimate)
     failed = 0
     for sign, values in zip((1, -1), due, strict=True):
         try:
@@ -183,7 +183,7 @@ def test_values_are_refused_little_before_they_wrap(
         due = grow(ones, 2.0**bits)  # type: ignore[arg-type]
         assert np.abs(shown.values - due).max() <= shown.error
         cases()
-    monkeypatch.setattr(Tracker, "checked", lambda self, track: track)
+    monkeypatch.setattr(NoiseEstimator, "checked", lambda self, estimate: estimate)
     made, due = grow(column, 2.0 ** (most + 4)), grow(ones, 2.0 ** (most + 4))  # type: ignore[arg-type]
     try:  # CKKS not flooded: the noise of a reveal would be larger than the modulus here
         found = he.reveal(made, key).values if key.preset.scheme == "exact" else unflooded(made, key)
@@ -196,24 +196,26 @@ def test_scales_computed_here_are_seals_to_the_last_bit() -> None:
     for name in ("growing", "dropping", "dropping two"):
         key = key_of(name)
         column = he.encrypt(np.ones(3), 1, key.public)
-        ring, track = key.preset.rings[0], column.meta.track
-        loaded = ring.ciphertext(column.rows()[0], column.meta.primes, scale=Tracker(key.preset).scale_of(track))
+        ring, estimate = key.preset.rings[0], column.meta.estimate
+        loaded = ring.ciphertext(
+            column.rows()[0], column.meta.primes, scale=NoiseEstimator(key.preset).scale_of(estimate)
+        )
         evaluator = Evaluator(key.public, None, [])  # type: ignore[arg-type]
         for level in range(1, key.preset.depth + 1):
-            loaded = evaluator._settle(ring, evaluator._times(ring, loaded, loaded))
+            loaded = evaluator._rescale(ring, evaluator._times(ring, loaded, loaded))
             assert loaded.scale == key.preset.scale(level)
             assert loaded.coeff_modulus_size() == key.preset.primes_at(level)
 
 
 def test_incredible_figures_are_seen() -> None:
     for name in PRESETS:
-        tracker = Tracker(PRESETS[name])
-        track = tracker.fresh(1.0, secret=True)
-        assert tracker.credible(track)
-        assert not tracker.credible(msgspec.structs.replace(track, noise=track.noise / 4))
-        assert not tracker.credible(msgspec.structs.replace(track, noise=0.0))
+        estimator = NoiseEstimator(PRESETS[name])
+        estimate = estimator.fresh(1.0, secret=True)
+        assert estimator.credible(estimate)
+        assert not estimator.credible(msgspec.structs.replace(estimate, noise=estimate.noise / 4))
+        assert not estimator.credible(msgspec.structs.replace(estimate, noise=0.0))
         if PRESETS[name].scheme == "ckks":
-            assert not tracker.credible(msgspec.structs.replace(track, error=track.noise / 2))
+            assert not estimator.credible(msgspec.structs.replace(estimate, error=estimate.noise / 2))
 
 
 def test_refusals_read_well() -> None:
@@ -231,6 +233,6 @@ def test_refusals_read_well() -> None:
         he.encrypt([1.0], 1e60, key.public)
 
 
-def test_a_track_has_no_more_than_its_figures() -> None:
-    track: Any = Track(bound=1.0, error=0.5)
-    assert set(msgspec.structs.asdict(track)) == {"level", "pending", "bound", "error", "noise", "summands"}
+def test_an_estimate_has_no_more_than_its_figures() -> None:
+    estimate: Any = NoiseEstimate(bound=1.0, error=0.5)
+    assert set(msgspec.structs.asdict(estimate)) == {"level", "pending", "bound", "error", "noise", "summands"}
