@@ -196,7 +196,7 @@ def test_changed_bytes_are_refused_or_opened_and_nothing_crashes(cases: Cases, s
     """
     count = 2000 if soak else 100
     code = f"import json, test_seal_rows; print(json.dumps(test_seal_rows.fuzz({count})))"
-    folders = os.pathsep.join([str(repository), str(repository / "tests"), str(repository / "tests" / "he")])
+    folders = os.pathsep.join([str(repository), str(repository / "tests"), str(repository / "tests" / "crypto")])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": folders},
