@@ -22,7 +22,8 @@ from privsdk.party.budget.books import Books
 from privsdk.party.differencing.guard import Guard
 from privsdk.party.differencing.row_sets import Tables
 from privsdk.party.tables.store import Store
-from privsdk.protocol.operation import Alignment, Operand, Request, RowSet
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import Alignment, RowSet
 
 ROWS = 336_776
 REPEATS = 5
@@ -51,11 +52,11 @@ def measure(sets: int, *, joint: bool) -> dict[str, list[tuple[float, float]]]:
     codes = table["key"].to_numpy()
     alignment = Alignment(rows=own, keys=own, min_count=10, codes=codes, session=b"") if joint else None
     guard = Guard("north", Store("north", {"t": table}), books)
-    settle = guard.settler(REQUEST, REQUEST.operands["north"], "memory", alignment, 10)
+    screen = guard.screener(REQUEST, REQUEST.operands["north"], "memory", alignment, 10)
 
     def release() -> None:
         rows = np.flatnonzero(rng.random(ROWS) < 0.5)
-        settle([RowSet(rows=rows, measure="count", figures=(len(rows),))], 10)
+        screen([RowSet(rows=rows, measure="count", figures=(len(rows),))], 10)
 
     release()  # hashes the table
     kept = []

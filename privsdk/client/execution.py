@@ -12,7 +12,8 @@ from typing import Any
 from ..errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
 from ..errors.details import RunCancelled
 from ..protocol import control
-from ..protocol.operation import Request, operation_of
+from ..protocol.operation import operation_of
+from ..protocol.request import Request
 from .pinned_heads import Witness
 from .progress import Live
 

@@ -11,7 +11,7 @@ from ..display.cards import Card, Displayed, Grid
 from ..display.svg import FlowEnd, Picture, flow
 from ..display.tabular import Tabular
 from ..governance.policy import Learns
-from ..protocol.operation import Request
+from ..protocol.request import Request
 
 ONLOOKER = "onlooker"
 MOST_NAMES = 4

@@ -18,7 +18,7 @@ from ..display.svg import course
 from ..display.tabular import Tabular
 from ..errors import Cancelled, PrivsdkError
 from ..protocol.control import Told, Watched
-from ..protocol.operation import Request
+from ..protocol.request import Request
 from .observers import Observers
 
 

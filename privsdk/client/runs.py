@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
 from ..display.tabular import Tabular
-from ..protocol.operation import Request
+from ..protocol.request import Request
 from .observers import Observers
 from .progress import Live, ended_with
 

@@ -14,7 +14,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ..protocol.operation import Request, operation_named
+from ..protocol.operation import operation_named
+from ..protocol.request import Request
 from .progress import Live
 from .ticker import Ticker
 

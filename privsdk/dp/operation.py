@@ -13,7 +13,8 @@ from ..crypto.sums.topology import check_key_holder
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, DiscreteLaplace
 from ..governance.policy import ROWS, Disclosure, Learns, Need
-from ..protocol.operation import Operation, Outcome, RoleInput, register
+from ..protocol.operation import Operation, register
+from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
 from . import pooled
 from .noise import noisy_vector

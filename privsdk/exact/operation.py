@@ -11,8 +11,9 @@ from ..client.aggregates import OPERATION, AggregateParameters
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact
 from ..governance.policy import ROWS, Disclosure, Learns, Need
-from ..protocol.operation import Operation, Outcome, RoleInput, register
+from ..protocol.operation import Operation, register
 from ..protocol.predicates import check, check_type, passing, text
+from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role, checkpoint
 from . import labels
 from .owner import aggregate, groupable, numeric

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from ..client.aggregates import Statistic
 from ..errors import DataError
-from ..protocol.operation import Figures, Outcome, RoleInput, RowSet
+from ..protocol.role_input import Figures, Outcome, RoleInput, RowSet
 
 _CODES = "number of the group"
 
@@ -69,15 +69,15 @@ def aggregate(
     hidden = _withheld(group, keys, codes, sizes, min_count) if enough else len(codes)
     shown = found.slice(hidden).sort_by(_CODES)
     sets = _row_sets(rows, group, shown, codes[:hidden], statistic, column, by) if enough else []
-    settled = given.settle(sets, min_count)
+    screened = given.services.screen(sets, min_count)
     columns = {}
     if labels is not None:
         columns[by] = names.take(shown[_CODES])
-    columns["count"] = pa.array([figures[0] for figures in settled[: shown.num_rows]], pa.int64())
+    columns["count"] = pa.array([figures[0] for figures in screened[: shown.num_rows]], pa.int64())
     if statistic != "count":
         like = pa.float64() if statistic == "mean" else frame["value"].type
-        columns[statistic] = _typed([figures[1] for figures in settled[: shown.num_rows]], like)
-    withheld = settled[-1][0] if hidden and enough else 0 if enough else 1
+        columns[statistic] = _typed([figures[1] for figures in screened[: shown.num_rows]], like)
+    withheld = screened[-1][0] if hidden and enough else 0 if enough else 1
     metadata = {"withheld_groups": str(withheld), "min_count": str(min_count)}
     return Outcome(table=pa.table(columns).replace_schema_metadata(metadata))
 

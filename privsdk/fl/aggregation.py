@@ -21,7 +21,7 @@ from ..crypto.sums.masked import MaskedSum
 from ..errors import InvalidArgument, UnknownName
 from ..governance.policy import Disclosure, Learns
 from ..protocol.compose import beside
-from ..protocol.operation import RoleInput
+from ..protocol.role_input import RoleInput
 from ..protocol.roles import Role
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class MaskedMode(AggregationMode):
             coordinator=participants.coordinator,
             session=given.session,
             entropy=given.entropy,
-            identity=given.identity,
+            identity=given.services.identity,
             fewest=participants.fewest,
             floor=given.min_parties + 1,  # every client sees the model; min_parties leaves out one who does
             within_s=within_s,

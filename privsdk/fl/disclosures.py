@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..governance.policy import Disclosure, Learns, Need
-from ..protocol.operation import Request
+from ..protocol.request import Request
 from .parameters import FitParameters, clients_of
 from .privacy.levels import PartyLevel, Privacy
 from .strategies.fedbuff import FedBuff

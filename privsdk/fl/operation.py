@@ -7,7 +7,8 @@ import pyarrow as pa
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact, Gaussian, ZeroConcentrated
 from ..governance.policy import Learns, Need
-from ..protocol.operation import Operation, Outcome, RoleInput, register
+from ..protocol.operation import Operation, register
+from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
 from . import disclosures, roles
 from .averages import LARGEST

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ..crypto.sums.base import Sum
 from ..errors import DataError
 from ..protocol.groups import groups_of
-from ..protocol.operation import Outcome, RoleInput, never
+from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
 from ..protocol.roles import Role
 from . import rounds
 from .averages import VALUES, Averages, Each, OnGrid
@@ -126,7 +126,7 @@ def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, mea
             facts=facts,
             sum_=sum_,
             averages=_each(given, parameters),
-            stopping=given.stopping,
+            stopping=given.services.stop_requested,
         )
     return rounds.coordinator(
         course,
@@ -134,8 +134,8 @@ def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, mea
         facts=facts,
         sum_=sum_,
         averages=averages,
-        checkpoints=given.checkpoints("coordinator"),
-        stopping=never if parameters.mode.replicated else given.stopping,
+        checkpoints=given.services.checkpoints("coordinator"),
+        stopping=UNGUARDED.stop_requested if parameters.mode.replicated else given.services.stop_requested,
     )
 
 
@@ -185,7 +185,7 @@ def _train(given: RoleInput, parameters: FitParameters, course: Course, means: M
             sum_=sum_,
             averages=_each(given, parameters),
             train=means.train,
-            pay=given.pay,
+            pay=given.services.pay,
             look=held_out.look,
         )
         return held_out.told(weights)
@@ -199,10 +199,10 @@ def _train(given: RoleInput, parameters: FitParameters, course: Course, means: M
         sum_=sum_,
         averages=averages,
         train=_trainer(given, parameters, means),
-        checkpoints=given.checkpoints("client"),
-        pay=given.pay,
+        checkpoints=given.services.checkpoints("client"),
+        pay=given.services.pay,
         look=held_out.look,
-        copy=given.checkpoints("coordinator") if alike else None,
-        stopping=given.stopping if alike else never,
+        copy=given.services.checkpoints("coordinator") if alike else None,
+        stopping=given.services.stop_requested if alike else UNGUARDED.stop_requested,
     )
     return held_out.told(weights)

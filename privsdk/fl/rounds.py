@@ -44,7 +44,7 @@ from ..errors import BudgetExceeded, DataError, DatasetFrozen, ErrorRecord, Peer
 from ..protocol.checkpoints import Checkpoints
 from ..protocol.checkpoints import State as Saved
 from ..protocol.messages import Message
-from ..protocol.operation import Pay, free, never
+from ..protocol.role_input import UNGUARDED
 from ..protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from .averages import VALUES, Averages, Mean, Update
 from .models.network import Network, Rows, Vector
@@ -190,7 +190,7 @@ def coordinator(
     sum_: Sum,
     averages: Averages,
     checkpoints: Checkpoints,
-    stopping: Callable[[], bool] = never,
+    stopping: Callable[[], bool] = UNGUARDED.stop_requested,
 ) -> Role[Trained]:
     """The coordinator's role; `facts` is how many of them there are."""
     yield from sum_.set_up()
@@ -356,10 +356,10 @@ def client(
     averages: Averages,
     train: Trainer,
     checkpoints: Checkpoints,
-    pay: Pay = free,
+    pay: Callable[[], None] = UNGUARDED.pay,
     look: Callable[[int, Vector], None] = lambda number, weights: None,
     copy: Checkpoints | None = None,
-    stopping: Callable[[], bool] = never,
+    stopping: Callable[[], bool] = UNGUARDED.stop_requested,
 ) -> Role[tuple[Vector, Rows]]:
     """A client's role; returns the final model and the rows it trained on.
 
@@ -421,7 +421,7 @@ def client(
         yield from during(name, averages.contribute(name, go.parties, Update(local.update, weight, loss)))
 
 
-def _paid(pay: Pay) -> str:
+def _paid(pay: Callable[[], None]) -> str:
     """Pay for a round; the code of why it cannot be paid, else ""."""
     try:
         pay()

@@ -22,7 +22,8 @@ from ..errors import DataError, InvalidArgument, UnknownName
 from ..protocol.control import Trace
 from ..protocol.groups import Key, plain_keys
 from ..protocol.in_memory import together
-from ..protocol.operation import Operand, Outcome, Request, RoleInput
+from ..protocol.request import Operand, Request
+from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
 from ..protocol.roles import SystemEntropy
 from .composition import Compressions, Strategies
 from .fitted import Fitted
@@ -162,8 +163,15 @@ def _played(clients: Mapping[str, pa.Table], parameters: FitParameters) -> dict[
 
     def of(party: str, table: pa.Table) -> RoleInput:
         return RoleInput(
-            request=request, party=party, session=b"", table=table, keys=None, min_count=1, entropy=entropy
-        )  # fmt: skip
+            request=request,
+            party=party,
+            session=b"",
+            table=table,
+            keys=None,
+            min_count=1,
+            entropy=entropy,
+            services=UNGUARDED,
+        )
 
     inputs = [*(of(name, table.select(list(columns))) for name, table in clients.items()), of(COORDINATOR, nothing)]
     outcomes: dict[str, Any] = together({given.party: role(given, parameters, means) for given in inputs})

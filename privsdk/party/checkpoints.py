@@ -19,7 +19,7 @@ from ..errors import Cancelled, DataError, InvalidArgument, LedgerError
 from ..files import remove_drafts, replacing
 from ..protocol.checkpoints import Checkpoints, State
 from ..protocol.failpoints import FailPoint, reach
-from ..protocol.operation import Request
+from ..protocol.request import Request
 from .checkpoint_file import Work, damaged, pack, read_arrays, read_head
 
 LAST = 2  # states of a part

@@ -32,7 +32,9 @@ from ..governance.charges import Debit
 from ..governance.policy import Derivation, Policy
 from ..protocol import control
 from ..protocol.messages import Message
-from ..protocol.operation import NO_IDENTITY, Identity, Operation, Outcome, Request, operation_of
+from ..protocol.operation import Operation, operation_of
+from ..protocol.request import Request
+from ..protocol.role_input import NO_IDENTITY, Identity, Outcome
 from ..protocol.roles import Channel, Entropy, SystemEntropy, drive
 from . import policy
 from .budget.books import Books

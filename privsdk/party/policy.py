@@ -12,7 +12,8 @@ from ..errors import PolicyRefused, UnknownName
 from ..errors.details import MissingGrant, NotGranted, OperationNotAllowed, TooFewContributors
 from ..governance.charges import Debit, Exact, Unit
 from ..governance.policy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
-from ..protocol.operation import Kind, Operand, Request
+from ..protocol.operation import Kind
+from ..protocol.request import Operand, Request
 
 
 class Decision(NamedTuple):

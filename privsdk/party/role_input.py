@@ -6,19 +6,60 @@ Decides nothing: that is the gate's part, before.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ..errors import DataError
-from ..protocol.checkpoints import Checkpoints, nowhere
-from ..protocol.operation import Identity, Request, RoleInput, Settle, as_computed
+from ..errors import DataError, InternalError
+from ..protocol.checkpoints import Checkpoints, NoCheckpoints
+from ..protocol.request import Request
+from ..protocol.role_input import Figures, Identity, RoleInput, RowSet
 from ..protocol.roles import Entropy
 from .budget.books import Books
 from .checkpoint_file import Work
 from .checkpoints import CheckpointStore, work_of
-from .differencing.guard import Guard
+from .differencing.guard import Guard, Screen
 from .run import Session
 from .runs import Sessions
 from .tables.store import Store
+
+
+class SessionServices:
+    """What the role of one session may ask of its party. What its operation does not declare is refused."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        books: Books,
+        identity: Identity,
+        screen: Screen | None,
+        work: Callable[[str], Checkpoints] | None,
+    ) -> None:
+        self.identity = identity
+        self._session = session
+        self._books = books
+        self._screen = screen
+        self._work = work
+
+    def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
+        """As the differencing guard allows; see there."""
+        if self._screen is None:
+            raise InternalError(f"{self._session.request.operation} has exact figures, and is not `remembered`")
+        return self._screen(sets, min_count)
+
+    def pay(self) -> None:
+        """For one more round; on disk before it returns."""
+        if not self._session.per_round:
+            raise InternalError(f"{self._session.request.operation} pays by the round, and does not say what")
+        self._books.pay(self._session.request, self._session.per_round)
+        self._session.instalments += 1
+
+    def checkpoints(self, part: str) -> Checkpoints:
+        """Of the work that the request names."""
+        return NoCheckpoints() if self._work is None else self._work(part)
+
+    def stop_requested(self) -> bool:
+        """Whether the caller did."""
+        return self._session.stop_requested.is_set()
 
 
 class Inputs:
@@ -49,7 +90,7 @@ class Inputs:
         """The role's input, and the version of the table it was read from."""
         request, operand = session.request, session.request.operands.get(party)
         table, keys, joint, version, min_count = None, None, None, "", session.min_count
-        settle: Settle = as_computed
+        screen: Screen | None = None
         if operand is not None:
             version = self._store.version(operand.table)
             table = self._store.read(operand.table, operand.columns, operand.unit)
@@ -62,7 +103,7 @@ class Inputs:
                 table, keys = table.take(joint.rows), joint.keys
                 min_count = max(min_count, joint.min_count)
             if session.operation.remembered:
-                settle = self._guard.settler(request, operand, version, joint, session.min_count)
+                screen = self._guard.screener(request, operand, version, joint, session.min_count)
         given = RoleInput(
             request=request,
             party=party,
@@ -73,11 +114,9 @@ class Inputs:
             entropy=self._entropy,
             joint=b"" if joint is None else joint.session,
             min_parties=self._min_parties,
-            settle=settle,
-            identity=self._identity,
-            pay=self._payer(session),
-            checkpoints=self._checkpoints(party, session),
-            stopping=session.stopping.is_set,
+            services=SessionServices(
+                session, books=self._books, identity=self._identity, screen=screen, work=self._open(party, session)
+            ),
         )
         return given, version
 
@@ -93,15 +132,6 @@ class Inputs:
         if name:
             self._kept.check(self.work(party, request, name))
 
-    def _checkpoints(self, party: str, session: Session) -> Callable[[str], Checkpoints]:
+    def _open(self, party: str, session: Session) -> Callable[[str], Checkpoints] | None:
         name = session.operation.name_of_work()
-        return self._kept.open(self.work(party, session.request, name)) if name else nowhere
-
-    def _payer(self, session: Session) -> Callable[[], None]:
-        """`RoleInput.pay`: on disk before it returns."""
-
-        def pay() -> None:
-            self._books.pay(session.request, session.per_round)
-            session.instalments += 1
-
-        return pay
+        return self._kept.open(self.work(party, session.request, name)) if name else None

@@ -55,7 +55,7 @@ class Session:
         self.since = self.begun = time.monotonic()
         self.told: list[Told] = []
         self.cancelled = threading.Event()
-        self.stopping = threading.Event()
+        self.stop_requested = threading.Event()
         self._party = party
         self._limits = limits
         self._changed = threading.Condition()

@@ -17,7 +17,9 @@ import msgspec
 
 from ..errors import Busy, StaleJoin, UnknownName
 from ..protocol.control import Hello, Watched
-from ..protocol.operation import Alignment, Operand, Operation, Request
+from ..protocol.operation import Operation
+from ..protocol.request import Operand, Request
+from ..protocol.role_input import Alignment
 from ..protocol.roles import Channel
 from .run import Limits, Session
 
@@ -123,7 +125,7 @@ class Sessions:
         """Let a run end with what there is, at its next round."""
         session = self._running.get(run_id)
         if session is not None and session.request.caller == caller:
-            session.stopping.set()
+            session.stop_requested.set()
 
     def cancel(self, run_id: str, caller: str) -> None:
         session = self._running.get(run_id)

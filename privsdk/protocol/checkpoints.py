@@ -60,8 +60,3 @@ class NoCheckpoints:
 
     def rewind(self, number: int) -> None:
         """There is nothing to drop."""
-
-
-def nowhere(part: str) -> NoCheckpoints:
-    """Keep nothing of any part."""
-    return NoCheckpoints()

@@ -17,7 +17,7 @@ from ..governance.charges import Balance, Unit, attacker_certainty
 from ..governance.heads import Count, Head
 from ..governance.policy import Derivation, Policy
 from .messages import Abort, Binding, Frame, Message, decode, encode
-from .operation import Request
+from .request import Request
 from .roles import Channel
 
 MOST_REQUESTS = 100  # in one quote: quoting is free

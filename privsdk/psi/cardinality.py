@@ -9,7 +9,8 @@ from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed
 from ..governance.policy import Disclosure, Learns
 from ..protocol.control import Finished
-from ..protocol.operation import Outcome, RoleInput, register
+from ..protocol.operation import register
+from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
 from . import question
 from .protocols.ddh_cardinality import cardinality as cardinality_role

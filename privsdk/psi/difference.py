@@ -22,8 +22,9 @@ from ..errors import InvalidArgument
 from ..governance.policy import Disclosure, Learns, Need
 from ..protocol import predicates
 from ..protocol.control import Finished
-from ..protocol.operation import Outcome, RoleInput, register
+from ..protocol.operation import register
 from ..protocol.predicates import Name, Where
+from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
 from . import question
 from .protocols import choose

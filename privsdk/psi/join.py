@@ -8,7 +8,8 @@ from ..client.plan import Plan
 from ..client.tables import Table, runner_of
 from ..governance.policy import Disclosure, Learns
 from ..protocol.control import Finished
-from ..protocol.operation import Alignment, Outcome, RoleInput, register
+from ..protocol.operation import register
+from ..protocol.role_input import Alignment, Outcome, RoleInput
 from ..protocol.roles import Role
 from . import question
 from .joint import Joint

@@ -152,7 +152,7 @@ def test_only_its_caller_watches_or_stops_a_run() -> None:
         with pytest.raises(UnknownName, match="has no run"):
             gate.handle("mallory", call)
         gate.handle("mallory", Stop(run_id=call.run_id))
-        assert not gate._sessions._running[call.run_id].stopping.is_set()
+        assert not gate._sessions._running[call.run_id].stop_requested.is_set()
         run.stop()
         run.result(timeout_s=30)
         ended = gate.handle("analyst", call)

@@ -14,7 +14,7 @@ from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.errors import PrivsdkError
 from privsdk.protocol.compose import beside
 from privsdk.protocol.messages import Message
-from privsdk.protocol.operation import Identity
+from privsdk.protocol.role_input import Identity
 from privsdk.protocol.roles import Heard, Role, Step
 from privsdk.testing import Members, Numbers, SeededEntropy, Sent, together
 

@@ -15,7 +15,8 @@ from privsdk.dp.intervals import finished
 from privsdk.dp.operation import NoisyRelease, components_of
 from privsdk.dp.release import Release
 from privsdk.governance.charges import Unit
-from privsdk.protocol.operation import Operand, Request, RoleInput
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import UNGUARDED, RoleInput
 from privsdk.testing import SeededEntropy, Sent, together
 
 # One release of each kind over the columns x (integers 0, 1 and 2, say) and g.
@@ -65,6 +66,7 @@ def given(request: Request, party: str, table: pa.Table | None) -> RoleInput:
         keys=None,
         min_count=0,
         entropy=SeededEntropy(b""),
+        services=UNGUARDED,
     )
 
 

@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, Settle, as_computed, operation_of
+from privsdk.protocol.operation import operation_of
 from privsdk.protocol.predicates import Name, canonical
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import UNGUARDED, Outcome, RoleInput, Services
 from privsdk.testing import SeededEntropy, Sent, together
 
 JOINT = b"the session of a join"
@@ -68,7 +70,7 @@ def given(
     *,
     min_count: int = 2,
     joint: bytes = JOINT,
-    settle: Settle = as_computed,
+    services: Services = UNGUARDED,
 ) -> RoleInput:
     return RoleInput(
         request=request,
@@ -79,7 +81,7 @@ def given(
         min_count=min_count,
         entropy=SeededEntropy(b""),
         joint=b"" if keys is None else joint,
-        settle=settle,
+        services=services,
     )
 
 

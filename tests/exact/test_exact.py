@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -16,7 +17,9 @@ from hypothesis import given as given_cases
 from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.protocol.operation import Figures, Operand, Request, RowSet, operation_of
+from privsdk.protocol.operation import operation_of
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import Figures, RowSet, Unguarded
 
 ROWS = st.lists(
     st.tuples(
@@ -179,13 +182,14 @@ def test_the_guard_gets_every_set_and_its_figures_are_what_is_told() -> None:
     table = pa.table({"city": ["a"] * 4 + ["b"] * 3 + ["c"] + [None] * 3, "x": [1, 2, 3, None, 4, 5, 6, 7, 8, 9, 10]})
     seen: list[RowSet] = []
 
-    def settle(sets: list[RowSet], min_count: int) -> list[Figures]:
-        assert min_count == 3
-        seen.extend(sets)
-        return [(100, 0.5), (200, 1.5), (7,)]
+    class Guarded(Unguarded):
+        def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
+            assert min_count == 3
+            seen.extend(sets)
+            return [(100, 0.5), (200, 1.5), (7,)]
 
     request = request_for("mean", "x", "city", joint=False)
-    answer = play(request, given("bank", request, table, None, min_count=3, settle=settle))["bank"].table
+    answer = play(request, given("bank", request, table, None, min_count=3, services=Guarded()))["bank"].table
     assert [(each.rows.tolist(), each.measure, each.figures) for each in seen] == [
         ([4, 5, 6], "mean of x", (3, 5.0)),
         ([8, 9, 10], "mean of x", (3, 9.0)),

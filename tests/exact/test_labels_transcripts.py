@@ -13,7 +13,8 @@ from harness import assert_absent, assert_same_shape, wire_bytes
 
 from privsdk.exact.labels import KeyLabels
 from privsdk.protocol.messages import Message
-from privsdk.protocol.operation import Outcome, RoleInput, operation_of
+from privsdk.protocol.operation import operation_of
+from privsdk.protocol.role_input import Outcome, RoleInput
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
 

@@ -17,7 +17,8 @@ from privsdk.errors import InvalidArgument, PrivsdkError, UnknownName
 from privsdk.fl.aggregation import MODES, AggregationMode, Participants, mode_named, register
 from privsdk.fl.parameters import Aggregation
 from privsdk.governance.policy import Learns
-from privsdk.protocol.operation import RoleInput, operation_named
+from privsdk.protocol.operation import operation_named
+from privsdk.protocol.role_input import RoleInput
 
 
 class TrustedMode(AggregationMode):

@@ -13,7 +13,7 @@ from privsdk.errors import Cancelled, PrivsdkError
 from privsdk.fl import roles
 from privsdk.fl.parameters import FitParameters
 from privsdk.party.checkpoints import CheckpointStore
-from privsdk.protocol.operation import RoleInput
+from privsdk.protocol.role_input import RoleInput
 from privsdk.protocol.roles import Role
 
 ROUNDS = 6
@@ -32,10 +32,10 @@ def test_a_stop_that_reaches_one_client_first_stops_all(monkeypatch: pytest.Monk
     def role(given: RoleInput, parameters: FitParameters) -> Role[Any]:
         asked = iter(range(ROUNDS))
 
-        def stopping() -> bool:
+        def stop_requested() -> bool:
             return next(asked) >= (2 if given.party == late else 4)
 
-        object.__setattr__(given, "stopping", stopping)
+        monkeypatch.setattr(given.services, "stop_requested", stop_requested)
         return honest(given, parameters)
 
     monkeypatch.setattr(roles, "role", role)

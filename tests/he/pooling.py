@@ -18,7 +18,9 @@ from privsdk.he.statistics import operation as declaration
 from privsdk.he.statistics.fixedpoint import FixedPoint
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.values import reader
-from privsdk.protocol.operation import Operand, Request, RoleInput, operation_of
+from privsdk.protocol.operation import operation_of
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import UNGUARDED, RoleInput
 from privsdk.protocol.roles import Role, gather, tell
 from privsdk.testing import Numbers, SeededEntropy, Sent, together
 
@@ -111,6 +113,7 @@ def answer_of(
             keys=None,
             min_count=count,
             entropy=SeededEntropy(b""),
+            services=UNGUARDED,
             min_parties=parties,
         )
 

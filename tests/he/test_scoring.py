@@ -28,7 +28,9 @@ from privsdk.he.columns.encrypt import encrypt
 from privsdk.he.scoring import ends as told_of
 from privsdk.he.scoring import protocol
 from privsdk.he.scoring.ends import ScoreParameters, linked
-from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, as_computed, operation_of
+from privsdk.protocol.operation import operation_of
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import UNGUARDED, Outcome, RoleInput
 from privsdk.protocol.roles import Role
 from privsdk.testing import SeededEntropy, Sent, pair, together
 
@@ -69,7 +71,7 @@ def given_to(
         parameters=msgspec.to_builtins(parameters),
     )
     columns = request.operands[party].columns
-    facts = {"session": b"s", "keys": None, "entropy": SeededEntropy(b""), "settle": as_computed}
+    facts = {"session": b"s", "keys": None, "entropy": SeededEntropy(b""), "services": UNGUARDED}
     return RoleInput(request=request, party=party, table=table.select(columns), min_count=min_count, **facts | options)
 
 

@@ -16,7 +16,8 @@ from pooling import answer_of, request_for, statistic
 from privsdk.he.statistics import operation
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.thresholds import Floors, tell_floors
-from privsdk.protocol.operation import RoleInput, operation_of
+from privsdk.protocol.operation import operation_of
+from privsdk.protocol.role_input import RoleInput
 from privsdk.protocol.roles import Role, tell
 from privsdk.testing import Sent
 

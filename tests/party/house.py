@@ -18,7 +18,7 @@ from privsdk.party.gate import Gate
 from privsdk.party.runs import Limits
 from privsdk.party.tables.store import Store
 from privsdk.protocol import control
-from privsdk.protocol.operation import Operand, Request
+from privsdk.protocol.request import Operand, Request
 from privsdk.psi.joint import Joint
 from privsdk.transport.local import LocalNetwork
 

@@ -14,7 +14,7 @@ from privsdk.errors import Cancelled, DataError, InvalidArgument, LedgerError
 from privsdk.party import checkpoints
 from privsdk.party.checkpoint_file import Work
 from privsdk.party.checkpoints import NAMED, CheckpointStore, Folder
-from privsdk.protocol.checkpoints import Checkpoints, NoCheckpoints, State, nowhere
+from privsdk.protocol.checkpoints import Checkpoints, NoCheckpoints, State
 
 WORK = Work("ann", "study", "digits", "question", "content")
 
@@ -171,8 +171,7 @@ def test_files_are_their_owners_alone_and_replaced_as_a_whole(tmp_path: Path, mo
 
 
 def test_nothing_is_kept_without_a_name() -> None:
-    nothing = nowhere("client")
-    assert isinstance(nothing, NoCheckpoints)
+    nothing = NoCheckpoints()
     nothing.save(1, state(1))
     nothing.rewind(0)
     assert nothing.numbers() == ()

@@ -30,7 +30,7 @@ from privsdk.party.budget.actions import Freeze, Reset, SetBudget
 from privsdk.party.budget.books import Books, verify_ledger
 from privsdk.party.budget.caps import Asking
 from privsdk.protocol import control
-from privsdk.protocol.operation import Operand, Request
+from privsdk.protocol.request import Operand, Request
 
 PEOPLE = pa.table({"x": list(range(50)), "g": ["a", "b"] * 25})
 

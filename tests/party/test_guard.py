@@ -22,7 +22,8 @@ from privsdk.governance.charges import Budget, Unit
 from privsdk.party.budget.books import Books
 from privsdk.party.differencing.guard import Guard, near_by, with_ordinals
 from privsdk.party.tables.store import Store
-from privsdk.protocol.operation import Alignment, Figures, Operand, Request, RowSet
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import Alignment, Figures, RowSet
 from privsdk.psi.keys.distinct import distinct_keys
 
 K = 3
@@ -35,7 +36,7 @@ def open_books(path: Path | None, unit: Unit = Unit()) -> Books:  # noqa: B008
 def releaser(
     books: Books, table: pa.Table, *, joint: Alignment | None = None, k: int = K
 ) -> Callable[..., list[Figures]]:
-    """`settle` of one run after the other, of one set each."""
+    """`screen` of one run after the other, of one set each."""
     guard, operand = Guard("bank", Store("bank", {"t": table}), books), Operand(table="t", columns=())
     numbers = iter(range(1_000_000))
 
@@ -49,9 +50,9 @@ def releaser(
             operands={"bank": operand, "shop": operand},
             parameters={},
         )
-        settle = guard.settler(request, operand, "memory", joint, k)
+        screen = guard.screener(request, operand, "memory", joint, k)
         made = [RowSet(rows=np.array(sorted(rows), np.int64), measure=m, figures=f) for rows, m, f in sets]
-        return settle(made, k)
+        return screen(made, k)
 
     return release
 
@@ -183,7 +184,7 @@ def test_a_table_that_changes_under_a_run_is_not_compared(tmp_path: Path) -> Non
             run_id="r", operation="aggregate", caller="ann", purpose="p", parties=("bank",), operands={}, parameters={}
         )
         with pytest.raises(DataError, match="bank/t changed while it was read"):
-            guard.settler(request, Operand(table="t", columns=()), "an older version", None, K)([], K)
+            guard.screener(request, Operand(table="t", columns=()), "an older version", None, K)([], K)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from house import House, prepare
 
 from privsdk.errors import StaleJoin
 from privsdk.party.runs import Limits
-from privsdk.protocol.operation import Request
+from privsdk.protocol.request import Request
 from privsdk.psi.joint import Joint
 
 

@@ -22,7 +22,7 @@ from privsdk.errors import (
 from privsdk.party.runs import Limits, Session
 from privsdk.protocol import control
 from privsdk.protocol.messages import Frame
-from privsdk.protocol.operation import Operand, Request
+from privsdk.protocol.request import Operand, Request
 
 
 @pytest.mark.parametrize("limits", [Limits(runs=2)])

@@ -9,7 +9,9 @@ import pytest
 from privsdk.errors import UnknownName
 from privsdk.governance.charges import Debit, Exact
 from privsdk.governance.policy import Learns, Need
-from privsdk.protocol.operation import Operand, Operation, Outcome, Request, RoleInput, operation_named, register
+from privsdk.protocol.operation import Operation, operation_named, register
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import Outcome, RoleInput
 from privsdk.protocol.roles import Role
 
 

@@ -18,7 +18,9 @@ from joins import SESSION, Positions, joining, names, run
 
 from privsdk import psi
 from privsdk.errors import DataError, InvalidArgument, ProtocolViolation
-from privsdk.protocol.operation import Operand, Request, RoleInput, operation_of
+from privsdk.protocol.operation import operation_of
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import UNGUARDED, RoleInput
 from privsdk.protocol.roles import Role, ask, hear, tell
 from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
 from privsdk.psi.oprf.ristretto import hash_to_group, to_table
@@ -110,6 +112,7 @@ def test_the_caller_is_told_the_size_from_the_minimum_count_up(min_count: int, t
                 keys=None,
                 min_count=min_count,
                 entropy=SeededEntropy(party.encode()),
+                services=UNGUARDED,
             )
         )
         for party, column in columns.items()

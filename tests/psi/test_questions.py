@@ -18,7 +18,7 @@ from privsdk import psi
 from privsdk.client.tables import Table
 from privsdk.errors import BudgetExceeded, DataError, InvalidArgument, PolicyRefused, UnknownName, UsageError
 from privsdk.protocol.control import Prepare, Prepared
-from privsdk.protocol.operation import Request
+from privsdk.protocol.request import Request
 
 MOST_COUNT = 10
 BUDGET = ps.Budget(exact=50)

@@ -15,7 +15,9 @@ import pytest
 from claims import Cases
 
 from privsdk.protocol.control import Finished, encode_reply
-from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, operation_named
+from privsdk.protocol.operation import operation_named
+from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.role_input import UNGUARDED, Outcome, RoleInput
 from privsdk.protocol.roles import Role, tell
 from privsdk.testing import Numbers, SeededEntropy, Sent, together
 
@@ -81,6 +83,7 @@ def given(operation: str, seed: int) -> RoleInput:
         keys=keys if joint else None,
         min_count=10,
         entropy=SeededEntropy(b""),
+        services=UNGUARDED,
     )
 
 

@@ -58,7 +58,7 @@ import pyarrow as pa
 
 from ...errors import IdentityRefused, InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
 from ...protocol.messages import Message
-from ...protocol.operation import Identity
+from ...protocol.role_input import Identity
 from ...protocol.roles import Entropy, Role, ask, checkpoint, collect, tell
 from . import shamir
 from .agreement import KEY_BYTES, TAG_BYTES, Context, Public, Secret, self_seed

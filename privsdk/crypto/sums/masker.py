@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ...errors import PolicyRefused, ProtocolViolation
-from ...protocol.operation import Identity
+from ...protocol.role_input import Identity
 from ...protocol.roles import Entropy, Role, checkpoint
 from . import shamir
 from .agreement import KEY_BYTES, Context, Public, Secret, box_key, closed, mask_seed, opened, self_seed

@@ -9,7 +9,8 @@ import msgspec
 
 from ...errors import InvalidArgument
 from ...governance.policy import Learns
-from ...protocol.operation import Operation, Request
+from ...protocol.operation import Operation
+from ...protocol.request import Request
 
 P = TypeVar("P", bound=msgspec.Struct)
 

@@ -41,7 +41,7 @@ import pyarrow as pa
 
 from ...crypto.sums.base import UNITS, Integers, Sum
 from ...errors import InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
-from ...protocol.operation import Pay, free, never
+from ...protocol.role_input import UNGUARDED
 from ...protocol.roles import Role, checkpoint, hear, tell_present
 from ..averages import VALUES, Each, Update
 from ..models.network import Vector
@@ -121,7 +121,7 @@ def coordinator(
     facts: int,
     sum_: Sum,
     averages: Each,
-    stopping: Callable[[], bool] = never,
+    stopping: Callable[[], bool] = UNGUARDED.stop_requested,
 ) -> Role[Trained]:
     """The coordinator's role; `facts` is how many of them there are."""
     yield from sum_.set_up()
@@ -224,7 +224,7 @@ def client(
     sum_: Sum,
     averages: Each,
     train: Trainer,
-    pay: Pay = free,
+    pay: Callable[[], None] = UNGUARDED.pay,
     look: Callable[[int, Vector], None] = lambda number, weights: None,
 ) -> Role[Vector]:
     """A client's role; returns the final model. Every update is paid for before it is made."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from ...crypto.seal.presets import Preset
 from ...errors import CircuitTooDeep, DataError, InvalidArgument
-from ...protocol.operation import Figures, Outcome, RoleInput, RowSet
+from ...protocol.role_input import Figures, Outcome, RoleInput, RowSet
 from ...protocol.roles import Role, checkpoint
 from ..statistics.totals import bins_of
 from . import protocol
@@ -153,9 +153,9 @@ def told(
     rest = rows[~np.isin(at, shown)]
     if len(rest):
         sets.append(RowSet(rows=rest, measure="rows of no interval", figures=(len(rest),)))
-    (count, mean), *settled = given.settle(sets, given.min_count)
+    (count, mean), *screened = given.services.screen(sets, given.min_count)
     counts: list[Figures] = [(None, None)] * intervals
-    for i, figures in zip(shown, settled, strict=False):
+    for i, figures in zip(shown, screened, strict=False):
         counts[i] = figures
     columns = {
         "from": pa.array(parameters.edges[:-1], pa.float64()),

@@ -15,7 +15,8 @@ from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
 from ...governance.policy import Disclosure, Learns, Need
 from ...protocol.control import Finished
-from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
+from ...protocol.operation import Kind, Operation, register
+from ...protocol.role_input import Outcome, RoleInput
 from ...protocol.roles import Role
 from . import protocol
 from .ends import LARGEST, Link, ScoreParameters, complete, linked, told

@@ -15,7 +15,8 @@ from ...crypto.sums.topology import KeyHolderSum
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
 from ...governance.policy import ROWS, Disclosure, Learns, Need
-from ...protocol.operation import Outcome, RoleInput, register
+from ...protocol.operation import register
+from ...protocol.role_input import Outcome, RoleInput
 from ...protocol.roles import Role
 from .statistic import Name, Statistic
 from .thresholds import Floors, hear_floors, tell_floors, withheld

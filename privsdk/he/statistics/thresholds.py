@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...protocol.messages import Message
-from ...protocol.operation import RoleInput
+from ...protocol.role_input import RoleInput
 from ...protocol.roles import Role, gather, tell
 
 

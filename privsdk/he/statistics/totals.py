@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ...errors import DataError
 from ...protocol.groups import groups_of
-from ...protocol.operation import RoleInput
+from ...protocol.role_input import RoleInput
 from ...protocol.roles import Role, checkpoint
 from .fixedpoint import Numbers, PartialSum, exact_products, exact_sums, numbers
 from .statistic import OF_VALUES, Statistic

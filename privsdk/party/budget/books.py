@@ -21,7 +21,8 @@ from ...governance.heads import Head
 from ...governance.policy import ANY
 from ...protocol import control
 from ...protocol.messages import Frame
-from ...protocol.operation import Figures, Request
+from ...protocol.request import Request
+from ...protocol.role_input import Figures
 from ..differencing.row_sets import Tables
 from ..ledger import query, summaries
 from ..ledger.ledger import Entry, Ledger, RunRecord

@@ -16,7 +16,7 @@ differential privacy (`dp`). Nor does it compare answers of two tables or of two
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,11 +25,14 @@ import numpy.typing as npt
 
 from ...errors import DataError, DifferencingRefused
 from ...errors.details import RowsTooAlike
-from ...protocol.operation import Alignment, Figures, Operand, Operation, Request, RowSet, Settle
+from ...protocol.operation import Operation
+from ...protocol.request import Operand, Request
+from ...protocol.role_input import Alignment, Figures, RowSet
 from ..budget.books import Books
 from ..tables.store import Store
 from .row_sets import BUCKETS, Bits, Tables, Words
 
+Screen = Callable[[Sequence[RowSet], int], list[Figures]]
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplying by it is one-to-one
 _SAMPLE = 128  # bytes of a set that are looked at first
 
@@ -74,12 +77,12 @@ class Guard:
             return None
         return np.unique(self._store.hashes(table, (column,)), return_inverse=True)[1].astype(np.int64)
 
-    def settler(
+    def screener(
         self, request: Request, operand: Operand, version: str, joint: Alignment | None, min_count: int
-    ) -> Settle:
-        """`RoleInput.settle` for a run over this version of a table; in a joint one, over the rows of the alignment."""
+    ) -> Screen:
+        """`Services.screen` for a run over this version of a table; in a joint one, over the rows of the alignment."""
 
-        def settle(sets: Sequence[RowSet], k: int) -> list[Figures]:
+        def screen(sets: Sequence[RowSet], k: int) -> list[Figures]:
             question = self._question(request, min_count)
             rows = self._rows(operand.table, joint)
             if self._store.version(operand.table) != version:
@@ -90,7 +93,7 @@ class Guard:
 
             return self._books.settle(request.run_id, question, compare)
 
-        return settle
+        return screen
 
     def _question(self, request: Request, min_count: int) -> str:
         """The same for two requests exactly if they ask the same of the same rows, under one minimum count of the same

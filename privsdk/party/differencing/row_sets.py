@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ...protocol.operation import Figures
+from ...protocol.role_input import Figures
 
 SCHEMA = """
 CREATE TABLE seen_row (tbl TEXT NOT NULL, start INTEGER NOT NULL, ids BLOB NOT NULL, units BLOB NOT NULL,
