@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import pytest
 from claims import Cases
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from privsdk.client.federation import open_federations
 
+T = TypeVar("T")
 SOAK = os.environ.get("PRIVSDK_SOAK") == "1"
 FEWEST_TESTS = 100  # a floor on collected tests: a suite that silently shrinks fails
 
@@ -25,22 +27,30 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a shell star
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
-    "default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    "claims", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-settings.register_profile("soak", parent=settings.get_profile("default"), max_examples=1000)
-settings.load_profile("soak" if SOAK else "default")
+settings.register_profile("test", parent=settings.get_profile("claims"), max_examples=20)
+settings.register_profile("soak", parent=settings.get_profile("claims"), max_examples=1000)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--claims", action="store_true", help="print one line for each claim at the end")
+    parser.addoption("--cpu", action="store_true", help="--durations in seconds of processors, children included")
     parser.addoption("--screenshots", action="store_true", help="write the pictures of docs/images")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("soak" if SOAK else "claims" if config.option.claims else "test")
+
+
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    whole = not config.option.markexpr and not config.option.keyword
-    whole = whole and config.args == config.getini("testpaths")
-    if whole and len(items) < FEWEST_TESTS:
-        raise pytest.UsageError(f"only {len(items)} tests were collected; there are at least {FEWEST_TESTS}")
+    option = config.option
+    if config.args == config.getini("testpaths") and not (option.ignore or option.ignore_glob or option.lf):
+        if len(items) < FEWEST_TESTS:
+            raise pytest.UsageError(f"only {len(items)} tests were collected; there are at least {FEWEST_TESTS}")
+        kept = json.loads((Path(__file__).with_name("kept_claims.json")).read_text())
+        if missing := set(kept) - {marker.args[0] for item in items for marker in item.iter_markers("claim")}:
+            raise pytest.UsageError(f"no test is of these claims of kept_claims.json any more: {sorted(missing)}")
     if not config.option.claims:
         lengthy = [item for item in items if item.get_closest_marker("lengthy")]
         config.hook.pytest_deselected(items=lengthy)
@@ -60,9 +70,15 @@ def cases(request: pytest.FixtureRequest) -> Cases:
 _CASES = pytest.StashKey[Cases]()
 
 
+_CPU = pytest.StashKey[float]()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
+    if item.config.option.cpu:  # since the phase before; children count where they ended
+        used = sum(os.times()[:4])
+        report.duration, item.config.stash[_CPU] = used - item.config.stash.get(_CPU, used), used
     marker = item.get_closest_marker("claim")
     if marker and (report.when == "call" or report.failed):
         counter = item.stash.get(_CASES, None)
@@ -105,6 +121,12 @@ def tidy() -> Iterator[None]:
 def soak() -> bool:
     """Whether the long counts are wanted (`make soak`)."""
     return SOAK
+
+
+@pytest.fixture
+def counts(pytestconfig: pytest.Config) -> Callable[[T, T, T], T]:
+    """A choice between what `make test`, `make claims` and `make soak` try."""
+    return lambda few, more, most: most if SOAK else more if pytestconfig.option.claims else few
 
 
 @pytest.fixture(scope="session")

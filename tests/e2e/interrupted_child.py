@@ -1,11 +1,10 @@
-"""Run by test_interrupt: connects, repeats one operation until it is interrupted, and says how that ended.
+"""The process of test_interrupt: connects, repeats one operation until it is interrupted, and says how that ended.
 
 An operation that goes in rounds runs once, and it is said what it ended with.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 
 import privsdk as ps
@@ -61,7 +60,3 @@ def main(federation: str, operation: str) -> None:
             plans[operation]().release()
     except KeyboardInterrupt:
         print("interrupted", flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

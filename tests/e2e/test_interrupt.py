@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import interrupted_child
 import pyarrow as pa
 import pytest
 from claims import Cases
 from cluster import Cluster
+from forked import Forked
 
 import privsdk as ps
 from privsdk import fl, psi
 from privsdk.protocol.operation import operation_named, operation_names
 
-CHILD = Path(__file__).with_name("interrupted_child.py")
 PROMISED_S = 2.0
 GUARD_S = 15.0  # in the test suite a busy machine only has to end the run; `make claims` holds it to the promise
 
 
 @contextmanager
-def child(cluster: Cluster, operation: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, str(CHILD), str(cluster.federation), operation], stdout=subprocess.PIPE, text=True
-    )
+def child(cluster: Cluster, operation: str) -> Iterator[Forked]:
+    log = cluster.folder / "notebook.log"
+    process = Forked(interrupted_child.main, str(cluster.federation), operation, log=log)
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "ready"
+        assert process.readline().strip() == "ready", log.read_text()
         yield process
     finally:
         process.kill()
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def running(fed: ps.Federation) -> int:
@@ -64,10 +59,9 @@ def test_interrupt_ends_the_run_everywhere(
         until(lambda: running(fed) > 0, 20)
         process.send_signal(signal.SIGINT)
         took = until(lambda: running(fed) == 0 and process.poll() is not None, within)
-        assert process.stdout is not None
         goes_in_rounds = operation_named(operation).stops
         said = "interrupted stopped by its caller after round " if goes_in_rounds else "interrupted"
-        assert process.stdout.read().strip().rstrip("0123456789") == said
+        assert process.readline().strip().rstrip("0123456789") == said
         time.sleep(0.2)
         assert running(fed) == 0
     cases()

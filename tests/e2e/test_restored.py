@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pyarrow as pa
 import pytest
 from claims import Cases
 from cluster import ANALYST, Cluster
+from forked import run_command
 
 import privsdk as ps
 from privsdk import dp, he
@@ -43,11 +43,10 @@ def backup(cluster: Cluster, name: str) -> Path:
     return copy
 
 
-def audit(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+def audit(cluster: Cluster, *arguments: str) -> CompletedProcess[str]:
     command, *rest = arguments
     ledger = str(cluster.folder / "shop0.sqlite")
-    line = [sys.executable, "-m", "privsdk", "audit", command, ledger, *rest]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return run_command("audit", command, ledger, *rest, folder=cluster.folder)
 
 
 @CLAIM

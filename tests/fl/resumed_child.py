@@ -1,13 +1,11 @@
 """A named training that may be killed on its way: embedded with a store, or as the notebook of a federation.
 
-Called as `resumed_child.py FOLDER ROUNDS` or `resumed_child.py FEDERATION connected ROUNDS`. Embedded it writes a
-client's name to FOLDER/log before each of its updates leaves, and the final model to FOLDER/model.
+Embedded it writes a client's name to FOLDER/log before each of its updates leaves, and the final model to FOLDER/model.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ class Patch:
         setattr(target, name, value)
 
 
-def main(folder: Path, rounds: int) -> None:
+def train(folder: Path, rounds: int) -> None:
     def noted(party: str) -> Any:
         def trouble(number: int, message: Message) -> Message:
             if isinstance(message, Said):
@@ -43,9 +41,6 @@ def main(folder: Path, rounds: int) -> None:
     (folder / "model").write_bytes(weights.tobytes())
 
 
-if __name__ == "__main__":
-    if sys.argv[2] == "connected":
-        with ps.connect(sys.argv[1]) as federation:
-            plan(federation, rounds=int(sys.argv[3]), name="n").release()
-    else:
-        main(Path(sys.argv[1]), int(sys.argv[2]))
+def train_connected(federation: Path, rounds: int) -> None:
+    with ps.connect(federation) as fed:
+        plan(fed, rounds=rounds, name="n").release()

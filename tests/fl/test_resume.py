@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,8 @@ import pyarrow as pa
 import pytest
 from claims import Cases
 from cluster import Cluster
+from forked import Forked
+from resumed_child import train, train_connected
 from troubled import BUDGET, CLIENTS, LEADER, POLICY, at_ready, dies, embedded, goes_wrong, plan, tables
 
 import privsdk as ps
@@ -23,7 +22,6 @@ from privsdk.errors import Cancelled, DataError, InvalidArgument, PrivsdkError
 from privsdk.party.ledger.snapshot import read_ledger
 from privsdk.protocol.failpoints import FailPoint
 
-CHILD = Path(__file__).with_name("resumed_child.py")
 SIGKILL = -9
 ROUNDS = 8
 POINTS = [
@@ -31,12 +29,13 @@ POINTS = [
     for point in FailPoint
     if point.startswith(("ledger.pay", "ledger.start", "ledger.finish", "checkpoint", "wire.send"))
 ]
-QUICK = [
+EMBEDDED = [
     (FailPoint.PAY_AFTER, 11),
     (FailPoint.CHECKPOINT_INSIDE, 9),
     (FailPoint.CHECKPOINT_AFTER, 7),
     (FailPoint.SEND_AFTER, 60),
 ]
+SERVERS = [(LEADER, FailPoint.CHECKPOINT_INSIDE, 3), ("bru", FailPoint.PAY_AFTER, 4), ("bru", FailPoint.SEND_AFTER, 9)]
 CLAIM = pytest.mark.claim(
     "fl: after a kill of a client, the coordinator or the notebook a named training ends with the undisturbed model"
 )
@@ -146,10 +145,12 @@ def left(log: Path) -> dict[str, int]:
 
 
 @CLAIM
-def test_the_notebook_killed_at_every_fail_point(tmp_path: Path, undisturbed: bytes, cases: Cases, soak: bool) -> None:
+def test_the_notebook_killed_at_every_fail_point(
+    tmp_path: Path, undisturbed: bytes, cases: Cases, counts: Callable[[Any, Any, Any], Any]
+) -> None:
     """Embedded: with it die all parties. Each time somewhere else, until a child comes to the end."""
-    hits = [(point, hit) for point in POINTS for hit in (3, 4, 9, 17, 26, 31)] if soak else QUICK
-    for point, hit in hits:
+    every = [(point, hit) for point in POINTS for hit in (3, 4, 9, 17, 26, 31)]
+    for point, hit in counts(EMBEDDED[:2], EMBEDDED, every):
         folder = tmp_path / f"{point}-{hit}"
         folder.mkdir()
         died = child(folder, f"{point}:{hit}")
@@ -163,29 +164,25 @@ def test_the_notebook_killed_at_every_fail_point(tmp_path: Path, undisturbed: by
         cases()
 
 
-def child(folder: Path, failpoint: str) -> int:
-    environment = {**os.environ, "PRIVSDK_FAILPOINT": failpoint}
-    command = [sys.executable, str(CHILD), str(folder), str(ROUNDS)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode in (0, SIGKILL), done.stderr
-    return done.returncode
+def child(folder: Path, failpoint: str) -> int | None:
+    process = Forked(train, folder, ROUNDS, log=folder / "stderr", PRIVSDK_FAILPOINT=failpoint)
+    code = process.wait(timeout=120)
+    assert code in (0, SIGKILL), (folder / "stderr").read_text()
+    return code
 
 
 @CLAIM
-def test_servers_killed_over_the_network(tmp_path: Path, undisturbed: bytes, cases: Cases, soak: bool) -> None:
-    kills = [
-        ("bru", FailPoint.PAY_AFTER, 4),
-        (LEADER, FailPoint.CHECKPOINT_INSIDE, 3),
-        ("bru", FailPoint.SEND_AFTER, 9),
+def test_servers_killed_over_the_network(
+    tmp_path: Path, undisturbed: bytes, cases: Cases, counts: Callable[[Any, Any, Any], Any]
+) -> None:
+    every = [
+        (party, point, hit)
+        for party in ("bru", LEADER)
+        for point in POINTS
+        for hit in (2, 5, 8)
+        if party == LEADER or not point.startswith("checkpoint")
     ]
-    if soak:
-        kills = [
-            (party, point, hit)
-            for party in ("bru", LEADER)
-            for point in POINTS
-            for hit in (2, 5, 8)
-            if party == LEADER or not point.startswith("checkpoint")
-        ]
+    kills = counts(SERVERS[:2], SERVERS, every)
     with Cluster(tmp_path, tables(), policy=POLICY, budget=BUDGET) as cluster:
         for number, (party, point, hit) in enumerate(kills):
             cluster.stop(party)
@@ -208,12 +205,12 @@ def test_servers_killed_over_the_network(tmp_path: Path, undisturbed: bytes, cas
 @CLAIM
 def test_the_notebook_killed_over_the_network(tmp_path: Path, undisturbed: bytes, cases: Cases) -> None:
     with Cluster(tmp_path, tables(), policy=POLICY, budget=BUDGET) as cluster:
-        process = subprocess.Popen([sys.executable, str(CHILD), str(cluster.federation), "connected", "2000"])
+        process = Forked(train_connected, cluster.federation, 2000, log=tmp_path / "notebook.log")
         with ps.connect(cluster.federation) as fed:
             began = time.monotonic()
             while fed.budgets()["ams"][0].exact_spent < 10 and time.monotonic() < began + 40:
                 time.sleep(0.05)
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
             while any(d.running for d in fed._describe().values()) and time.monotonic() < began + 60:
                 time.sleep(0.05)

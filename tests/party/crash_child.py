@@ -1,12 +1,8 @@
-"""A federation at work, to be killed at a fail point; what it hands to its caller is first written down.
-
-Called as `crash_child.py STORE LOG ROUNDS [late]`; `late` puts a ledger in place that charges when it is closed.
-"""
+"""A federation at work, to be killed at a fail point; what it hands to its caller is first written down."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,10 +87,11 @@ def work(fed: ps.Federation, store: Path, log: Path, holder: str, n: int) -> Non
         owner.unfreeze("t", reason="answered")
 
 
-if __name__ == "__main__":
-    store, log, rounds, *late = sys.argv[1:]
+def work_rounds(folder: Path, rounds: int, late: bool) -> None:
+    """Over the store of a folder; `late` puts a ledger in place that charges when it is closed."""
     if late:
         books.Ledger = LateLedger  # type: ignore[misc]
-    with open_federation(Path(store)) as federation:
-        for n in range(int(rounds)):
-            work(federation, Path(store), Path(log), HOLDERS[n % 2], n)
+    store = folder / "store"
+    with open_federation(store) as federation:
+        for n in range(rounds):
+            work(federation, store, folder / "log", HOLDERS[n % 2], n)

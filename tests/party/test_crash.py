@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from claims import Cases
-from crash_child import HOLDERS, KEEPER, Released, open_federation
+from crash_child import HOLDERS, KEEPER, Released, open_federation, work_rounds
+from forked import Forked
 
 import privsdk as ps
 from privsdk import he
@@ -23,21 +23,19 @@ from privsdk.party.budget.accounting import Account
 from privsdk.party.budget.books import verify_ledger
 from privsdk.protocol.failpoints import FailPoint
 
-CHILD = Path(__file__).with_name("crash_child.py")
 KILLED = -9
 FOURTH = 4
 FLIGHT_ONLY = {FailPoint.ANSWER_BEFORE, FailPoint.ANSWER_AFTER}  # reached by servers: see tests/e2e
 HERE = [point for point in FailPoint if point not in FLIGHT_ONLY]
 
 
-def run_child(folder: Path, failpoint: str, *, rounds: int = 2, late: bool = False) -> int:
+def run_child(folder: Path, failpoint: str, *, rounds: int = 2, late: bool = False) -> int | None:
     """Exit code of a child over a store in `folder`."""
     folder.mkdir()
-    command = [sys.executable, str(CHILD), str(folder / "store"), str(folder / "log"), str(rounds), *["late"] * late]
-    environment = {**os.environ, "PRIVSDK_FAILPOINT": failpoint}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode in (0, KILLED), done.stderr
-    return done.returncode
+    process = Forked(work_rounds, folder, rounds, late, log=folder / "stderr", PRIVSDK_FAILPOINT=failpoint)
+    code = process.wait(timeout=120)
+    assert code in (0, KILLED), (folder / "stderr").read_text()
+    return code
 
 
 def released(folder: Path) -> list[Released]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import msgspec
 import pytest
 from claims import Cases
+from forked import run_command
 from house import House, prepare
 from restoring import acknowledge, ask, backup, events, names, opened, restore, session
 
@@ -33,9 +33,8 @@ def refused(store: Path, caller: str = "analyst") -> LedgerBehind:
     return error.value
 
 
-def acknowledge_command(store: Path, reason: str = "disk replaced") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "privsdk", "audit", "acknowledge", str(store / "north.sqlite"), "--reason", reason]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def acknowledge_command(store: Path, reason: str = "disk replaced") -> CompletedProcess[str]:
+    return run_command("audit", "acknowledge", str(store / "north.sqlite"), "--reason", reason, folder=store)
 
 
 def shorter(store: Path) -> None:
