@@ -45,7 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     option = config.option
-    if config.args == config.getini("testpaths") and not (option.ignore or option.ignore_glob or option.lf):
+    if config.args == config.getini("testpaths") and not (
+        option.ignore or option.ignore_glob or config.getoption("lf", False)
+    ):
         if len(items) < FEWEST_TESTS:
             raise pytest.UsageError(f"only {len(items)} tests were collected; there are at least {FEWEST_TESTS}")
         kept = json.loads((Path(__file__).with_name("kept_claims.json")).read_text())
