@@ -34,7 +34,7 @@ class Receipt(Displayed, Tabular):
         party : str
             Whose audit it is. It is checked by the key in the receipt, not by one in the export.
         audit : table
-            What `python -m privsdk audit export` wrote, as `exports.read_audit_file` reads it.
+            What `python -m privsdk audit export` wrote, as `governance.export.read_audit_file` reads it.
         """
         if party not in self.heads:
             raise UnknownName.among("party", party, self.heads, where="in this receipt")

@@ -15,14 +15,14 @@ from ..display.cards import Card, Displayed, Grid
 from ..errors import LedgerError, UnknownName
 from ..governance.chain import Verdict
 from ..governance.charges import Balance, Budget
+from ..governance.events import Action, Freeze, Reset, SetBudget, Unfreeze
 from ..governance.export import audit_table
 from ..governance.heads import Head
-from ..party.budget.actions import Action, Freeze, Reset, SetBudget, Unfreeze
+from ..party.budget.accounts import Accounts
 from ..party.budget.books import refuse_changed, verify_ledger
 from ..party.budget.caps import Asking, Scope
-from ..party.budget.status import Positions
 from ..party.ledger.ledger import Ledger
-from ..party.ledger.rollback import Lineage
+from ..party.ledger.rollback import RollbackDetection
 from ..party.ledger.signing import Signer
 from ..party.ledger.snapshot import read_ledger
 
@@ -58,8 +58,8 @@ class Owner(Displayed):
         except LedgerError:
             self._ledger.close()
             raise
-        self._positions = Positions(self._ledger)
-        self._lineage = Lineage(self.party, self._ledger, signer)
+        self._accounts = Accounts(self._ledger)
+        self._rollback = RollbackDetection(self.party, self._ledger, signer)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Owner(Displayed):
 
     def balance(self, dataset: str) -> Balance:
         """What is spent and left of a dataset's cap, and in its lifetime."""
-        return self._positions.of(self._known(dataset), Asking("", "")).balance()
+        return self._accounts.of(self._known(dataset), Asking("", "")).balance()
 
     def spending(self) -> pa.Table:
         """Who spent what since the last reset.
@@ -82,9 +82,9 @@ class Owner(Displayed):
         """
         rows = []
         for dataset in self.datasets:
-            delta = self._positions.standing(dataset).budget.delta
+            delta = self._accounts.status(dataset).budget.delta
             for analyst, purpose, runs, first, last in self._ledger.spenders(dataset):
-                account = self._positions.account(dataset, Scope(analyst, purpose))
+                account = self._accounts.account(dataset, Scope(analyst, purpose))
                 names = {"dataset": dataset, "analyst": analyst, "purpose": purpose, "runs": runs}
                 spent = {"epsilon": account.epsilon(delta), "exact": account.exact}
                 rows.append({**names, **spent, "first": first, "last": last})
@@ -125,14 +125,14 @@ class Owner(Displayed):
         InvalidArgument
             No loss was found, or no reason is given.
         """
-        return self._lineage.acknowledge(reason)
+        return self._rollback.acknowledge(reason)
 
     def verify(self) -> Verdict:
         """Check the audit chain, every signature in it, and the tables against it; `first_bad` is -1 where all hold."""
         return verify_ledger(self._path)
 
     def log(self) -> pa.Table:
-        """The audit chain as an Arrow table, one row for each event; see `exports.audit_table`."""
+        """The audit chain as an Arrow table, one row for each event; see `governance.export.audit_table`."""
         held = read_ledger(self._path)
         return audit_table(held.rows, held.public_key)
 

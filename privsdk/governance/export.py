@@ -6,7 +6,7 @@ was signed, and `rows_of` refuses a table whose other columns say something else
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,19 @@ import pyarrow as pa
 
 from ..errors import InvalidArgument
 from .chain import Row
+from .events import (
+    KnownEvent,
+    LossShown,
+    OwnerActed,
+    RequestEvent,
+    RunEvent,
+    RunReserved,
+    RunStarted,
+    UnknownEvent,
+    decode,
+    facts_of,
+    name_of,
+)
 
 PUBLIC_KEY = b"privsdk.public_key"
 SCHEMA = pa.schema(
@@ -116,39 +129,45 @@ _WRITERS = {".arrow": _write_arrow, ".parquet": _write_parquet}
 
 def _record(row: Row, runs: dict[str, About]) -> dict[str, Any]:
     try:
-        detail = row.body.decode()
-        body = msgspec.json.decode(row.body, type=dict[str, Any])
-        request = _mapping(body.get("request"))
-        run: Any = body.get("run") or request.get("run_id")
-        about = About(body.get("caller"), request.get("operation"), _tables(body, request))
-        if body["event"] == "reserved":
-            runs[run] = about
-        about = runs.get(run, about)
+        event = decode(row.body)
+        run, about = _about(event)
+        if isinstance(event, RunReserved):
+            runs[run or ""] = about
+        about = runs.get(run or "", about)
         return {
             "sequence": row.sequence,
-            "at": body["at"],
-            "event": body["event"],
+            "at": event.at,
+            "event": name_of(event),
             "caller": about.caller,
             "run": run,
             "operation": about.operation,
             "tables": about.tables,
-            "detail": detail,
+            "detail": row.body.decode(),
             "hash": row.hash,
             "signature": row.signature,
         }
-    except (UnicodeDecodeError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (UnicodeDecodeError, msgspec.DecodeError):
         raise InvalidArgument(
             f"audit row {row.sequence} is not what privsdk writes",
             hint="verify the chain: python -m privsdk audit verify",
         ) from None
 
 
-def _tables(body: Mapping[str, Any], request: Mapping[str, Any]) -> tuple[str, ...]:
-    charged: Sequence[Mapping[str, Any]] = body.get("charges") or ()  # as ledgers of version 1 told it
-    names = [*(body.get("tables") or ()), *(debit["table"] for debit in charged)]
-    names += [name for name in (request.get("table"), _mapping(body.get("action")).get("dataset")) if name]
-    return tuple(dict.fromkeys(names))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _about(event: KnownEvent | UnknownEvent) -> tuple[str | None, About]:
+    """The run and whose question an event is about; of one that this version does not know as far as it says."""
+    match event:
+        case RequestEvent():
+            facts, tables = event.facts, list[str]()
+            if isinstance(event, RunReserved):
+                tables += event.tables or ()
+                tables += [debit.table for debit in event.charges or ()]  # as ledgers of version 1 have it
+            tables += [facts.table] if facts.table else []
+            return facts.run_id, About(event.caller, facts.operation, tuple(dict.fromkeys(tables)))
+        case RunEvent():
+            large = event.request if isinstance(event, RunStarted) else None  # whole here, where it has begun
+            return event.run, About(None, facts_of(large).operation if large else None, ())
+        case OwnerActed(action=action):
+            return None, About(None, None, (action.dataset,))
+        case LossShown() | UnknownEvent():
+            return getattr(event, "run", None) or None, About(event.caller or None, None, ())
+    return None, About(None, None, ())

@@ -123,10 +123,10 @@ class Gate:
                     self.name, asking, store=self._store, policy=self._policy, books=self._books, running=running
                 )
             case control.Quote(requests=requests, seen=seen):
-                self._books.lineage.meet(caller, seen)
+                self._books.rollback.meet(caller, seen)
                 reply = self._quote(caller, requests)
             case control.Prepare(request=request, seen=seen):
-                self._books.lineage.meet(caller, seen)
+                self._books.rollback.meet(caller, seen)
                 reply = self._prepare(caller, request)
             case control.Start():
                 reply = self._start(caller, call)

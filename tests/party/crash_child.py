@@ -16,9 +16,10 @@ from privsdk.client.plan import Plan
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import Refused
 from privsdk.governance.charges import Budget, Debit
+from privsdk.governance.events import Entry
 from privsdk.governance.policy import Disclosure, Grant, Policy
 from privsdk.party.budget import books
-from privsdk.party.ledger.ledger import Entry, Ledger
+from privsdk.party.ledger.ledger import Ledger
 
 HOLDERS = ("north", "south", "east")
 KEEPER = "keeper"

@@ -17,8 +17,8 @@ import privsdk as ps
 from privsdk.errors import BudgetExceeded
 from privsdk.governance.charges import Budget, Charge, DiscreteLaplace, Exact
 from privsdk.party.budget.accounting import Account
-from privsdk.party.budget.actions import Standing
-from privsdk.party.budget.caps import Asking, Position
+from privsdk.party.budget.caps import Asking, Caps
+from privsdk.party.budget.status import BudgetStatus
 
 DELTA = 1e-6
 
@@ -39,9 +39,9 @@ def composed_epsilon(charges: list[Charge], delta: float) -> float:
     return Account(Counter(charges)).epsilon(delta)
 
 
-def position(budget: Budget, existing: list[Charge], *, name: tuple[str, str] = ("north", "people")) -> Position:
-    standing, account = Standing(budget=budget, configured=budget), Account(Counter(existing))
-    return Position(*name, standing, Asking("ann", "study"), lambda scope: account, 0)
+def position(budget: Budget, existing: list[Charge], *, name: tuple[str, str] = ("north", "people")) -> Caps:
+    status, account = BudgetStatus(budget=budget, configured=budget), Account(Counter(existing))
+    return Caps(*name, status, Asking("ann", "study"), lambda scope: account, 0)
 
 
 def check(party: str, dataset: str, budget: Budget, existing: list[Charge], new: list[Charge]) -> None:

@@ -24,9 +24,9 @@ from privsdk import dp, he
 from privsdk.client.tables import new_request
 from privsdk.errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, PolicyRefused
 from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, Limit, Unit
-from privsdk.party.budget import status
+from privsdk.governance.events import Freeze, Reset, SetBudget
+from privsdk.party.budget import accounts
 from privsdk.party.budget.accounting import Account
-from privsdk.party.budget.actions import Freeze, Reset, SetBudget
 from privsdk.party.budget.books import Books, verify_ledger
 from privsdk.party.budget.caps import Asking
 from privsdk.protocol import control
@@ -82,7 +82,7 @@ def test_words_of_a_mark_within_a_request_do_not_lock_a_party(tmp_path: Path) ->
         reserve(books, "r")
         odd = msgspec.structs.replace(request("r"), parameters={"event": "behind", "pad": "x" * 9000})
         books.start("r", "s", heads={"south": books.head()}, request=odd)
-        books.lineage.meet("ann", books.head())
+        books.rollback.meet("ann", books.head())
 
 
 @pytest.mark.parametrize("action", [Freeze, Reset])
@@ -115,9 +115,9 @@ def test_a_unit_that_is_set_after_the_decision_is_not_dodged() -> None:
 def test_purposes_out_of_thin_air_leave_no_accounts_behind() -> None:
     with closing(open_limited(None, Limit(purpose="*", exact=5))) as books:
         spend(books, "ann", "study", ONE)
-        for n in range(3 * status.MOST_WARM):
+        for n in range(3 * accounts.MOST_WARM):
             books.balances(Asking("ann", f"purpose {n}"))
-        assert len(books._positions._warm) <= status.MOST_WARM
+        assert len(books._accounts._warm) <= accounts.MOST_WARM
 
 
 def test_forecasts_of_many_prices_are_not_all_remembered() -> None:

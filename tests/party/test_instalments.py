@@ -18,7 +18,7 @@ import privsdk as ps
 from privsdk import fl
 from privsdk.errors import AnswerLost, BudgetExceeded, DatasetFrozen
 from privsdk.governance.charges import Budget, Debit, DiscreteLaplace, Exact
-from privsdk.party.budget.actions import Freeze, Reset, Unfreeze
+from privsdk.governance.events import Freeze, Reset, Unfreeze
 from privsdk.party.budget.books import Books, verify_ledger
 from privsdk.party.budget.caps import Asking
 from privsdk.protocol.control import Finished

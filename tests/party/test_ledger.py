@@ -13,7 +13,7 @@ from claims import Cases
 from ledger_child import DEBIT, LIMIT, open_books, race, request, reserve, spent
 
 from privsdk.errors import AnswerLost, BudgetExceeded, InvalidArgument
-from privsdk.party.budget.actions import Freeze
+from privsdk.governance.events import Freeze
 from privsdk.party.budget.books import Books
 from privsdk.protocol.control import Finished
 from privsdk.protocol.failpoints import FailPoint
@@ -140,7 +140,7 @@ def test_a_write_that_is_cut_off_leaves_nothing(
             raise KeyboardInterrupt
 
     before = books.head(), spent(books)
-    monkeypatch.setattr("privsdk.party.ledger.ledger.reach", cut_off)
+    monkeypatch.setattr("privsdk.party.ledger.database.reach", cut_off)
     with pytest.raises(KeyboardInterrupt):
         writes[point]()
     monkeypatch.undo()

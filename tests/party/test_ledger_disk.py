@@ -20,7 +20,7 @@ from privsdk.protocol.control import Finished
 @pytest.mark.claim("disk full: what cannot be written is refused by name, and nothing is under-counted")
 def test_a_full_disk_under_counts_nothing(path: Path, cases: Cases) -> None:
     books = open_books(path, 100_000)
-    database = books._ledger._db
+    database = books._ledger._database.connection
     reserve(books, "first")
     books.start("first", "s")
     (pages,) = database.execute("PRAGMA page_count").fetchone()
@@ -58,7 +58,7 @@ def test_a_disk_that_is_full_from_the_start(path: Path, monkeypatch: pytest.Monk
         database.execute("PRAGMA max_page_count=2")
         return database
 
-    monkeypatch.setattr("privsdk.party.ledger.ledger.sqlite3.connect", full)
+    monkeypatch.setattr("privsdk.party.ledger.database.sqlite3.connect", full)
     assert "disk is full" in refusal(path).message
 
 

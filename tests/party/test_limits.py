@@ -18,7 +18,7 @@ from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, E
 from privsdk.party.budget.accounting import Account
 from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
-from privsdk.party.ledger import ledger
+from privsdk.party.ledger import database
 from privsdk.party.ledger.snapshot import read_ledger
 from privsdk.protocol.request import Request
 
@@ -30,7 +30,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.time = NOON
-        monkeypatch.setattr(ledger, "_clock", lambda: self.time)
+        monkeypatch.setattr(database, "_clock", lambda: self.time)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_clock_that_is_set_back_opens_nothing(tmp_path: Path, clock: Clock, ca
 def test_the_check_fails_for_a_ledger_that_trusts_its_clock(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger.Ledger, "_now", lambda self: clock.time)
+    monkeypatch.setattr(database.Database, "now", lambda self: clock.time)
     with closing(open_books(tmp_path / "north.sqlite", Limit(days=7, exact=1))) as books:
         clock.time -= timedelta(days=8)
         spend(books, "ann", "study", ONE)

@@ -10,13 +10,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ...errors import AnswerLost, BudgetExceeded, LedgerError, PolicyRefused, UnknownName
 from ...governance import chain
 from ...governance.charges import Balance, Budget, Charge, Debit, Unit
+from ...governance.events import (
+    AnswerRepeated,
+    Entry,
+    Event,
+    FiguresDisclosed,
+    RequestRefused,
+    RunFailed,
+    RunFinished,
+    RunPaid,
+    RunReleased,
+    RunReserved,
+    RunStarted,
+    SetBudget,
+    raw,
+)
 from ...governance.heads import Head
 from ...governance.policy import ANY
 from ...protocol import control
@@ -24,16 +39,16 @@ from ...protocol.messages import Frame
 from ...protocol.request import Request
 from ...protocol.role_input import Figures
 from ..differencing.row_sets import Tables
-from ..ledger import query, summaries
-from ..ledger.ledger import Entry, Ledger, RunRecord
+from ..ledger import caller_log, summaries
+from ..ledger.ledger import Ledger
+from ..ledger.queries import RunRecord
 from ..ledger.reconcile import answer_hash, reconcile
-from ..ledger.rollback import Lineage
+from ..ledger.rollback import RollbackDetection
 from ..ledger.signing import Signer
 from ..ledger.snapshot import Snapshot, read_ledger
 from .accounting import Account
-from .actions import SetBudget
+from .accounts import Accounts
 from .caps import Asking
-from .status import Positions
 
 
 class Books:
@@ -75,8 +90,8 @@ class Books:
             except LedgerError as error:
                 raise error.at(party=party) from None
         self._ledger = Ledger(party, path, self._signer)
-        self.lineage = Lineage(party, self._ledger, self._signer)
-        self._positions = Positions(self._ledger)
+        self.rollback = RollbackDetection(party, self._ledger, self._signer)
+        self._accounts = Accounts(self._ledger)
         try:
             refuse_changed(self._ledger, self._signer.public_key)
             for dataset in dict.fromkeys(self._datasets.values()):
@@ -89,7 +104,7 @@ class Books:
     def place(self) -> str:
         """Where the books are kept, as callers are told."""
         where = "in memory only: budgets are forgotten when it closes" if self._ledger.path is None else "kept on disk"
-        return f"{where}; put back from an older copy, its owner has to say so" if self.lineage.losses() else where
+        return f"{where}; put back from an older copy, its owner has to say so" if self.rollback.losses() else where
 
     def beside(self, suffix: str) -> Path | None:
         """The path beside the ledger's with this suffix; None where the books are in memory."""
@@ -100,7 +115,7 @@ class Books:
 
     def unit_of(self, table: str) -> Unit:
         """Whose privacy the budget behind a table counts."""
-        return self._positions.standing(self._datasets[table]).budget.unit
+        return self._accounts.status(self._datasets[table]).budget.unit
 
     def close(self) -> None:
         self._ledger.close()
@@ -112,10 +127,8 @@ class Books:
         return self._ledger.run(run_id)
 
     def refused(self, caller: str, request: Request, why: str) -> None:
-        told = summaries.summary(request, self._party)
-        self._ledger.note(
-            {"event": "refused", "caller": caller, "request": told, "why": summaries.cut(why, summaries.WHY)}
-        )
+        summary = raw(summaries.summary(request, self._party))
+        self._ledger.note(RequestRefused(caller=caller, request=summary, why=summaries.cut(why, summaries.WHY)))
 
     def reserve(self, caller: str, request: Request, debits: Sequence[Debit], *, then: Sequence[Debit] = ()) -> None:
         """Reserve the debits, or raise BudgetExceeded and change nothing, also where `then` would not be covered."""
@@ -125,7 +138,6 @@ class Books:
             for dataset, charges in self._by_dataset((*debits, *then)).items():
                 self._cover(request, dataset, charges)
 
-        told = summaries.summary(request, self._party) if summaries.is_large(request) else request
         self._ledger.reserve(
             request.run_id,
             digest=request.digest(),
@@ -133,18 +145,17 @@ class Books:
             purpose=request.purpose,
             charges=entries,
             check=check,
-            event={
-                "event": "reserved",
-                "caller": caller,
-                "request": told,
-                "entries": entries,
-                "tables": sorted({d.table for d in debits}),
-            },
+            event=RunReserved(
+                caller=caller,
+                request=self._kept(request),
+                entries=tuple(entries),
+                tables=tuple(sorted({d.table for d in debits})),
+            ),
         )
 
     def release(self, run_id: str, why: str) -> None:
         """Give back a reservation of this process that was never started."""
-        self._ledger.release(run_id, event={"event": "released", "run": run_id, "why": why})
+        self._ledger.release(RunReleased(run=run_id, why=why))
 
     def start(
         self,
@@ -155,10 +166,8 @@ class Books:
         request: Request | None = None,
     ) -> None:
         """From here the charge stands. Keeps the peers' heads, and the request whole if its reservation did not."""
-        event: dict[str, object] = {"event": "started", "run": run_id, "session": session, "heads": heads or {}}
-        if request is not None and summaries.is_large(request):
-            event["request"] = request
-        if not self._ledger.start(run_id, event=event):
+        whole = raw(request) if request is not None and summaries.is_large(request) else UNSET
+        if not self._ledger.start(RunStarted(run=run_id, session=session, heads=dict(heads or {}), request=whole)):
             raise AnswerLost(f"run {run_id} is no longer reserved here", hint="call the verb again for a new run")
 
     def pay(self, request: Request, debits: Sequence[Debit]) -> None:
@@ -169,18 +178,16 @@ class Books:
             for dataset, charges in self._by_dataset(debits).items():
                 self._cover(request, dataset, charges)
 
-        event = {"event": "paid", "run": request.run_id, "entries": entries}
-        if entries and not self._ledger.pay(request.run_id, charges=entries, check=check, event=event):
+        if entries and not self._ledger.pay(RunPaid(run=request.run_id, entries=tuple(entries)), check):
             raise AnswerLost(f"run {request.run_id} has ended here", hint="call the verb again for a new run")
 
     def finish(self, run_id: str, answer: control.Finished, learned: Sequence[str]) -> None:
         """Keep the answer, so that the same request gets it again without a second charge."""
         stored = self._packed(answer)
-        event = {"event": "finished", "run": run_id, "learns": learned, "answer": answer_hash(stored)}
-        self._ledger.finish(run_id, answer=stored, event=event)
+        self._ledger.finish(RunFinished(run=run_id, learns=tuple(learned), answer=answer_hash(stored)), stored)
 
     def fail(self, run_id: str, code: str) -> None:
-        self._ledger.finish(run_id, answer=None, event={"event": "failed", "run": run_id, "code": code})
+        self._ledger.finish(RunFailed(run=run_id, code=code))
 
     def stored_answer(self, caller: str, run_id: str) -> control.Finished:
         """The answer that a finished run gave.
@@ -203,31 +210,31 @@ class Books:
     def settle(self, run_id: str, question: str, compare: Callable[[Tables], list[Figures]]) -> list[Figures]:
         """Compare what a run would let out with what was let out before, and keep it and its question, in one step."""
 
-        def change(tables: Tables) -> list[Figures]:
+        def change(tables: Tables) -> tuple[list[Figures], Event]:
             figures = compare(tables)
             if question:
                 tables.ask(question, run_id)
-            event["told"] = tables.told(run_id)
-            return figures
+            return figures, FiguresDisclosed(run=run_id, told=tables.told(run_id))
 
-        event = {"event": "disclosed", "run": run_id}
-        return self._ledger.disclose(change, event)
+        return self._ledger.disclose(change)
 
     def answer_again(self, caller: str, request: Request, question: str) -> bool:
         """Give this run the answer that another gave to the same question, uncharged; False where none has."""
 
-        def change(tables: Tables) -> bool:
+        def change(tables: Tables) -> tuple[bool, Event | None]:
             found = tables.answer(question)
-            if found is not None:
-                again = msgspec.msgpack.encode(found)  # the run that has it: a copy each time would be free disk
-                run = {"digest": request.digest(), "caller": caller, "purpose": request.purpose}
-                tables.answered(request.run_id, **run, answer=again)
-                event["answer"] = answer_hash(again)
-            return found is not None
+            if found is None:
+                return False, None
+            again = msgspec.msgpack.encode(found)  # the run that has it: a copy each time would be free disk
+            run = {"digest": request.digest(), "caller": caller, "purpose": request.purpose}
+            tables.answered(request.run_id, **run, answer=again)
+            return True, AnswerRepeated(caller=caller, request=self._kept(request), answer=answer_hash(again))
 
-        told = summaries.summary(request, self._party) if summaries.is_large(request) else request
-        event: dict[str, Any] = {"event": "answered from store", "caller": caller, "request": told}
-        return self._ledger.disclose(change, event)
+        return self._ledger.disclose(change)
+
+    def _kept(self, request: Request) -> msgspec.Raw:
+        """A request as its reservation keeps it: whole, or a summary of a large one."""
+        return raw(summaries.summary(request, self._party) if summaries.is_large(request) else request)
 
     def _packed(self, answer: control.Finished) -> bytes:
         frames = control.encode_reply(self._party, answer)
@@ -257,33 +264,33 @@ class Books:
         starts = prices if least is None else [self._by_dataset(debits) for debits in least]
         for dataset in dict.fromkeys(dataset for price in prices for dataset in price):
             each = [price.get(dataset, Counter()) for price in prices]
-            position, together = self._positions.of(dataset, asking), sum(each, start=Counter[Charge]())
+            caps, together = self._accounts.of(dataset, asking), sum(each, start=Counter[Charge]())
             short = ""
             try:
-                position.check_all(each)
+                caps.check_all(each)
             except BudgetExceeded as error:
-                position.check_all([price.get(dataset, Counter()) for price in starts])
+                caps.check_all([price.get(dataset, Counter()) for price in starts])
                 short = error.message
             quotes.append(
                 control.DatasetQuote(
-                    epsilon=position.price(together),
-                    now=position.balance(),
-                    after=position.balance(together),
-                    queries_left=position.queries_left(together, sized=True),
+                    epsilon=caps.price(together),
+                    now=caps.balance(),
+                    after=caps.balance(together),
+                    queries_left=caps.queries_left(together, sized=True),
                     short=short,
                 )
             )
         return control.Quoted(datasets=tuple(quotes))
 
     def balances(self, asking: Asking) -> tuple[Balance, ...]:
-        return tuple(self._positions.of(dataset, asking).balance() for dataset in sorted(set(self._datasets.values())))
+        return tuple(self._accounts.of(dataset, asking).balance() for dataset in sorted(set(self._datasets.values())))
 
     def head(self) -> Head:
-        return self.lineage.head()
+        return self.rollback.head()
 
     def log(self, caller: str, most: int) -> control.AuditLog:
         """The latest rows of the chain about this caller's requests."""
-        return control.AuditLog(rows=tuple(query.latest(self._ledger, caller, most)), head=self.head())
+        return control.AuditLog(rows=tuple(caller_log.latest(self._ledger, caller, most)), head=self.head())
 
     def verify(self) -> control.AuditReport:
         verdict = _verify(self._ledger.snapshot(), self._signer.public_key)
@@ -296,16 +303,16 @@ class Books:
 
     def _cover(self, request: Request, dataset: str, charges: Counter[Charge]) -> None:
         """Raise unless the budget covers these charges, and as one request those that its run has paid too."""
-        operand, unit = request.operands.get(self._party), self._positions.standing(dataset).budget.unit
+        operand, unit = request.operands.get(self._party), self._accounts.status(dataset).budget.unit
         if operand is not None and Account(charges).private and operand.unit.id != unit.id:
             raise PolicyRefused(
                 f"{self._party}/{dataset} now counts {unit}, set by its owner just before",
                 hint="open the table again for its unit; nothing was spent",
             )
-        position = self._positions.of(dataset, Asking(request.caller, request.purpose))
-        if position.sized:
-            position.check_size(charges + self._ledger.charged(request.run_id, dataset))
-        position.check(charges, sized=True)
+        caps = self._accounts.of(dataset, Asking(request.caller, request.purpose))
+        if caps.sized:
+            caps.check_size(charges + self._ledger.charged(request.run_id, dataset))
+        caps.check(charges, sized=True)
 
     def _by_dataset(self, debits: Sequence[Debit]) -> dict[str, Counter[Charge]]:
         charges: dict[str, Counter[Charge]] = {}
@@ -315,9 +322,9 @@ class Books:
 
     def _configure(self, dataset: str, budget: Budget) -> None:
         """Put a configured budget in force where it is new or another one than was configured before."""
-        standing = self._ledger.standing(dataset)
-        if standing is None or standing.configured != budget:
-            reason = "configured" if standing is None else "the configuration changed"
+        status = self._ledger.status(dataset)
+        if status is None or status.configured != budget:
+            reason = "configured" if status is None else "the configuration changed"
             self._ledger.act(SetBudget(dataset=dataset, budget=budget, reason=reason, configured=True))
 
 

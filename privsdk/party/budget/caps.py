@@ -26,7 +26,7 @@ from ...governance.charges import (
     ZeroConcentrated,
 )
 from .accounting import Account
-from .actions import Standing
+from .status import BudgetStatus
 
 _STEPS = 12  # of a bisection: the largest request that would pass, to three digits
 
@@ -66,13 +66,13 @@ class Cap(NamedTuple):
         return self.epsilon is None or not more.private or self.account.plus(more.tally).within(self.epsilon, delta)
 
 
-class Position:
-    """One dataset as one caller meets it: its standing, and every cap with the account that counts against it.
+class Caps:
+    """One dataset as one caller meets it: its budget status, and every cap with the account that counts against it.
 
     Parameters
     ----------
     party, dataset : str
-    standing : Standing
+    status : BudgetStatus
     asking : Asking
     account : function of Scope
         The charges that count, composed.
@@ -86,7 +86,7 @@ class Position:
         self,
         party: str,
         dataset: str,
-        standing: Standing,
+        status: BudgetStatus,
         asking: Asking,
         account: Callable[[Scope], Account],
         reserved: int,
@@ -94,15 +94,15 @@ class Position:
     ) -> None:
         self._name = f"{party}/{dataset}"
         self._dataset = dataset
-        self._standing = standing
+        self._status = status
         self._reserved = reserved
         self._held = Account(held or Counter())
-        budget = standing.budget
+        budget = status.budget
         self._delta = budget.delta
         self._cap = Cap("", budget.epsilon, budget.exact, account(Scope()))
         limits = [limit for limit in budget.limits if _concerns(limit, asking)]
         self._limits = [(limit, self._under(limit, account(_scope(limit, asking)))) for limit in limits]
-        self._lifetime = account(Scope(lifetime=True)) if standing.since else self._cap.account
+        self._lifetime = account(Scope(lifetime=True)) if status.since else self._cap.account
 
     def check(self, charges: Counter[Charge], *, sized: bool = False) -> None:
         """Raise DatasetFrozen or BudgetExceeded unless every cap covers these charges beside the existing ones.
@@ -110,11 +110,11 @@ class Position:
         `sized` where they are of several requests, each with a size that was checked.
         """
         more = Account(charges)
-        if self._standing.frozen and charges:
-            raise DatasetFrozen(Frozen(dataset=self._name, why=self._standing.frozen))
+        if self._status.frozen and charges:
+            raise DatasetFrozen(Frozen(dataset=self._name, why=self._status.frozen))
         if not sized:
             self.check_size(charges)
-        for cap in self._caps:
+        for cap in self._all:
             if not cap.covers(more, self._delta):
                 self._refuse(cap, more)
 
@@ -127,25 +127,25 @@ class Position:
     @property
     def sized(self) -> bool:
         """Whether the owner lets one request be of a certain size only."""
-        return self._standing.budget.max_epsilon is not None
+        return self._status.budget.max_epsilon is not None
 
     def check_size(self, charges: Counter[Charge]) -> None:
         """Raise BudgetExceeded where one request of these charges is larger than the owner lets one be."""
         more = Account(charges)
         if not self._small_enough(more):
-            each, asked = self._standing.budget.max_epsilon or 0.0, more.epsilon(self._delta)
+            each, asked = self._status.budget.max_epsilon or 0.0, more.epsilon(self._delta)
             fitting = self._fitting(more)
             raise BudgetExceeded(RequestTooLarge(dataset=self._name, allowed=each, needed=asked, fitting=fitting))
 
     def covers(self, charges: Counter[Charge], *, sized: bool = False) -> bool:
         """Whether `check` would pass."""
         more = Account(charges)
-        if self._standing.frozen and charges:
+        if self._status.frozen and charges:
             return False
-        return (sized or self._small_enough(more)) and all(cap.covers(more, self._delta) for cap in self._caps)
+        return (sized or self._small_enough(more)) and all(cap.covers(more, self._delta) for cap in self._all)
 
     def _small_enough(self, more: Account) -> bool:
-        each = self._standing.budget.max_epsilon
+        each = self._status.budget.max_epsilon
         return each is None or not more.private or more.within(each, self._delta)
 
     def price(self, charges: Counter[Charge]) -> float:
@@ -157,10 +157,10 @@ class Position:
         if not charges or not self.covers(charges, sized=sized):
             return 0
         more, most = Account(charges), MOST_QUERIES
-        for cap in self._caps:
+        for cap in self._all:
             if cap.exact is not None and more.exact:
                 most = min(most, (cap.exact - cap.account.exact) // more.exact)
-        bounded = [(cap.epsilon, cap) for cap in self._caps if cap.epsilon is not None and more.private]
+        bounded = [(cap.epsilon, cap) for cap in self._all if cap.epsilon is not None and more.private]
         for epsilon, cap in sorted(bounded, key=lambda pair: pair[0]):  # the tightest first: it leaves least to try
             if most:
                 most = cap.account.times(more.tally, epsilon, self._delta, most)
@@ -172,7 +172,7 @@ class Position:
         cap, lifetime = self._cap.account.plus(more), self._lifetime.plus(more)
         return Balance(
             dataset=self._dataset,
-            budget=self._standing.budget,
+            budget=self._status.budget,
             epsilon_spent=cap.epsilon(self._delta),
             exact_spent=cap.exact,
             epsilon_lifetime=lifetime.epsilon(self._delta),
@@ -180,7 +180,7 @@ class Position:
             reserved=self._reserved,
             epsilon_reserved=self._held.epsilon(self._delta) if self._held.private else 0.0,
             exact_reserved=self._held.exact,
-            frozen=self._standing.frozen,
+            frozen=self._status.frozen,
             limits=tuple(
                 LimitBalance(limit=limit, epsilon_spent=account.epsilon(self._delta), exact_spent=account.exact)
                 for limit, account in ((limit, c.account.plus(more)) for limit, c in self._limits)
@@ -188,7 +188,7 @@ class Position:
         )
 
     @property
-    def _caps(self) -> list[Cap]:
+    def _all(self) -> list[Cap]:
         return [self._cap, *(cap for _, cap in self._limits)]
 
     def _under(self, limit: Limit, account: Account) -> Cap:
@@ -197,7 +197,7 @@ class Position:
     def _refuse(self, cap: Cap, more: Account) -> None:
         uses = cap.account.exact + more.exact
         if cap.exact is not None and more.exact and uses > cap.exact:
-            left = [c.exact - c.account.exact for c in self._caps if c.exact is not None]
+            left = [c.exact - c.account.exact for c in self._all if c.exact is not None]
             raise BudgetExceeded(
                 ExactExceeded(
                     dataset=self._name,

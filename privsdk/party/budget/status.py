@@ -1,73 +1,80 @@
-"""Where each dataset of a ledger stands for whoever asks: its standing, and its accounts kept warm between requests."""
+"""A dataset's budget status: its budget in force, whether it is frozen, and since which charge its cap counts.
+
+Only the owner's actions change it. Each is a signed row of the audit chain, from which the status can be computed
+again.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Mapping
+import msgspec
 
-from ...errors import LedgerError
-from ...governance.charges import Charge
-from ..ledger.ledger import Ledger
-from .accounting import Account
-from .actions import Standing
-from .caps import Asking, Position, Scope
-
-MOST_WARM = 64  # accounts kept: a purpose is whatever a caller says, and describing or quoting one is free
+from ...errors import InvalidArgument
+from ...governance.charges import Budget, Unit
+from ...governance.events import Action, Freeze, Reset, SetBudget, Unfreeze
 
 
-class Positions:
-    """Positions over one ledger."""
+class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for a dataset.
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._warm: dict[tuple[str, Scope], Account] = {}
-        self._lock = threading.Lock()
+    Attributes
+    ----------
+    budget : Budget
+        In force.
+    configured : Budget
+        The last one that the configuration gave; a restart with the same one changes nothing.
+    frozen : str
+        The owner's reason; "" where it is not frozen.
+    since : int
+        Number of the last charge before the last reset: only later ones count against the cap.
+    """
 
-    def of(self, dataset: str, asking: Asking) -> Position:
-        """The dataset's position now; within a check of the ledger, at the moment of the reservation."""
-        standing, reserved = self.standing(dataset), self._ledger.reserved(dataset)
-        spent = self._ledger.spent(dataset, since=standing.since)
+    budget: Budget
+    configured: Budget
+    frozen: str = ""
+    since: int = 0
 
-        def account(scope: Scope) -> Account:
-            if scope.lifetime:
-                return self._account(dataset, scope, self._ledger.spent(dataset))
-            if scope.days:
-                return self._account(dataset, scope, self._ledger.spent(dataset, since=standing.since, days=scope.days))
-            return self._account(dataset, scope, spent)
 
-        held = self._ledger.held(dataset, since=standing.since) if reserved else Counter[Charge]()
-        return Position(self._ledger.party, dataset, standing, asking, account, reserved, held)
+def status_after(status: BudgetStatus | None, action: Action, *, last_charge: int, private: bool) -> BudgetStatus:
+    """The budget status that an action leads to.
 
-    def account(self, dataset: str, scope: Scope) -> Account:
-        """The charges of an analyst, a purpose or both since the last reset."""
-        return self._account(dataset, scope, self._ledger.spent(dataset, since=self.standing(dataset).since))
+    Parameters
+    ----------
+    status : BudgetStatus or None
+        Before it; None where the dataset is new.
+    last_charge : int
+        Number of the ledger's last charge.
+    private : bool
+        Whether a differentially private charge counts against the cap.
 
-    def standing(self, dataset: str) -> Standing:
-        standing = self._ledger.standing(dataset)
-        if standing is None:
-            known = ", ".join(self._ledger.datasets()) or "none"
-            raise LedgerError(f"{self._ledger.party}'s ledger has no budget for {dataset!r}", hint=f"known: {known}")
-        return standing
+    Raises
+    ------
+    InvalidArgument
+        It gives no reason, or changes the privacy unit under charges that were measured in another one.
+    """
+    if not action.reason.strip():
+        raise InvalidArgument("an owner's action needs a reason: it is what the audit shows", hint='reason="..."')
+    if status is None:
+        if not isinstance(action, SetBudget):
+            raise InvalidArgument(f"no dataset {action.dataset!r} has a budget here", hint="set one first")
+        if action.budget.unit != Unit() and private:  # charges of version 1, which knew no other unit
+            raise _another_unit(action.dataset, Unit(), action.budget.unit)
+        return BudgetStatus(budget=action.budget, configured=action.budget)
+    match action:
+        case SetBudget(budget=budget, configured=configured):
+            if budget.unit != status.budget.unit and private:
+                raise _another_unit(action.dataset, status.budget.unit, budget.unit)
+            budgets = {"budget": budget, **({"configured": budget} if configured else {})}
+            return msgspec.structs.replace(status, **budgets)
+        case Freeze(reason=reason):
+            return msgspec.structs.replace(status, frozen=reason)
+        case Unfreeze():
+            return msgspec.structs.replace(status, frozen="")
+        case Reset():
+            return msgspec.structs.replace(status, since=last_charge)
 
-    def _account(self, dataset: str, scope: Scope, spent: Mapping[tuple[str, str], Counter[Charge]]) -> Account:
-        """The charges within a scope, composed; what was composed before is not composed again."""
-        tally = Counter[Charge]()
-        for (analyst, purpose), charges in spent.items():
-            if scope.analyst in ("", analyst) and scope.purpose in ("", purpose):
-                tally += charges
-        with self._lock:
-            known = self._warm.get((dataset, scope))
-            same = next((account for account in self._warm.values() if account.tally == tally), None)
-        if same is not None:  # as before, or as in another scope: one analyst's charges are often all there are
-            account = same
-        elif known is None or known.tally - tally:  # new, or charges left it: released, out of the window, reset
-            account = Account(tally)
-        else:
-            account = known.plus(tally - known.tally)
-        with self._lock:
-            self._warm.pop((dataset, scope), None)
-            self._warm[dataset, scope] = account
-            while len(self._warm) > MOST_WARM:  # the one that was asked for longest ago
-                del self._warm[next(iter(self._warm))]
-        return account
+
+def _another_unit(dataset: str, before: Unit, unit: Unit) -> InvalidArgument:
+    return InvalidArgument(
+        f"{dataset} was charged for {before} and cannot go on for {unit}",
+        hint=f"go on for {before}, or reset its budget first, with a reason: its losses were measured for that unit",
+    )

@@ -16,7 +16,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ...governance.events import AnswerRepeated
 from ...protocol.role_input import Figures
+from ..run_states import RunState, after
 
 SCHEMA = """
 CREATE TABLE seen_row (tbl TEXT NOT NULL, start INTEGER NOT NULL, ids BLOB NOT NULL, units BLOB NOT NULL,
@@ -115,15 +117,16 @@ class Tables:
     def answer(self, question: str) -> str | None:
         """The run that has the answer to a question."""
         found = self._db.execute(
-            "SELECT run_id FROM question JOIN run USING (run_id) WHERE question.digest = ? AND state = 'finished'",
-            (question,),
+            "SELECT run_id FROM question JOIN run USING (run_id) WHERE question.digest = ? AND state = ?",
+            (question, RunState.FINISHED),
         ).fetchone()
         return None if found is None else found[0]
 
     def answered(self, run_id: str, *, digest: str, caller: str, purpose: str, answer: bytes) -> None:
         """A run that ends before it began, with an earlier run's answer and no charge."""
         self._db.execute(
-            "INSERT INTO run VALUES (?, ?, ?, 'finished', '', ?, ?)", (run_id, digest, caller, answer, purpose)
+            "INSERT INTO run VALUES (?, ?, ?, ?, '', ?, ?)",
+            (run_id, digest, caller, after(None, AnswerRepeated), answer, purpose),
         )
 
     def told(self, run_id: str) -> str:

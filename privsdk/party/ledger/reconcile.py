@@ -1,7 +1,7 @@
 """The tables that budgets are computed from, against the audit chain that the party has signed: both must say the same.
 
-A changed, removed or added row of the tables is named with the chain's row that says otherwise. Rows of the chain
-itself are checked in `audit`.
+A changed, removed or added row of the tables is named with the chain's row that says otherwise, and so is a row of the
+chain that no run's state allows. Rows' hashes and signatures are checked in `governance.chain`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,26 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
+from ...errors import InternalError, LedgerError
 from ...governance.chain import Row
 from ...governance.charges import Charge
-from ..budget.actions import Action, Standing, after
-
-_MOVES = {"released": "released", "started": "started", "finished": "finished", "failed": "failed"}
+from ...governance.events import (
+    AnswerRepeated,
+    Entry,
+    FiguresDisclosed,
+    OwnerActed,
+    RunEvent,
+    RunFinished,
+    RunPaid,
+    RunReserved,
+    UnknownEvent,
+    decode,
+    name_of,
+)
+from ..budget.status import BudgetStatus, status_after
+from ..run_states import RunState, after
 
 
 class Tables(NamedTuple):
@@ -28,14 +39,14 @@ class Tables(NamedTuple):
     runs : mapping of run id to (caller, purpose or None where version 1 held none, state, SHA-256 of the stored answer)
     charges : mapping of run id to its (dataset, charge), in their order
     placed : mapping of run id to the numbers and times of its charges, in the same order
-    standings : mapping of dataset to Standing
+    statuses : mapping of dataset to BudgetStatus
     told : mapping of run id to a hash over the sets and figures of exact answers that it added
     """
 
     runs: dict[str, tuple[str, str | None, str, str]]
     charges: dict[str, list[tuple[str, Charge]]]
     placed: dict[str, list[tuple[int, str]]]
-    standings: dict[str, Standing]
+    statuses: dict[str, BudgetStatus]
     told: dict[str, str]
 
 
@@ -44,7 +55,7 @@ class _Said(NamedTuple):
 
     caller: str
     purpose: str
-    state: str
+    state: RunState
     answer: str | None  # None where the row is of a version that did not say
     charges: list[tuple[str | None, Charge]]
     row: int
@@ -52,16 +63,25 @@ class _Said(NamedTuple):
 
 
 def reconcile(tables: Tables, chain: Iterable[Row]) -> str:
-    """The first difference in words; "" where there is none."""
-    said, standings, told = _read(chain)
+    """The first difference in words; "" where there is none.
+
+    Raises
+    ------
+    LedgerError
+        The chain holds an event that this version does not know, so that it cannot say what was spent.
+    """
+    try:
+        said, statuses, told = _read(chain)
+    except _IllegalTransition as error:
+        return str(error)
     for run_id, run in said.items():
         if difference := _difference(run_id, run, tables):
             return difference
     for run_id in (*tables.runs, *tables.charges):
         if run_id not in said:
             return f"run {run_id} is among the runs or charges and not in the chain"
-    for dataset in {*tables.standings, *standings}:
-        if tables.standings.get(dataset) != standings.get(dataset):
+    for dataset in {*tables.statuses, *statuses}:
+        if tables.statuses.get(dataset) != statuses.get(dataset):
             return f"the budget of dataset {dataset} is not the one that the chain's rows lead to"
     for run_id in {*tables.told, *told}:
         if tables.told.get(run_id) != told.get(run_id):
@@ -94,47 +114,76 @@ def answer_hash(answer: bytes | None) -> str:
     return "" if answer is None else hashlib.sha256(answer).hexdigest()
 
 
-def _read(chain: Iterable[Row]) -> tuple[dict[str, _Said], dict[str, Standing], dict[str, str]]:
+class _IllegalTransition(Exception):
+    """The chain moves a run as no run may move."""
+
+
+def _read(chain: Iterable[Row]) -> tuple[dict[str, _Said], dict[str, BudgetStatus], dict[str, str]]:
     said: dict[str, _Said] = {}
-    standings: dict[str, Standing] = {}
+    statuses: dict[str, BudgetStatus] = {}
     told: dict[str, str] = {}
     since, before_at = 0, ""
     for row in chain:
-        event: dict[str, Any] = msgspec.json.decode(row.body)
-        kind = event["event"]
-        if kind == "reserved":
-            request = event["request"]
-            charges = _charges(event["entries"] if "entries" in event else event["charges"])
-            # in version 1, which had no entries, time could run backwards
-            place = (since, before_at) if "entries" in event else (0, "")
-            # a large request is summed up there: it names its run and purpose, which are short, and not its caller
-            said[request["run_id"]] = _Said(
-                event["caller"], request["purpose"], "reserved", "", charges, row.sequence, [place] * len(charges)
-            )
-        elif kind == "paid" and event["run"] in said:
-            charges, run = _charges(event["entries"]), said[event["run"]]
-            said[event["run"]] = run._replace(
-                charges=run.charges + charges, after=run.after + [(since, before_at)] * len(charges)
-            )
-        elif kind in _MOVES and event["run"] in said:
-            answer = event.get("answer") if kind == "finished" else ""
-            said[event["run"]] = said[event["run"]]._replace(state=_MOVES[kind], answer=answer, row=row.sequence)
-        elif kind == "answered from store":
-            request = event["request"]
-            said[request["run_id"]] = _Said(
-                event["caller"], request["purpose"], "finished", event["answer"], [], row.sequence, []
-            )
-        elif kind == "disclosed":
-            told |= {event["run"]: event["told"]} if event["told"] else {}
-        elif kind == "owner":
-            action = msgspec.convert(event["action"], type=Action)
-            before = standings.get(action.dataset)
-            # that the unit stays under charges was checked when the row was written
-            standings[action.dataset] = after(before, action, last_charge=event["since"], private=False)
-            since = max(since, event["since"])
-        before_at = event["at"]
-    return said, standings, told
+        event, place = decode(row.body), (since, before_at)
+        match event:
+            case UnknownEvent():
+                raise LedgerError(
+                    f"row {row.sequence} of the chain is an event {event.event!r}, which this privsdk does not know",
+                    hint="upgrade privsdk: what was spent cannot be told without it",
+                )
+            case RunReserved() | AnswerRepeated():
+                run_id = event.facts.run_id
+                said[run_id] = _begun(said.get(run_id), run_id, event, row, place)
+            case FiguresDisclosed():
+                told |= {event.run: event.told} if event.told else {}
+            case RunEvent():
+                said[event.run] = _moved(said.get(event.run), event, row, place)
+            case OwnerActed(action=action):
+                # that the unit stays under charges was checked when the row was written
+                before = statuses.get(action.dataset)
+                statuses[action.dataset] = status_after(before, action, last_charge=event.since, private=False)
+                since = max(since, event.since)
+        before_at = event.at
+    return said, statuses, told
 
 
-def _charges(entries: Iterable[dict[str, Any]]) -> list[tuple[str | None, Charge]]:
-    return [(entry.get("dataset"), msgspec.convert(entry["charge"], type=Charge)) for entry in entries]
+def _begun(
+    before: _Said | None, run_id: str, event: RunReserved | AnswerRepeated, row: Row, place: tuple[int, str]
+) -> _Said:
+    state, charges, answer = _state(before, run_id, event, row), list[tuple[str | None, Charge]](), ""
+    if isinstance(event, AnswerRepeated):
+        answer = event.answer
+    elif event.entries:
+        charges = _charges(event.entries)
+    elif event.charges:  # of version 1, where time could run backwards
+        charges, place = [(None, debit.charge) for debit in event.charges], (0, "")
+    # a large request is summed up there: it names its run and purpose, which are short, and not its caller
+    purpose = event.facts.purpose
+    return _Said(event.caller, purpose, state, answer, charges, row.sequence, [place] * len(charges))
+
+
+def _moved(run: _Said | None, event: RunEvent, row: Row, place: tuple[int, str]) -> _Said:
+    state = _state(run, event.run, event, row)
+    if run is None:
+        raise _IllegalTransition(f"row {row.sequence} of the chain is of run {event.run}, which was never reserved")
+    if isinstance(event, RunPaid):
+        charges = _charges(event.entries)
+        return run._replace(state=state, charges=run.charges + charges, after=run.after + [place] * len(charges))
+    answer: str | None = ""
+    if isinstance(event, RunFinished):
+        answer = event.answer or None
+    return run._replace(state=state, answer=answer, row=row.sequence)
+
+
+def _state(run: _Said | None, run_id: str, event: RunReserved | AnswerRepeated | RunEvent, row: Row) -> RunState:
+    before = None if run is None else run.state
+    try:
+        return after(before, type(event))
+    except InternalError:
+        raise _IllegalTransition(
+            f"row {row.sequence} of the chain says {name_of(event)!r} of run {run_id}, then {before or 'unknown'}"
+        ) from None
+
+
+def _charges(entries: Iterable[Entry]) -> list[tuple[str | None, Charge]]:
+    return [(entry.dataset, entry.charge) for entry in entries]

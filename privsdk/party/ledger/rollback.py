@@ -15,34 +15,16 @@ import msgspec
 
 from ...errors import InvalidArgument, LedgerBehind, LedgerError, ProtocolViolation
 from ...governance.chain import Row, head_statement
+from ...governance.events import LossAcknowledged, LossShown, decode
 from ...governance.heads import Head
 from .ledger import Ledger
 from .signing import Signer
 from .summaries import cut
 
-BEHIND, ACKNOWLEDGED = "behind", "acknowledged"
+NAMES = ("behind", "acknowledged")  # of the events that are read back
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """The audit rows of this module, as they are read back."""
-
-    event: str
-    head: Head | None = None  # of "behind": what a caller showed
-    heads: tuple[Head, ...] = ()  # of "acknowledged": the losses that the owner accepts
-    branch: int = 0  # of "acknowledged": the one that begins here
-
-
-class _Event(msgspec.Struct, frozen=True):
-    """What any audit row is about; a request within one may hold the words of a mark."""
-
-    event: str
-
-
-_MARK = msgspec.json.Decoder(Mark)
-_EVENT = msgspec.json.Decoder(_Event)
-
-
-class Lineage:
+class RollbackDetection:
     """One party's chain as its callers know it."""
 
     def __init__(self, party: str, ledger: Ledger, signer: Signer) -> None:
@@ -97,7 +79,7 @@ class Lineage:
                 found = self._ledger.row(seen.rows)
                 known = found is not None and found.hash.hex() == seen.hash
                 if not (known or _covered(seen, self._accepted) or _covered(seen, self._shown)):
-                    self._ledger.note({"event": BEHIND, "caller": caller, "head": seen, "rows": last.sequence})
+                    self._ledger.note(LossShown(caller=caller, head=seen, rows=last.sequence))
                     self._follow()
             losses = self._losses()
         if losses:
@@ -122,7 +104,7 @@ class Lineage:
                     hint="a ledger that was put back is found by the first caller who saw more of it",
                 )
             branch = 1 + max(self._branch, *(head.branch for head in losses))
-            self._ledger.note({"event": ACKNOWLEDGED, "reason": cut(reason, 1000), "heads": losses, "branch": branch})
+            self._ledger.note(LossAcknowledged(reason=cut(reason, 1000), heads=losses, branch=branch))
         return losses
 
     def _losses(self) -> list[Head]:
@@ -134,20 +116,18 @@ class Lineage:
         if self._last is not None and self._ledger.row(self._last.sequence) != self._last:
             self._forget()  # the file was exchanged under this process
         since = 0 if self._last is None else self._last.sequence
-        for body in self._ledger.bodies((BEHIND, ACKNOWLEDGED), since, last.sequence) if last.sequence > since else ():
+        for body in self._ledger.bodies(NAMES, since, last.sequence) if last.sequence > since else ():
             try:
-                if _EVENT.decode(body).event not in (BEHIND, ACKNOWLEDGED):
-                    continue
-                mark = _MARK.decode(body)
+                event = decode(body)  # any: a request within one may hold the words of these
             except msgspec.DecodeError:
                 raise LedgerError(
                     f"{self._party}'s audit was changed", hint="python -m privsdk audit verify names the row"
                 ) from None
-            if mark.event == BEHIND and mark.head is not None:
-                self._shown.append(mark.head)
-            elif mark.event == ACKNOWLEDGED:
-                self._accepted += mark.heads
-                self._branch = mark.branch
+            if isinstance(event, LossShown):
+                self._shown.append(event.head)
+            elif isinstance(event, LossAcknowledged):
+                self._accepted += event.heads
+                self._branch = event.branch
         self._last = last
         return last
 

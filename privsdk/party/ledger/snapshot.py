@@ -14,13 +14,13 @@ import msgspec
 from ...errors import LedgerError
 from ...governance.chain import Row
 from ...governance.charges import Charge
-from ..budget.actions import Standing
+from ..budget.status import BudgetStatus
 from ..differencing import row_sets
 from .reconcile import Tables, answer_hash
 
 KEY_BYTES = 32  # of an Ed25519 public key
 _CHARGE = msgspec.json.Decoder(Charge)
-_STANDING = msgspec.json.Decoder(Standing)
+_STATUS = msgspec.json.Decoder(BudgetStatus)
 
 
 class Snapshot(NamedTuple):
@@ -68,7 +68,7 @@ def snapshot(db: sqlite3.Connection) -> Snapshot:
         purpose = "purpose" if version > 1 else "NULL"  # version 1 had it in the audit alone
         runs = db.execute(f"SELECT run_id, caller, {purpose}, state, answer FROM run").fetchall()  # noqa: S608
         charges = db.execute("SELECT run_id, id, at, dataset, body FROM charge ORDER BY id").fetchall()
-        standings = db.execute("SELECT dataset, body FROM standing").fetchall() if version > 1 else []
+        statuses = db.execute("SELECT dataset, body FROM standing").fetchall() if version > 1 else []
         told = row_sets.told(db) if version > 1 else {}
     finally:
         db.execute("ROLLBACK")
@@ -81,7 +81,7 @@ def snapshot(db: sqlite3.Connection) -> Snapshot:
         runs={run_id: (caller, purpose, state, answer_hash(answer)) for run_id, caller, purpose, state, answer in runs},
         charges=charged,
         placed=placed,
-        standings={dataset: _STANDING.decode(body) for dataset, body in standings},
+        statuses={dataset: _STATUS.decode(body) for dataset, body in statuses},
         told=told,
     )
     return Snapshot(facts["party"], bytes.fromhex(facts["public_key"]), [Row(*row) for row in rows], tables)

@@ -19,7 +19,7 @@ from privsdk import dp, psi
 from privsdk.errors import InvalidArgument, LedgerBehind, ProtocolViolation
 from privsdk.governance.heads import Head
 from privsdk.party.budget.books import verify_ledger
-from privsdk.party.ledger.rollback import Lineage
+from privsdk.party.ledger.rollback import RollbackDetection
 from privsdk.party.ledger.signing import Signer
 from privsdk.protocol import control
 
@@ -171,21 +171,21 @@ def test_a_longer_lost_chain_than_was_acknowledged_is_found(tmp_path: Path, case
 
 def test_a_lineage_without_branches_would_miss_the_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong on purpose: every head is of branch 0, so those after the acknowledgement look like the lost ones."""
-    whole = Lineage.head
+    whole = RollbackDetection.head
 
-    def without_branch(self: Lineage) -> Head:
+    def without_branch(self: RollbackDetection) -> Head:
         self._branch = 0
         return whole(self)
 
-    follow = Lineage._follow
+    follow = RollbackDetection._follow
 
-    def forgets_branch(self: Lineage) -> object:
+    def forgets_branch(self: RollbackDetection) -> object:
         last = follow(self)
         self._branch = 0
         return last
 
-    monkeypatch.setattr(Lineage, "_follow", forgets_branch)
-    monkeypatch.setattr(Lineage, "head", without_branch)
+    monkeypatch.setattr(RollbackDetection, "_follow", forgets_branch)
+    monkeypatch.setattr(RollbackDetection, "head", without_branch)
     with pytest.raises(ProtocolViolation, match="took a request although it is behind"):  # which the caller then sees
         test_a_second_restore_is_found_again_and_lost_heads_pass(tmp_path, Cases())
 
