@@ -67,14 +67,14 @@ class RequestFacts(msgspec.Struct, frozen=True):
     table: str = ""  # of a summary
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event; the ledger fills in the time. `clock_set_back_to` is there where the clock was behind the last row."""
 
     at: str = ""
     clock_set_back_to: str | UnsetType = UNSET
 
 
-class RequestEvent(Event, frozen=True, kw_only=True):
+class RequestEvent(LedgerEvent, frozen=True, kw_only=True):
     """Of a caller's request; `request` is its canonical JSON, or its summary's."""
 
     caller: str
@@ -85,17 +85,17 @@ class RequestEvent(Event, frozen=True, kw_only=True):
         return facts_of(self.request)
 
 
-class RunEvent(Event, frozen=True, kw_only=True):
+class RunEvent(LedgerEvent, frozen=True, kw_only=True):
     """Of a run that was reserved."""
 
     run: str
 
 
-class LedgerOpened(Event, frozen=True, kw_only=True, tag_field="event", tag="opened"):
+class LedgerOpened(LedgerEvent, frozen=True, kw_only=True, tag_field="event", tag="opened"):
     """The first row."""
 
 
-class LedgerMigrated(Event, frozen=True, kw_only=True, tag_field="event", tag="migrated"):
+class LedgerMigrated(LedgerEvent, frozen=True, kw_only=True, tag_field="event", tag="migrated"):
     """The file's tables were brought to a later version; `copy` is the name of the file as it was."""
 
     version: int = msgspec.field(name="from")
@@ -162,14 +162,14 @@ class RunFailed(RunEvent, frozen=True, kw_only=True, tag_field="event", tag="fai
     code: str
 
 
-class OwnerActed(Event, frozen=True, kw_only=True, tag_field="event", tag="owner"):
+class OwnerActed(LedgerEvent, frozen=True, kw_only=True, tag_field="event", tag="owner"):
     """The owner's action; `since` is the number of the last charge before the last reset of its dataset."""
 
     action: Action
     since: int
 
 
-class LossShown(Event, frozen=True, kw_only=True, tag_field="event", tag="behind"):
+class LossShown(LedgerEvent, frozen=True, kw_only=True, tag_field="event", tag="behind"):
     """A caller showed a head that is not in this chain, which had so many rows."""
 
     caller: str
@@ -177,7 +177,7 @@ class LossShown(Event, frozen=True, kw_only=True, tag_field="event", tag="behind
     rows: int
 
 
-class LossAcknowledged(Event, frozen=True, kw_only=True, tag_field="event", tag="acknowledged"):
+class LossAcknowledged(LedgerEvent, frozen=True, kw_only=True, tag_field="event", tag="acknowledged"):
     """The owner accepts the losses that these heads prove; a new branch begins."""
 
     reason: str
@@ -226,7 +226,7 @@ def facts_of(request: Raw) -> RequestFacts:
     return _FACTS.decode(request)
 
 
-def encode(event: Event) -> bytes:
+def encode(event: LedgerEvent) -> bytes:
     """The body of an audit row."""
     return msgspec.json.encode(event, order="sorted")
 
@@ -242,6 +242,6 @@ def decode(body: bytes) -> KnownEvent | UnknownEvent:
         return unknown
 
 
-def name_of(event: Event | UnknownEvent) -> str:
+def name_of(event: LedgerEvent | UnknownEvent) -> str:
     """An event's name in the chain."""
     return event.event if isinstance(event, UnknownEvent) else str(event.__struct_config__.tag)

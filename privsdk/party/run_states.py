@@ -12,7 +12,7 @@ from enum import StrEnum
 from ..errors import InternalError
 from ..governance.events import (
     AnswerRepeated,
-    Event,
+    LedgerEvent,
     RunFailed,
     RunFinished,
     RunPaid,
@@ -32,7 +32,7 @@ class RunState(StrEnum):
     RELEASED = "released"
 
 
-NEXT: Mapping[RunState | None, Mapping[type[Event], RunState]] = {
+NEXT: Mapping[RunState | None, Mapping[type[LedgerEvent], RunState]] = {
     None: {RunReserved: RunState.RESERVED, AnswerRepeated: RunState.FINISHED},
     RunState.RESERVED: {RunStarted: RunState.STARTED, RunReleased: RunState.RELEASED},
     RunState.STARTED: {RunPaid: RunState.STARTED, RunFinished: RunState.FINISHED, RunFailed: RunState.FAILED},
@@ -44,12 +44,12 @@ OPEN = tuple(state for state, following in NEXT.items() if state is not None and
 UNCHARGED = (RunState.RELEASED,)  # all others count as spent, whoever crashed
 
 
-def moves(event: type[Event]) -> tuple[RunState, ...]:
+def moves(event: type[LedgerEvent]) -> tuple[RunState, ...]:
     """The states that an event may follow."""
     return tuple(state for state, following in NEXT.items() if state is not None and event in following)
 
 
-def after(state: RunState | None, event: type[Event]) -> RunState:
+def after(state: RunState | None, event: type[LedgerEvent]) -> RunState:
     """The state that an event leads to.
 
     Raises

@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_made_or_written(tmp_path: Path, monkeypatch: py
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("privsdk.party.ledger.signing.os.open", denied)
+    monkeypatch.setattr("privsdk.files.os.open", denied)
     assert "cannot be made: Permission denied" in refusal(tmp_path / "north.sqlite").message
 
 

@@ -20,8 +20,8 @@ from ...governance.charges import Balance, Budget, Charge, Debit, Unit
 from ...governance.events import (
     AnswerRepeated,
     Entry,
-    Event,
     FiguresDisclosed,
+    LedgerEvent,
     RequestRefused,
     RunFailed,
     RunFinished,
@@ -210,7 +210,7 @@ class Books:
     def settle(self, run_id: str, question: str, compare: Callable[[Tables], list[Figures]]) -> list[Figures]:
         """Compare what a run would let out with what was let out before, and keep it and its question, in one step."""
 
-        def change(tables: Tables) -> tuple[list[Figures], Event]:
+        def change(tables: Tables) -> tuple[list[Figures], LedgerEvent]:
             figures = compare(tables)
             if question:
                 tables.ask(question, run_id)
@@ -221,7 +221,7 @@ class Books:
     def answer_again(self, caller: str, request: Request, question: str) -> bool:
         """Give this run the answer that another gave to the same question, uncharged; False where none has."""
 
-        def change(tables: Tables) -> tuple[bool, Event | None]:
+        def change(tables: Tables) -> tuple[bool, LedgerEvent | None]:
             found = tables.answer(question)
             if found is None:
                 return False, None

@@ -19,7 +19,7 @@ import msgspec
 
 from ...errors import InvalidArgument, LedgerError, PrivsdkError
 from ...governance.chain import GENESIS, chain_hash
-from ...governance.events import Event, LedgerMigrated, LedgerOpened, encode
+from ...governance.events import LedgerEvent, LedgerMigrated, LedgerOpened, encode
 from ...protocol.failpoints import FailPoint, reach
 from . import schema
 from .disk import refuse_network_mount, touch_private
@@ -75,7 +75,7 @@ class Database:
         with self._lock, self._explained():
             return self.connection.execute(query, arguments).fetchall()
 
-    def write(self, change: Callable[[], tuple[T, Event | None]], name: str) -> T:
+    def write(self, change: Callable[[], tuple[T, LedgerEvent | None]], name: str) -> T:
         """One transaction: what `change` does, and the event that it returns as an audit row, or neither.
 
         Parameters
@@ -112,7 +112,7 @@ class Database:
         with self._lock, self._explained():
             return snapshot(self.connection)
 
-    def _append(self, event: Event) -> None:
+    def _append(self, event: LedgerEvent) -> None:
         last = self.connection.execute("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
         sequence, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
         at, clock = self.now(), _clock()

@@ -21,7 +21,7 @@ from ...governance.charges import Exact
 from ...governance.events import (
     Action,
     Entry,
-    Event,
+    LedgerEvent,
     OwnerActed,
     RunEvent,
     RunFailed,
@@ -70,7 +70,7 @@ class Ledger(Queries):
     ) -> None:
         """Reserve charges unless `check`, which may read the ledger as it is now, raises."""
 
-        def change() -> tuple[None, Event]:
+        def change() -> tuple[None, LedgerEvent]:
             check()
             self._execute(
                 "INSERT INTO run VALUES (?, ?, ?, ?, ?, NULL, ?)",
@@ -94,7 +94,7 @@ class Ledger(Queries):
             The owner has frozen a dataset of it since, or reset its budget, which this would not count against.
         """
 
-        def change() -> tuple[bool, Event | None]:
+        def change() -> tuple[bool, LedgerEvent | None]:
             self._refuse_since(event.run)
             return self._moved(event)
 
@@ -106,7 +106,7 @@ class Ledger(Queries):
         False where the run was not started by this process, or has ended.
         """
 
-        def change() -> tuple[bool, Event | None]:
+        def change() -> tuple[bool, LedgerEvent | None]:
             moved = self._moved(event)
             if moved[0]:
                 check()
@@ -118,7 +118,7 @@ class Ledger(Queries):
     def finish(self, event: RunFinished | RunFailed, answer: bytes | None = None) -> bool:
         """Record the end of a started run, and its answer. False where it was not started by this process."""
 
-        def change() -> tuple[bool, Event | None]:
+        def change() -> tuple[bool, LedgerEvent | None]:
             moved = self._moved(event)
             if moved[0]:
                 self._execute("UPDATE run SET answer = ? WHERE run_id = ?", (answer, event.run))
@@ -126,14 +126,14 @@ class Ledger(Queries):
 
         return self._database.write(change, "finish")
 
-    def note(self, event: Event) -> None:
+    def note(self, event: LedgerEvent) -> None:
         """An audit row that changes no charge, such as a refusal."""
         self._database.write(lambda: (None, event), "note")
 
     def act(self, action: Action) -> BudgetStatus:
         """Carry out an owner's action on a dataset; returns the budget status it leads to."""
 
-        def change() -> tuple[BudgetStatus, Event]:
+        def change() -> tuple[BudgetStatus, LedgerEvent]:
             ((last,),) = self._database.read("SELECT coalesce(max(id), 0) FROM charge")
             before = self.status(action.dataset)
             spent = self.spent(action.dataset, since=before.since if before else 0)
@@ -145,14 +145,14 @@ class Ledger(Queries):
 
         return self._database.write(change, "owner")
 
-    def disclose(self, change: Callable[[row_sets.Tables], tuple[T, Event | None]]) -> T:
+    def disclose(self, change: Callable[[row_sets.Tables], tuple[T, LedgerEvent | None]]) -> T:
         """Change the tables of what was disclosed, in one transaction with the event that `change` returns."""
         tables = row_sets.Tables(self._database.connection)
         return self._database.write(lambda: change(tables), "disclose")
 
     # Within a transaction
 
-    def _moved(self, event: RunEvent) -> tuple[bool, Event | None]:
+    def _moved(self, event: RunEvent) -> tuple[bool, LedgerEvent | None]:
         """Move a run of this process by an event, where it is in a state that the event may follow."""
         kind = type(event)
         for state in moves(kind):
