@@ -109,9 +109,8 @@ def test_tab_shows_public_names_only() -> None:
 
 # still shared by classes of the rooms named; take names away, add none
 SHARED_NAMES = {
-    "Exact", "Facts", "Key", "Revealed", "Scale", "Shares", "Step", "Totals",  # crypto, he
+    "Exact", "Key", "Revealed", "Scale", "Shares", "Step", "Totals",  # crypto, he
     "Head", "Rows", "Tables",  # party
-    "Prepared",  # fl
     "Release",  # dp
 }  # fmt: skip
 

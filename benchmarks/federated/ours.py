@@ -20,14 +20,14 @@ from privsdk.crypto.sums.clear import PlainSum
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
+from privsdk.fl.course import ClientInput, CoordinatorInput, Course
 from privsdk.fl.models import stacking
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Trainer, descend
 from privsdk.fl.models.training import Task as Local
-from privsdk.fl.rounds import Course, client, coordinator
+from privsdk.fl.rounds import Synchronous
 from privsdk.fl.strategies.fedavg import FedAvg
 from privsdk.governance.policy import ANY, Disclosure, Grant, Policy
-from privsdk.protocol.checkpoints import NoCheckpoints
 from privsdk.protocol.roles import Role, SystemEntropy
 from privsdk.testing import Members, Sent, together
 
@@ -197,10 +197,10 @@ class Held(NamedTuple):
 
     training: Rows
 
-    def facts(self) -> Integers:
+    def statistics(self) -> Integers:
         return np.array([len(self.training)], np.int64)
 
-    def rows(self, facts: Integers) -> Rows:
+    def rows(self, statistics: Integers) -> Rows:
         return self.training
 
 
@@ -227,21 +227,19 @@ def roles_of(parties: Sequence[Rows], course: Course, kind: str, train: Trainer)
     roles: dict[str, Role[Any]] = {}
     for name, rows in zip(names, parties, strict=True):
         sum_, averages = provider(name)
-        roles[name] = client(
-            course,
-            Held(rows),
+        given = ClientInput(
+            prepared=Held(rows),
             me=name,
             clients=names,
             coordinator=LEADER,
             sum_=sum_,
             averages=averages,
             train=train,
-            checkpoints=NoCheckpoints(),
         )
+        roles[name] = Synchronous().client(course, given)
     sum_, averages = provider(LEADER)
-    roles[LEADER] = coordinator(
-        course, clients=names, facts=1, sum_=sum_, averages=averages, checkpoints=NoCheckpoints()
-    )  # fmt: skip
+    leading = CoordinatorInput(clients=names, statistics=1, sum_=sum_, averages=averages)
+    roles[LEADER] = Synchronous().coordinator(course, leading)
     return roles
 
 

@@ -107,6 +107,7 @@ class Whole:
 
     SCHEMA: ClassVar[pa.Schema] = VALUES
     feedback: ClassVar[bool] = False
+    sparse: ClassVar[bool] = False
     sum_refused: ClassVar[str] = ""
 
     def pack(self, vector: Vector, rng: np.random.Generator) -> pa.Table:

@@ -6,8 +6,6 @@ from ..governance.policy import Disclosure, Learns, Need
 from ..protocol.request import Request
 from .parameters import FitParameters, clients_of
 from .privacy.levels import PartyLevel, Privacy
-from .strategies.fedbuff import FedBuff
-from .strategies.scaffold import Scaffold
 
 
 def needs(request: Request, parameters: FitParameters) -> dict[str, tuple[Need, ...]]:
@@ -38,26 +36,22 @@ def needs(request: Request, parameters: FitParameters) -> dict[str, tuple[Need, 
 def learns(request: Request, parameters: FitParameters) -> tuple[Learns, ...]:
     clients, coordinator = clients_of(request), parameters.coordinator
     others = ", ".join(party for party in clients if party != coordinator)
-    model = "the averaged model of each round and who is in it, the number of training rows over all parties"
+    loop, strategy = parameters.strategy.loop, parameters.strategy
     mode, participants = parameters.mode, parameters.participants(request)
     facts = _facts(parameters)
-    model += facts
+    model = f"{loop.models}, the number of training rows over all parties{facts}"
     evaluation = "evaluation and held-out rows"
     if parameters.evaluate_every:
         evaluation += f", every {parameters.evaluate_every} rounds and at the end"
     if parameters.by is not None:
         evaluation += f", by {parameters.by} for groups of at least its minimum count"
     each = "" if mode.hides else ", and every client's own update"
-    if isinstance(parameters.strategy, FedBuff):
-        model = (
-            f"the models that they train from and the final one, the number of training rows over all parties{facts}"
-        )
-        each = ", and every client's own update and when it came"
     onlooker = "the number of rounds and of features, roughly"
-    if isinstance(parameters.strategy, FedBuff):
-        onlooker += ", and how fast each client is"
-    if isinstance(parameters.strategy, Scaffold):
-        model += ", the mean control variate of each round"
+    if loop.timing:
+        each += " and when it came"
+        onlooker += f", and {loop.timing}"
+    if strategy.extra:
+        model += f", {strategy.extra}"
     if parameters.privacy is not None:
         return _privately(request, parameters, parameters.privacy)
     seen = f"{model}, the rows and the mean loss of those in each round, who is lost and who cannot pay{each}"

@@ -12,12 +12,11 @@ from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
 from . import disclosures, roles
 from .averages import LARGEST
+from .course import LARGEST_STATISTIC
 from .parameters import FitParameters, check_types, clients_of
 from .preparation import length_of
 from .privacy import charges
 from .privacy.levels import PartyLevel, Privacy
-from .rounds import LARGEST_FACT
-from .strategies.fedbuff import FedBuff
 
 
 @register("fl.fit")
@@ -54,7 +53,7 @@ class Fit(Operation[FitParameters]):
         parameters = self.parameters
         figures = 0 if isinstance(parameters.privacy, PartyLevel) else 2
         updates = parameters.strategy.parts * parameters.model.network.size + figures
-        return (updates, LARGEST), (length_of(parameters.model, parameters.class_weights), LARGEST_FACT)
+        return (updates, LARGEST), (length_of(parameters.model, parameters.class_weights), LARGEST_STATISTIC)
 
     def fits(self, party: str, schema: pa.Schema) -> None:
         types = {column: str(schema.field(column).type) for column in self.parameters.columns}
@@ -69,9 +68,7 @@ class Fit(Operation[FitParameters]):
         if parameters.privacy is not None:
             return self._each_pays(charges.times(self.round_charge(parameters.privacy), parameters.rounds))
         what, uses = self._beforehand()
-        updates = parameters.rounds
-        if isinstance(parameters.strategy, FedBuff):  # in the worst case all of them are one client's
-            updates *= parameters.strategy.K
+        updates = parameters.rounds * parameters.strategy.loop.updates  # in the worst case all are one client's
         return self._each_pays(Exact(what=f"model rounds, {what}", uses=updates + uses))
 
     def reserved(self) -> dict[str, tuple[Debit, ...]]:

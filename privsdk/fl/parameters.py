@@ -11,20 +11,28 @@ import msgspec
 from ..errors import InvalidArgument
 from ..protocol.groups import Key, check_keys, kind_of
 from ..protocol.request import LONGEST_NAME, Request
-from . import composition
 from .aggregation import AggregationMode, Participants, mode_named
-from .composition import Compressions, Strategies
+from .compression.quantised import Quantised
+from .compression.topk import TopK
 from .models.features import Vector
 from .models.model import Model
 from .models.training import Schedule
 from .preparation import ClassWeights
 from .privacy import charges
 from .privacy.levels import Privacy
+from .strategies.fedavg import FedAvg
 from .strategies.fedbuff import FedBuff
+from .strategies.fedopt import FedAdam, FedYogi
+from .strategies.fedprox import FedProx
+from .strategies.median import Median
+from .strategies.scaffold import Scaffold
+from .strategies.trimmed import TrimmedMean
 
 MAX_ROUNDS = 10_000
 MOST_SECONDS = 600  # as long as a party waits for another in any step
 
+Strategies = FedAvg | FedProx | Scaffold | FedAdam | FedYogi | Median | TrimmedMean | FedBuff
+Compressions = Quantised | TopK
 Aggregation = Literal["masked", "encrypted", "all-to-all", "clear"]  # as `aggregation` registers them
 
 
@@ -59,7 +67,7 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise InvalidArgument(f"the label {self.label!r} is among the features", hint="leave it out of them")
         check_keys(self.by, self.groups)
         self._check_classes()
-        composition.check(self.strategy, self.mode, self.participation, self.compression)
+        check_choices(self.strategy, self.mode, self.participation, self.compression)
         if self.mode.whole and self.participation < 1:
             raise InvalidArgument(
                 f"with {self.aggregation} updates a sum is of all clients in every round",
@@ -67,9 +75,9 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         if self.privacy is not None:
             self._check_privacy(self.privacy)
-        if self.name and isinstance(self.strategy, FedBuff):
+        if self.name and self.strategy.loop.name_refused:
             raise InvalidArgument(
-                "FedBuff cannot go on where it was interrupted: who trained from which model is not kept",
+                f"{type(self.strategy).__name__} {self.strategy.loop.name_refused}",
                 hint="leave name out, or use a strategy with rounds",
             )
 
@@ -119,9 +127,9 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 f"with privacy nothing exact is told of the rows, such as {', '.join(exact)}",
                 hint="give public ranges and class weights, and leave by and evaluate_every out",
             )
-        if isinstance(self.strategy, FedBuff):
+        if self.strategy.loop.privacy_refused:
             raise InvalidArgument(
-                "FedBuff tells how fast each client is and what its losses are: it has no private form here",
+                f"{type(self.strategy).__name__} {self.strategy.loop.privacy_refused}",
                 hint="use a strategy with rounds",
             )
 
@@ -160,6 +168,38 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         moments = [(name, f"the mean and standard deviation of {name}{values}") for name in self.model.standardised]
         counts = [(self.label, f"how many have each {self.label}")] if self.class_weights == "balanced" else []
         return (*moments, *counts)
+
+
+def check_choices(
+    strategy: Strategies, mode: AggregationMode, participation: float, compression: Compressions | None
+) -> None:
+    """Raise InvalidArgument where one of them rules out another: before anything is charged, with the reason."""
+    name, clear = type(strategy).__name__, 'use aggregation="clear", which shows every update to the coordinator'
+    if strategy.each and mode.hides:
+        raise InvalidArgument(
+            f"{name} cannot go with {mode.name} updates: {strategy.each}", hint=f"{clear}, or another strategy"
+        )
+    if strategy.loop.draw_refused and participation < 1:
+        raise InvalidArgument(
+            f"{name} {strategy.loop.draw_refused}", hint="use participation=1, or a strategy with rounds"
+        )
+    if compression is None:
+        return
+    packed = type(compression).__name__
+    if mode.hides:
+        raise InvalidArgument(
+            f"{packed} updates cannot be {mode.name}: {compression.sum_refused}", hint=f"{clear}, or no compression"
+        )
+    if strategy.compression_refused:
+        raise InvalidArgument(
+            f"{name} cannot go with {packed} updates: {strategy.compression_refused}",
+            hint="use another strategy, or no compression",
+        )
+    if compression.sparse and strategy.sparse_refused:
+        raise InvalidArgument(
+            f"{name} cannot go with {packed} updates: {strategy.sparse_refused}",
+            hint="use fl.Quantised(), which moves a median by at most one of its levels",
+        )
 
 
 def clients_of(request: Request) -> tuple[str, ...]:

@@ -21,14 +21,14 @@ import pyarrow as pa
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
 from ..protocol.groups import Key
+from .course import LARGEST_STATISTIC
 from .models.features import Reals, Scale, Standardised, in_range, inputs, numbers, parts, without_misfits
 from .models.model import Model
 from .models.network import Matrix, Rows, Targets, Vector
 from .privacy.levels import Privacy
-from .rounds import LARGEST_FACT
 
 UNIT = 2.0**-28
-MOST_ROWS = round(LARGEST_FACT * UNIT)  # of all clients together
+MOST_ROWS = round(LARGEST_STATISTIC * UNIT)  # of all clients together
 FLOATS = 2.0**-47
 MOMENTS = 3  # facts of a standardised feature
 
@@ -179,7 +179,7 @@ class Preparation:
                     hint="leave this party out, or give the feature a public range, such as (0, 100)",
                 )
 
-    def facts(self) -> Integers:
+    def statistics(self) -> Integers:
         """What the training rows add up to."""
         facts = [1 if self._private else len(self._y) - self._cut]
         for name, feature in self._model.standardised.items():
@@ -190,9 +190,9 @@ class Preparation:
         facts += np.bincount(self._y[self._cut :].astype(np.int64), minlength=len(counted)).tolist() if counted else []
         return np.array(facts, np.int64)
 
-    def rows(self, facts: Integers) -> Rows:
+    def rows(self, statistics: Integers) -> Rows:
         """The training rows, prepared by what all clients' add up to."""
-        totals = totals_of(self._model, self._class_weights, facts, self._clients)
+        totals = totals_of(self._model, self._class_weights, statistics, self._clients)
         for name, feature, part in parts(self._model.declared, self._x):
             if isinstance(feature, Standardised):
                 part[:, 0] = feature.standardised(self._raw[name], totals.scales[name])

@@ -12,9 +12,9 @@ from ..errors import DataError
 from ..protocol.groups import groups_of
 from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
 from ..protocol.roles import Role
-from . import rounds
 from .averages import VALUES, Averages, Each, OnGrid
 from .compression.base import WithFeedback
+from .course import ClientInput, CoordinatorInput, Course, Trained
 from .models.evaluation import HeldOut
 from .models.training import Trainer, in_threads
 from .parameters import FitParameters, clients_of
@@ -22,9 +22,6 @@ from .preparation import Preparation, length_of
 from .privacy.levels import PartyLevel, RecordLevel
 from .privacy.party_level import NoisyOnGrid, Shares
 from .privacy.record_level import NoisySteps
-from .rounds import Course, Trained
-from .strategies import fedbuff
-from .strategies.fedbuff import FedBuff
 
 HISTORY = ("round", "clients", "rows", "loss", "staleness", "update_bytes")
 
@@ -76,7 +73,7 @@ def _told(trained: Trained, evaluation: Mapping[str, Any]) -> Outcome:
     value = {
         "rounds": history,
         "lost": lost,
-        "facts": trained.facts.tolist(),
+        "facts": trained.statistics.tolist(),
         "ended": trained.ended,
         "resumed": trained.resumed,
         **evaluation,
@@ -116,27 +113,16 @@ def _trainer(given: RoleInput, parameters: FitParameters, means: Means) -> Train
 
 
 def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, means: Means) -> Role[Trained]:
-    clients, facts = clients_of(given.request), length_of(parameters.model, parameters.class_weights)
     sum_, averages = _provided(given, parameters, means)
-    if isinstance(parameters.strategy, FedBuff):
-        return fedbuff.coordinator(
-            course,
-            parameters.strategy,
-            clients=clients,
-            facts=facts,
-            sum_=sum_,
-            averages=_each(given, parameters),
-            stopping=given.services.stop_requested,
-        )
-    return rounds.coordinator(
-        course,
-        clients=clients,
-        facts=facts,
+    coordinating = CoordinatorInput(
+        clients=clients_of(given.request),
+        statistics=length_of(parameters.model, parameters.class_weights),
         sum_=sum_,
         averages=averages,
         checkpoints=given.services.checkpoints("coordinator"),
-        stopping=UNGUARDED.stop_requested if parameters.mode.replicated else given.services.stop_requested,
+        stop_requested=UNGUARDED.stop_requested if parameters.mode.replicated else given.services.stop_requested,
     )
+    return parameters.strategy.loop.coordinator(course, coordinating)
 
 
 def _train(given: RoleInput, parameters: FitParameters, course: Course, means: Means) -> Role[dict[str, Any]]:
@@ -174,35 +160,19 @@ def _train(given: RoleInput, parameters: FitParameters, course: Course, means: M
         groups=groups,
     )
     sum_, averages = _provided(given, parameters, means)
-    if isinstance(parameters.strategy, FedBuff):
-        weights = yield from fedbuff.client(
-            course,
-            parameters.strategy,
-            prepared,
-            me=given.party,
-            clients=clients,
-            coordinator=parameters.coordinator,
-            sum_=sum_,
-            averages=_each(given, parameters),
-            train=means.train,
-            pay=given.services.pay,
-            look=held_out.look,
-        )
-        return held_out.told(weights)
     alike = parameters.mode.replicated
-    weights, _ = yield from rounds.client(
-        course,
-        prepared,
+    training = ClientInput(
+        prepared=prepared,
         me=given.party,
         clients=clients,
         coordinator=given.party if alike else parameters.coordinator,
         sum_=sum_,
         averages=averages,
         train=_trainer(given, parameters, means),
-        checkpoints=given.services.checkpoints("client"),
         pay=given.services.pay,
         look=held_out.look,
+        checkpoints=given.services.checkpoints("client"),
         copy=given.services.checkpoints("coordinator") if alike else None,
-        stopping=given.services.stop_requested if alike else UNGUARDED.stop_requested,
+        stop_requested=given.services.stop_requested if alike else UNGUARDED.stop_requested,
     )
-    return held_out.told(weights)
+    return held_out.told((yield from parameters.strategy.loop.client(course, training)))

@@ -25,12 +25,11 @@ from ..protocol.in_memory import together
 from ..protocol.request import Operand, Request
 from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
 from ..protocol.roles import SystemEntropy
-from .composition import Compressions, Strategies
 from .fitted import Fitted
 from .models.model import Model, check_model
 from .models.stacking import Stack
 from .models.training import Schedule
-from .parameters import FitParameters, check_types, plain_class_weights
+from .parameters import Compressions, FitParameters, Strategies, check_types, plain_class_weights
 from .privacy.levels import PartyLevel, Privacy
 from .results import fitted
 from .roles import Means, role

@@ -15,11 +15,10 @@ from ..protocol.control import Answers
 from ..protocol.groups import Key, plain_keys
 from .aggregation import mode_named
 from .averages import UNIT
-from .composition import Compressions, Strategies
 from .fitted import Fitted
 from .models.model import Model, check_model
 from .operation import Fit
-from .parameters import Aggregation, FitParameters, check_types, plain_class_weights
+from .parameters import Aggregation, Compressions, FitParameters, Strategies, check_types, plain_class_weights
 from .privacy import charges
 from .privacy.forecast import Forecast
 from .privacy.levels import PartyLevel, Privacy

@@ -7,19 +7,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import DataError
-from ..fl import rounds
-from ..fl.strategies.base import Given, Local
+from ..fl.course import ClientInput, Course
+from ..fl.models.network import Vector
+from ..fl.rounds import Ready, Synchronous
+from ..fl.strategy import Given, Local
 from ..protocol.roles import Role, Step, altered
 
 
 @contextmanager
 def lost(party: str, *, in_round: int) -> Iterator[None]:
     """Within it, this client of a training fails in that round, once it is paid and trained."""
-    honest = rounds.client
+    honest = Synchronous.client
 
-    def client(course: Any, prepared: Any, **given: Any) -> Role[Any]:
-        role = honest(course, prepared, **given)
-        return _failing(role, party, in_round - 1) if given["me"] == party else role
+    def client(self: Synchronous, course: Course, given: ClientInput) -> Role[Vector]:
+        role = honest(self, course, given)
+        return _failing(role, party, in_round - 1) if given.me == party else role
 
     with _instead(client):
         yield
@@ -28,12 +30,12 @@ def lost(party: str, *, in_round: int) -> Iterator[None]:
 @contextmanager
 def poisoned(party: str, *, times: float = -5.0) -> Iterator[None]:
     """Within it, this client sends its update times a number, such as one that undoes what the others do."""
-    honest = rounds.client
+    honest = Synchronous.client
 
-    def client(course: Any, prepared: Any, **given: Any) -> Role[Any]:
-        if given["me"] == party:
+    def client(self: Synchronous, course: Course, given: ClientInput) -> Role[Vector]:
+        if given.me == party:
             course = course._replace(strategy=_Scaled(course.strategy, times))
-        return honest(course, prepared, **given)
+        return honest(self, course, given)
 
     with _instead(client):
         yield
@@ -41,17 +43,17 @@ def poisoned(party: str, *, times: float = -5.0) -> Iterator[None]:
 
 @contextmanager
 def _instead(client: Callable[..., Role[Any]]) -> Iterator[None]:
-    honest = rounds.client
-    rounds.client = client
+    honest = Synchronous.client
+    Synchronous.client = client  # type: ignore[method-assign]
     try:
         yield
     finally:
-        rounds.client = honest
+        Synchronous.client = honest  # type: ignore[method-assign]
 
 
 def _failing(role: Role[Any], party: str, number: int) -> Role[Any]:
     def unless_ready(step: Step) -> Step:
-        if any(isinstance(message, rounds.Ready) and message.number == number for message in step.send.values()):
+        if any(isinstance(message, Ready) and message.number == number for message in step.send.values()):
             raise DataError(f"{party} was switched off for the tutorial")
         return step
 

@@ -12,16 +12,12 @@ import numpy.typing as npt
 from privsdk.crypto.sums.base import Integers
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.errors import PeerGone
-from privsdk.fl import rounds
 from privsdk.fl.averages import Averages, Each, OnGrid
 from privsdk.fl.compression.base import Compression, WithFeedback
+from privsdk.fl.course import ClientInput, CoordinatorInput, Course, Trained
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
-from privsdk.fl.rounds import Course, Trained
-from privsdk.fl.strategies import fedbuff
-from privsdk.fl.strategies.base import Given, Local, Strategy
-from privsdk.fl.strategies.fedbuff import FedBuff
-from privsdk.protocol.checkpoints import NoCheckpoints
+from privsdk.fl.strategy import Given, Local, Strategy
 from privsdk.protocol.compose import beside
 from privsdk.protocol.messages import End
 from privsdk.protocol.roles import Heard, Role, Step, checkpoint
@@ -36,10 +32,10 @@ class Held:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
-    def facts(self) -> Integers:
+    def statistics(self) -> Integers:
         return np.array([len(self._rows)], np.int64)
 
-    def rows(self, facts: Integers) -> Rows:
+    def rows(self, statistics: Integers) -> Rows:
         return self._rows
 
 
@@ -95,23 +91,21 @@ def federate(
         course = course._replace(strategy=WithFeedback(course.strategy, compression))
     sum_ = PlainSum(coordinator=host, within_s=1)
     roles: dict[str, Role[Any]] = {}
+    loop = algorithm_of(course).loop
     for i, (name, rows) in enumerate(zip(names, clients, strict=True)):
         own = course
         if poisoned and name in poisoned:
             own = course._replace(strategy=Poisoned(course.strategy, poisoned[name]))
-        shared: dict[str, Any] = {
-            "me": name,
-            "clients": names,
-            "coordinator": host,
-            "sum_": sum_,
-            "averages": averages(i),
-            "train": here,
-        }
-        role: Role[Any]
-        if isinstance(algorithm_of(course), FedBuff):
-            role = fedbuff.client(own, algorithm_of(course), Held(rows), **shared)
-        else:
-            role = rounds.client(own, Held(rows), checkpoints=NoCheckpoints(), **shared)
+        given = ClientInput(
+            prepared=Held(rows),
+            me=name,
+            clients=names,
+            coordinator=host,
+            sum_=sum_,
+            averages=averages(i),
+            train=here,
+        )
+        role: Role[Any] = loop.client(own, given)
         if poisoned and name in poisoned:
             role = left_out(role)
         if leaving and name in leaving:
@@ -119,16 +113,8 @@ def federate(
         if name in stalled:
             role = silent(role)
         roles[name] = delayed(role, slow[name]) if slow and name in slow else role
-    given: dict[str, Any] = {
-        "clients": names,
-        "facts": 1,
-        "sum_": sum_,
-        "averages": averages(len(clients)),
-    }
-    if isinstance(algorithm_of(course), FedBuff):
-        leads: Role[Trained] = fedbuff.coordinator(course, algorithm_of(course), **given)
-    else:
-        leads = rounds.coordinator(course, checkpoints=NoCheckpoints(), **given)
+    leading = CoordinatorInput(clients=names, statistics=1, sum_=sum_, averages=averages(len(clients)))
+    leads = loop.coordinator(course, leading)
     transcript: list[Sent] = []
     if host in names:
         outputs = together({**roles, host: beside(host, leads, roles[host])}, transcript)

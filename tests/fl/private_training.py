@@ -11,11 +11,20 @@ import pyarrow as pa
 from privsdk.crypto.sums.base import Integers, Sum
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.fl.averages import Averages, OnGrid
+from privsdk.fl.course import (
+    LARGEST_STATISTIC,
+    STATISTICS,
+    ClientInput,
+    CoordinatorInput,
+    Course,
+    Trained,
+    TrainingStatistics,
+)
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.training import Schedule, Trainer, in_threads
-from privsdk.fl.rounds import FACTS, LARGEST_FACT, Course, Facts, Kept, Trained, client, coordinator
+from privsdk.fl.resuming import Kept
+from privsdk.fl.rounds import Synchronous
 from privsdk.fl.strategies.fedavg import FedAvg
-from privsdk.protocol.checkpoints import NoCheckpoints
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
 
@@ -24,15 +33,15 @@ WITHIN_S = 30.0
 
 
 class Ready:
-    """Rows that need no facts."""
+    """Rows that need no statistics."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
-    def facts(self) -> Integers:
+    def statistics(self) -> Integers:
         return np.array([1], np.int64)
 
-    def rows(self, facts: Integers) -> Rows:
+    def rows(self, statistics: Integers) -> Rows:
         return self._rows
 
 
@@ -59,36 +68,31 @@ def train(
     roles: dict[str, Role[Any]] = {
         name: leaving(name, names, sums[name])
         if name in lost
-        else client(
+        else Synchronous().client(
             course,
-            Ready(rows),
-            me=name,
-            clients=names,
-            coordinator="c",
-            sum_=sums[name],
-            averages=averages(name, sums[name]),
-            train=trainer(name),
-            checkpoints=NoCheckpoints(),
+            ClientInput(
+                prepared=Ready(rows),
+                me=name,
+                clients=names,
+                coordinator="c",
+                sum_=sums[name],
+                averages=averages(name, sums[name]),
+                train=trainer(name),
+            ),
         )
         for name, rows in zip(names, parties, strict=True)
     }
-    roles["c"] = coordinator(
-        course,
-        clients=names,
-        facts=1,
-        sum_=sums["c"],
-        averages=averages("c", sums["c"]),
-        checkpoints=NoCheckpoints(),
-    )
+    leading = CoordinatorInput(clients=names, statistics=1, sum_=sums["c"], averages=averages("c", sums["c"]))
+    roles["c"] = Synchronous().coordinator(course, leading)
     trained: Trained = together(roles, transcript)["c"]
     return trained
 
 
 def leaving(name: str, names: tuple[str, ...], sum_: Sum) -> Role[None]:
     """A client that is there before the first round, and gone in it."""
-    yield from sum_.contribute(FACTS, names, np.array([1], np.int64), LARGEST_FACT)
+    yield from sum_.contribute(STATISTICS, names, np.array([1], np.int64), LARGEST_STATISTIC)
     yield from tell("c", Kept(numbers=()))
-    yield from hear("c", Facts)
+    yield from hear("c", TrainingStatistics)
 
 
 def table(rng: np.random.Generator, count: int) -> pa.Table:

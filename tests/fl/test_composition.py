@@ -14,7 +14,7 @@ import privsdk as ps
 from privsdk import fl
 from privsdk.errors import InvalidArgument, PrivsdkError
 from privsdk.fl.aggregation import mode_named
-from privsdk.fl.composition import Compressions, Strategies, check
+from privsdk.fl.parameters import Compressions, Strategies, check_choices
 
 STRATEGIES: list[Strategies] = [
     fl.FedAvg(),
@@ -46,12 +46,12 @@ def goes(strategy: Strategies, aggregation: str, participation: float, compressi
 @RULES
 def test_every_combination_is_allowed_or_refused_with_a_reason_and_a_way_out(cases: Cases) -> None:
     for choice in product(STRATEGIES, ("clear", "encrypted", "masked"), (1.0, 0.5), COMPRESSIONS):
-        strategy, aggregation, *others = choice
+        strategy, aggregation, share, compression = choice
         if goes(*choice):
-            check(strategy, mode_named(aggregation), *others)
+            check_choices(strategy, mode_named(aggregation), share, compression)
         else:
             with pytest.raises(InvalidArgument) as raised:
-                check(strategy, mode_named(aggregation), *others)
+                check_choices(strategy, mode_named(aggregation), share, compression)
             assert ":" in raised.value.message, "says why"
             assert raised.value.hint.startswith("use ")
         cases()

@@ -22,12 +22,12 @@ from rounding import roundoff
 from privsdk.errors import InvalidArgument, ProtocolViolation
 from privsdk.fl import FedAvg, FedBuff, FedProx, Median, Quantised, TopK
 from privsdk.fl.averages import Each, Update, Whole
-from privsdk.fl.composition import Strategies
 from privsdk.fl.compression.base import Compression, WithFeedback
 from privsdk.fl.compression.quantised import BLOCK
 from privsdk.fl.models.network import Rows, Vector
 from privsdk.fl.models.training import Pull
-from privsdk.fl.strategies.base import Given
+from privsdk.fl.parameters import Strategies
+from privsdk.fl.strategy import Given
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 

@@ -11,12 +11,13 @@ import pytest
 import training
 from claims import Cases
 from harness import assert_absent, assert_same_shape
-from training import Provider, course_of, encrypted, roles_of
+from training import TALK, Provider, Talk, course_of, encrypted, roles_of
 
 from privsdk.fl.averages import UNIT, VALUES
+from privsdk.fl.course import ClientInput, Course, Round
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.training import Schedule, Task, descend
-from privsdk.fl.rounds import Course, Round, client
+from privsdk.fl.rounds import Synchronous
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
@@ -49,7 +50,7 @@ def traces(parties: list[Rows]) -> list[bytes]:
     return [form for form in found if len(form) >= 8 and len(set(form)) >= 5]
 
 
-def check_transcript(provider: Provider, talk: Callable[..., Role[Any]] = client, **more: Any) -> list[Sent]:
+def check_transcript(provider: Provider, talk: Talk = TALK, **more: Any) -> list[Sent]:
     transcripts = []
     for seed in (0, 1):
         rng = np.random.default_rng(seed)
@@ -102,10 +103,11 @@ LEAKS: dict[str, Callable[[Rows], Message]] = {
 @TRANSCRIPTS
 @pytest.mark.parametrize("leak", LEAKS)
 def test_leaks_are_found(leak: str, cases: Cases) -> None:
-    def talkative(course: Course, prepared: Any, *, me: str, **given: Any) -> Role[Any]:
-        result = yield from client(course, prepared, me=me, **given)
-        if me == "p1":
-            yield from tell("k", LEAKS[leak](prepared.training))
+    def talkative(course: Course, given: ClientInput) -> Role[Any]:
+        result = yield from Synchronous().client(course, given)
+        if given.me == "p1":
+            assert isinstance(given.prepared, training.Held)
+            yield from tell("k", LEAKS[leak](given.prepared.training))
         return result
 
     def listening(role: Role[Any]) -> Role[Any]:

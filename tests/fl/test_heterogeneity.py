@@ -23,8 +23,8 @@ from rounding import descent
 
 from privsdk.fl import FedAvg, FedProx, Scaffold
 from privsdk.fl.averages import UNIT
-from privsdk.fl.composition import Strategies
 from privsdk.fl.models.network import Rows
+from privsdk.fl.parameters import Strategies
 
 Reals = npt.NDArray[np.float64]
 RATE, STEPS = 0.1, 25

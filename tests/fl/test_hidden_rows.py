@@ -95,6 +95,6 @@ def test_no_mean_is_told_of_few_values() -> None:
         with pytest.raises(DataError, match="too few values of s"):
             Preparation(model, rows(1, s=few), **options)
     enough = pa.array([61.25 if row < 30 else None for row in range(ROWS)])
-    assert Preparation(model, rows(1, s=enough), **options).facts()[1] >= 10
+    assert Preparation(model, rows(1, s=enough), **options).statistics()[1] >= 10
     with pytest.raises(DataError, match="too few values of s"):
         Preparation(model, rows(1, s=enough), **options | {"owners": np.arange(ROWS) // 4, "min_count": 12})

@@ -16,8 +16,8 @@ from rounding import roundoff
 
 from privsdk.errors import DataError, ProtocolViolation
 from privsdk.fl import FedAvg, Median, TrimmedMean
-from privsdk.fl.composition import Strategies
 from privsdk.fl.models.network import Rows, Vector
+from privsdk.fl.parameters import Strategies
 
 CLIENTS, FEATURES = 10, 4
 HELD = np.array([1.5, -1.0, 0.5, 2.0, -0.7])  # the honest clients' model

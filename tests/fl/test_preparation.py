@@ -18,13 +18,13 @@ from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.errors import DataError, ProtocolViolation
 from privsdk.fl import FedAvg, Logistic, Softmax, Standardised
 from privsdk.fl.averages import Each, OnGrid
+from privsdk.fl.course import LARGEST_STATISTIC, ClientInput, CoordinatorInput, Course
 from privsdk.fl.models.features import in_range
 from privsdk.fl.models.model import Model
 from privsdk.fl.models.network import Rows
 from privsdk.fl.models.training import Schedule, in_threads
 from privsdk.fl.preparation import MOST_ROWS, UNIT, Preparation, class_weights_of, length_of, scale_of, totals_of
-from privsdk.fl.rounds import LARGEST_FACT, Course, client, coordinator
-from privsdk.protocol.checkpoints import NoCheckpoints
+from privsdk.fl.rounds import Synchronous
 from privsdk.protocol.roles import Role
 from privsdk.testing import together
 
@@ -55,7 +55,7 @@ def numbers_in(rows: Rows, count: int) -> list[int]:
 
 def test_rows_are_split_by_the_seed_and_none_is_in_both() -> None:
     one, again, other = (prepared(plain(40), numbered(40), number) for number in (0, 0, 1))
-    training, held_out = one.rows(one.facts()), one.held_out
+    training, held_out = one.rows(one.statistics()), one.held_out
     assert (len(training), len(held_out)) == (30, 10)
     assert numbers_in(training, 40) + numbers_in(held_out, 40) != list(range(40))
     assert sorted(numbers_in(training, 40) + numbers_in(held_out, 40)) == list(range(40))
@@ -73,9 +73,9 @@ def test_incomplete_rows_are_dropped_or_filled() -> None:
     table = pa.table({"x": x, "y": y})
     complete = [n for n in range(40) if n % 4 >= 2 and n % 5]
     dropped = prepared(plain(40), table)
-    assert sorted(numbers_in(dropped.rows(dropped.facts()), 40) + numbers_in(dropped.held_out, 40)) == complete
+    assert sorted(numbers_in(dropped.rows(dropped.statistics()), 40) + numbers_in(dropped.held_out, 40)) == complete
     filled = prepared(plain(40, "fill"), table)
-    together_ = np.concatenate([filled.rows(filled.facts()).x, filled.held_out.x])[:, 0]
+    together_ = np.concatenate([filled.rows(filled.statistics()).x, filled.held_out.x])[:, 0]
     labelled = [n for n in range(40) if n % 5]
     middle = sum(n not in complete for n in labelled)
     assert len(together_) == len(labelled)
@@ -105,7 +105,7 @@ def test_minimum_counts_are_of_owners() -> None:
 
 
 def test_more_rows_than_the_facts_can_count_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MOST_ROWS / UNIT <= LARGEST_FACT
+    assert MOST_ROWS / UNIT <= LARGEST_STATISTIC
     monkeypatch.setattr("privsdk.fl.preparation.MOST_ROWS", 119)
     with pytest.raises(DataError, match="more than 39 rows"):
         prepared(plain(40), numbered(40))
@@ -153,26 +153,34 @@ def test_standardisation_is_that_of_the_pooled_rows(encrypted: bool, missing: st
 
     seen: list[int] = []
     roles: dict[str, Role[Any]] = {
-        name: client(
-            course, part, me=name, clients=names, coordinator="k", sum_=(given := provided(name))[0], averages=given[1],
-            train=in_threads, checkpoints=NoCheckpoints(), look=lambda number, weights: seen.append(number),
+        name: Synchronous().client(
+            course,
+            ClientInput(
+                prepared=part,
+                me=name,
+                clients=names,
+                coordinator="k",
+                sum_=(given := provided(name))[0],
+                averages=given[1],
+                train=in_threads,
+                look=lambda number, weights: seen.append(number),
+            ),
         )
         for name, part in zip(names, parts, strict=True)
-    }  # fmt: skip
+    }
     sum_, averages = provided("k")
-    roles["k"] = coordinator(
-        course, clients=names, facts=length_of(model, "balanced"), sum_=sum_, averages=averages,
-        checkpoints=NoCheckpoints(),
-    )  # fmt: skip
+    length = length_of(model, "balanced")
+    leading = CoordinatorInput(clients=names, statistics=length, sum_=sum_, averages=averages)
+    roles["k"] = Synchronous().coordinator(course, leading)
     outputs = together(roles)
     assert sorted(seen) == [0, 0, 0, 1, 1, 1]
-    totals = totals_of(model, "balanced", outputs["k"].facts, 3)
+    totals = totals_of(model, "balanced", outputs["k"].statistics, 3)
     assert totals.rows == 45 + 60 + 150
     worst = Fraction()
     for name, feature in model.standardised.items():
         half = Fraction(feature.high - feature.low) / 2
         mean, variance = pooled(list(zip(tables, parts, strict=True)), name, feature.low, feature.high)
-        values = outputs["k"].facts.tolist()[1 if name == "a" else 4]
+        values = outputs["k"].statistics.tolist()[1 if name == "a" else 4]
         error = 3 * STATED / values + Fraction(1, 2**47)
         off = abs(Fraction(totals.scales[name].mean) - mean) / half
         assert off <= error
@@ -180,8 +188,9 @@ def test_standardisation_is_that_of_the_pooled_rows(encrypted: bool, missing: st
         worst = max(worst, off / error)
         cases()
     cases.say(f"means at most {float(worst):.0%} of the bound off")
-    scale = totals.scales["a"]
-    for (_, rows), part, table in zip((outputs[n] for n in names), parts, tables, strict=True):
+    scale, weighed = totals.scales["a"], 0.0
+    for part, table in zip(parts, tables, strict=True):
+        rows = part.rows(outputs["k"].statistics)
         raw = [table["a"][n].as_py() for n in part.kept.tolist()]
         wanted = [0.0 if v is None else (min(max(v, -50), 200) - scale.mean) / scale.deviation for v in raw]
         assert part.held_out.x[:, 0] == pytest.approx(np.array(wanted), abs=1e-6)
@@ -193,7 +202,7 @@ def test_standardisation_is_that_of_the_pooled_rows(encrypted: bool, missing: st
         positives = totals.classes[1]
         weights = {0.0: totals.rows / 2 / (totals.rows - positives), 1.0: totals.rows / 2 / positives}
         assert rows.weights == pytest.approx([weights[float(y)] for y in rows.y])
-    weighed = sum(float(outputs[n][1].weights.sum()) for n in names)
+        weighed += float(rows.weights.sum())
     assert weighed == pytest.approx(totals.rows)
 
 
@@ -224,7 +233,7 @@ def test_a_feature_that_does_not_vary_tells_nothing() -> None:
     model = Logistic(features={"x": Standardised(0, 10)})
     table = pa.table({"x": [3.3] * 40, "y": [n % 2 == 0 for n in range(40)]})
     part = prepared(model, table)
-    rows = part.rows(part.facts())
+    rows = part.rows(part.statistics())
     assert not rows.x.any()
     assert not part.held_out.x.any()
 
@@ -237,9 +246,9 @@ def test_a_variance_within_its_error_is_none() -> None:
 def test_no_values_at_all_leave_the_middle() -> None:
     model = Logistic(features={"x": Standardised(0, 10)}, missing="fill")
     part = prepared(model, pa.table({"x": pa.nulls(40), "y": [True] * 40}))
-    assert part.facts().tolist() == [30, 0, 0, 0]
-    assert not part.rows(part.facts()).x.any()
-    assert totals_of(model, None, part.facts(), 1).scales["x"] == (5.0, 0.0)
+    assert part.statistics().tolist() == [30, 0, 0, 0]
+    assert not part.rows(part.statistics()).x.any()
+    assert totals_of(model, None, part.statistics(), 1).scales["x"] == (5.0, 0.0)
 
 
 def test_facts_count_classes_of_training_rows_alone() -> None:
@@ -247,8 +256,8 @@ def test_facts_count_classes_of_training_rows_alone() -> None:
     labels = [["a", "b"][n % 2] for n in range(40)]
     part = prepared(model, pa.table({"x": np.arange(40), "y": labels}), class_weights="balanced")
     kept = [labels[n] for n in part.kept]
-    assert part.facts().tolist() == [30, 20 - kept.count("a"), 20 - kept.count("b"), 0]
-    totals = totals_of(model, "balanced", part.facts(), 1)
+    assert part.statistics().tolist() == [30, 20 - kept.count("a"), 20 - kept.count("b"), 0]
+    totals = totals_of(model, "balanced", part.statistics(), 1)
     weights = class_weights_of("balanced", totals)
     assert weights is not None
     assert weights[:2] == pytest.approx([30 / 3 / (20 - kept.count("a")), 30 / 3 / (20 - kept.count("b"))])

@@ -11,8 +11,9 @@ from training import Held, at_once, course_of, problem
 
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.fl.averages import OnGrid
+from privsdk.fl.course import ClientInput, CoordinatorInput, Trained, TrainingStatistics
 from privsdk.fl.models.training import Schedule
-from privsdk.fl.rounds import Facts, Trained, client, coordinator
+from privsdk.fl.rounds import Synchronous
 from privsdk.protocol.checkpoints import State
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
@@ -51,15 +52,27 @@ def run(kept: Mapping[str, Kept], away: str, rounds: int, sent: list[Sent]) -> T
     def absent() -> Role[None]:
         yield from ()
 
-    roles: dict[str, Role[Any]] = {"k": coordinator(
-        COURSE, clients=NAMES, facts=1, sum_=sum_(), averages=OnGrid(sum_()), checkpoints=kept["k"],
-        stopping=lambda: next(asked) >= rounds,
-    )}  # fmt: skip
+    leading = CoordinatorInput(
+        clients=NAMES,
+        statistics=1,
+        sum_=sum_(),
+        averages=OnGrid(sum_()),
+        checkpoints=kept["k"],
+        stop_requested=lambda: next(asked) >= rounds,
+    )
+    roles: dict[str, Role[Any]] = {"k": Synchronous().coordinator(COURSE, leading)}
     for name, rows in zip(NAMES, PARTIES, strict=True):
-        roles[name] = absent() if name == away else left(client(
-            COURSE, Held(rows), me=name, clients=NAMES, coordinator="k", sum_=sum_(), averages=OnGrid(sum_()),
-            train=at_once, checkpoints=kept[name],
-        ))  # fmt: skip
+        given = ClientInput(
+            prepared=Held(rows),
+            me=name,
+            clients=NAMES,
+            coordinator="k",
+            sum_=sum_(),
+            averages=OnGrid(sum_()),
+            train=at_once,
+            checkpoints=kept[name],
+        )
+        roles[name] = absent() if name == away else left(Synchronous().client(COURSE, given))
     trained: Trained = together(roles, sent)["k"]
     return trained
 
@@ -79,9 +92,13 @@ def test_what_rows_are_prepared_by_stays(first: str, second: str) -> None:
     before = run(kept, first, 2, began)
     after = run(kept, second, 4, resumed)
     assert (after.resumed, len(after.rounds)) == (2, 4)
-    assert after.facts.tolist() == before.facts.tolist() == [sum(SIZES) - 60 * (first == "p3")]
-    told = [each.table["units"].to_pylist() for each in (*began, *resumed) if each.tag == Facts.__struct_config__.tag]
-    assert {tuple(each) for each in told} == {tuple(before.facts.tolist())}
+    assert after.statistics.tolist() == before.statistics.tolist() == [sum(SIZES) - 60 * (first == "p3")]
+    told = [
+        each.table["units"].to_pylist()
+        for each in (*began, *resumed)
+        if each.tag == TrainingStatistics.__struct_config__.tag
+    ]
+    assert {tuple(each) for each in told} == {tuple(before.statistics.tolist())}
     assert "p3" in after.lost
     assert [round_["rows"] for round_ in after.rounds[2:]] == [120, 120]
     alone = run({name: Kept() for name in kept}, first, 4, [])

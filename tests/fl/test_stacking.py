@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from training import course_of, each, problem, roles_of, rounding
 
+from privsdk.fl.course import ClientInput, Course
 from privsdk.fl.models import stacking
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.stacking import Stack, trained
 from privsdk.fl.models.training import Pull, Schedule, Task, descend
-from privsdk.fl.rounds import client
+from privsdk.fl.rounds import Synchronous
+from privsdk.protocol.roles import Role
 from privsdk.testing import together
 
 SCHEDULES = [{"steps": 4}, {"steps": 3, "batch_size": 5}, {"epochs": 2, "batch_size": 4}, {"epochs": 1}]
@@ -80,7 +85,11 @@ def test_a_simulation_trains_all_clients_of_a_round_in_one_stack(monkeypatch: py
     stack, sizes = Stack(), []
     once = stacking.trained
     monkeypatch.setattr(stacking, "trained", lambda tasks: sizes.append(len(tasks)) or once(tasks))
-    roles = roles_of(parties, course, each, lambda *given, **named: client(*given, **(named | {"train": stack.train})))
+
+    def stacking_client(course: Course, given: ClientInput) -> Role[Any]:
+        return Synchronous().client(course, replace(given, train=stack.train))
+
+    roles = roles_of(parties, course, each, stacking_client)
     stacked = together(roles)["k"]
     assert sizes == [4] * 3
     schedule = course.schedule

@@ -19,12 +19,11 @@ from privsdk.crypto.sums.clear import Contribution, PlainSum
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.fl import FedAdam, FedAvg, FedBuff, FedProx, FedYogi, Median, Scaffold, TrimmedMean
 from privsdk.fl.averages import VALUES, Each, Said
-from privsdk.fl.composition import Strategies
+from privsdk.fl.course import ClientInput, Course, Round, Trained, TrainingStatistics
 from privsdk.fl.models.network import Output, Rows
 from privsdk.fl.models.training import Pull
-from privsdk.fl.rounds import Course, Facts, Round, Trained
-from privsdk.fl.strategies import fedbuff
-from privsdk.fl.strategies.base import Given
+from privsdk.fl.parameters import Strategies
+from privsdk.fl.strategy import Given
 from privsdk.protocol.roles import Role, ask, gather, tell
 from privsdk.testing import together
 
@@ -107,7 +106,7 @@ def test_a_strategy_equals_its_paper(name: str, cases: Cases) -> None:
         found = away(run.trained.weights, wanted, papers.rounding(theirs, setting_of(course), wanted))
         assert found < 1, (setting, how, output)
         assert len(run.weights) == len(clients)
-        assert all(weights[0].tolist() == run.trained.weights.tolist() for weights in run.weights.values())
+        assert all(weights.tolist() == run.trained.weights.tolist() for weights in run.weights.values())
         furthest = max(furthest, found)
         cases()
     cases.say(f"{name}: {furthest:.2%} of the bound")
@@ -224,7 +223,7 @@ def test_fedbuffs_client_sends_no_more_updates_than_are_paid_for() -> None:
 
     def asking(more: int) -> Role[int]:
         yield from gather(["p0"], Contribution)
-        yield from tell("p0", Facts(first=0, table=pa.table([pa.array([12])], schema=UNITS)))
+        yield from tell("p0", TrainingStatistics(first=0, table=pa.table([pa.array([12])], schema=UNITS)))
         model = pa.table([pa.array(np.zeros(4, np.float32))], schema=VALUES)
         for _ in range(more):
             yield from ask("p0", Round(number=0, parties=("p0",), last=False, table=model), Said)
@@ -232,10 +231,8 @@ def test_fedbuffs_client_sends_no_more_updates_than_are_paid_for() -> None:
         return more
 
     def asked() -> Role[Any]:
-        return fedbuff.client(
-            course,
-            algorithm,
-            Held(rows),
+        given = ClientInput(
+            prepared=Held(rows),
             me="p0",
             clients=("p0",),
             coordinator="k",
@@ -243,6 +240,7 @@ def test_fedbuffs_client_sends_no_more_updates_than_are_paid_for() -> None:
             averages=Each(coordinator="k", within_s=1),
             train=here,
         )
+        return algorithm.loop.client(course, given)
 
     assert together({"k": asking(6), "p0": asked()})["p0"].tolist() == [0.0] * 4
     with pytest.raises(ProtocolViolation, match="more than the 6 updates of all steps together"):
@@ -261,7 +259,7 @@ def test_a_client_may_coordinate(strategy: Strategies) -> None:
     clients = skewed(6, [12, 30, 7], FEATURES)
     course = course_of(strategy, FEATURES, rounds=9)
     hosted = federate(clients, course, each(host="p1"), host="p1")
-    ends = [weights if isinstance(strategy, FedBuff) else weights[0] for weights in hosted.weights.values()]
+    ends = list(hosted.weights.values())
     assert all(end.tolist() == hosted.trained.weights.tolist() for end in ends)
     shares = [set(told["update_bytes"]) for told in hosted.trained.rounds]
     assert set.union(*shares) == {"p0", "p1", "p2"}  # with FedBuff nobody's updates wait behind its own

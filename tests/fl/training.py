@@ -13,17 +13,19 @@ from privsdk.crypto.sums.base import Integers, Sum
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
+from privsdk.fl.course import ClientInput, CoordinatorInput, Course, Trained
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
-from privsdk.fl.rounds import Course, Trained, client, coordinator
-from privsdk.fl.strategies.base import Strategy
+from privsdk.fl.rounds import Synchronous
 from privsdk.fl.strategies.fedavg import FedAvg
-from privsdk.protocol.checkpoints import NoCheckpoints
+from privsdk.fl.strategy import Strategy
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 
 DEADLINE_S = 60.0
 
+Talk = Callable[[Course, ClientInput], Role[Any]]
+TALK = Synchronous().client
 Provider = Callable[[str, tuple[str, ...]], tuple[Sum, Averages]]
 
 
@@ -55,10 +57,10 @@ class Held(NamedTuple):
 
     training: Rows
 
-    def facts(self) -> Integers:
+    def statistics(self) -> Integers:
         return np.array([len(self.training)], np.int64)
 
-    def rows(self, facts: Integers) -> Rows:
+    def rows(self, statistics: Integers) -> Rows:
         return self.training
 
 
@@ -88,27 +90,25 @@ def course_of(parties: list[Rows], schedule: Schedule, rounds: int, **changes: A
     return Course(**(given | changes))
 
 
-def roles_of(
-    parties: list[Rows], course: Course, provider: Provider, talk: Callable[..., Role[Any]] = client
-) -> dict[str, Role[Any]]:
+def roles_of(parties: list[Rows], course: Course, provider: Provider, talk: Talk = TALK) -> dict[str, Role[Any]]:
     """Clients p0, p1, ... and the coordinator k."""
     names = tuple(f"p{i}" for i in range(len(parties)))
     roles: dict[str, Role[Any]] = {}
     for name, rows in zip(names, parties, strict=True):
         sum_, averages = provider(name, names)
-        roles[name] = talk(
-            course,
-            Held(rows),
+        given = ClientInput(
+            prepared=Held(rows),
             me=name,
             clients=names,
             coordinator="k",
             sum_=sum_,
             averages=averages,
             train=at_once,
-            checkpoints=NoCheckpoints(),
         )
+        roles[name] = talk(course, given)
     sum_, averages = provider("k", names)
-    roles["k"] = coordinator(course, clients=names, facts=1, sum_=sum_, averages=averages, checkpoints=NoCheckpoints())
+    leading = CoordinatorInput(clients=names, statistics=1, sum_=sum_, averages=averages)
+    roles["k"] = Synchronous().coordinator(course, leading)
     return roles
 
 
@@ -139,7 +139,7 @@ def train(
     rounds: int,
     **changes: Any,
 ) -> tuple[Trained, Mapping[str, Any]]:
-    """The coordinator's output and those of the clients: the final weights and the rows trained on."""
+    """The coordinator's output and those of the clients: the final weights."""
     outputs = together(roles_of(parties, course_of(parties, schedule, rounds, **changes), provider), transcript)
     return outputs.pop("k"), outputs
 

@@ -14,8 +14,12 @@ import pytest
 import privsdk as ps
 from privsdk import fl
 from privsdk.deploy.open import WORKSHOP_POLICY
-from privsdk.fl import roles, rounds
+from privsdk.fl import rounds
 from privsdk.fl.averages import VALUES, Said
+from privsdk.fl.course import ClientInput, Course
+from privsdk.fl.models.network import Vector
+from privsdk.fl.resuming import Kept
+from privsdk.fl.rounds import Synchronous
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Role, Step
 
@@ -48,18 +52,18 @@ def plan(fed: ps.Federation, **options: Any) -> ps.Plan[fl.Fitted]:
     return fl.fit(MODEL, learners, label="y", coordinator=LEADER, **given)
 
 
-HONEST = rounds.client
+HONEST = Synchronous.client
 Trouble = Callable[[int, Message], Message | None]
 
 
 def goes_wrong(monkeypatch: pytest.MonkeyPatch, troubles: Mapping[str, Trouble]) -> None:
     """Clients whose messages to the coordinator pass through their trouble, which may alter one, raise or block."""
 
-    def client(course: Any, prepared: Any, **options: Any) -> Role[Any]:
-        role = HONEST(course, prepared, **options)
-        return altered(role, troubles[options["me"]]) if options["me"] in troubles else role
+    def client(self: Synchronous, course: Course, given: ClientInput) -> Role[Vector]:
+        role = HONEST(self, course, given)
+        return altered(role, troubles[given.me]) if given.me in troubles else role
 
-    monkeypatch.setattr(roles.rounds, "client", client)
+    monkeypatch.setattr(Synchronous, "client", client)
 
 
 def altered(role: Role[Any], trouble: Trouble) -> Role[Any]:
@@ -111,7 +115,7 @@ def of_another_round(said: Said) -> Said:
 
 
 def garbage(said: Said) -> Message:
-    return rounds.Kept(numbers=(1, 2, 3))
+    return Kept(numbers=(1, 2, 3))
 
 
 def silent(message: Message) -> None:

@@ -25,7 +25,7 @@ import pyarrow as pa
 from ...errors import ProtocolViolation
 from ...protocol.roles import Role
 from ..models.network import Vector
-from ..strategies.base import Given, Local, State, Strategy
+from ..strategy import Given, Local, State, Strategy
 
 
 class Compression(Protocol):
@@ -35,11 +35,13 @@ class Compression(Protocol):
     ----------
     SCHEMA : of the table
     feedback : whether what was left out is added to the client's next update
+    sparse : whether entries are left out
     sum_refused : why packed updates cannot go through a sum
     """
 
     SCHEMA: ClassVar[pa.Schema]
     feedback: ClassVar[bool]
+    sparse: ClassVar[bool]
     sum_refused: ClassVar[str]
 
     def pack(self, vector: Vector, rng: np.random.Generator) -> pa.Table:

@@ -41,6 +41,7 @@ class Quantised(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         [pa.field("scale", pa.float32(), nullable=False), pa.field("levels", pa.binary(), nullable=False)]
     )
     feedback: ClassVar[bool] = False
+    sparse: ClassVar[bool] = False
     sum_refused: ClassVar[str] = (
         "a sum adds integers of one public grid, and quantised updates have scales of their own; a grid common to all "
         "would have to be wide enough for any update, and so coarse that little of one is left"

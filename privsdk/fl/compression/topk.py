@@ -37,6 +37,7 @@ class TopK(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         [pa.field("position", pa.uint32(), nullable=False), pa.field("value", pa.float32(), nullable=False)]
     )
     feedback: ClassVar[bool] = True
+    sparse: ClassVar[bool] = True
     sum_refused: ClassVar[str] = (
         "each client has other largest entries, so that a sum would have to be of all entries, and nothing is saved; "
         "which ones they are would be in the clear"

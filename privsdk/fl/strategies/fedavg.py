@@ -5,25 +5,60 @@ Networks from Decentralized Data", AISTATS 2017, algorithm 1.
 
     client k, with n_k rows:  w_k = local gradient descent from w_t
     coordinator:              w_{t+1} = w_t + sum of n_k (w_k - w_t) / sum of n_k, over the clients of the round
+
+Every other strategy is this one with a part of it replaced.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from ...protocol.roles import Role
+from ..course import NOTHING, Loop
+from ..models.blas import one_thread
 from ..models.network import Vector
 from ..models.training import Pull
-from .base import Averaging, Given, Local, State
+from ..rounds import Synchronous
+from ..strategy import Given, Local, State
 
 
-class FedAvg(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedAvg"):
+class FedAvg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedAvg"):
     """Federated averaging."""
+
+    parts: ClassVar[int] = 1
+    by_rows: ClassVar[bool] = True
+    each: ClassVar[str] = ""
+    extra: ClassVar[str] = ""  # what clients get with the weights, as a plan says it
+    compression_refused: ClassVar[str] = ""  # why updates cannot be compressed
+    sparse_refused: ClassVar[str] = ""  # why most of their entries cannot be left out
+
+    @property
+    def loop(self) -> Loop:
+        """When clients train and the model moves."""
+        return Synchronous()
 
     def local(self, given: Given) -> Role[Local]:
         """Train, and send what it changed."""
         weights = yield from given.train(Pull())
         return Local(weights - given.start)
+
+    def begin(self, weights: Vector) -> State:
+        """Only the weights."""
+        return {"weights": weights}
+
+    def beside(self, state: State) -> Vector:
+        """Nothing."""
+        return NOTHING
+
+    @one_thread()  # others would spin on, next to the clients of the next round, where they share a process
+    def combine(self, updates: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> Vector:
+        """The weighted mean."""
+        mean: Vector = (weights @ updates / weights.sum()).astype(np.float32)
+        return mean
 
     def step(self, state: State, average: Vector, share: float) -> State:
         """Move by the average."""

@@ -19,19 +19,17 @@ from __future__ import annotations
 
 import math
 
-import msgspec
 import numpy as np
 
 from ...errors import InvalidArgument
-from ...protocol.roles import Role
 from ..models.network import Vector
-from ..models.training import Pull
-from .base import Averaging, Given, Local, State
+from ..strategy import State
+from .fedavg import FedAvg
 
 LEAST_TAU = 1e-9  # its square is a normal number in float32
 
 
-class FedAdam(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedAdam"):
+class FedAdam(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedAdam"):
     """Adam at the coordinator.
 
     Parameters
@@ -57,11 +55,6 @@ class FedAdam(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
                 raise InvalidArgument(f"{name} is {beta}", hint="give 0 or more and less than 1, such as 0.9")
         if not LEAST_TAU <= self.tau < math.inf:
             raise InvalidArgument(f"tau is {self.tau}", hint=f"give {LEAST_TAU} or more, such as 0.001")
-
-    def local(self, given: Given) -> Role[Local]:
-        """Train, and send what it changed."""
-        weights = yield from given.train(Pull())
-        return Local(weights - given.start)
 
     def begin(self, weights: Vector) -> State:
         """The weights, m = 0 and v = tau^2."""

@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import math
 
-import msgspec
-
 from ...errors import InvalidArgument
 from ...protocol.roles import Role
-from ..models.network import Vector
 from ..models.training import Pull
-from .base import Averaging, Given, Local, State
+from ..strategy import Given, Local
+from .fedavg import FedAvg
 
 
-class FedProx(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedProx"):
+class FedProx(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedProx"):
     """Federated averaging with a proximal term.
 
     Parameters
@@ -43,7 +41,3 @@ class FedProx(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         """Train near the global model, and send what it changed."""
         weights = yield from given.train(Pull(strength=self.mu))
         return Local(weights - given.start)
-
-    def step(self, state: State, average: Vector, share: float) -> State:
-        """Move by the average."""
-        return {"weights": state["weights"] + average}

@@ -20,32 +20,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ...protocol.roles import Role
 from ..models.network import Vector
-from ..models.training import Pull
-from .base import Averaging, Given, Local, State
+from .fedavg import FedAvg
 
 
-class Median(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="Median"):
+class Median(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="Median"):
     """Coordinate-wise median."""
 
     by_rows: ClassVar[bool] = False
+    sparse_refused: ClassVar[str] = (
+        "an entry that most clients did not send has a median of zero, whatever the others sent"
+    )
     each: ClassVar[str] = "a median compares the clients' updates with each other, and a sum has none of them left"
-
-    def local(self, given: Given) -> Role[Local]:
-        """Train, and send what it changed."""
-        weights = yield from given.train(Pull())
-        return Local(weights - given.start)
 
     def combine(self, updates: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> Vector:
         """Each coordinate's median."""
         median: Vector = np.median(updates, axis=0)
         return median
-
-    def step(self, state: State, average: Vector, share: float) -> State:
-        """Move by the median."""
-        return {"weights": state["weights"] + average}

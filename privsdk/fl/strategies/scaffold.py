@@ -26,17 +26,17 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-import msgspec
 import numpy as np
 
 from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.roles import Role
 from ..models.network import Vector
 from ..models.training import Pull
-from .base import Averaging, Given, Local, State
+from ..strategy import Given, Local, State
+from .fedavg import FedAvg
 
 
-class Scaffold(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="Scaffold"):
+class Scaffold(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="Scaffold"):
     """SCAFFOLD, option II.
 
     Parameters
@@ -48,6 +48,11 @@ class Scaffold(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     eta_g: float = 1.0
     parts: ClassVar[int] = 2
     by_rows: ClassVar[bool] = False
+    extra: ClassVar[str] = "the mean control variate of each round"
+    compression_refused: ClassVar[str] = (
+        "the coordinator's control variate has to stay the mean of the clients', and what compression takes from their "
+        "changes would part them"
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.eta_g < math.inf:

@@ -22,18 +22,15 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import InvalidArgument
-from ...protocol.roles import Role
 from ..models.network import Vector
-from ..models.training import Pull
-from .base import Averaging, Given, Local, State
+from .fedavg import FedAvg
 
 
-class TrimmedMean(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="TrimmedMean"):
+class TrimmedMean(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="TrimmedMean"):
     """Coordinate-wise trimmed mean.
 
     Parameters
@@ -44,6 +41,9 @@ class TrimmedMean(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_u
 
     beta: float
     by_rows: ClassVar[bool] = False
+    sparse_refused: ClassVar[str] = (
+        "an entry that most clients did not send has a median of zero, whatever the others sent"
+    )
     each: ClassVar[str] = (
         "a trimmed mean compares the clients' updates with each other, and a sum has none of them left"
     )
@@ -53,11 +53,6 @@ class TrimmedMean(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_u
             raise InvalidArgument(
                 f"beta is {self.beta}", hint="give a share above 0 and below 0.5, such as 0.2; fl.Median() trims more"
             )
-
-    def local(self, given: Given) -> Role[Local]:
-        """Train, and send what it changed."""
-        weights = yield from given.train(Pull())
-        return Local(weights - given.start)
 
     def trimmed(self, clients: int) -> int:
         """How many are left out at either end."""
@@ -70,7 +65,3 @@ class TrimmedMean(Averaging, msgspec.Struct, frozen=True, kw_only=True, forbid_u
         middle = np.sort(updates, axis=0)[cut : len(updates) - cut]
         mean: Vector = middle.mean(axis=0, dtype=np.float64).astype(np.float32)
         return mean
-
-    def step(self, state: State, average: Vector, share: float) -> State:
-        """Move by the trimmed mean."""
-        return {"weights": state["weights"] + average}

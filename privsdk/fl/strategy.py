@@ -7,15 +7,14 @@ coordinator's. It knows no messages, no other clients and no aggregation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ...protocol.roles import Role
-from ..models.blas import one_thread
-from ..models.network import Vector
-from ..models.training import Pull
+from ..protocol.roles import Role
+from .models.network import Vector
+from .models.training import Pull
 
 State = dict[str, Vector]
 """What the coordinator keeps from round to round: "weights", and whatever the strategy needs beside them."""
@@ -81,25 +80,3 @@ class Strategy(Protocol):
 
     def step(self, state: State, average: Vector, share: float) -> State:
         """The state after a round in which this share of all clients took part."""
-
-
-class Averaging:
-    """What most strategies have in common: one vector, averaged by rows, nothing beside the weights."""
-
-    parts: ClassVar[int] = 1
-    by_rows: ClassVar[bool] = True
-    each: ClassVar[str] = ""
-
-    def begin(self, weights: Vector) -> State:
-        """Only the weights."""
-        return {"weights": weights}
-
-    def beside(self, state: State) -> Vector:
-        """Nothing."""
-        return np.zeros(0, np.float32)
-
-    @one_thread()  # others would spin on beside the clients of the next round, where they share a process
-    def combine(self, updates: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> Vector:
-        """The weighted mean."""
-        mean: Vector = (weights @ updates / weights.sum()).astype(np.float32)
-        return mean
