@@ -14,7 +14,7 @@ class Observers(Generic[T]):
     """Those of one thing; may be added to, told and left from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an observer that nobody holds may leave from within
         self._observers: list[Callable[[T], None]] = []
 
     def add(self, observer: Callable[[T], None]) -> Callable[[], None]:

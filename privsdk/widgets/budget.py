@@ -6,6 +6,7 @@ divided by a price.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,10 +22,10 @@ from ..errors import InvalidArgument, PrivsdkError
 from ..governance.charges import MOST_QUERIES
 from ..governance.heads import Head
 from ..protocol.control import Description
-from .following import Following
+from .facts import Json
+from .follower import EVENTS
 from .spending import spending
-from .view import module
-from .watching import EVENTS
+from .view import FederationView, module
 
 
 def budgets(
@@ -89,7 +90,7 @@ class HeadFacts(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
 
 
-class BudgetView(Following):
+class BudgetView(FederationView):
     """Budgets of all parties, kept fresh when runs end."""
 
     _esm = module("budget")
@@ -103,6 +104,7 @@ class BudgetView(Following):
 
     def __init__(self, fed: Federation) -> None:
         self._plans: tuple[Plan[Any], ...] = ()
+        self._forecasting = threading.Lock()
         super().__init__(fed)
 
     def price(self, *plans: Plan[Any]) -> None:
@@ -133,22 +135,25 @@ class BudgetView(Following):
             }
         )
 
-    def _drawn(self, told: dict[str, Any]) -> dict[str, Any]:
-        parties = [{name: party[name] for name in ("name", "reachable", "balances")} for party in told["parties"]]
-        drawn: dict[str, Any] = {
+    def _traits_for(self, facts: Json) -> dict[str, Any]:
+        parties = [{name: party[name] for name in ("name", "reachable", "balances")} for party in facts["parties"]]
+        if self._plans and parties != self._parties and not facts["closed"]:
+            threading.Thread(target=self._forecast_again, name="privsdk-forecast", daemon=True).start()
+        return {
             "_parties": parties,
-            "_embedded": told["embedded"],
-            "_spending": msgspec.to_builtins(spending(told["events"])),
+            "_embedded": facts["embedded"],
+            "_spending": msgspec.to_builtins(spending(facts["events"])),
         }
-        plans = self._plans
-        if plans and parties != self._parties and not told["closed"]:
+
+    def _forecast_again(self) -> None:
+        with self._forecasting:  # one after the other, so that the last to ask is the last to be shown
+            plans = self._plans
             try:
                 forecast = self._quoted(plans)
             except PrivsdkError:  # a party is gone: what was forecast stands until it is back
-                return drawn
+                return
             if plans == self._plans:
-                drawn["_forecast"] = forecast
-        return drawn
+                self._put(_forecast=forecast)
 
     def _quoted(self, plans: Sequence[Plan[Any]]) -> dict[str, Any] | None:
         if not plans:

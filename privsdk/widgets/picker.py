@@ -16,10 +16,10 @@ from ..client.federation import Federation
 from ..client.tables import Table, Tables
 from ..display.cards import Card, Grid
 from ..errors import InvalidArgument
-from .following import Following
+from .facts import Json
+from .follower import IDLE_S
 from .uses import BY_NAME, USES
-from .view import module
-from .watching import IDLE_S
+from .view import FederationView, module
 
 
 def picker(fed: Federation, *, use: str = "") -> Picker:
@@ -48,7 +48,7 @@ def picker(fed: Federation, *, use: str = "") -> Picker:
     return Picker(fed, use=use)
 
 
-class Picker(Following):
+class Picker(FederationView):
     """Parties, tables and columns to choose by mouse, keyboard or code.
 
     What is chosen while a cell runs reaches the kernel when that cell ends: cells that are run afterwards have it.
@@ -129,12 +129,12 @@ class Picker(Following):
     def _take(self, change: Any) -> None:
         self._taken = _choice(self.use, self.chosen, self.columns)
 
-    def _drawn(self, told: dict[str, Any]) -> dict[str, Any]:
+    def _traits_for(self, facts: Json) -> dict[str, Any]:
         kept = ("name", "reachable", "tables", "operations", "min_parties")
         return {
             "_parties": [
                 {name: party[name] for name in kept} | {"frozen": _frozen(party), "used_up": _used_up(party)}
-                for party in told["parties"]
+                for party in facts["parties"]
             ]
         }
 

@@ -162,19 +162,18 @@ def _often(times: int) -> str:
 def _charged(party: str, quote: DatasetQuote) -> Charged:
     now, after = (facts.of_balance(party, balance) for balance in (quote.now, quote.after))
     private, exact = quote.epsilon > 0, quote.after.exact_spent > quote.now.exact_spent
-    meters = [(now.epsilon, after.epsilon, "epsilon")] if private else []
-    meters += [(now.exact, after.exact, "exact")] if exact else []
+    currencies = ["epsilon"] * private + ["exact"] * exact
     by_this, by_all = quote.certainty
     return Charged(
         party=party,
-        dataset=now.dataset,
+        dataset=quote.now.dataset,
         id=quote.now.budget.unit.id,
         price=_price(quote) or "nothing",
-        now="\n".join(f"{word} {before.text}" for before, _, word in meters),
-        after="\n".join(f"{word} {behind.text}" for _, behind, word in meters),
+        now="\n".join(f"{name} {now[name]['text']}" for name in currencies),
+        after="\n".join(f"{name} {after[name]['text']}" for name in currencies),
         limits=tuple(
-            (limit.text, ", ".join(f"{w} {t}" for w, t in (("epsilon", limit.epsilon), ("exact", limit.exact)) if t))
-            for limit in after.limits
+            (limit["text"], ", ".join(f"{name} {limit[name]}" for name in ("epsilon", "exact") if limit[name]))
+            for limit in after["limits"]
         ),
         queries=_often(quote.queries_left),
         certainty=f"{by_this:.1%}" if private else "",

@@ -10,7 +10,7 @@ from ..client.kernel import kernel_id
 from ..client.plan import Run
 from ..display.cards import Card
 from ..errors import InvalidArgument
-from .follow_run import Tracing
+from .follower import RunSubscription
 from .view import View, module
 
 
@@ -20,7 +20,7 @@ class RunView(View):
     Traits
     ------
     facts : dict
-        The run, as `following.Followed`.
+        The run, as `run_facts.followed` gives it.
     kernel : str
         Which kernel the page has its server interrupt, where one waits for the run and hears no click.
     note : str
@@ -36,17 +36,17 @@ class RunView(View):
         self.run = run
         super().__init__(kernel=kernel_id())
         self.on_msg(lambda _widget, content, _buffers: self._asked(content))
-        self._following = Tracing(run, self._show)
+        self._subscription = RunSubscription(run, self._show)
 
     def close(self) -> None:
         """Take it away, and leave its card in its place. The run goes on."""
-        self._following.close()
+        self._subscription.close()
         super().close()
 
     def _asked(self, content: Any) -> None:
         """What a button asks for: heard only while no cell blocks the notebook."""
         press(self.run, content)
-        self._following.wake()
+        self._subscription.refresh()
 
     def _show(self, followed: dict[str, Any]) -> None:
         self.facts = followed

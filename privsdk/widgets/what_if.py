@@ -20,7 +20,7 @@ from ..client.plan import Plan, Result, Run
 from ..client.preview import Preview
 from ..display.cards import Card
 from ..errors import InvalidArgument
-from .follow_run import Tracing
+from .follower import RunSubscription
 from .plan_facts import Asked, Make, choices, largest_allowed, of_failure, of_preview
 from .progress import press
 from .view import View, module
@@ -43,13 +43,13 @@ class WhatIf(View):
     Traits
     ------
     facts : dict
-        The plan that is shown, as `asking.Asked`; empty before the first answer.
+        The plan that is shown, as `plan_facts.Asked`; empty before the first answer.
     choices, epsilon : list of float, float
         The slider's values and where it is; empty and 0 without one.
     considered, agreed : str
         Ids of the plans whose consent is open and given.
     followed : dict
-        The run of the release, as `following.Followed`; empty before.
+        The run of the release, as `run_facts.followed` gives it; empty before.
     kernel, note : str
         As in `RunView`.
     """
@@ -74,7 +74,7 @@ class WhatIf(View):
         self._mock = mock
         self._lock = threading.RLock()
         self._preview: Preview | None = None
-        self._following: Tracing | None = None
+        self._subscription: RunSubscription | None = None
         self._run: Run[Any] | None = None
         self._wanted: tuple[int, float] | None = None
         self._number = self._shown = self._working = 0
@@ -95,9 +95,9 @@ class WhatIf(View):
         """Take it away, and leave its card in its place. A run goes on."""
         with self._lock:
             self._closed = True
-            following = self._following
-        if following is not None:
-            following.close()
+            subscription = self._subscription
+        if subscription is not None:
+            subscription.close()
         super().close()
 
     def _ask(self) -> None:
@@ -154,9 +154,9 @@ class WhatIf(View):
                 self._release(content.get("plan"))
             elif asked == "again":
                 self._again()
-            elif self._run is not None and self._following is not None:
+            elif self._run is not None and self._subscription is not None:
                 press(self._run, content)
-                self._following.wake()
+                self._subscription.refresh()
 
     def _release(self, named: Any) -> None:
         """Start the plan of this id, if it is the one shown, consented to, allowed, and not released before."""
@@ -166,7 +166,7 @@ class WhatIf(View):
         if not named or not (plan.request.run_id == named == self.agreed):
             return
         self._run, self._wanted = plan.start(), None
-        self._following = Tracing(self._run, self._follow)
+        self._subscription = RunSubscription(self._run, self._follow)
 
     def _follow(self, followed: dict[str, Any]) -> None:
         run = self._run
@@ -182,7 +182,7 @@ class WhatIf(View):
         """Ask anew, in another plan with a consent of its own."""
         if self._run is None or not self._run.done() or isinstance(self._question, Plan):
             return
-        self._run, self._following = None, None
+        self._run, self._subscription = None, None
         self.considered = self.agreed = self.note = ""
         self.followed, self.facts = {}, {}
         self._ask()

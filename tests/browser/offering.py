@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 import privsdk as ps
 from privsdk.widgets import picker
-from privsdk.widgets.facts import PartyFacts
-from privsdk.widgets.following import Following
+from privsdk.widgets.facts import of_party
+from privsdk.widgets.view import FederationView
 
 ROWS = 60
 COLUMNS: dict[str, Any] = {
@@ -55,7 +54,7 @@ def clinics(**replaced: Any) -> ps.Federation:
     return ps.embedded(tables, **{**options, **replaced})
 
 
-def state_of(view: Following) -> dict[str, Any]:
+def state_of(view: FederationView) -> dict[str, Any]:
     """The view's state as a browser gets it; closes the view."""
     state = {name: value for name, value in view.get_state().items() if name not in _COMMON}
     view.close()
@@ -91,7 +90,7 @@ def without(state: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _gone(party: dict[str, Any]) -> dict[str, Any]:
-    empty = msgspec.to_builtins(PartyFacts(name=party["name"], reachable=False))
+    empty = of_party(party["name"], None, "")
     return {
         **{name: value for name, value in empty.items() if name in party},
         **{n: {} for n in ("frozen", "used_up") if n in party},

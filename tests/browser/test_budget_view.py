@@ -21,7 +21,7 @@ from playwright.sync_api import Locator, Page, expect
 
 import privsdk as ps
 from privsdk import dp, psi
-from privsdk.widgets import budgets, facts
+from privsdk.widgets import budgets
 from privsdk.widgets.spending import MOST_RUNS, spending
 from privsdk.widgets.view import module
 
@@ -200,19 +200,17 @@ def test_news_is_soon_seen(show: Callable[..., Page], cases: Cases) -> None:
         state = state_of(budgets(fed))
     price = (("people", "epsilon 0.001 (discrete Laplace)"),)
     events = [
-        msgspec.to_builtins(
-            facts.Event(
-                party=f"party_{n % 10}",
-                sequence=3 * n + step,
-                at=(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=n)).isoformat(),
-                event=event,
-                run=f"run{n}",
-                operation="dp.count",
-                tables=("people",),
-                why="",
-                charged=price[step:],
-            )
-        )
+        {
+            "party": f"party_{n % 10}",
+            "sequence": 3 * n + step,
+            "at": (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=n)).isoformat(),
+            "event": event,
+            "run": f"run{n}",
+            "operation": "dp.count",
+            "tables": ("people",),
+            "why": "",
+            "charged": price[step:],
+        }
         for n in range(10_000)
         for step, event in enumerate(("reserved", "finished"))
     ]

@@ -9,8 +9,11 @@ import pytest
 from mounting import Mount
 from playwright.sync_api import Page, Route, expect
 
-from privsdk.widgets.facts import CardFacts, GridFacts, InRun, Point, RunFacts
-from privsdk.widgets.follow_run import Failure, Followed, Left
+from privsdk.client.progress import Live, Whereabouts
+from privsdk.client.runs import Carried
+from privsdk.display.cards import Card, Grid
+from privsdk.protocol.operation import Request
+from privsdk.widgets.run_facts import of_card, of_run
 from privsdk.widgets.view import module
 
 SOURCE = module("running", "progress")
@@ -18,30 +21,37 @@ STOP = "Stop after this round, keep the result so far"
 CANCEL = "Cancel, keep nothing"
 
 
-def point(done: int) -> Point:
+def point(done: int) -> dict[str, Any]:
     figures = {"loss": 0.7 - done / 100} if done else {}
-    return Point(done=done, total=30, seconds=done / 2, sent=1200 * done, received=900 * done, figures=figures)
+    return {
+        "done": done, "total": 30, "seconds": done / 2, "sent": 1200 * done, "received": 900 * done, "figures": figures,
+    }  # fmt: skip
+
+
+REQUEST = Request(
+    run_id="r1", operation="fl.fit", caller="analyst", purpose="workshop", parties=("JFK", "LGA", "keeper"),
+    operands={}, parameters={},
+)  # fmt: skip
+WHERE = {
+    "JFK": Whereabouts(state="working", phase="round 13, local training", instalments=13),
+    "LGA": Whereabouts(state="lost", phase="round 9", instalments=9, why="it cannot be reached"),
+    "keeper": Whereabouts(state="waiting", phase="round 13", waits_for=("JFK",)),
+}
 
 
 def followed(*, rounds: int = 12, awaited: bool = False, **changed: Any) -> dict[str, Any]:
-    of_run = {name: changed.pop(name) for name in list(changed) if name in RunFacts.__struct_fields__}
+    """As `run_facts.followed` gives it."""
     curve = tuple(map(point, range(rounds + 1))) if rounds else ()
-    told: dict[str, Any] = {
-        "id": "r1", "operation": "fl.fit", "purpose": "workshop", "parties": ("JFK", "LGA", "keeper"),
-        "state": "running", "why": "", "began": 0.0, "seconds": 65.0, "phases": {}, "curve": curve,
-        "latest": {"keeper": curve[-1]} if curve else {}, "stops": True, "stopping": False,
-        "where": (
-            InRun(party="JFK", state="working", phase="round 13, local training", instalments=13),
-            InRun(party="LGA", state="lost", phase="round 9", instalments=9, why="it cannot be reached"),
-            InRun(party="keeper", state="waiting", phase="round 13", waits_for=("JFK",)),
-        ),
+    run = of_run(Carried(REQUEST, Live()))
+    drawn = {
+        "state": "running", "seconds": 65.0, "curve": curve, "latest": {"keeper": curve[-1]} if curve else {},
+        "where": tuple({"party": party, **msgspec.to_builtins(there)} for party, there in WHERE.items()),
     }  # fmt: skip
-    shown: dict[str, Any] = {
-        "awaited": awaited, "stopped": "", "failure": None, "result": None,
-        "left": (Left(party="JFK", dataset="flights", currency="exact", left=87, cap=100, text="87 of 100"),),
-    }  # fmt: skip
-    plain: dict[str, Any] = msgspec.to_builtins(Followed(run=RunFacts(**{**told, **of_run}), **{**shown, **changed}))
-    return plain
+    assert drawn.keys() <= run.keys()
+    left = {"party": "JFK", "dataset": "flights", "currency": "exact", "left": 87, "cap": 100, "text": "87 of 100"}
+    shown = {"awaited": awaited, "stopped": "", "failure": None, "result": None, "left": (left,)}
+    asked = {name: changed.pop(name) for name in list(changed) if name in run}
+    return {"run": run | drawn | asked, **shown, **changed}
 
 
 def state(**changed: Any) -> dict[str, Any]:
@@ -172,8 +182,8 @@ def test_before_the_first_round_there_is_nothing_to_keep(mount: Mount) -> None:
     expect(page.get_by_role("button", name=CANCEL)).to_be_enabled()
 
 
-CANCELLED = Failure(message="it was", hint="go on", party="", phase="")
-FAILED = Failure(message="a total is too large", hint="", party="LGA", phase="adding")
+CANCELLED = {"message": "it was", "hint": "go on", "party": "", "phase": ""}
+FAILED = {"message": "a total is too large", "hint": "", "party": "LGA", "phase": "adding"}
 ENDS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "done": ({"state": "done"}, ("done",)),
     "stopped": ({"state": "done", "stopping": True, "stopped": "stopped by its caller"}, ("stopped early",)),
@@ -184,8 +194,8 @@ ENDS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("failed", 'Failed at LGA, in the phase "adding": a total is too large'),
     ),
 }
-LEARNED = GridFacts(caption="learned", header=("who",), rows=(("all",),))
-RESULT = CardFacts(title="result of fl.fit", answers=(), facts=(("value", "a model"),), grids=(LEARNED,))
+LEARNED = ("learned", Grid(header=("who",), rows=(("all",),)))
+RESULT = of_card(Card(title="result of fl.fit", facts=(("value", "a model"),), grids=(LEARNED,)))
 
 
 @pytest.mark.parametrize("end", ENDS)

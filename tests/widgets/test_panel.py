@@ -89,8 +89,8 @@ def panel(page: Page) -> Iterator[Panel]:
     side.take({"kind": "bye", "page": "a"})
 
 
-def watchers() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith("privsdk-watching")]
+def followers() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith("privsdk-following")]
 
 
 def test_a_page_is_told_all_at_first(fed: ps.Federation, page: Page, panel: Panel) -> None:
@@ -113,8 +113,7 @@ def test_then_what_is_new(fed: ps.Federation, page: Page, panel: Panel) -> None:
     run = page.until(lambda page: page.run(fed.number))
     assert run["operation"] == "dp.count"
     page.until(lambda page: page.run(fed.number)["state"] == "done")
-    events = page.until(lambda page: page.federation(fed.number)["events"])
-    assert events[0]["event"] == "finished"
+    page.until(lambda page: page.federation(fed.number)["events"][0]["event"] == "finished")
     assert {each["kind"] for each in page.told[1:]} <= {"edits", "whole"}
     assert any(each["kind"] == "edits" for each in page.told)
 
@@ -200,16 +199,16 @@ def test_only_the_latest_events_are_sent(fed: ps.Federation, page: Page, panel: 
 
 def test_nothing_is_sent_or_kept_when_no_page_looks(fed: ps.Federation, page: Page) -> None:
     side = Panel(page.take)
-    before, listening = len(watchers()), len(openings)
+    before, listening = len(followers()), len(openings)
     for name in "ab":
         side.take({"kind": "hello", "page": name})
     page.until(lambda page: page.federation(fed.number)["parties"])
     side.take({"kind": "bye", "page": "a"})
     side.take({"kind": "bye", "page": "never seen"})
     side.take({"kind": "refresh"})
-    assert len(watchers()) > before
+    assert len(followers()) > before
     side.take({"kind": "bye", "page": "b"})
-    page.until(lambda _: len(watchers()) == before)
+    page.until(lambda _: len(followers()) == before)
     assert len(openings) == listening
     assert len(fed.activity._observers) == 0
     told = len(page.told)
@@ -226,7 +225,7 @@ def test_pages_that_died_are_forgotten(page: Page) -> None:
     for number in range(5, MOST_PAGES + 5):
         assert len(openings)
         side.take({"kind": "bye", "page": str(number)})
-    page.until(lambda _: not watchers())
+    page.until(lambda _: not followers())
 
 
 def test_what_no_page_says_is_refused(panel: Panel) -> None:

@@ -20,8 +20,8 @@ import privsdk as ps
 from privsdk import fl, he, widgets
 from privsdk.errors import Cancelled, InvalidArgument
 from privsdk.protocol.control import Told
-from privsdk.widgets.facts import MOST_POINTS, thinned
 from privsdk.widgets.progress import RunView
+from privsdk.widgets.run_facts import MOST_POINTS, thinned
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
 
@@ -69,7 +69,8 @@ def test_a_run_is_followed_to_its_end_while_a_cell_waits_for_it(fed: ps.Federati
     assert {each["party"]: each["left"] for each in last["left"]} == dict.fromkeys(("east", "north", "south"), 99_939)
     assert last["result"]["title"] == "result of fl.fit"
     assert "result of fl.fit" in repr(shown)
-    assert not shown._following._thread.is_alive() or not shown._following._thread.join(5)
+    shown._subscription.follower.thread.join(5)
+    assert not shown._subscription.follower.thread.is_alive()
     shown.close()
 
 
@@ -122,7 +123,7 @@ def test_a_view_that_is_closed_lets_the_run_go_on(fed: ps.Federation) -> None:
     shown.close()
     shown.close()
     assert run.result().value.history.num_rows == 30
-    until(lambda: not shown._following._thread.is_alive())
+    until(lambda: not shown._subscription.follower.thread.is_alive())
     assert not ended(shown)
     assert len(run.progress._observers) == 0
 
@@ -158,7 +159,7 @@ run = fl.fit(fl.Logistic(features={"x": (0, 1)}), fed.tables("table"), label="y"
 w = widgets.progress(run)
 display(w)
 run.result()
-w._following._thread.join()
+w._subscription.follower.thread.join()
 """
 
 

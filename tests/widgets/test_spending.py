@@ -27,16 +27,13 @@ def fed() -> Iterator[ps.Federation]:
 
 
 def spent(fed: ps.Federation, most: int = 50) -> tuple[Spent, ...]:
-    return spending(msgspec.to_builtins(facts.events(fed.audit_log(most=most))))
+    return spending(facts.events(fed.audit_log(most=most)))
 
 
 def row(number: int, name: str, *, run: str = "r", party: str = "a", charged: Any = ()) -> dict[str, Any]:
     at = f"2026-01-01T00:00:{number:02}+00:00"
-    event = facts.Event(
-        party=party, sequence=number, at=at, event=name, run=run, operation="op", tables=("t",), why="", charged=charged
-    )
-    told: dict[str, Any] = msgspec.to_builtins(event)
-    return told
+    noted = control.Noted(sequence=number, at=at, event=name, run=run, operation="op", tables=("t",), charged=charged)
+    return {"party": party, **msgspec.to_builtins(noted)}
 
 
 def test_own_runs_with_what_each_party_was_charged(fed: ps.Federation) -> None:
@@ -185,7 +182,7 @@ def test_what_runs_under_way_hold_is_said(fed: ps.Federation) -> None:
     assert (balance.reserved, balance.exact_reserved, balance.exact_spent) == (2, 1, 1)
     assert balance.epsilon_reserved == pytest.approx(0.2, rel=1e-3)
     told = facts.of_balance("north", balance)
-    assert (told.exact.reserved, told.epsilon.reserved) == (1, pytest.approx(0.2, rel=1e-3))
+    assert (told["exact"]["reserved"], told["epsilon"]["reserved"]) == (1, pytest.approx(0.2, rel=1e-3))
     gate.handle("analyst", control.Release(run_id=held.run_id))
     gate.handle("analyst", control.Release(run_id=noisy.run_id))
     (balance,) = fed.describe()["north"].balances

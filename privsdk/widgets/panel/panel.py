@@ -17,7 +17,7 @@ import msgspec
 
 from ...client.federation import Federation, open_federations, openings
 from ...errors import PrivsdkError
-from ..watching import Watching
+from ..follower import Subscription
 from .edits import edits
 
 WHOLE_S = 2.0  # at most between two times that all is sent while there is news: for pages that cannot ask for it
@@ -84,7 +84,7 @@ class Panel:
         self._send = send
         self._lock = threading.RLock()
         self._pages: dict[str, None] = {}
-        self._watching: dict[int, Watching] = {}
+        self._subscriptions: dict[int, Subscription] = {}
         self._facts: dict[int, dict[str, Any]] = {}
         self._audits: dict[int, Audit] = {}
         self._asked: dict[str, str] = {}
@@ -103,8 +103,8 @@ class Panel:
                 self._bye(asked.page)
             case Refresh():
                 with self._lock:
-                    for watching in self._watching.values():
-                        watching.refresh()
+                    for subscription in self._subscriptions.values():
+                        subscription.refresh()
             case Verify():
                 for fed in open_federations().values():
                     self._verify(fed)
@@ -128,7 +128,7 @@ class Panel:
             del self._pages[page]
             if not self._pages:
                 self._leave()
-                for number in list(self._watching):
+                for number in list(self._subscriptions):
                     self._forget(number)
 
     def _follow(self) -> None:
@@ -141,20 +141,21 @@ class Panel:
     def _reconcile(self) -> None:
         """Watch the federations that are open, and no others."""
         found = open_federations()
-        for number in self._watching.keys() - found.keys():
+        for number in self._subscriptions.keys() - found.keys():
             self._forget(number)
             self._audits.pop(number, None)
-        for number in found.keys() - self._watching.keys():
-            show = partial(self._show, number)
-            self._watching[number] = Watching(found[number], show, ended=self._follow)
+        for number in found.keys() - self._subscriptions.keys():
+            self._subscriptions[number] = Subscription(found[number], partial(self._show, number))
 
     def _forget(self, number: int) -> None:
-        self._watching.pop(number).close()
+        self._subscriptions.pop(number).close()
         self._facts.pop(number, None)
 
     def _show(self, number: int, facts: dict[str, Any]) -> None:
         with self._lock:
-            if number in self._watching:
+            if facts["closed"]:
+                self._follow()
+            elif number in self._subscriptions:
                 self._facts[number] = facts
                 known = {run["id"] for facts in self._facts.values() for run in facts["runs"]}
                 self._asked = {run: asked for run, asked in self._asked.items() if run in known}
@@ -205,7 +206,7 @@ class Panel:
                     "number": number,
                     "audit": msgspec.to_builtins(self._audits.get(number)),
                 }
-                for number in sorted(self._watching, reverse=True)
+                for number in sorted(self._subscriptions, reverse=True)
             ]
         }
 

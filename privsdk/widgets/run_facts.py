@@ -1,0 +1,135 @@
+"""A run as plain JSON values: how far it is, where each party is, what is left of the budgets it draws on, its end.
+
+The keys are those that the pages read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..client.plan import Run
+from ..client.progress import Whereabouts, ended_with
+from ..client.runs import Activity, Carried
+from ..display.cards import Card, Grid
+from ..errors import PrivsdkError
+from ..governance.charges import Exact
+from ..protocol.control import Description, Told
+from ..protocol.operation import operation_named
+from .facts import Json, of_balance
+
+MOST_POINTS = 200  # of a run's curve
+ASKED = Whereabouts(state="asked")  # of a party that has not begun
+
+
+def of_run(carried: Carried) -> Json:
+    """A run of this notebook's.
+
+    `began` is in seconds since the epoch; `phases` and `latest` are by party. `stops` says that it can end early with
+    its result so far, `stopping` that it was asked to.
+    """
+    request, live = carried.request, carried.live
+    whereabouts = live.whereabouts
+    return {
+        "id": request.run_id,
+        "operation": request.operation,
+        "purpose": request.purpose,
+        "parties": request.parties,
+        "state": carried.state,
+        "why": carried.why,
+        "began": carried.began,
+        "seconds": carried.seconds,
+        "phases": live.phases,
+        "latest": {party: _point(told) for party, told in live.latest.items()},
+        "curve": tuple(map(_point, thinned(live.curve))),
+        "stops": operation_named(request.operation).stops,
+        "stopping": live.stopping.is_set(),
+        "where": tuple(
+            {"party": party, **msgspec.to_builtins(whereabouts.get(party, ASKED))} for party in request.parties
+        ),
+    }
+
+
+def thinned(told: tuple[Told, ...]) -> tuple[Told, ...]:
+    """At most `MOST_POINTS` of them, always with the last and the first two: the second has the first figures.
+
+    Of those between every second, fourth, eighth ... is kept: most stay the same when another is added.
+    """
+    step = 1
+    while len(told) > step * (MOST_POINTS - 2):
+        step *= 2
+    return told if step == 1 else (told[0], *told[1:-1:step], told[-1])
+
+
+def _point(told: Told) -> Json:
+    plain: Json = msgspec.to_builtins(told)
+    return {"sent": plain.pop("bytes_sent"), "received": plain.pop("bytes_received"), **plain}
+
+
+def followed(run: Run[Any], activity: Activity, left: tuple[Json, ...]) -> Json:
+    """A run as its own view shows it, with its failure or its result's card when it has ended."""
+    over, error = run.done(), run.error
+    result = run.result() if over and error is None else None
+    carried = Carried(run.plan.request, run.progress, began=run.began, state=run.state)
+    carried.why = "" if error is None else ended_with(error)[1]
+    carried.seconds = result.seconds if result is not None else _seconds(run, activity)
+    return {
+        "run": of_run(carried),
+        "awaited": run.progress.awaited and not over,
+        "stopped": "" if result is None else str(getattr(result.value, "ended", "")),
+        "left": left,
+        "failure": None if error is None else _failure(error),
+        "result": None if result is None else of_card(result._card()),
+    }
+
+
+def _seconds(run: Run[Any], activity: Activity) -> float:
+    """Since it began, or until it failed where that is remembered; else 0."""
+    if not run.done():
+        return max(0.0, time.time() - run.began)
+    return next((each.seconds for each in activity.runs if each.live is run.progress), 0.0)
+
+
+def left_of_budgets(run: Run[Any], described: Mapping[str, Description]) -> tuple[Json, ...]:
+    """What each dataset that the run is charged to has left, of the currency that it is charged in."""
+    left: dict[tuple[str, str, str], Json] = {}
+    for party in run.plan.price.keys() & described.keys():
+        datasets = {table.name: table.dataset for table in described[party].tables}
+        balances = {balance.dataset: balance for balance in described[party].balances}
+        for debit in run.plan.price[party]:
+            balance = balances.get(datasets.get(debit.table, ""))
+            if balance is None:
+                continue
+            currency = "exact" if isinstance(debit.charge, Exact) else "epsilon"
+            meter = of_balance(party, balance)[currency]
+            left[party, balance.dataset, currency] = {
+                "party": party,
+                "dataset": balance.dataset,
+                "currency": currency,
+                **{name: meter[name] for name in ("left", "cap", "text")},
+            }
+    return tuple(left[key] for key in sorted(left))
+
+
+def _failure(error: BaseException) -> Json:
+    """Whose error it is and in which phase, where they are known, and what to do."""
+    if not isinstance(error, PrivsdkError):  # of the notebook's own code: what it says may quote a value
+        return {"message": type(error).__name__, "hint": "run.error holds it", "party": "", "phase": ""}
+    return {"message": error.message, "hint": error.hint, "party": error.party, "phase": error.phase}
+
+
+def of_card(card: Card) -> Json:
+    """A card without its pictures."""
+    return {
+        "title": card.title,
+        "answers": _of_grids(card.answers),
+        "facts": tuple(map(tuple, card.facts)),
+        "grids": _of_grids(card.grids),
+    }
+
+
+def _of_grids(grids: Sequence[tuple[str, Grid]]) -> tuple[Json, ...]:
+    return tuple({"caption": caption, **msgspec.to_builtins(grid)} for caption, grid in grids)
