@@ -11,9 +11,10 @@ import pyarrow as pa
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
+from privsdk.governance.learns import Caller, Coalition, Eavesdropper, Parties
 from privsdk.protocol.operation import operation_names
 
-HEADER = ("call", "the parties", "the caller", "an onlooker", "who must not collude")
+HEADER = ("call", "the parties", "the caller", "an eavesdropper", "who must not collude")
 CONTRIBUTORS = ("A", "B", "C")
 PARTY = fl.PartyLevel(clip=1.0, noise_multiplier=1.0)
 RECORD = fl.RecordLevel(clip=1.0, noise_multiplier=1.0, sampling_rate=0.25)
@@ -65,18 +66,11 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
 
 def row(call: str, plan: ps.Plan[Any]) -> tuple[str, ...]:
     """The plan's records, sorted into the table's columns."""
-    caller = plan.request.caller
-    parties, asking, onlooker, together = [], [], [], []
+    cells: dict[type, list[str]] = {Parties: [], Caller: [], Eavesdropper: [], Coalition: []}
     for item in plan.learns:
-        if item.who == caller:
-            asking.append(item.what)
-        elif item.who == "onlooker":
-            onlooker.append(item.what)
-        elif item.who.endswith(" together"):
-            together.append(f"{item.who}: {item.what}")
-        else:
-            parties.append(f"{item.who}: {item.what}")
-    return (f"`{call}`", *("<br>".join(cell) or "-" for cell in (parties, asking, onlooker, together)))
+        named = isinstance(item.who, Parties | Coalition)
+        cells[type(item.who)].append(str(item) if named else item.text)
+    return (f"`{call}`", *("<br>".join(cell) or "-" for cell in cells.values()))
 
 
 def table() -> str:

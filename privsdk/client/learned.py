@@ -10,16 +10,15 @@ import pyarrow as pa
 from ..display.cards import Card, Displayed, Grid
 from ..display.svg import FlowEnd, Picture, flow
 from ..display.tabular import Tabular
-from ..governance.policy import Learns
+from ..governance.learns import Caller, Coalition, Eavesdropper, Learns, Parties
 from ..protocol.request import Request
 
-ONLOOKER = "onlooker"
 MOST_NAMES = 4
 MOST_ENDS = 8  # on one side of a diagram
 
 
 class Learned(Displayed, Tabular, tuple[Learns, ...]):
-    """What each party, the caller and an onlooker learn from a request.
+    """What each party, the caller and an eavesdropper learn from a request.
 
     Attributes
     ----------
@@ -39,12 +38,16 @@ class Learned(Displayed, Tabular, tuple[Learns, ...]):
     @property
     def picture(self) -> Picture:
         """Who brings what, and who learns something of it."""
-        givers, learners = _givers(self.request), _learners(self, self.request)
+        brought, learners = _brought(self.request), _learners(self, self.request)
+        givers = [
+            FlowEnd(who=_brief(names), what=what or "brings no data", solid=bool(what))
+            for what, names in brought.items()
+        ]
         some = [end.who for end in learners if end.solid]
         none = [end.who for end in learners if not end.solid]
         told = ". ".join(
-            f"{end.who} bring{'' if len(end.who.split(', ')) > 1 else 's'} {end.what if end.solid else 'no data'}"
-            for end in givers
+            f"{_brief(names)} bring{'' if len(names) > 1 else 's'} {what or 'no data'}"
+            for what, names in brought.items()
         )
         told += f". Something is learned by {', '.join(some)}" if some else ""
         told += f". Nothing of the data is learned by {', '.join(none)}" if none else ""
@@ -58,7 +61,7 @@ class Learned(Displayed, Tabular, tuple[Learns, ...]):
     def to_arrow(self) -> pa.Table:
         """Columns who and what."""
         return pa.table(
-            {"who": [item.who for item in self], "what": [item.what for item in self]},
+            {"who": [str(item.who) for item in self], "what": [item.text for item in self]},
             schema=pa.schema([("who", pa.string()), ("what", pa.string())]),
         )
 
@@ -68,21 +71,18 @@ class Learned(Displayed, Tabular, tuple[Learns, ...]):
 
 
 def learns_grid(learns: Sequence[Learns]) -> Grid:
-    return Grid(header=("who", "what"), rows=[(item.who, item.what) for item in learns])
+    return Grid(header=("who", "what"), rows=[(str(item.who), item.text) for item in learns])
 
 
-def _brief(who: str) -> str:
+def _brief(names: Sequence[str]) -> str:
     """Many names as the first of them and how many more: all stand in the table of what is learned."""
-    names = who.split(", ")
-    return (
-        who
-        if len(names) <= MOST_NAMES
-        else f"{', '.join(names[: MOST_NAMES - 1])} and {len(names) - MOST_NAMES + 1} more"
-    )
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: MOST_NAMES - 1])} and {len(names) - MOST_NAMES + 1} more"
 
 
-def _givers(request: Request) -> list[FlowEnd]:
-    """Parties that bring the same columns of tables of one name stand together."""
+def _brought(request: Request) -> dict[str, list[str]]:
+    """Who brings which columns of tables of which name; "" is for no data."""
     whose: dict[str, list[str]] = {}
     for party in request.parties:
         operand = request.operands.get(party)
@@ -91,21 +91,23 @@ def _givers(request: Request) -> list[FlowEnd]:
             matched = "matched rows of " if operand.alignment else ""
             what = f"{matched}{operand.table}: {', '.join(operand.columns) or 'rows'}"
         whose.setdefault(what, []).append(party)
-    return [
-        FlowEnd(who=_brief(", ".join(who)), what=what or "brings no data", solid=bool(what))
-        for what, who in whose.items()
-    ]
+    return whose
 
 
 def _learners(learns: Sequence[Learns], request: Request) -> list[FlowEnd]:
     """Everyone but those who would have to collude."""
     ends = []
     for item in learns:
-        if item.who.endswith(" together"):
-            continue
-        you = " (you)" if item.who == request.caller and item.who not in request.parties else ""
-        who = "an onlooker" if item.who == ONLOOKER else f"{item.who}{you}"
-        ends.append(FlowEnd(who=_brief(who), what=item.what, solid=not item.what.startswith("nothing")))
+        match item.who:
+            case Coalition():
+                continue
+            case Eavesdropper():
+                who = "an eavesdropper"
+            case Caller(name=name):
+                who = name if name in request.parties else f"{name} (you)"
+            case Parties(names=names):
+                who = _brief(names)
+        ends.append(FlowEnd(who=who, what=item.text, solid=item.tells))
     return ends
 
 

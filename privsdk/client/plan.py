@@ -57,7 +57,7 @@ class Plan(Displayed, Generic[T]):
     request : Request
     price : Price, a mapping of party to debits
     learns : Learned, a tuple of Learns
-        What each party, the caller and an onlooker will learn.
+        What each party, the caller and an eavesdropper will learn.
     notes : tuple of (label, text)
         The verb's own remarks.
     outlook : Outlook or None

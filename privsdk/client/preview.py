@@ -15,7 +15,7 @@ from ..display.svg import Picture, curves
 from ..display.tabular import Tabular
 from ..errors import InvalidArgument, Refused
 from ..governance.charges import MOST_QUERIES, Balance, Debit
-from ..governance.policy import Learns
+from ..governance.learns import Learns
 from ..protocol.control import DatasetQuote, Quoted
 from ..protocol.request import Request
 from .budgets import SCHEMA, balances_table, limit_meters, meters

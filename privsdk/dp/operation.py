@@ -12,23 +12,28 @@ from ..crypto.sums.encrypted import EncryptedSum
 from ..crypto.sums.topology import check_key_holder
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, DiscreteLaplace
-from ..governance.policy import ROWS, Disclosure, Learns, Need
+from ..governance.learns import (
+    Caller,
+    CiphertextsOnly,
+    Coalition,
+    Eavesdropper,
+    EveryContribution,
+    Learns,
+    LengthsShow,
+    Parties,
+    Quantity,
+)
+from ..governance.policy import ROWS, Disclosure, Need
 from ..protocol.operation import Operation, register
 from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
 from . import pooled
+from .learns import NoisyFigures, OwnNoise, TotalsWithoutNoise
 from .noise import noisy_vector
 from .release import WIDEST, Release, Statistic
 from .vectors import exact_vector
 
 _LARGEST = 2**62  # leaves room for the width of an interval
-
-
-_BEHIND = {
-    "mean": ", and the noisy sums and counts behind it",
-    "variance": ", and the noisy sums, squares and counts behind it",
-    "quantile": ", and the noisy counts of the bins behind it",
-}
 
 
 @register(*(f"dp.{name}" for name in get_args(Statistic)))
@@ -94,23 +99,20 @@ class NoisyRelease(Operation[Release]):
 
     def learns(self) -> tuple[Learns, ...]:
         request, release = self.request, self.parameters
-        each = f" of each of {len(release.keys)} groups" if release.keys is not None else ""
-        what = f"the noisy {release.statistic}{each}{_BEHIND.get(release.statistic, '')}, epsilon {release.epsilon:g}"
-        onlooker = Learns(who="onlooker", what="about how many numbers are released, from the length of the streams")
+        figures = NoisyFigures(statistic=release.statistic, epsilon=release.epsilon, groups=len(release.keys or ()))
+        caller = Learns.of(Caller(request.caller), figures)
+        eavesdropper = Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.NUMBERS,)))
         if len(request.parties) == 1:
-            return (Learns(who=request.caller, what=what), Learns(who=request.parties[0], what="nothing"), onlooker)
+            return (caller, Learns.of(Parties(request.parties)), eavesdropper)
         *others, aggregator, holder = request.parties
-        silent = (Learns(who=", ".join(others), what="nothing; ciphertexts they cannot open"),) if others else ()
         return (
-            Learns(who=holder, what=what),
-            Learns(who=request.caller, what=what),
-            *silent,
-            Learns(who=aggregator, what="the noise it draws, and nothing of the totals"),
-            onlooker,
-            Learns(
-                who=f"{aggregator} and {holder} together", what="every party's totals: the collusion threshold is 1"
-            ),
-            Learns(who=f"{aggregator} and {request.caller} together", what="the exact totals: the noise taken off"),
+            Learns.of(Parties((holder,)), figures),
+            caller,
+            *([Learns.of(Parties(tuple(others)), CiphertextsOnly())] if others else []),
+            Learns.of(Parties((aggregator,)), OwnNoise()),
+            eavesdropper,
+            Learns.of(Coalition((aggregator, holder)), EveryContribution(contribution="totals")),
+            Learns.of(Coalition((aggregator, request.caller)), TotalsWithoutNoise()),
         )
 
     def role(self, given: RoleInput) -> Role[Outcome]:

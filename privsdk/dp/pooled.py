@@ -14,7 +14,7 @@ drawing it.
     noisy totals = Dec(...), which the caller gets
 
 Learns: K and the caller the noisy totals; A the noise it drew, and of the totals nothing; the contributors nothing; an
-onlooker about how many numbers are released.
+eavesdropper about how many numbers are released.
 Assumes: as `crypto.sums.encrypted`, and that A draws the noise and keeps it to itself. A together with K or the caller
 knows the exact totals, A and K together every contribution: the collusion threshold is 1. Against A alone, or K and the
 caller together, the totals are protected by encryption and by the noise.

@@ -8,8 +8,8 @@ Joint keys are in the order that the join gave them at both. A key passes if any
 conditions; its label is the one that all its passing rows have, null where they differ or it is null. Of a key that
 does not pass no label is sent. The message also carries P's minimum count.
 
-Learns: O which joint keys pass P's conditions, the label of those, and P's minimum count. P nothing. An onlooker the
-number of joint keys, from the length of the message.
+Learns: O which joint keys pass P's conditions, the label of those, and P's minimum count. P nothing. An eavesdropper
+the number of joint keys, from the length of the message.
 
 Assumes: semi-honest parties. Two parties: any collusion is of one with the caller, who then learns what both do.
 

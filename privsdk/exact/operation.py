@@ -10,12 +10,23 @@ import pyarrow as pa
 from ..client.aggregates import OPERATION, AggregateParameters
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact
-from ..governance.policy import ROWS, Disclosure, Learns, Need
+from ..governance.learns import (
+    Caller,
+    Eavesdropper,
+    Knowledge,
+    Learns,
+    LengthsShow,
+    MinimumCounts,
+    Parties,
+    Quantity,
+)
+from ..governance.policy import ROWS, Disclosure, Need
 from ..protocol.operation import Operation, register
 from ..protocol.predicates import check, check_type, passing, text
 from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role, checkpoint
 from . import labels
+from .learns import ExactFigures, JointKeyLabels, SuppressedNumber
 from .owner import aggregate, groupable, numeric
 
 
@@ -89,32 +100,28 @@ class Aggregate(Operation[AggregateParameters]):
 
     def learns(self) -> tuple[Learns, ...]:
         request, parameters, owner = self.request, self.parameters, self.parameters.party
-        of = f" of {parameters.column}" if parameters.column else ""
-        own = ", some row's own value," if parameters.statistic in ("min", "max") else ""
-        rows = "" if parameters.statistic == "count" else " and the number of rows"
-        by = f" by {parameters.by.text(owner)}, and the labels of those groups" if parameters.by else ""
-        where = f", where {text(parameters.where, owner)}" if parameters.where else ""
-        joint = bool(request.operands[owner].alignment)
-        least = "the owners' minimum count of joint keys" if joint else "the owner's minimum count of rows"
-        what = f"the exact {parameters.statistic}{of}{own}{rows}{by}{where}, over groups of at least {least}"
         partners = [party for party in request.parties if party != owner]
+        figures = ExactFigures(
+            statistic=parameters.statistic,
+            column=parameters.column or "",
+            by=parameters.by.text(owner) if parameters.by else "",
+            where=text(parameters.where, owner) if parameters.where else "",
+            joint=bool(request.operands[owner].alignment),
+        )
+        quantities = (*([Quantity.JOINT_KEYS] if partners else []), Quantity.GROUPS)
         return (
-            Learns(who=request.caller, what=f"{what}, and how many groups were withheld"),
-            Learns(who=owner, what="; ".join(map(self._told, partners)) or "nothing"),
-            *(Learns(who=partner, what="nothing") for partner in partners),
-            Learns(
-                who="onlooker",
-                what=f"about how many {'joint keys and ' if partners else ''}groups there are, from the length of the "
-                f"encrypted {'streams' if partners else 'answer'}",
-            ),
+            Learns.of(Caller(request.caller), figures, SuppressedNumber()),
+            Learns.of(Parties((owner,)), *(told for partner in partners for told in self._of_partner(partner))),
+            *(Learns.of(Parties((partner,))) for partner in partners),
+            Learns.of(Eavesdropper(), LengthsShow(of=quantities)),
         )
 
-    def _told(self, partner: str) -> str:
+    def _of_partner(self, partner: str) -> Iterator[Knowledge]:
         """What the partner's message tells the owner."""
-        conditions, by = self.parameters.conditions_of(partner), self.parameters.by_of(partner)
-        which = f"whether {text(conditions, partner)} at {partner}" if conditions else ""
-        label = f"{partner}'s {by}{' where it is so' if conditions else ''}" if by is not None else ""
-        return f"of each joint key, {' and '.join(filter(None, (which, label)))}; and {partner}'s minimum count"
+        conditions = self.parameters.conditions_of(partner)
+        where = text(conditions, partner) if conditions else ""
+        yield JointKeyLabels(partner=partner, where=where, label=self.parameters.by_of(partner) or "")
+        yield MinimumCounts(of=(partner,))
 
     def role(self, given: RoleInput) -> Role[Outcome]:
         parameters, me = self.parameters, given.party

@@ -19,10 +19,12 @@ from ..crypto.sums.clear import PlainSum
 from ..crypto.sums.encrypted import EncryptedSum, encrypted_scheme
 from ..crypto.sums.masked import MaskedSum
 from ..errors import InvalidArgument, UnknownName
-from ..governance.policy import Disclosure, Learns
+from ..governance.learns import Coalition, EveryContribution, Learns
+from ..governance.policy import Disclosure
 from ..protocol.compose import beside
 from ..protocol.role_input import RoleInput
 from ..protocol.roles import Role
+from .learns import NothingBeyond, SumOfOthers
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -153,11 +155,9 @@ class MaskedMode(AggregationMode):
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
         """Fewer clients than unmask a sum: every round is of `fewest` or more, and takes more than half of them."""
         clients, coordinator = participants.clients, participants.coordinator
-        counted = f", {coordinator} counted among them" if coordinator in clients else ""
-        return Learns(
-            who=f"{coordinator} and fewer than {max(2, participants.fewest)} clients together",
-            what=f"no more than the sum of the other clients' updates{counted}",
-        )
+        others = tuple(client for client in clients if client != coordinator)
+        most = max(2, participants.fewest) - 1 - (coordinator in clients)
+        return Learns.of(Coalition((coordinator,), most, others), SumOfOthers())
 
 
 @register
@@ -191,12 +191,9 @@ class EncryptedMode(AggregationMode):
 
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
         """Who adds up and who decrypts."""
-        updates = "noisy updates: the collusion threshold of the sum is 1" if noisy else (
-            "updates: the collusion threshold is 1"
-        )  # fmt: skip
-        return Learns(
-            who=f"{participants.clients[-1]} and {participants.coordinator} together", what=f"every party's {updates}"
-        )
+        adds_up, decrypts = participants.clients[-1], participants.coordinator
+        updates = "noisy updates" if noisy else "updates"
+        return Learns.of(Coalition((adds_up, decrypts)), EveryContribution(contribution=updates))
 
 
 @register
@@ -242,8 +239,8 @@ class AllToAllMode(AggregationMode):
 
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
         """Any clients."""
-        rest = "no more than the sum of the other clients' updates, which all but one know to be that one's"
-        return Learns(who="any clients together", what=rest)
+        clients = participants.clients
+        return Learns.of(Coalition((), len(clients) - 1, clients), SumOfOthers(one=True))
 
 
 @register
@@ -264,7 +261,6 @@ class ClearMode(AggregationMode):
 
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
         """The coordinator has it all already."""
-        coordinator = participants.coordinator
-        return Learns(
-            who=f"all clients but one and {coordinator} together", what=f"nothing that {coordinator} does not see"
-        )
+        clients, coordinator = participants.clients, participants.coordinator
+        others = tuple(client for client in clients if client != coordinator)
+        return Learns.of(Coalition((coordinator,), len(others) - 1, others), NothingBeyond(party=coordinator))

@@ -40,6 +40,7 @@ import pyarrow as pa
 
 from ..crypto.sums.base import UNITS
 from ..errors import InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
+from ..governance.learns import Knowledge
 from ..protocol.roles import Role, checkpoint, hear, tell_present
 from .averages import VALUES, Averages, Each, Update
 from .course import (
@@ -54,6 +55,7 @@ from .course import (
     TrainingStatistics,
     total_rows,
 )
+from .learns import ClientSpeeds, RoundModels
 from .models.network import Vector
 
 
@@ -63,8 +65,8 @@ class Asynchronous:
 
     updates: int
     scale: Callable[[int], float]
-    models: ClassVar[str] = "the models that they train from and the final one"
-    timing: ClassVar[str] = "how fast each client is"
+    models: ClassVar[Knowledge] = RoundModels(asynchronous=True)
+    timing: ClassVar[tuple[Knowledge, ...]] = (ClientSpeeds(),)
     draw_refused: ClassVar[str] = "has no rounds to draw clients for: all of them train all the time, and nobody waits"
     name_refused: ClassVar[str] = "cannot go on where it was interrupted: who trained from which model is not kept"
     privacy_refused: ClassVar[str] = (

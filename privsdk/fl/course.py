@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ..crypto.sums.base import UNITS, Integers, Sum, within
 from ..errors import PrivsdkError, ProtocolViolation
+from ..governance.learns import Knowledge
 from ..protocol.checkpoints import Checkpoints, NoCheckpoints
 from ..protocol.messages import Message
 from ..protocol.role_input import UNGUARDED
@@ -209,8 +210,8 @@ class Loop(Protocol):
     Attributes
     ----------
     updates : the most updates of one client that a round takes: so many are paid for
-    models : which models clients see, and whether they see who is in them, as a plan says it
-    timing : what the times of messages tell of each client, as a plan says it; "" for nothing
+    models : which models clients see, and whether they see who is in them
+    timing : what the times of messages tell of each client
     draw_refused, name_refused, privacy_refused : why it cannot draw clients, go on under a name where it was
         interrupted, or be private; "" where it can
     """
@@ -219,10 +220,10 @@ class Loop(Protocol):
     def updates(self) -> int: ...
 
     @property
-    def models(self) -> str: ...
+    def models(self) -> Knowledge: ...
 
     @property
-    def timing(self) -> str: ...
+    def timing(self) -> tuple[Knowledge, ...]: ...
 
     @property
     def draw_refused(self) -> str: ...

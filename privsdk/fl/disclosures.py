@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from ..governance.policy import Disclosure, Learns, Need
+from ..governance.learns import (
+    Caller,
+    Coalition,
+    Eavesdropper,
+    Knowledge,
+    Learns,
+    LengthsShow,
+    Parties,
+    Quantity,
+)
+from ..governance.policy import Disclosure, Need
 from ..protocol.request import Request
-from .parameters import FitParameters, clients_of
+from .aggregation import Participants
+from .learns import (
+    BoundByCharge,
+    ClientEvaluations,
+    EachUpdate,
+    FinalModel,
+    LostClients,
+    MeanOfNoisyUpdates,
+    NoisySumOfUpdates,
+    NoisySumWithItsNoise,
+    NotPaying,
+    RoundCosts,
+    RoundFigures,
+    RoundModels,
+    TrainingStatistics,
+)
+from .parameters import FitParameters
 from .privacy.levels import PartyLevel, Privacy
 
 
@@ -34,74 +60,60 @@ def needs(request: Request, parameters: FitParameters) -> dict[str, tuple[Need, 
 
 
 def learns(request: Request, parameters: FitParameters) -> tuple[Learns, ...]:
-    clients, coordinator = clients_of(request), parameters.coordinator
-    others = ", ".join(party for party in clients if party != coordinator)
-    loop, strategy = parameters.strategy.loop, parameters.strategy
-    mode, participants = parameters.mode, parameters.participants(request)
-    facts = _facts(parameters)
-    model = f"{loop.models}, the number of training rows over all parties{facts}"
-    evaluation = "evaluation and held-out rows"
-    if parameters.evaluate_every:
-        evaluation += f", every {parameters.evaluate_every} rounds and at the end"
-    if parameters.by is not None:
-        evaluation += f", by {parameters.by} for groups of at least its minimum count"
-    each = "" if mode.hides else ", and every client's own update"
-    onlooker = "the number of rounds and of features, roughly"
-    if loop.timing:
-        each += " and when it came"
-        onlooker += f", and {loop.timing}"
-    if strategy.extra:
-        model += f", {strategy.extra}"
+    """Who learns what of a training that tells exact figures, or of a private one."""
     if parameters.privacy is not None:
         return _privately(request, parameters, parameters.privacy)
-    seen = f"{model}, the rows and the mean loss of those in each round, who is lost and who cannot pay{each}"
-    trainers: tuple[Learns, ...] = (Learns(who=others, what=model), Learns(who=coordinator, what=seen))
-    if mode.replicated:
-        trainers = (Learns(who=", ".join(clients), what=seen),)
+    mode, participants = parameters.mode, parameters.participants(request)
+    loop, strategy = parameters.strategy.loop, parameters.strategy
+    statistics = TrainingStatistics(
+        moments=tuple(parameters.model.standardised),
+        filled=parameters.model.missing == "fill",
+        label=parameters.label if parameters.class_weights == "balanced" else "",
+    )
+    models = (loop.models, statistics, *strategy.extra)
+    each = [] if mode.hides else [EachUpdate(timed=bool(loop.timing))]
+    evaluations = ClientEvaluations(every=parameters.evaluate_every, by=parameters.by or "")
     return (
-        *trainers,
-        Learns(
-            who=request.caller,
-            what=f"the final model, the number of training rows over all parties{facts}, the rows and the mean loss of "
-            f"those in each round, each party's {evaluation}, who was lost on the way or could not pay and why, what "
-            "each round took",
+        *_others(mode.leaders(participants), participants, *models),
+        Learns.of(Parties(mode.leaders(participants)), *models, RoundFigures(), LostClients(), *each),
+        Learns.of(
+            Caller(request.caller), FinalModel(), statistics, RoundFigures(), evaluations, LostClients(), RoundCosts()
         ),
-        Learns(who="onlooker", what=onlooker),
+        Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.ROUNDS, Quantity.FEATURES)), *loop.timing),
         mode.coalition(participants, noisy=False),
     )
 
 
-def _facts(parameters: FitParameters) -> str:
-    """What is told of all training rows together beside their number."""
-    names = ", ".join(parameters.model.standardised)
-    filled = " and the number of values" if parameters.model.missing == "fill" else ""
-    moments = f", over them the mean and standard deviation{filled} of {names}" if names else ""
-    counts = f", how many have each {parameters.label}" if parameters.class_weights == "balanced" else ""
-    return moments + counts
+def _others(leaders: tuple[str, ...], participants: Participants, *what: Knowledge) -> tuple[Learns, ...]:
+    """What the clients learn who do not coordinate."""
+    others = tuple(party for party in participants.clients if party not in leaders)
+    return (Learns.of(Parties(others), *what),) if others else ()
 
 
 def _privately(request: Request, parameters: FitParameters, privacy: Privacy) -> tuple[Learns, ...]:
     mode, participants = parameters.mode, parameters.participants(request)
-    clients, coordinator = participants.clients, participants.coordinator
-    others = ", ".join(party for party in clients if party != coordinator)
+    leaders = mode.leaders(participants)
+    seen: Knowledge
     if isinstance(privacy, PartyLevel):
-        seen = "the noisy sum of the clients' bounded updates in each round"
-        leaders = mode.leaders(participants)
-        most = privacy.collusion - (leaders[0] in clients)  # who leads and trains knows its own noise
-        leader = "a client" if len(leaders) > 1 else coordinator
-        kind = "other client" if leaders[0] in clients else "client"
-        beside = f"{most} {kind}{'s' if most > 1 else ''} and "
-        small = f"{beside}{leader} together" if most else f"{leader} alone"
-        hidden = (Learns(who=small, what="that noisy sum with the noise that was charged, and no less"),)
+        seen = NoisySumOfUpdates()
+        hidden = Learns.of(_colluding(leaders, participants, privacy.collusion), NoisySumWithItsNoise())
     else:
-        shown = "the mean of the clients' updates" if mode.hides else "every client's own update"
-        seen = f"{shown} in each round, with noise in every step"
-        hidden = (Learns(who="all others together", what="of a party's rows no more than its charged noise lets out"),)
+        seen = MeanOfNoisyUpdates() if mode.hides else EachUpdate(noisy=True)
+        parties = tuple(dict.fromkeys((*participants.clients, participants.coordinator)))
+        hidden = Learns.of(Coalition((), len(parties) - 1, parties), BoundByCharge())
     return (
-        Learns(who=others, what="the noisy model of each round, and who is in it"),
-        Learns(who=coordinator, what=f"{seen}, who is in it, who cannot pay for a round"),
-        Learns(who=request.caller, what="the final noisy model, who was lost on the way or could not pay and why"),
-        Learns(who="onlooker", what="the number of rounds and of features, roughly"),
-        *hidden,
+        *_others(leaders, participants, RoundModels(noisy=True)),
+        Learns.of(Parties(leaders), seen, NotPaying()),
+        Learns.of(Caller(request.caller), FinalModel(noisy=True), LostClients()),
+        Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.ROUNDS, Quantity.FEATURES))),
+        hidden,
         mode.coalition(participants, noisy=not isinstance(privacy, PartyLevel)),
     )
+
+
+def _colluding(leaders: tuple[str, ...], participants: Participants, collusion: int) -> Coalition:
+    """Who leads, with as many clients as the noise allows for: who leads and trains is one of them."""
+    if len(leaders) > 1:
+        return Coalition((), collusion, participants.clients)
+    clients = tuple(party for party in participants.clients if party not in leaders)
+    return Coalition(leaders, collusion - (leaders[0] in participants.clients), clients)

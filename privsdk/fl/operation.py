@@ -6,7 +6,8 @@ import pyarrow as pa
 
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact, Gaussian, ZeroConcentrated
-from ..governance.policy import Learns, Need
+from ..governance.learns import Learns
+from ..governance.policy import Need
 from ..protocol.operation import Operation, register
 from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role

@@ -37,6 +37,7 @@ import pyarrow as pa
 
 from ..crypto.sums.base import UNITS
 from ..errors import BudgetExceeded, DatasetFrozen, PeerGone, PrivsdkError, ProtocolViolation
+from ..governance.learns import Knowledge
 from ..protocol.messages import Message
 from ..protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from .averages import VALUES, Mean, Update
@@ -52,6 +53,7 @@ from .course import (
     TrainingStatistics,
     total_rows,
 )
+from .learns import RoundModels
 from .models.network import Rows, Vector
 from .resuming import CoordinatorState, Kept, client_state, keep, latest_state
 
@@ -77,8 +79,8 @@ class Synchronous:
     """Training in rounds: the `Loop` of most strategies."""
 
     updates: ClassVar[int] = 1
-    models: ClassVar[str] = "the averaged model of each round and who is in it"
-    timing: ClassVar[str] = ""
+    models: ClassVar[Knowledge] = RoundModels()
+    timing: ClassVar[tuple[Knowledge, ...]] = ()
     draw_refused: ClassVar[str] = ""
     name_refused: ClassVar[str] = ""
     privacy_refused: ClassVar[str] = ""

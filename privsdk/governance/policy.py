@@ -1,4 +1,4 @@
-"""What an owner lets out, as values: disclosures and their order, grants, policies, and what a run tells whom.
+"""What an owner lets out, as values: disclosures and their order, grants and policies.
 
 Values only: deciding is `party.policy`. What is paid is in `governance.charges`.
 """
@@ -311,10 +311,3 @@ class Derivation(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(("└─ " if last else "├─ ") + first)
             lines += [("   " if last else "│  ") + line for line in rest]
         return lines
-
-
-class Learns(msgspec.Struct, frozen=True, kw_only=True):
-    """What one party, the caller or an onlooker learns from a run beyond its own input."""
-
-    who: str
-    what: str

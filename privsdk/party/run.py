@@ -100,7 +100,7 @@ class Session:
 
     def learned(self) -> list[str]:
         """What everyone learns, as the audit records it."""
-        return [f"{item.who}: {item.what}" for item in self.operation.learns()]
+        return [str(item) for item in self.operation.learns()]
 
     def on_step(self, progress: Progress | None) -> None:
         if progress is not None:

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Charge, Debit
-from ..governance.policy import Learns, Need
+from ..governance.learns import Learns
+from ..governance.policy import Need
 from .messages import build
 from .request import LONGEST_NAME, VERSION, Request
 from .role_input import Outcome, RoleInput

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from ..client.plan import Plan
 from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed
-from ..governance.policy import Disclosure, Learns
+from ..governance.learns import Caller, Eavesdropper, Learns, LengthsShow, MinimumCounts, Parties, Quantity
+from ..governance.policy import Disclosure
 from ..protocol.control import Finished
 from ..protocol.operation import register
 from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
 from . import question
+from .learns import KeyNumbers, SharedKeyNumber, SharedKeyNumberAbove
 from .protocols.ddh_cardinality import cardinality as cardinality_role
 
 
@@ -55,8 +57,8 @@ def cardinality(left: Table, right: Table, *, on: question.On) -> Plan[Cardinali
     Learns
     ------
     Both parties: how many keys they share, exactly, and how many distinct keys the other has. The caller: how many are
-    shared, where that reaches the owners' minimum count. An onlooker: both numbers of keys. For this an owner grants
-    its key column as "cardinality only"; a grant as "join key" is wider.
+    shared, where that reaches the owners' minimum count. An eavesdropper: both numbers of keys. For this an owner
+    grants its key column as "cardinality only"; a grant as "join key" is wider.
 
     Examples
     --------
@@ -85,17 +87,16 @@ class CountSharedKeys(question.KeyQuestion[question.Keyed]):
         left, right = self.request.parties
         return (
             *(
-                Learns(
-                    who=who,
-                    what=f"how many keys it shares with {other}, exactly, not which; how many distinct ones {other} "
-                    "has, and its minimum count",
+                Learns.of(
+                    Parties((me,)),
+                    SharedKeyNumber(other=other),
+                    KeyNumbers(of=(other,)),
+                    MinimumCounts(of=(other,)),
                 )
-                for who, other in ((left, right), (right, left))
+                for me, other in ((left, right), (right, left))
             ),
-            Learns(
-                who=self.request.caller, what="how many keys both have, if not fewer than the owners' minimum count"
-            ),
-            Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
+            Learns.of(Caller(self.request.caller), SharedKeyNumberAbove(parties=2)),
+            Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.KEYS,), exact=True)),
         )
 
     def role(self, given: RoleInput) -> Role[Outcome]:

@@ -19,7 +19,8 @@ from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed, grid_of
 from ..display.tabular import Tabular
 from ..errors import InvalidArgument
-from ..governance.policy import Disclosure, Learns, Need
+from ..governance.learns import Caller, Eavesdropper, Learns, LengthsShow, MinimumCounts, Parties, Quantity
+from ..governance.policy import Disclosure, Need
 from ..protocol import predicates
 from ..protocol.control import Finished
 from ..protocol.operation import register
@@ -27,6 +28,7 @@ from ..protocol.predicates import Name, Where
 from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
 from . import question
+from .learns import KeyNumbers, KeysByAbsence, MaskedKeyNumber, RowsWithoutPartner, SharedKeys
 from .protocols import choose
 
 
@@ -96,7 +98,7 @@ def difference(
     The caller: the returned rows, and how many keys were masked where that reaches the minimum count. If it knows by
     other means that `mine` has a key and it is not returned, that `yours` has it. The owner of `mine`: which of its own
     keys the other has, and how many distinct ones. The owner of `yours`: how many distinct keys the other has. An
-    onlooker: both numbers of keys, and how long the answer is.
+    eavesdropper: both numbers of keys, and how long the answer is.
 
     Examples
     --------
@@ -175,23 +177,20 @@ class ReturnUnmatched(question.KeyQuestion[DifferenceParameters]):
 
     def learns(self) -> tuple[Learns, ...]:
         owner, other = self.request.parties
-        passing = f" where {predicates.text(self.parameters.where, owner)}" if self.parameters.where else ""
+        where = predicates.text(self.parameters.where, owner) if self.parameters.where else ""
         return (
-            Learns(
-                who=owner,
-                what=f"which of its own keys {other} has, how many distinct ones {other} has, and its minimum count",
+            Learns.of(
+                Parties((owner,)), SharedKeys(others=(other,)), KeyNumbers(of=(other,)), MinimumCounts(of=(other,))
             ),
-            Learns(who=other, what=f"how many distinct keys {owner} has, and its minimum count"),
-            Learns(
-                who=self.request.caller,
-                what=f"{', '.join(self.parameters.columns)} of each row of {owner}{passing} whose key {other} lacks; "
-                f"how many keys of such rows {other} has, if not fewer than the owners' minimum count; and of a key "
-                f"that it knows {owner} to have there, by its absence, that {other} has it",
+            Learns.of(Parties((other,)), KeyNumbers(of=(owner,)), MinimumCounts(of=(owner,))),
+            Learns.of(
+                Caller(self.request.caller),
+                RowsWithoutPartner(owner=owner, other=other, columns=self.parameters.columns, where=where),
+                MaskedKeyNumber(other=other),
+                KeysByAbsence(owner=owner, other=other),
             ),
-            Learns(
-                who="onlooker",
-                what="how many distinct keys each has, and about how many rows are returned, from the length of the "
-                "encrypted streams",
+            Learns.of(
+                Eavesdropper(), LengthsShow(of=(Quantity.KEYS,), exact=True), LengthsShow(of=(Quantity.RETURNED,))
             ),
         )
 

@@ -6,13 +6,24 @@ from collections.abc import Mapping
 
 from ..client.plan import Plan
 from ..client.tables import Table, runner_of
-from ..governance.policy import Disclosure, Learns
+from ..governance.learns import (
+    Caller,
+    Coalition,
+    Eavesdropper,
+    Learns,
+    LengthsShow,
+    MinimumCounts,
+    Parties,
+    Quantity,
+)
+from ..governance.policy import Disclosure
 from ..protocol.control import Finished
 from ..protocol.operation import register
 from ..protocol.role_input import Alignment, Outcome, RoleInput
 from ..protocol.roles import Role
 from . import question
 from .joint import Joint
+from .learns import KeyNumbers, MoreKeysThan, SharedKeyNumberAbove, SharedKeys, SharedKeysOf
 from .protocols import choose, multiparty
 
 
@@ -39,9 +50,9 @@ def join(*tables: Table, on: question.On, protocol: choose.Protocol = "auto") ->
     Learns
     ------
     Each party: which of its own keys all others hold, and how many distinct keys each other has. The caller: the number
-    of shared keys where it reaches the owners' minimum count, and which protocol "auto" chose. An onlooker: all numbers
-    of keys. Of three or more parties nobody learns which keys a pair shares, or how many, unless the leader colludes
-    with another.
+    of shared keys where it reaches the owners' minimum count, and which protocol "auto" chose. An eavesdropper: all
+    numbers of keys. Of three or more parties nobody learns which keys a pair shares, or how many, unless the leader
+    colludes with another.
 
     Examples
     --------
@@ -77,24 +88,27 @@ class Join(question.KeyQuestion[JoinParameters]):
         choose.check(self.parameters.protocol, self.request.parties)
 
     def learns(self) -> tuple[Learns, ...]:
-        parties, caller = self.request.parties, self.request.caller
-        among = "both" if len(parties) == 2 else "all"
-        each = [
-            Learns(
-                who=party,
-                what=f"which of its own keys {_have(others)}, how many distinct ones "
-                f"{others[0] if len(others) == 1 else 'each'} has, and its minimum count",
-            )
-            for party in parties
-            for others in [[other for other in parties if other != party]]
-        ]
+        parties = self.request.parties
+        others = {party: tuple(other for other in parties if other != party) for party in parties}
         by_size = self.parameters.protocol == "auto" and len(parties) == 2  # the answer names the protocol
-        sized = f", and whether both together bring more than {choose.SMALL:,} keys" if by_size else ""
-        shared = (
-            Learns(who=caller, what=f"how many keys {among} have, if not fewer than the owners' minimum count{sized}"),
-            Learns(who="onlooker", what="how many distinct keys each has, from the length of the encrypted stream"),
+        leader = multiparty.leader_of(parties)
+        return (
+            *(
+                Learns.of(Parties((me,)), SharedKeys(others=rest), KeyNumbers(of=rest), MinimumCounts(of=rest))
+                for me, rest in others.items()
+            ),
+            Learns.of(
+                Caller(self.request.caller),
+                SharedKeyNumberAbove(parties=len(parties)),
+                *([MoreKeysThan(number=choose.SMALL)] if by_size else []),
+            ),
+            Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.KEYS,), exact=True)),
+            *(
+                [Learns.of(Coalition((leader,), 1, others[leader]), SharedKeysOf(leader=leader))]
+                if len(parties) > 2
+                else []
+            ),
         )
-        return (*each, *shared, *_coalition(parties))
 
     def role(self, given: RoleInput) -> Role[Outcome]:
         keys, agreed = yield from self.opened(given)
@@ -123,24 +137,3 @@ class Join(question.KeyQuestion[JoinParameters]):
                 session=given.session,
             ),
         )
-
-
-def _have(others: list[str]) -> str:
-    """Such as "B has", "B and C both have", "B, C and D all have"."""
-    *some, last = others
-    if not some:
-        return f"{last} has"
-    return f"{', '.join(some)} and {last} {'both' if len(some) == 1 else 'all'} have"
-
-
-def _coalition(parties: tuple[str, ...]) -> tuple[Learns, ...]:
-    """The smallest coalition that learns more than its members do."""
-    if len(parties) == 2:
-        return ()
-    leader = multiparty.leader_of(parties)
-    return (
-        Learns(
-            who=f"{leader} and any other together",
-            what=f"which of {leader}'s keys all parties but themselves have (collusion threshold 1)",
-        ),
-    )

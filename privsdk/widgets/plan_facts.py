@@ -118,7 +118,7 @@ def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, larg
         spends=spends(plan, quotes),
         queries="" if left is None else _often(left),
         charged=tuple(_charged(party, quote) for party, quote in quotes),
-        learns=tuple(LearnedFacts(who=item.who, what=item.what) for item in plan.learns),
+        learns=tuple(LearnedFacts(who=str(item.who), what=item.text) for item in plan.learns),
         simulated=None if preview.simulated is None else _simulated(preview.simulated),
     )
 

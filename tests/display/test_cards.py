@@ -233,7 +233,7 @@ def test_a_private_release_shows_the_error_against_epsilon(shown: dict[str, Any]
 def test_who_brings_and_who_learns(shown: dict[str, Any]) -> None:
     assert shown["mean"].learns.picture.told == (
         "north, south, east bring people: age. keeper brings no data. Something is learned by keeper, analyst (you). "
-        "Nothing of the data is learned by north, south, east, an onlooker."
+        "Nothing of the data is learned by north, south, east, an eavesdropper."
     )
 
 

@@ -12,6 +12,8 @@ from claims import Cases
 from harness import assert_absent, assert_same_shape, wire_bytes
 
 from privsdk.exact.labels import KeyLabels
+from privsdk.exact.learns import JointKeyLabels
+from privsdk.governance.learns import MinimumCounts, Parties
 from privsdk.protocol.messages import Message
 from privsdk.protocol.operation import operation_of
 from privsdk.protocol.role_input import Outcome, RoleInput
@@ -66,13 +68,16 @@ def check(side: Side, owner: Side = honest, cases: Callable[[], None] = lambda: 
 @TRANSCRIPTS
 def test_the_owner_receives_what_learns_says(cases: Cases) -> None:
     check(honest, cases=cases)
-    (told,) = [item.what for item in ASKED.learns() if item.who == "bank"]
-    assert told == (
-        "of each joint key, whether age between 20 and 30 at shop and shop's rank where it is so; "
-        "and shop's minimum count"
+    told = {item.who: item for item in ASKED.learns()}
+    assert told[Parties(("bank",))].what == (
+        JointKeyLabels(partner="shop", where="age between 20 and 30", label="rank"),
+        MinimumCounts(of=("shop",)),
     )
-    (nothing,) = [item.what for item in ASKED.learns() if item.who == "shop"]
-    assert nothing == "nothing"
+    assert told[Parties(("bank",))].text == (
+        "of each joint key, whether age between 20 and 30 at shop and shop's rank where it is so; "
+        "the minimum count of shop"
+    )
+    assert not told[Parties(("shop",))].tells
 
 
 class Extra(Message, frozen=True, kw_only=True, tag="test.Extra"):

@@ -74,7 +74,7 @@ def test_the_demo_query(cases: Cases) -> None:
             assert answer["count"].to_pylist() == [row[1] for row in expected]
             assert answer["mean"].to_pylist() == pytest.approx([row[column] for row in expected])
             cases(3 * len(expected))
-        told = {item.who: item.what for item in amount.learned}
+        told = {str(item.who): item.text for item in amount.learned}
         assert told["bob"].startswith(
             "of each joint key, whether age between 20 and 30 at alice and alice's credit_rank"
         )

@@ -15,8 +15,9 @@ from privsdk.crypto.sums.base import Sum
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.errors import InvalidArgument, PrivsdkError, UnknownName
 from privsdk.fl.aggregation import MODES, AggregationMode, Participants, mode_named, register
+from privsdk.fl.learns import EachUpdate
 from privsdk.fl.parameters import Aggregation
-from privsdk.governance.policy import Learns
+from privsdk.governance.learns import Coalition, Learns
 from privsdk.protocol.operation import operation_named
 from privsdk.protocol.role_input import RoleInput
 
@@ -37,7 +38,7 @@ class TrustedMode(AggregationMode):
         return f"{coordinator} is trusted"
 
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
-        return Learns(who=f"{participants.coordinator} alone", what="every update, if it breaks its word")
+        return Learns.of(Coalition((participants.coordinator,)), EachUpdate())
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_mode_is_one_class_that_is_registered() -> None:
     with embedded() as fed:
         planned = plan(fed, aggregation="trusted")
         assert ("keys", f"{LEADER} is trusted") in planned.notes
-        assert f"{LEADER} alone" in [each.who for each in planned.learns]
+        assert Coalition((LEADER,)) in [each.who for each in planned.learns]
         weights = planned.release().value.weights
         masked = plan(fed, aggregation="masked").release().value.weights
         assert np.array_equal(weights, masked)

@@ -11,6 +11,8 @@ from troubled import BUDGET, CLIENTS, MODEL, POLICY, tables
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import InvalidArgument, UsageError
+from privsdk.fl.learns import NoisySumWithItsNoise
+from privsdk.governance.learns import Coalition, Who
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +56,17 @@ def test_a_coordinator_that_trains_is_one_of_those_who_collude(fed: ps.Federatio
     one = fl.PartyLevel(clip=1.0, noise_multiplier=4.0, collusion=1)
     none = fl.PartyLevel(clip=1.0, noise_multiplier=4.0, collusion=0)
 
-    def who(privacy: fl.PartyLevel, **options: Any) -> list[str]:
+    def who(privacy: fl.PartyLevel, **options: Any) -> list[Who]:
         plan = fl.fit(MODEL, fed.tables("t"), label="y", privacy=privacy, **options)
         plan.preview()
-        return [each.who for each in plan.learns if "the noise that was charged" in each.what]
+        return [each.who for each in plan.learns if NoisySumWithItsNoise() in each.what]
 
     leads: dict[str, Any]
     for leads in ({"coordinator": CLIENTS[0]}, {"aggregation": "all-to-all"}):
         with pytest.raises(InvalidArgument, match="knows its own share of the noise"):
             who(none, **leads)
-    assert who(none) == ["zrh alone"]
-    assert who(one) == ["1 client and zrh together"]
-    assert who(one, coordinator=CLIENTS[0]) == [f"{CLIENTS[0]} alone"]
-    assert who(one, aggregation="all-to-all") == ["a client alone"]
+    clients = tuple(CLIENTS)
+    assert who(none) == [Coalition(("zrh",), 0, clients)]
+    assert who(one) == [Coalition(("zrh",), 1, clients)]
+    assert who(one, coordinator=CLIENTS[0]) == [Coalition(clients[:1], 0, clients[1:])]
+    assert who(one, aggregation="all-to-all") == [Coalition((), 1, clients)]

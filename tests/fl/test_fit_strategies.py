@@ -14,7 +14,9 @@ import privsdk as ps
 from privsdk import fl
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import PolicyRefused
+from privsdk.fl.learns import EachUpdate
 from privsdk.governance.charges import Exact
+from privsdk.governance.learns import Parties
 
 MODEL = fl.Logistic(features={"a": (-3, 3), "b": (-3, 3)})
 UPDATES = ps.Grant(table="sales", columns=dict.fromkeys(("a", "b", "late"), "model update"))
@@ -91,8 +93,8 @@ def test_fedbuff_is_paid_for_in_updates_and_says_what_is_seen(fed: ps.Federation
     for debits in plan.price.values():
         assert [debit.charge.uses for debit in debits if isinstance(debit.charge, Exact)] == [5 * 3 + 1]
     learns = {each.who: each.what for each in plan.learns}
-    assert "every client's own update and when it came" in learns["notary"]
-    assert "own update" not in learns["north, south, east, west"]
+    assert EachUpdate(timed=True) in learns[Parties(("notary",))]
+    assert not any(isinstance(what, EachUpdate) for what in learns[Parties(SHOPS)])
 
 
 def test_updates_in_the_clear_need_a_grant() -> None:

@@ -207,7 +207,7 @@ def test_what_is_learned_is_said_and_paid(fed: ps.Federation) -> None:
         fl.Logistic(features=FEATURES, missing="fill"), sales, label="late", rounds=6, class_weights="balanced",
         by="sex", groups=["f", "m"], evaluate_every=4,
     )  # fmt: skip
-    everyone, caller = ({each.who: each.what for each in full.learns}[who] for who in ("keeper", fed.caller))
+    everyone, caller = ({str(each.who): each.text for each in full.learns}[who] for who in ("keeper", fed.caller))
     for what in (everyone, caller):
         assert "over them the mean and standard deviation and the number of values of age" in what
         assert "how many have each late" in what

@@ -13,7 +13,9 @@ import privsdk as ps
 from privsdk import fl
 from privsdk.errors import DataError, InvalidArgument
 from privsdk.fl import roles
+from privsdk.fl.learns import EachUpdate, RoundFigures, SumOfOthers
 from privsdk.fl.models.training import Task, in_threads
+from privsdk.governance.learns import Caller, Coalition, Eavesdropper, Parties
 from privsdk.protocol.roles import Role
 
 MODEL = fl.Logistic(features={"x": (-1, 1), "z": (-1, 1)})
@@ -96,22 +98,23 @@ def test_all_to_all_ends_with_a_client() -> None:
 
 
 def test_what_each_learns() -> None:
-    def learns(fed: ps.Federation, **options: Any) -> dict[str, str]:
+    def learns(fed: ps.Federation, **options: Any) -> dict[Any, Any]:
         plan = fl.fit(MODEL, fed.tables("t"), label="y", rounds=4, **options)
         return {each.who: each.what for each in plan.learns}
 
+    clients = ("p0", "p1", "p2", "p3")
+
     with federation(60, 80, 100, 90, notary={}) as fed:
         told = learns(fed)
-        assert "mean loss" in told["notary"]
-        assert "own update" not in " ".join(told.values())
-        together = "notary and fewer than 3 clients together"
-        assert told[together] == "no more than the sum of the other clients' updates"
-        assert "notary and fewer than 4 clients together" in " ".join(learns(fed, fewest=4))
+        assert RoundFigures() in told[Parties(("notary",))]
+        assert not any(isinstance(what, EachUpdate) for each in told.values() for what in each)
+        assert told[Coalition(("notary",), 2, clients)] == (SumOfOthers(),)
+        assert Coalition(("notary",), 3, clients) in learns(fed, fewest=4)
         assert set(learns(fed, aggregation="all-to-all")) == {
-            "p0, p1, p2, p3",
-            "analyst",
-            "onlooker",
-            "any clients together",
+            Parties(clients),
+            Caller("analyst"),
+            Eavesdropper(),
+            Coalition((), 3, clients),
         }
 
 

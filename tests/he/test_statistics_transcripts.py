@@ -13,6 +13,8 @@ from claims import Cases
 from harness import assert_absent, assert_same_shape, traces
 from pooling import answer_of, request_for, statistic
 
+from privsdk.governance.learns import Caller, CiphertextsOnly, Parties, Quantity
+from privsdk.he.learns import GroupSizes, OwnersMinima, PooledTotals, SuppressedGroups
 from privsdk.he.statistics import operation
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.thresholds import Floors, tell_floors
@@ -126,13 +128,20 @@ def test_the_answer_is_what_the_record_says(name: str, cases: Cases) -> None:
     metadata = {} if not asked.grouped else {b"withheld_groups", b"withheld_because"}
     assert set(answer.schema.metadata or {}) == set(metadata)
     request = request_for(asked, ["p0", "p1", "p2"])
-    learns = {item.who: item.what for item in operation_of(request).learns()}
+    learns = {item.who: item for item in operation_of(request).learns()}
+    holder, caller = learns[Parties(("k",))], learns[Caller("analyst")]
+    groups = {"groups": asked.groups, "kind": kind_of_groups(asked)} if asked.grouped else {}
+    shown = PooledTotals(statistic=name, **groups)
+    if asked.grouped:
+        assert holder.what == (PooledTotals(statistic=name, suppressed=True, **groups), GroupSizes(), OwnersMinima())
+        assert caller.what == (shown, SuppressedGroups())
+    else:
+        assert holder.what == caller.what == (shown,)
     words = {"sum": "total", "rows": "the number of", "product": "products" if asked.pairs[1:] else "squares"}
-    for member in ("k", "analyst"):
-        for part in asked.parts:
-            assert words[part.split()[0]] in learns[member]
-        assert ("withheld" in learns[member]) == asked.grouped
-        assert ("minimum count" in learns[member]) == asked.grouped
-    assert ("how many rows and parties are in each" in learns["k"]) == asked.grouped
-    assert learns["p0, p1, p2"] == "nothing; ciphertexts they cannot open"
+    assert all(words[part.split()[0]] in str(shown) for part in asked.parts)
+    assert learns[Parties(("p0", "p1", "p2"))].what == (CiphertextsOnly(),)
     cases()
+
+
+def kind_of_groups(asked: Statistic) -> Quantity:
+    return Quantity.GROUPS if asked.edges is None else Quantity.BINS

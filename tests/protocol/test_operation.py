@@ -8,7 +8,8 @@ import pytest
 
 from privsdk.errors import UnknownName
 from privsdk.governance.charges import Debit, Exact
-from privsdk.governance.policy import Learns, Need
+from privsdk.governance.learns import Learns
+from privsdk.governance.policy import Need
 from privsdk.protocol.operation import Operation, operation_named, register
 from privsdk.protocol.request import Operand, Request
 from privsdk.protocol.role_input import Outcome, RoleInput

@@ -57,7 +57,7 @@ def traces_of(key: bytes) -> list[bytes]:
 
 
 def check_transcripts(sides: tuple[Side, Side], cases: Callable[[], None] = lambda: None) -> None:
-    """Equal shapes in worlds an onlooker must not tell apart, no trace of a key, no trace of the order of rows."""
+    """Equal shapes in worlds an eavesdropper must not tell apart, no trace of a key, no trace of the order of rows."""
     left, right = range(12), range(5, 20)
     *_, first = run(names(*left), names(*right), sides)
     worlds = {

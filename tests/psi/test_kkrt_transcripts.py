@@ -62,7 +62,7 @@ def test_transcript_with_fixed_entropy_is_a_known_answer() -> None:
 def check_lengths(
     one: Callable[..., Run] = run, case: Callable[[], None] = nothing, learner: str | None = None
 ) -> None:
-    """In worlds of equal sizes, whatever is shared, an onlooker sees messages of the same lengths in the same order."""
+    """In worlds of equal sizes, whatever is shared, an eavesdropper sees messages of the same lengths and order."""
     with buckets_of(16), dealt():
         first = one(LEFT, RIGHT, learner=learner).transcript
         for left, right in WORLDS.values():

@@ -114,7 +114,7 @@ def test_a_partys_messages_do_not_tell_what_pairs_share(
 
 
 @TRANSCRIPTS
-def test_no_length_tells_an_onlooker_how_many_are_shared(cases: Cases) -> None:
+def test_no_length_tells_an_eavesdropper_how_many_are_shared(cases: Cases) -> None:
     """Not even the digits of a number in a header."""
     views = [
         transcript_of({name: [*range(shared), *range(1000 * n, 1000 * n + 120 - shared)] for n, name in names})
@@ -414,7 +414,7 @@ def test_hashes_without_padding_are_found(cases: Cases, monkeypatch: pytest.Monk
         multiparty, "octets_of", lambda table, size, sender: honest(table, len(table["octets"][0].as_buffer()), sender)
     )
     with pytest.raises(AssertionError):
-        test_no_length_tells_an_onlooker_how_many_are_shared(Cases())
+        test_no_length_tells_an_eavesdropper_how_many_are_shared(Cases())
     cases()
 
 

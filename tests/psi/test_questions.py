@@ -17,8 +17,10 @@ import privsdk as ps
 from privsdk import psi
 from privsdk.client.tables import Table
 from privsdk.errors import BudgetExceeded, DataError, InvalidArgument, PolicyRefused, UnknownName, UsageError
+from privsdk.governance.learns import Caller, Coalition, MinimumCounts, Parties
 from privsdk.protocol.control import Prepare, Prepared
 from privsdk.protocol.request import Request
+from privsdk.psi.learns import KeyNumbers, MoreKeysThan, SharedKeyNumberAbove, SharedKeys, SharedKeysOf
 
 MOST_COUNT = 10
 BUDGET = ps.Budget(exact=50)
@@ -457,8 +459,8 @@ def test_a_plan_says_how_keys_are_compared_and_warns_of_those_that_can_be_listed
 def test_a_plan_names_its_protocol(local: ps.Federation, protocol: Any, said: str, ran: str) -> None:
     plan = psi.join(*t(local), on="id", protocol=protocol)
     assert dict(plan.notes)["protocol"].startswith(said)
-    told = " ".join(item.what for item in plan.learns if item.who == "analyst")
-    assert ("1,000 keys" in told) == (protocol == "auto")  # the answer's protocol tells of the sizes
+    (told,) = [item.what for item in plan.learns if item.who == Caller("analyst")]
+    assert (MoreKeysThan(number=1_000) in told) == (protocol == "auto")  # the answer's protocol tells of the sizes
     assert plan.release().value.protocol == ran
 
 
@@ -473,11 +475,10 @@ def test_a_plan_of_three_names_its_leader_and_who_may_not_collude(local: ps.Fede
     plan = psi.join(*t(local, "post", "bank", "shop"), on="id")
     assert dict(plan.notes)["protocol"].endswith("; post leads")
     told = {item.who: item.what for item in plan.learns}
-    assert told["post and any other together"] == (
-        "which of post's keys all parties but themselves have (collusion threshold 1)"
-    )
-    assert told["shop"].startswith("which of its own keys post and bank both have, how many distinct ones each has")
-    assert "1,000" not in told["analyst"]
+    assert told[Coalition(("post",), 1, ("bank", "shop"))] == (SharedKeysOf(leader="post"),)
+    both = ("post", "bank")
+    assert told[Parties(("shop",))] == (SharedKeys(others=both), KeyNumbers(of=both), MinimumCounts(of=both))
+    assert told[Caller("analyst")] == (SharedKeyNumberAbove(parties=3),)
     joint = plan.release().value
     assert (joint.protocol, joint.size) == ("multiparty", 10)
     assert str(joint) == "joint table of post, bank and shop: 10 shared keys"

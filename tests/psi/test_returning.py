@@ -368,7 +368,7 @@ def test_too_few_keys_at_either_end_are_an_error() -> None:
 def test_display_and_learns() -> None:
     with opened(MINE, YOURS) as fed:
         plan = ask(fed, columns=["id", "x"], where={"y": ["a", "b"], "x": (3, None)})
-        told = {item.who: item.what for item in plan.learns}
+        told = {str(item.who): item.text for item in plan.learns}
         assert "how many distinct keys rail has" in told["park"]
         assert "own keys park has" in told["rail"]
         assert told["analyst"].startswith(

@@ -91,7 +91,7 @@ def test_facts_come_from_the_preview(asked: widgets.WhatIf, fed: ps.Federation) 
     assert charged["queries"] == asked.facts["queries"] == str(preview.queries_left)
     assert dict(asked.facts["expected"]).keys() == {"mock", "expected error", "smallest group"}
     assert "group 'a', 30 rows" in dict(asked.facts["expected"])["smallest group"]
-    assert [each["what"] for each in asked.facts["learns"]] == [item.what for item in asked.plan.learns]
+    assert [each["what"] for each in asked.facts["learns"]] == [item.text for item in asked.plan.learns]
     groups = {group["name"]: group for group in asked.facts["simulated"]["groups"]}
     assert {name: group["true"] for name, group in groups.items()} == {"a": 30, "b": 300}
     assert {len(group["outcomes"]) for group in groups.values()} == {20}

@@ -15,7 +15,7 @@ takes them off, as no private key is shared out. A client that is lost ends the 
 agreement serves a whole run, each sum with seeds of its own, since no key is ever revealed, and no self masks are
 needed: they protect inputs whose keys are (CCS 2017, section 4, on double-masking).
 
-Learns: every client the sum, and nothing else of single vectors; an onlooker of the plaintext of all links the sum.
+Learns: every client the sum, and nothing else of single vectors; an eavesdropper of the plaintext of all links the sum.
 
 Assumes parties that follow the protocol (semi-honest), X25519 (gap Diffie-Hellman in the random-oracle model, BLAKE2b)
 and AES as a PRF. Collusion: any clients together learn no more than the sum over the others; all but one learn its

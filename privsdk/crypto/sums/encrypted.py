@@ -12,7 +12,7 @@ via Additively Homomorphic Encryption", IEEE TIFS 2018, section IV, with BFV (Fa
     <-- Encrypted: sum of Enc(v_i) -------------------------
     totals = Dec(sum)
 
-Learns: K the totals; A and the contributors nothing; an onlooker the length of the vectors.
+Learns: K the totals; A and the contributors nothing; an eavesdropper the length of the vectors.
 Assumes: semantic security of the scheme at 128 bits, semi-honest parties. K and A together see every contribution: the
 collusion threshold is 1. Cost: a ciphertext of 56 KiB for every 4096 values and limb, one way, for each contributor.
 """

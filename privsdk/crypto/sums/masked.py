@@ -25,9 +25,9 @@ a later round would unmask its input of each earlier one, in which its b_v was r
 reveals both of one v: shares of either kind from t of n clients are in the coordinator's hands. Clients remember what
 they revealed, and a masked input that arrives after its sender was declared lost is never looked at.
 
-Learns: the coordinator the sum over U3, and who was lost at which step; clients who is in U1, U2 and U3; an onlooker of
-the plaintext of all links what the coordinator learns. Messages but for the last are uniform or public: a masked input
-is uniform for who does not know its sender's b_u.
+Learns: the coordinator the sum over U3, and who was lost at which step; clients who is in U1, U2 and U3; an
+eavesdropper of the plaintext of all links what the coordinator learns. Messages but for the last are uniform or public:
+a masked input is uniform for who does not know its sender's b_u.
 
 Assumes parties that follow the protocol (semi-honest), X25519 (gap Diffie-Hellman in the random-oracle model, BLAKE2b),
 AES as a PRF, AES-GCM, unforgeable signatures. A coordinator in the middle of the key exchange is found by the

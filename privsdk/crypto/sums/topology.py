@@ -3,12 +3,22 @@ nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 
 from ...errors import InvalidArgument
-from ...governance.policy import Learns
+from ...governance.learns import (
+    Caller,
+    CiphertextsOnly,
+    Coalition,
+    Eavesdropper,
+    EveryContribution,
+    Knowledge,
+    Learns,
+    Parties,
+)
 from ...protocol.operation import Operation
 from ...protocol.request import Request
 
@@ -38,16 +48,15 @@ class KeyHolderSum(Operation[P]):
     def recipients(self) -> tuple[str, ...]:
         return (self.key_holder, self.request.caller)
 
-    def learned(self, holder: str, caller: str, onlooker: str) -> tuple[Learns, ...]:
-        """Who learns what, where these are what the key holder, the caller and an onlooker learn."""
+    def learned(
+        self, holder: Sequence[Knowledge], caller: Sequence[Knowledge], eavesdropper: Knowledge
+    ) -> tuple[Learns, ...]:
+        """Who learns what, where these are what the key holder, the caller and an eavesdropper learn."""
         contributors = self.contributors()
         return (
-            Learns(who=self.key_holder, what=holder),
-            Learns(who=self.request.caller, what=caller),
-            Learns(who=", ".join(contributors), what="nothing; ciphertexts they cannot open"),
-            Learns(who="onlooker", what=onlooker),
-            Learns(
-                who=f"{contributors[-1]} and {self.key_holder} together",
-                what="every party's total: the collusion threshold is 1",
-            ),
+            Learns.of(Parties((self.key_holder,)), *holder),
+            Learns.of(Caller(self.request.caller), *caller),
+            Learns.of(Parties(contributors), CiphertextsOnly()),
+            Learns.of(Eavesdropper(), eavesdropper),
+            Learns.of(Coalition((contributors[-1], self.key_holder)), EveryContribution(contribution="totals")),
         )

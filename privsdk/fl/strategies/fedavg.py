@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ...governance.learns import Knowledge
 from ...protocol.roles import Role
 from ..course import NOTHING, Loop
 from ..models.blas import one_thread
@@ -32,7 +33,7 @@ class FedAvg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     parts: ClassVar[int] = 1
     by_rows: ClassVar[bool] = True
     each: ClassVar[str] = ""
-    extra: ClassVar[str] = ""  # what clients get with the weights, as a plan says it
+    extra: ClassVar[tuple[Knowledge, ...]] = ()  # what clients get with the weights
     compression_refused: ClassVar[str] = ""  # why updates cannot be compressed
     sparse_refused: ClassVar[str] = ""  # why most of their entries cannot be left out
 

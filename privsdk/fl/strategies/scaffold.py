@@ -29,7 +29,9 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import InvalidArgument, ProtocolViolation
+from ...governance.learns import Knowledge
 from ...protocol.roles import Role
+from ..learns import MeanControlVariates
 from ..models.network import Vector
 from ..models.training import Pull
 from ..strategy import Given, Local, State
@@ -48,7 +50,7 @@ class Scaffold(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     eta_g: float = 1.0
     parts: ClassVar[int] = 2
     by_rows: ClassVar[bool] = False
-    extra: ClassVar[str] = "the mean control variate of each round"
+    extra: ClassVar[tuple[Knowledge, ...]] = (MeanControlVariates(),)
     compression_refused: ClassVar[str] = (
         "the coordinator's control variate has to stay the mean of the clients', and what compression takes from their "
         "changes would part them"

@@ -15,10 +15,10 @@ and no rotation.
 
 Learns: D the score of each of its rows, and the model. Linear equations can be solved, and with fewer rows than
 features y itself tells: its second polynomial is the sum of w_j times those that D drew. So the model is kept from the
-caller and from an onlooker, and not from D; GAZELLE floods y to change that for few rows, which is not done here. M how
-many chunks of rows D has; an onlooker the same.
+caller and from an eavesdropper, and not from D; GAZELLE floods y to change that for few rows, which is not done here. M
+how many chunks of rows D has; an eavesdropper the same.
 Assumes: semantic security at 128 bits, semi-honest parties. No two parties have to be kept from colluding: each has
-its own data. How long M computes tells an onlooker about how many weights are zero.
+its own data. How long M computes tells an eavesdropper about how many weights are zero.
 Cost: one seed-compressed ciphertext for each feature and chunk of thousands of rows one way, a ciphertext a chunk back.
 """
 

@@ -13,11 +13,13 @@ from ...display.cards import Card, Displayed, at_most, grid_of
 from ...display.tabular import Tabular
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
-from ...governance.policy import Disclosure, Learns, Need
+from ...governance.learns import Caller, Eavesdropper, Learns, LengthsShow, Parties, Quantity
+from ...governance.policy import Disclosure, Need
 from ...protocol.control import Finished
 from ...protocol.operation import Kind, Operation, register
 from ...protocol.role_input import Outcome, RoleInput
 from ...protocol.roles import Role
+from ..learns import ModelOf, RowScores, RowsInThousands, ScoreFigures
 from . import protocol
 from .ends import LARGEST, Link, ScoreParameters, complete, linked, told
 
@@ -230,18 +232,12 @@ class Score(Operation[ScoreParameters]):
 
     def learns(self) -> tuple[Learns, ...]:
         owner, modeller = self.request.parties
-        parameters = self.parameters
-        labelled = f", and how many of them have {parameters.label}" if parameters.label is not None else ""
+        figures = ScoreFigures(intervals=len(self.parameters.edges) - 1, label=self.parameters.label or "")
         return (
-            Learns(who=owner, what=f"each row's score, and {modeller}'s model"),
-            Learns(who=modeller, what=f"how many rows {owner} has, to the next multiple of thousands"),
-            Learns(
-                who=self.request.caller,
-                what="the number of complete rows, their mean score, and how many rows are in each of "
-                f"{len(parameters.edges) - 1} intervals{labelled}, "
-                "over at least the owner's minimum count; which intervals are withheld",
-            ),
-            Learns(who="onlooker", what="about how many rows and features there are, from the length of the streams"),
+            Learns.of(Parties((owner,)), RowScores(), ModelOf(owner=modeller)),
+            Learns.of(Parties((modeller,)), RowsInThousands(owner=owner)),
+            Learns.of(Caller(self.request.caller), figures),
+            Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.ROWS, Quantity.FEATURES))),
         )
 
     def role(self, given: RoleInput) -> Role[Outcome]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -14,28 +15,15 @@ from ...crypto.sums.encrypted import EncryptedSum
 from ...crypto.sums.topology import KeyHolderSum
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
-from ...governance.policy import ROWS, Disclosure, Learns, Need
+from ...governance.learns import Learns, LengthsShow, Quantity, ThatItRan
+from ...governance.policy import ROWS, Disclosure, Need
 from ...protocol.operation import register
 from ...protocol.role_input import Outcome, RoleInput
 from ...protocol.roles import Role
+from ..learns import GroupSizes, OwnersMinima, PooledTotals, SuppressedGroups
 from .statistic import Name, Statistic
 from .thresholds import Floors, hear_floors, tell_floors, withheld
 from .totals import exact_vector
-
-_MATRIX = (
-    "the number of complete rows over all parties, each column's total and that of its squares, and that of each two "
-    "columns' products"
-)
-_TOTALS = {
-    "count": "the number of rows over all parties",
-    "sum": "the total over all parties",
-    "mean": "the total over all parties and the number of rows",
-    "variance": "the total over all parties, that of the squares, and the number of rows",
-    "covariance": _MATRIX,
-    "correlation": _MATRIX,
-    "histogram": "the number of values over all parties",
-}
-
 
 OPERATIONS: Mapping[Name, str] = {name: f"he.{name}" for name in get_args(Name)}
 
@@ -91,18 +79,18 @@ class EncryptedStatistic(KeyHolderSum[Statistic]):
         return self._each_pays(Exact(what=self.request.operation))
 
     def learns(self) -> tuple[Learns, ...]:
-        statistic, totals = self.parameters, _TOTALS[self.parameters.name]
+        statistic, groups = self.parameters, self.parameters.groups
         if not statistic.grouped:
-            size = "about how many columns there are" if statistic.pairs[1:] else "nothing but that it ran"
-            return self.learned(totals, totals, size)
-        number, groups = statistic.groups, "bins" if statistic.edges is not None else "groups"
-        floors = "the owners' minimum count of rows and least number of parties"
+            totals = [PooledTotals(statistic=statistic.name)]
+            return self.learned(
+                totals, totals, LengthsShow(of=(Quantity.COLUMNS,)) if statistic.pairs[1:] else ThatItRan()
+            )
+        kind = Quantity.BINS if statistic.edges is not None else Quantity.GROUPS
+        shown = PooledTotals(statistic=statistic.name, groups=groups, kind=kind)
         return self.learned(
-            f"{totals}, in each of {number} {groups}, also in those withheld from the caller; how many rows and "
-            f"parties are in each; {floors}",
-            f"{totals}, in those of {number} {groups} with at least {floors}; which were withheld, and the largest of "
-            "these minima",
-            f"about how many {groups} there are, from the length of the streams",
+            (msgspec.structs.replace(shown, suppressed=True), GroupSizes(), OwnersMinima()),
+            (shown, SuppressedGroups()),
+            LengthsShow(of=(kind,)),
         )
 
     def role(self, given: RoleInput) -> Role[Outcome]:

@@ -12,7 +12,7 @@ each direction so that both learn the result. After terms are agreed:
     which both sides know and which tells nothing about the keys. Where only A is to learn, A sends no Doubled.
 
 Learns: A and B which of their own keys the other holds, beside the sizes that the terms told; where only one of them is
-to learn, the other nothing more than the terms told. An onlooker of the encrypted stream learns both sizes from its
+to learn, the other nothing more than the terms told. An eavesdropper of the encrypted stream learns both sizes from its
 length, and from its direction who learns.
 
 Assumes: decisional Diffie-Hellman in ristretto255, SHA-512 as a random oracle, semi-honest parties. H is bound to the

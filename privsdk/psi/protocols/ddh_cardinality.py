@@ -15,8 +15,8 @@ G. Tsudik, "Fast and Private Computation of Cardinality of Set Intersection and 
     in the order received; that, and nothing else, is how a party there learns which of its keys are shared.
 
 Learns: A and B the size of the intersection, beside the sizes of the sets that the terms told. Which of the peer's
-blinded points are shared each can tell too, and those are random to it. An onlooker of the encrypted stream learns the
-sizes of both sets from its length.
+blinded points are shared each can tell too, and those are random to it. An eavesdropper of the encrypted stream learns
+the sizes of both sets from its length.
 
 Assumes: decisional Diffie-Hellman in ristretto255, SHA-512 as a random oracle, semi-honest parties. H is bound to the
 salt that the parties tossed, so the sets of two runs cannot be compared, nor those of this protocol with another's. Two

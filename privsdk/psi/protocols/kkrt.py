@@ -18,7 +18,7 @@ random. A record has the three tags of one key, in the order of the thirds, so t
 had placed its key: that depends on R's other keys. Joint keys are numbered by bucket and record.
 
 Learns: R which of its own keys S has. S, where it is a learner, which of its own keys R has. Both the other's number of
-keys (`terms`). An onlooker both numbers, from the lengths.
+keys (`terms`). An eavesdropper both numbers, from the lengths.
 
 Assumes: semi-honest parties; AES as an ideal cipher, BLAKE2b as a random oracle, Diffie-Hellman in ristretto255. Two
 parties: any collusion is of one with itself.

@@ -20,8 +20,8 @@ A store has the same size whatever is in it, and looks random to L but where it 
 random to it unless it finds all of them. L takes no share of its own: it would know it. Joint keys are numbered in the
 order of their hashes under the salt.
 
-Learns: each party which of its own keys all others have, and every other's number of keys. An onlooker these numbers,
-from the lengths.
+Learns: each party which of its own keys all others have, and every other's number of keys. An eavesdropper these
+numbers, from the lengths.
 
 Assumes: semi-honest parties; the rest as in `kkrt`. Collusion threshold t = 1. Parties that collude without L learn no
 more than their outputs. L and any other party together know that one's shares, and so learn which of L's keys all the
