@@ -28,7 +28,7 @@ from .learns import (
     RoundCosts,
     RoundFigures,
     RoundModels,
-    TrainingStatistics,
+    RowStatistics,
 )
 from .parameters import FitParameters
 from .privacy.levels import PartyLevel, Privacy
@@ -65,7 +65,7 @@ def learns(request: Request, parameters: FitParameters) -> tuple[Learns, ...]:
         return _privately(request, parameters, parameters.privacy)
     mode, participants = parameters.mode, parameters.participants(request)
     loop, strategy = parameters.strategy.loop, parameters.strategy
-    statistics = TrainingStatistics(
+    statistics = RowStatistics(
         moments=tuple(parameters.model.standardised),
         filled=parameters.model.missing == "fill",
         label=parameters.label if parameters.class_weights == "balanced" else "",

@@ -24,7 +24,7 @@ class FinalModel(Knowledge, frozen=True):
         return f"the final {'noisy ' if self.noisy else ''}model"
 
 
-class TrainingStatistics(Knowledge, frozen=True):
+class RowStatistics(Knowledge, frozen=True):
     """Of all parties' training rows: how many there are, moments of features, with `filled` also how many values each
     has, and how many rows have each label."""
 
