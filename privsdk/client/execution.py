@@ -20,7 +20,6 @@ from .progress import Live
 AGAIN_S = 0.5  # between two times that a party is told to stop
 WATCH_S = 0.25
 LAST_WORD_S = 1.0  # for what a party told last, or paid that a run went on without
-STRAGGLERS_S = 5.0  # for parties that a run went on without
 
 
 class Asker:
@@ -54,7 +53,8 @@ class Asker:
 class Running:
     """One run of a request."""
 
-    def __init__(self, asker: Asker, witness: Witness, request: Request, live: Live) -> None:
+    def __init__(self, asker: Asker, witness: Witness, request: Request, live: Live, *, stragglers_s: float) -> None:
+        self._stragglers_s = stragglers_s
         self._asker = asker
         self._witness = witness
         self._request = request
@@ -97,7 +97,7 @@ class Running:
                 self._end(party, running[party])
             now = time.monotonic()
             if not pending & essential:  # what the others still do nobody waits for
-                leave = min(leave, now + STRAGGLERS_S)
+                leave = min(leave, now + self._stragglers_s)
             due = now >= watch
             self._watch([party for party, future in running.items() if future in pending], ask=due)
             watch = now + WATCH_S if due else watch

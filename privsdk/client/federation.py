@@ -16,6 +16,7 @@ from ..display.cards import Card, Grid, without_empty
 from ..errors import InvalidArgument, Refused, UnknownName
 from ..protocol import control
 from ..protocol.request import Request
+from ..protocol.timeouts import CallerTimeouts
 from .audit import AuditLogs, AuditReports
 from .budgets import Budgets, balance_facts, balances_grid
 from .execution import Asker, Running
@@ -59,7 +60,9 @@ class Federation(Handle):
         purpose: str,
         close: Callable[[], None],
         witness: Witness | None = None,
+        timeouts: CallerTimeouts | None = None,
     ) -> None:
+        self.timeouts = timeouts or CallerTimeouts()
         self.caller = caller
         self.purpose = purpose
         self.activity = Activity()
@@ -161,7 +164,8 @@ class Federation(Handle):
         """Run the request to its end, or until `cancelled` is set; says in `live` how far it is."""
         live = live or Live()
         with self.activity.carry(request, live, cancelled):
-            return Running(self._asker, self._witness, request, live).execute(cancelled)
+            running = Running(self._asker, self._witness, request, live, stragglers_s=self.timeouts.stragglers_s)
+            return running.execute(cancelled)
 
     def describe(self) -> dict[str, control.Description]:
         """What each party that can be reached says of itself: tables, permitted uses, balances."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from ..errors import InvalidArgument, PrivsdkError
+from ..errors.details import NameUnknown
 from ..governance.charges import Budget
 from ..governance.policy import Policy
+from ..protocol.timeouts import CallerTimeouts, Limits, Timeouts
 
 T = TypeVar("T")
 
@@ -39,6 +42,8 @@ class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         The address book with every party's location; read anew whenever a peer is dialled.
     tls, tables, policy, budgets
         Certificates; Parquet or CSV files by table name; what is allowed; the cap of each dataset ("*" for any other).
+    timeouts, limits
+        How long is waited, in seconds, and how much callers may keep the party busy with.
     """
 
     name: str
@@ -49,6 +54,8 @@ class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tables: dict[str, ServedTable] = {}
     policy: Policy = Policy()
     budgets: dict[str, Budget] = {}
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
 
 
 class Analyst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +63,7 @@ class Analyst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     authority: str
     certificate: str
     key: str
+    timeouts: CallerTimeouts = CallerTimeouts()
 
 
 class FederationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +91,22 @@ def _read(path: Path, kind: type[T]) -> T:
     except PrivsdkError as error:
         raise error.at(source=str(path)) from None
     except msgspec.DecodeError as error:
-        raise InvalidArgument(f"{path}: {error}", hint="see the examples in docs/guide/real-machines.md") from None
+        hint = f"{_nearest(str(error), kind)}see the examples in docs/guide/real-machines.md"
+        raise InvalidArgument(f"{path}: {error}", hint=hint) from None
+
+
+def _nearest(message: str, kind: Any) -> str:
+    """The field that was likely meant, where msgspec says that one is unknown and where it found it."""
+    found = re.fullmatch(r"Object contains unknown field `(.*?)`(?: - at `\$(.*)`)?", message)
+    if found is None:
+        return ""
+    name, place = found.groups()
+    for step in re.findall(r"\.(\w+)|\[", place or ""):  # a field, or into a table or list
+        kind = get_type_hints(kind)[step] if step else get_args(kind)[-1 if dict in (kind, get_origin(kind)) else 0]
+        kind = get_args(kind)[0] if type(None) in get_args(kind) else kind  # an optional one
+    fields = [field.encode_name for field in msgspec.structs.fields(kind)]
+    nearest = NameUnknown(kind="field", name=name, known=tuple(fields)).nearest
+    return f"did you mean {nearest!r}? " if nearest else f"known: {', '.join(fields)}; "
 
 
 def reject_names(names: tuple[str, ...]) -> None:

@@ -162,6 +162,7 @@ def connect(path: str | Path) -> Federation:
         authority = "ca.pem"
         certificate = "analyst.pem"
         key = "analyst.key"
+        timeouts = { call_s = 30, stragglers_s = 5 }   # may be left out
 
     Raises
     ------
@@ -178,10 +179,13 @@ def connect(path: str | Path) -> Federation:
     identity = Credentials.read(
         authority=folder / analyst.authority, certificate=folder / analyst.certificate, key=folder / analyst.key
     )
-    network = FlightNetwork(identity, lambda: config.parties)
+    timeouts = analyst.timeouts
+    network = FlightNetwork(identity, lambda: config.parties, call_s=timeouts.call_s)
     caller = identity.name()
     witness = Witness.of(caller, folder, f"{file.stem}.")
-    return Federation(network, caller=caller, purpose=analyst.purpose, close=lambda: None, witness=witness)
+    return Federation(
+        network, caller=caller, purpose=analyst.purpose, close=lambda: None, witness=witness, timeouts=timeouts
+    )
 
 
 def _budget_text(budget: Budget | Mapping[str, Budget] | None) -> str:

@@ -55,6 +55,8 @@ def serve(path: Path) -> None:
         books=books,
         dial=dial,
         identity=Certified(identity),
+        limits=config.limits,
+        timeouts=config.timeouts,
     )
     server = Server(gate, config.name, config.listen, identity)
     stop = threading.Event()

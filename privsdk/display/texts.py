@@ -28,6 +28,7 @@ from ..errors.details import (
     SessionEnded,
     Stated,
     Text,
+    TimedOut,
     TooFewContributors,
     show_with,
 )
@@ -137,6 +138,16 @@ def _ended(d: SessionEnded) -> Text:
     return Text(f"{d.peer} ended the session where a {d.due} was due")
 
 
+def _timed_out(d: TimedOut) -> Text:
+    match d.wait:
+        case "connect":
+            return Text(f"{d.peer} did not connect within {d.seconds:g} s", "check that it runs and can be reached")
+        case "step":
+            return Text(f"no message came from {d.peer} within the {d.seconds:g} s of the step")
+        case _:
+            return Text(f"nothing came from {d.peer} for {d.seconds:g} s")
+
+
 def _cancelled(d: RunCancelled) -> Text:
     if d.charged is None:
         return Text("the run was cancelled")
@@ -164,6 +175,7 @@ ENGLISH: Language = {
     RowsTooAlike: _differencing,
     CallerMismatch: _caller,
     SessionEnded: _ended,
+    TimedOut: _timed_out,
     RunCancelled: _cancelled,
     AnswerGone: _answer,
 }

@@ -17,6 +17,9 @@ PrivsdkError
 │   └── LedgerBehind        its ledger is older than a head its key signed; its owner has to say what happened
 ├── PeerError             another party's fault, or the network's
 │   ├── PeerGone            it stopped answering, or its stream closed without an End
+│   │   ├── ConnectTimeout    it did not open its stream in time, or could not be reached in time
+│   │   ├── ReadTimeout       nothing came from it for too long
+│   │   └── StepTimeout       what one step waits for did not come in the time that the step has
 │   ├── PeerFailed          it ended the session with an error of its own
 │   ├── ProtocolViolation   it sent something the protocol does not allow
 │   └── Busy                it runs as many sessions as its owner allows
@@ -161,7 +164,9 @@ class PrivsdkError(Exception):
 
         A reason that this version does not know is shown in the English that came with it.
         """
-        kind = PrivsdkError._by_code.get(record.code, PrivsdkError)
+        kind, code = PrivsdkError, record.code
+        while code and kind is PrivsdkError:  # a kind that this version does not know is of the kind above it
+            kind, code = PrivsdkError._by_code.get(code, PrivsdkError), code.rpartition(".")[0]
         what: Detail | str = record.message
         reason = reasons().get(str((record.detail or {}).get("reason")))
         hint = record.hint
@@ -240,6 +245,18 @@ class PeerError(PrivsdkError):
 
 class PeerGone(PeerError):
     code = "peer.gone"
+
+
+class ConnectTimeout(PeerGone):
+    code = "peer.gone.connect"
+
+
+class ReadTimeout(PeerGone):
+    code = "peer.gone.read"
+
+
+class StepTimeout(PeerGone):
+    code = "peer.gone.step"
 
 
 class PeerFailed(PeerError):

@@ -146,6 +146,14 @@ class SessionEnded(Detail, frozen=True, kw_only=True, tag="ended"):
     code: str = ""
 
 
+class TimedOut(Detail, frozen=True, kw_only=True, tag="timeout"):
+    """A peer that was waited for, how long, and for what: "connect", "read" or "step"."""
+
+    peer: str
+    seconds: float
+    wait: str
+
+
 class RunCancelled(Detail, frozen=True, kw_only=True, tag="cancelled"):
     """`charged`: whether charges stand; None where the one who says it does not know."""
 

@@ -11,6 +11,7 @@ import msgspec
 from ..errors import InvalidArgument
 from ..protocol.groups import Key, check_keys, kind_of
 from ..protocol.request import LONGEST_NAME, Request
+from ..protocol.timeouts import READ_S
 from .aggregation import AggregationMode, Participants, mode_named
 from .compression.quantised import Quantised
 from .compression.topk import TopK
@@ -29,7 +30,6 @@ from .strategies.scaffold import Scaffold
 from .strategies.trimmed import TrimmedMean
 
 MAX_ROUNDS = 10_000
-MOST_SECONDS = 600  # as long as a party waits for another in any step
 
 Strategies = FedAvg | FedProx | Scaffold | FedAdam | FedYogi | Median | TrimmedMean | FedBuff
 Compressions = Quantised | TopK
@@ -88,8 +88,8 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise InvalidArgument(
                 f"participation is {self.participation}", hint="give a share above 0, up to 1 for all"
             )
-        if not 0 < self.deadline_s <= MOST_SECONDS:
-            raise InvalidArgument(f"deadline_s is {self.deadline_s}", hint=f"give seconds, up to {MOST_SECONDS}")
+        if not 0 < self.deadline_s <= READ_S:  # longer than a party waits for any message
+            raise InvalidArgument(f"deadline_s is {self.deadline_s}", hint=f"give seconds, up to {READ_S:g}")
         if not 0 < self.held_out < 1:
             raise InvalidArgument(f"held_out is {self.held_out}", hint="give a share between 0 and 1, such as 0.2")
         if self.seed < 0:

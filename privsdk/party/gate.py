@@ -36,6 +36,7 @@ from ..protocol.operation import Operation, operation_of
 from ..protocol.request import Request
 from ..protocol.role_input import NO_IDENTITY, Identity, Outcome
 from ..protocol.roles import Channel, Entropy, SystemEntropy, drive
+from ..protocol.timeouts import Limits, Timeouts
 from . import policy
 from .budget.books import Books
 from .budget.caps import Asking
@@ -44,7 +45,7 @@ from .description import describe
 from .differencing.guard import Guard
 from .ledger.rollback import anchors
 from .role_input import Inputs
-from .run import Dial, Limits, Session
+from .run import Dial, Session
 from .runs import Sessions
 from .tables.store import Store
 
@@ -74,6 +75,7 @@ class Gate:
         books: Books,
         dial: Dial,
         limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
         entropy: Entropy | None = None,
         identity: Identity = NO_IDENTITY,
     ) -> None:
@@ -82,7 +84,8 @@ class Gate:
         self._policy = policy
         self._books = books
         self._dial = dial
-        self._sessions = Sessions(name, limits or Limits())
+        self._timeouts = timeouts or Timeouts()
+        self._sessions = Sessions(name, limits or Limits(), self._timeouts)
         self._guard = Guard(name, store, books)
         self._inputs = Inputs(
             store,
@@ -198,8 +201,8 @@ class Gate:
             # 5. read the columns that were decided on, and nothing else
             given, version = self._inputs.of(self.name, session)
             # 6. run
-            role = session.operation.role(given)
-            outcome = drive(role, lambda peer: session.conversation(peer, self._dial), session.on_step)
+            role, step_s = session.operation.role(given), self._timeouts.step_s
+            outcome = drive(role, lambda peer: session.conversation(peer, self._dial), session.on_step, step_s)
             # 7. record
             answer = self._answer(session, outcome, version)
             self._books.finish(run_id, answer, session.learned())

@@ -9,28 +9,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..errors import Cancelled, PeerGone, PrivsdkError, ProtocolViolation
-from ..errors.details import RunCancelled
+from ..errors import Cancelled, ConnectTimeout, PrivsdkError, ProtocolViolation
+from ..errors.details import RunCancelled, TimedOut
 from ..protocol.control import Hello, Told, Watched
 from ..protocol.messages import Binding
 from ..protocol.operation import Operation
 from ..protocol.roles import Channel, Conversation, Progress
+from ..protocol.timeouts import Timeouts
 
 MOST_TOLD = 1000  # in one reply
 Dial = Callable[[str, Hello], Channel]
-
-
-class Limits(NamedTuple):
-    """Bounds on what callers may keep a party busy with; times in seconds."""
-
-    runs: int = 64
-    prepared_s: float = 60.0
-    connect_s: float = 30.0
-    step_s: float = 600.0
-    alignments: int = 1000
-    alignment_s: float = 8 * 3600.0
 
 
 class Session:
@@ -41,7 +31,7 @@ class Session:
         party: str,
         operation: Operation[Any],
         min_count: int,
-        limits: Limits,
+        timeouts: Timeouts,
     ) -> None:
         self.request = operation.request
         self.operation = operation
@@ -57,7 +47,7 @@ class Session:
         self.cancelled = threading.Event()
         self.stop_requested = threading.Event()
         self._party = party
-        self._limits = limits
+        self._timeouts = timeouts
         self._changed = threading.Condition()
         self._arrived: dict[str, tuple[Hello, Channel]] = {}
         self._conversations: dict[str, Conversation] = {}
@@ -94,7 +84,7 @@ class Session:
                     channel.close()
                     raise Cancelled(RunCancelled())
                 self._conversations[peer] = Conversation(
-                    channel, self._binding(self._party), self._binding(peer), self._limits.step_s
+                    channel, self._binding(self._party), self._binding(peer), self._timeouts.read_s
                 )
         return self._conversations[peer]
 
@@ -158,12 +148,15 @@ class Session:
     def _await(self, peer: str) -> Channel:
         with self._changed:
             self._changed.wait_for(
-                lambda: peer in self._arrived or self.cancelled.is_set(), timeout=self._limits.connect_s
+                lambda: peer in self._arrived or self.cancelled.is_set(), timeout=self._timeouts.connect_s
             )
             if self.cancelled.is_set():
                 raise Cancelled("the run was cancelled")
             if peer not in self._arrived:
-                raise PeerGone(f"{peer} did not connect within {self._limits.connect_s:g} s")
+                seconds = self._timeouts.connect_s
+                raise ConnectTimeout(
+                    TimedOut(peer=peer, seconds=seconds, wait="connect"), phase=self.phase or "connecting"
+                )
             hello, channel = self._arrived[peer]
         if hello.session != self.id:
             raise ProtocolViolation(f"{peer} approved another request or session")

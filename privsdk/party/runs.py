@@ -21,7 +21,8 @@ from ..protocol.operation import Operation
 from ..protocol.request import Operand, Request
 from ..protocol.role_input import Alignment
 from ..protocol.roles import Channel
-from .run import Limits, Session
+from ..protocol.timeouts import Limits, Timeouts
+from .run import Session
 
 MOST_ENDED = 100  # runs of which it is remembered how far they came
 LAST_TOLD = 200  # of each: what its caller may not have asked for before it ended
@@ -42,8 +43,9 @@ class JointRows(NamedTuple):
 class Sessions:
     """All sessions and alignments of one party."""
 
-    def __init__(self, party: str, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, party: str, limits: Limits, timeouts: Timeouts) -> None:
+        self._limits = limits
+        self._timeouts = timeouts
         self._party = party
         self._lock = threading.Lock()
         self._prepared: dict[str, Session] = {}
@@ -60,8 +62,8 @@ class Sessions:
     def admission(self) -> Iterator[None]:
         """Keep a place while a run is decided on and prepared; raises Busy where there is none and never waits."""
         with self._lock:
-            if len(self._prepared) + len(self._running) + self._entering >= self.limits.runs:
-                raise Busy(f"{self._party} runs {self.limits.runs} sessions already", hint="try again in a while")
+            if len(self._prepared) + len(self._running) + self._entering >= self._limits.runs:
+                raise Busy(f"{self._party} runs {self._limits.runs} sessions already", hint="try again in a while")
             self._entering += 1
         try:
             yield
@@ -70,7 +72,7 @@ class Sessions:
                 self._entering -= 1
 
     def prepare(self, operation: Operation[Any], min_count: int) -> Session:
-        session = Session(self._party, operation, min_count, self.limits)
+        session = Session(self._party, operation, min_count, self._timeouts)
         with self._lock:
             self._prepared[operation.request.run_id] = session
         return session
@@ -96,7 +98,7 @@ class Sessions:
         """Prepared runs that nobody started in time; they are forgotten here and theirs to release in the ledger."""
         now = time.monotonic()
         with self._lock:
-            late = [r for r, s in self._prepared.items() if now - s.since > self.limits.prepared_s]
+            late = [r for r, s in self._prepared.items() if now - s.since > self._timeouts.prepared_s]
             for run_id in late:
                 del self._prepared[run_id]
         return late
@@ -156,7 +158,7 @@ class Sessions:
         )
         key = secrets.token_hex(16)
         with self._lock:
-            while len(self._joints) >= self.limits.alignments:
+            while len(self._joints) >= self._limits.joint_tables:
                 del self._joints[next(iter(self._joints))]
             self._joints[key] = joint
         return key
@@ -171,7 +173,7 @@ class Sessions:
         """
         joint = self._joints.get(operand.alignment)
         hint = "join again with psi.join (a new charge)"
-        if joint is None or time.monotonic() - joint.since > self.limits.alignment_s:
+        if joint is None or time.monotonic() - joint.since > self._limits.joint_table_s:
             raise StaleJoin(f"{self._party} no longer has this joint table", hint=hint)
         if (joint.caller, joint.purpose, joint.table) != (request.caller, request.purpose, operand.table):
             raise StaleJoin("this joint table belongs to another caller, purpose or table", hint=hint)

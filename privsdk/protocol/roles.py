@@ -20,7 +20,8 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from ..errors import PeerError, PeerGone, PrivsdkError
+from ..errors import PeerError, PeerGone, PrivsdkError, ReadTimeout, StepTimeout
+from ..errors.details import TimedOut
 from .failpoints import FailPoint, reach
 from .messages import Abort, Binding, End, Frame, M, Message, Packed, decode, frames, pack
 
@@ -225,11 +226,21 @@ class Conversation:
         self._sent += 1
         reach(FailPoint.SEND_AFTER)
 
-    def receive(self, kind: type[M], within_s: float = math.inf) -> M:
+    def receive(self, kind: type[M], within_s: float = math.inf, step_s: float = math.inf) -> M:
+        """The next message, within what is left of a step's `step_s` seconds."""
         deadline = time.monotonic() + within_s
 
         def frame() -> Frame:
-            came = self._channel.receive(max(0.0, min(self._timeout_s, deadline - time.monotonic())))
+            left = deadline - time.monotonic()
+            try:
+                came = self._channel.receive(max(0.0, min(self._timeout_s, left)))
+            except ReadTimeout:
+                if left > self._timeout_s:
+                    raise
+                due = TimedOut(
+                    peer=self._incoming.sender, seconds=within_s if math.isinf(step_s) else step_s, wait="step"
+                )
+                raise StepTimeout(due) from None
             self.bytes_received += len(came.header) + len(came.chunk)
             return came
 
@@ -259,10 +270,16 @@ class Conversation:
         self._channel.close()
 
 
-def drive(role: Role[T], conversation: Callable[[str], Conversation], on_step: Callable[[Progress | None], None]) -> T:
+def drive(
+    role: Role[T],
+    conversation: Callable[[str], Conversation],
+    on_step: Callable[[Progress | None], None],
+    step_s: float = math.inf,
+) -> T:
     """Run a role over conversations until it returns; one that is stopped is closed, and with it what it had begun.
 
-    `on_step` is called before every step; raising from it stops the role (this is how cancelling works).
+    `on_step` is called before every step; raising from it stops the role (this is how cancelling works). `step_s`
+    bounds the waiting of each step, but of one for whoever is first.
     """
     heard: dict[str, Message | Gone] | None = None
     lost: dict[str, Gone] = {}
@@ -274,6 +291,8 @@ def drive(role: Role[T], conversation: Callable[[str], Conversation], on_step: C
                 result: T = stop.value
                 return result
             on_step(step.progress)
+            if not step.first:
+                step = step._replace(within_s=min(step.within_s, step_s))
             heard = _tolerated(step, conversation, lost) if step.tolerant else _exchanged(step, conversation)
 
 
@@ -294,7 +313,7 @@ def _exchanged(step: Step, conversation: Callable[[str], Conversation]) -> dict[
     deadline = time.monotonic() + step.within_s
     for peer, kind in step.receive.items():
         try:
-            heard[peer] = conversation(peer).receive(kind, deadline - time.monotonic())
+            heard[peer] = conversation(peer).receive(kind, deadline - time.monotonic(), step.within_s)
         except PeerGone as error:
             heard[peer] = Gone(peer, error)
     return heard
@@ -323,7 +342,8 @@ def _tolerated(
         attempt(peer, partial(Conversation.send, packed=packed))
     waited = _first(step, attempt, deadline) if step.first and step.receive else step.receive
     for peer, kind in waited.items():
-        arrived = attempt(peer, partial(Conversation.receive, kind=kind, within_s=deadline - time.monotonic()))
+        left = deadline - time.monotonic()
+        arrived = attempt(peer, partial(Conversation.receive, kind=kind, within_s=left, step_s=step.within_s))
         if arrived is not None:
             heard[peer] = arrived
     return heard | {peer: lost[peer] for peer in (*step.send, *waited) if peer in lost}

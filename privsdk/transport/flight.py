@@ -16,7 +16,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import flight
 
-from ..errors import Cancelled, PeerGone, PrivsdkError, ProtocolViolation, UnknownName
+from ..errors import Cancelled, ConnectTimeout, PeerGone, PrivsdkError, ProtocolViolation, ReadTimeout, UnknownName
 from ..protocol.control import (
     Call,
     Cancel,
@@ -31,13 +31,13 @@ from ..protocol.control import (
 )
 from ..protocol.failpoints import FailPoint, reach
 from ..protocol.messages import Frame
+from ..protocol.timeouts import CallerTimeouts
 from .certificates import Credentials
 from .streams import Inbox
 
 FRAMES = pa.schema([pa.field("header", pa.binary()), pa.field("table", pa.large_binary())])
 ACTION = "privsdk"
 POLL_S = 0.1
-CALL_S = 30.0  # for calls that answer at once; a Start answers when its run has ended
 
 _HELLO = msgspec.json.Decoder(Hello)
 
@@ -190,7 +190,14 @@ class FlightNetwork:
     `addresses` gives each party's location; it is asked anew each time, so that an address book on disk may change.
     """
 
-    def __init__(self, identity: Credentials, addresses: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        identity: Credentials,
+        addresses: Callable[[], Mapping[str, str]],
+        *,
+        call_s: float = CallerTimeouts().call_s,
+    ) -> None:
+        self._call_s = call_s
         self._identity = identity
         self._addresses = addresses
         self._clients: dict[tuple[str, str], Any] = {}
@@ -205,14 +212,14 @@ class FlightNetwork:
             if (party, address) not in self._clients:
                 self._clients[party, address] = self._connect(party, address)
             client = self._clients[party, address]
-        timeout = None if isinstance(call, Start) else CALL_S
+        timeout = None if isinstance(call, Start) else self._call_s  # a Start answers when its run has ended
         options = flight.FlightCallOptions(timeout=timeout) if timeout else flight.FlightCallOptions()
         try:
             pieces = [r.body.to_pybytes() for r in client.do_action(flight.Action(ACTION, encode_call(call)), options)]
         except flight.FlightCancelledError:
             raise Cancelled(f"the call to {party} was cancelled") from None
         except (pa.ArrowException, OSError) as error:
-            raise _unreachable(party, error) from None
+            raise _unreachable(party, error, timeout or 0.0) from None
         frames = iter([Frame(*pair) for pair in zip(pieces[::2], pieces[1::2], strict=True)])
         return decode_reply(party, kind, lambda: next(frames))
 
@@ -245,7 +252,7 @@ class FlightNetwork:
             raise _unreachable(party, error) from None
 
 
-def _unreachable(party: str, error: BaseException) -> PeerGone:
+def _unreachable(party: str, error: BaseException, waited_s: float = 0.0) -> PeerGone:
     reason = str(error)
     connecting = "failed to connect" in reason
     if "Peer name" in reason:
@@ -254,8 +261,11 @@ def _unreachable(party: str, error: BaseException) -> PeerGone:
         what, hint = "it refused the connection", "check that your certificate is of the same federation"
     elif not connecting and ("Socket closed" in reason or "reset" in reason):
         what, hint = "it closed the connection in mid-call", "check that it still runs"
+    elif connecting and "timed out" in reason.lower():
+        return ConnectTimeout(f"{party}: it could not be reached in time", hint="check that its address is right")
     elif "timed out" in reason.lower() or "Deadline" in reason:
-        what, hint = "it did not answer in time", "check that it runs and is not overloaded"
+        within = f"within {waited_s:g} s" if waited_s else "in time"
+        return ReadTimeout(f"{party}: it did not answer {within}", hint="check that it runs and is not overloaded")
     else:
         what, hint = "it cannot be reached", "check that it runs and that its address is right"
     return PeerGone(f"{party}: {what}", hint=hint)

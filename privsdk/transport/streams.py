@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 
-from ..errors import PeerGone, PrivsdkError, ProtocolViolation
+from ..errors import PrivsdkError, ProtocolViolation, ReadTimeout
+from ..errors.details import TimedOut
 from ..protocol.messages import Frame
 
 MAX_QUEUED_BYTES = 2 << 30
@@ -51,7 +52,7 @@ class Inbox:
         try:
             item = self._queue.get(timeout=timeout_s)
         except queue.Empty:
-            raise PeerGone(f"nothing came from {self.peer} for {timeout_s:g} s") from None
+            raise ReadTimeout(TimedOut(peer=self.peer, seconds=timeout_s, wait="read")) from None
         if self._end is not None:
             raise self._end
         if isinstance(item, PrivsdkError):

@@ -35,17 +35,17 @@ from troubled import (
 import privsdk as ps
 from privsdk.errors import DataError, InternalError, PeerError, PeerGone
 from privsdk.governance.charges import Exact
-from privsdk.party.run import Limits
 from privsdk.protocol.failpoints import FailPoint
 from privsdk.protocol.roles import during
+from privsdk.protocol.timeouts import CallerTimeouts, Timeouts
 
 SIGKILL = -9
 CLAIM = pytest.mark.claim("fl: a client that dies, stalls, diverges or sends garbage is named, and training goes on")
 TROUBLES: dict[str, tuple[Callable[[], Trouble], str]] = {
     "dies when it is ready": (lambda: at_ready(3, dies), r"RuntimeError in troubled\.py"),
     "dies with its update": (lambda: at_update(3, dies), r"RuntimeError in troubled\.py"),
-    "is not ready": (lambda: at_ready(3, silent), "nothing came from bru"),
-    "sends no update": (lambda: at_update(3, silent), "nothing came from bru"),
+    "is not ready": (lambda: at_ready(3, silent), "no message came from bru"),
+    "sends no update": (lambda: at_update(3, silent), "no message came from bru"),
     "sends NaN": (lambda: at_update(3, not_a_number), "bru sent an update that does not fit round 3, or is not finite"),
     "sends another shape": (lambda: at_update(3, too_short), "does not fit round 3"),
     "sends another round's": (lambda: at_update(3, of_another_round), "does not fit round 3"),
@@ -86,8 +86,8 @@ def test_a_client_that_goes_wrong_is_named_with_round_and_cause(
 def test_a_client_that_blocks_is_left_behind(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     blocked = Blocked()
     goes_wrong(monkeypatch, {"dub": at_ready(2, blocked)})
-    monkeypatch.setattr("privsdk.client.execution.STRAGGLERS_S", 0.2)
     with embedded() as fed:
+        fed.timeouts = CallerTimeouts(stragglers_s=0.2)
         try:
             fitted = plan(fed, deadline_s=0.5).release(timeout_s=30).value
         finally:
@@ -100,7 +100,7 @@ def test_a_client_that_blocks_is_left_behind(monkeypatch: pytest.MonkeyPatch, ca
 
 def test_nobody_waits_for_a_client_that_fails_before_its_first_word(monkeypatch: pytest.MonkeyPatch) -> None:
     """It opens its stream to say so: the coordinator would wait for that as long as a connection may take."""
-    monkeypatch.setattr("privsdk.party.gate.Limits", lambda: Limits(connect_s=1e6))
+    monkeypatch.setattr("privsdk.party.gate.Timeouts", lambda: Timeouts(connect_s=1e6))
     goes_wrong(monkeypatch, {"bru": lambda number, message: dies(message)})
     with embedded() as fed:
         fitted = plan(fed, aggregation="masked").release(timeout_s=60).value
@@ -136,7 +136,7 @@ def test_under_encryption_a_lost_client_ends_the_run_with_its_own_error(monkeypa
             until(lambda: fed._describe()["cdg"].running == 1)
             until(lambda: fed._describe()[LEADER].running == 0)
             blocked.let_go.set()
-            with pytest.raises(PeerGone, match=r"3 clients are left in round 2.*cdg: nothing came from cdg") as late:
+            with pytest.raises(PeerGone, match=r"3 clients are left in round 2.*cdg: no message came from cdg") as late:
                 run.result(timeout_s=30)
         finally:
             blocked.let_go.set()

@@ -17,7 +17,7 @@ import privsdk as ps
 from privsdk import dp
 from privsdk.client.plan import Receipt
 from privsdk.errors import Refused
-from privsdk.party.runs import Limits
+from privsdk.protocol.timeouts import Limits, Timeouts
 
 
 @pytest.fixture
@@ -26,8 +26,13 @@ def limits() -> Limits:
 
 
 @pytest.fixture
-def house(tmp_path: Path, limits: Limits) -> Iterator[House]:
-    opened = House(tmp_path, limits)
+def timeouts() -> Timeouts:
+    return Timeouts()
+
+
+@pytest.fixture
+def house(tmp_path: Path, limits: Limits, timeouts: Timeouts) -> Iterator[House]:
+    opened = House(tmp_path, limits, timeouts)
     yield opened
     opened.close()
 

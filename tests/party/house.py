@@ -15,10 +15,10 @@ from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.governance.charges import Budget
 from privsdk.party.budget.books import Books
 from privsdk.party.gate import Gate
-from privsdk.party.runs import Limits
 from privsdk.party.tables.store import Store
 from privsdk.protocol import control
 from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.timeouts import Limits, Timeouts
 from privsdk.psi.joint import Joint
 from privsdk.transport.local import LocalNetwork
 
@@ -26,7 +26,7 @@ from privsdk.transport.local import LocalNetwork
 class House:
     """The parties north and south, each with a table t in a file and u in memory, and a federation over them."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: Limits, timeouts: Timeouts) -> None:
         ids = pa.table({"id": [f"k{n}" for n in range(30)], "x": list(range(30))})
         self.files = {name: folder / f"{name}.parquet" for name in ("north", "south")}
         self.network = LocalNetwork("ann")
@@ -36,7 +36,13 @@ class House:
             books = Books(name, None, budgets={"*": Budget(exact=100)}, datasets={"t": "t", "u": "u"})
             store = Store(name, {"t": file, "u": ids})
             self.gates[name] = Gate(
-                name, store=store, policy=WORKSHOP_POLICY, books=books, dial=self.dialler(name), limits=limits
+                name,
+                store=store,
+                policy=WORKSHOP_POLICY,
+                books=books,
+                dial=self.dialler(name),
+                limits=limits,
+                timeouts=timeouts,
             )
             self.network.add(name, self.gates[name])
         self.fed = Federation(self.network, caller="ann", purpose="study", close=lambda: None)

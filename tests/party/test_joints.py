@@ -11,8 +11,8 @@ import pytest
 from house import House, prepare
 
 from privsdk.errors import StaleJoin
-from privsdk.party.runs import Limits
 from privsdk.protocol.request import Request
+from privsdk.protocol.timeouts import Limits
 from privsdk.psi.joint import Joint
 
 
@@ -57,14 +57,14 @@ def test_a_joint_table_ends_when_its_table_changes(house: House) -> None:
     assert house.spent() == 2  # the join and the started run
 
 
-@pytest.mark.parametrize("limits", [Limits(alignment_s=0.2)])
+@pytest.mark.parametrize("limits", [Limits(joint_table_s=0.2)])
 def test_a_joint_table_expires(house: House) -> None:
     joint = house.join()
     time.sleep(0.25)
     assert "no longer has this joint table" in refusal(house, use(house, joint))
 
 
-@pytest.mark.parametrize("limits", [Limits(alignments=1)])
+@pytest.mark.parametrize("limits", [Limits(joint_tables=1)])
 def test_the_oldest_joint_table_gives_way(house: House) -> None:
     first, second = house.join(), house.join()
     assert "no longer has this joint table" in refusal(house, use(house, first))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +14,7 @@ from house import House, prepare
 from privsdk.errors import (
     AnswerLost,
     Busy,
+    ConnectTimeout,
     IdentityRefused,
     InvalidArgument,
     PeerGone,
@@ -19,10 +22,11 @@ from privsdk.errors import (
     ProtocolViolation,
     UnknownName,
 )
-from privsdk.party.runs import Limits, Session
+from privsdk.party.runs import Session
 from privsdk.protocol import control
 from privsdk.protocol.messages import Frame
 from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.timeouts import Limits, Timeouts
 
 
 @pytest.mark.parametrize("limits", [Limits(runs=2)])
@@ -52,7 +56,7 @@ def test_callers_who_come_at_once_do_not_pass_the_limit(house: House) -> None:
     assert house.spent() == 5
 
 
-@pytest.mark.parametrize("limits", [Limits(prepared_s=0.3)])
+@pytest.mark.parametrize("timeouts", [Timeouts(prepared_s=0.3)])
 def test_what_nobody_starts_in_time_is_given_back(house: House) -> None:
     request = house.request()
     nonce = house.ask(prepare(request)).nonce
@@ -89,12 +93,13 @@ def test_nonces_that_do_not_fit_start_nothing_and_cost_nothing(house: House, non
     assert house.spent() == 0
 
 
-@pytest.mark.parametrize("limits", [Limits(connect_s=0.05)])
+@pytest.mark.parametrize("timeouts", [Timeouts(connect_s=0.05)])
 def test_a_peer_that_never_comes_is_gone_and_the_charge_stands(house: House) -> None:
     request = house.request()
     nonce = house.ask(prepare(request)).nonce
-    with pytest.raises(PeerGone, match=r"north did not connect within 0\.05 s"):
+    with pytest.raises(ConnectTimeout, match=r"north did not connect within 0\.05 s") as late:
         house.ask(house.start(request, {"north": "n", "south": nonce}))
+    assert (late.value.party, late.value.phase) == ("south", "connecting")
     assert house.spent() == 1
 
 
@@ -131,12 +136,13 @@ class DeadChannel:
         self.closed = True
 
 
-def session(party: str, limits: Limits) -> Session:
+def session(party: str, timeouts: Timeouts) -> Session:
     operands = {p: Operand(table="t", columns=("id",)) for p in ("north", "south", "east")}
     request = Request(
         run_id="r", operation="o", caller="ann", purpose="p", parties=tuple(operands), operands=operands, parameters={}
     )
-    made = Session(party, request, None, None, 0, limits)  # type: ignore[arg-type]
+    operation: Any = SimpleNamespace(request=request, per_round=dict)
+    made = Session(party, operation, 0, timeouts)
     made.begin({"north": made.nonce, "south": made.nonce, "east": made.nonce})
     return made
 
@@ -147,13 +153,13 @@ def no_dial(peer: str, hello: control.Hello) -> DeadChannel:
 
 @pytest.mark.parametrize("peer", ["south", "east", "stranger"])
 def test_only_earlier_parties_of_the_run_open_streams(peer: str) -> None:
-    here = session("south", Limits())
+    here = session("south", Timeouts())
     with pytest.raises(ProtocolViolation, match=f"{peer} is not to open a stream to south"):
         here.arrive(peer, control.Hello(run_id="r", session=here.id), DeadChannel())
 
 
 def test_a_second_stream_of_one_peer_is_refused() -> None:
-    here = session("south", Limits())
+    here = session("south", Timeouts())
     hello = control.Hello(run_id="r", session=here.id)
     here.arrive("north", hello, DeadChannel())
     with pytest.raises(ProtocolViolation, match="north opened a second stream"):
@@ -161,7 +167,7 @@ def test_a_second_stream_of_one_peer_is_refused() -> None:
 
 
 def test_a_stream_of_another_session_is_refused_and_closed() -> None:
-    here, channel = session("south", Limits()), DeadChannel()
+    here, channel = session("south", Timeouts()), DeadChannel()
     here.arrive("north", control.Hello(run_id="r", session="0" * 64), channel)
     with pytest.raises(ProtocolViolation, match="north approved another request or session"):
         here.conversation("north", no_dial)
@@ -170,7 +176,7 @@ def test_a_stream_of_another_session_is_refused_and_closed() -> None:
 
 
 def test_two_runs_of_one_request_have_different_sessions() -> None:
-    first, second = session("south", Limits()), session("south", Limits())
+    first, second = session("south", Timeouts()), session("south", Timeouts())
     assert first.digest == second.digest
     assert first.id != second.id
 

@@ -1,0 +1,80 @@
+"""How long is waited and how much is kept: a party's timeouts and limits, and a caller's timeouts."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from ..errors import InvalidArgument
+
+READ_S = 600.0  # a request cannot give its steps longer
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a party waits, in seconds: `[timeouts]` in party.toml.
+
+    Parameters
+    ----------
+    prepared_s : float
+        For a run that is prepared to be started; then its reservation is given back.
+    connect_s : float
+        For a peer to open its stream, from when a run first needs it.
+    read_s : float
+        For the next part of a message.
+    step_s : float
+        For all messages that one step of a protocol waits for; inf for as long as parts of them come.
+    """
+
+    prepared_s: float = 60.0
+    connect_s: float = 30.0
+    read_s: float = READ_S
+    step_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        _check_positive("timeout", self)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much callers may keep a party busy with: `[limits]` in party.toml.
+
+    Parameters
+    ----------
+    runs : int
+        Prepared or under way at one time.
+    joint_tables : int
+        Kept; of more the oldest goes.
+    joint_table_s : float
+        How long one is kept, in seconds.
+    """
+
+    runs: int = 64
+    joint_tables: int = 1000
+    joint_table_s: float = 8 * 3600.0
+
+    def __post_init__(self) -> None:
+        _check_positive("limit", self)
+
+
+class CallerTimeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a notebook waits, in seconds: `timeouts` of `[analyst]` in federation.toml.
+
+    Parameters
+    ----------
+    call_s : float
+        For a call that a party answers at once; a run's own answer may take longer.
+    stragglers_s : float
+        For parties that a run went on without, once the others have ended.
+    """
+
+    call_s: float = 30.0
+    stragglers_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        _check_positive("timeout", self)
+
+
+def _check_positive(kind: str, given: msgspec.Struct) -> None:
+    for name, value in msgspec.structs.asdict(given).items():
+        if not value > 0:
+            raise InvalidArgument(f"the {kind} {name} is {value}", hint="give a number above 0")
