@@ -27,6 +27,10 @@ class ServedTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     path: str
     dataset: str = ""
 
+    def place(self, folder: Path) -> Path | str:
+        """Its file, relative to the folder of party.toml, or its address."""
+        return self.path if "://" in self.path else folder / self.path
+
 
 class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The contents of party.toml. Paths are relative to the file.

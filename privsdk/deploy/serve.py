@@ -50,7 +50,7 @@ def serve(path: Path) -> None:
     _load_libraries()
     gate = Gate(
         config.name,
-        store=Store(config.name, {name: folder / table.path for name, table in config.tables.items()}),
+        store=Store(config.name, {name: table.place(folder) for name, table in config.tables.items()}),
         policy=config.policy,
         books=books,
         dial=dial,

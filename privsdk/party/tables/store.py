@@ -1,9 +1,8 @@
-"""A party's tables: Arrow in memory, Parquet and CSV files through DuckDB. Hands out the columns asked for only."""
+"""A party's tables, from their sources. Hands out the columns asked for only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ import pyarrow.compute as pc
 from ...errors import DataError, InvalidArgument, UnknownName
 from ...governance.charges import Unit
 from ...governance.policy import ROWS
+from .sources import open_source
 
 ROW = Unit()
-_READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".csv.gz": "read_csv"}
 
 
 class Store:
@@ -33,16 +32,8 @@ class Store:
     def __init__(self, party: str, sources: Mapping[str, Any]) -> None:
         self._party = party
         self._hashes: dict[tuple[str, tuple[str, ...]], tuple[str, npt.NDArray[np.uint64]]] = {}
-        self._tables: dict[str, pa.Table] = {}
-        self._files: dict[str, Path] = {}
-        for name, source in sources.items():
-            if isinstance(source, str | Path):
-                self._files[name] = self._file(name, Path(source))
-            else:
-                self._tables[name] = self._arrow(name, source)
-        self._schemas = {name: self._read_file(path, None, 0).schema for name, path in self._files.items()} | {
-            name: table.schema for name, table in self._tables.items()
-        }
+        self._sources = {name: open_source(party, name, given) for name, given in sources.items()}
+        self._schemas = {name: source.schema for name, source in self._sources.items()}
         for name, schema in self._schemas.items():
             if len(set(schema.names)) != len(schema.names):
                 raise InvalidArgument(f"{party}/{name} has two columns of one name", hint="rename one of them")
@@ -69,14 +60,8 @@ class Store:
 
     def version(self, name: str) -> str:
         """Changes whenever the table's rows may have changed."""
-        if name in self._files:
-            try:
-                status = self._files[name].stat()
-            except OSError:
-                raise self._unreadable(self._files[name]) from None
-            return f"{status.st_size}-{status.st_mtime_ns}"
         self.schema(name)
-        return "memory"
+        return self._sources[name].version()
 
     def read(self, name: str, columns: tuple[str, ...], unit: Unit = ROW) -> pa.Table:
         """These columns of a table, rows in their own order; with no columns the rows can still be counted.
@@ -86,10 +71,7 @@ class Store:
         """
         wanted = tuple(dict.fromkeys((*columns, unit.id))) if unit.id else columns
         self.check(name, wanted)
-        if name in self._tables:
-            table = self._tables[name].select(list(wanted))
-        else:
-            table = self._read_file(self._files[name], wanted or (self.schema(name).names[0],), None)
+        table = self._sources[name].read(wanted)
         if unit.id:
             table = table.filter(_first_rows(table.column(unit.id), unit.rows)).select(list(columns))
         return table
@@ -122,52 +104,6 @@ class Store:
             ) from None
         return result
 
-    def _file(self, name: str, path: Path) -> Path:
-        if not path.exists():
-            raise UnknownName(f"{self._party}/{name}: there is no file {path}", hint="check the path")
-        if not any(path.name.endswith(suffix) for suffix in _READERS):
-            raise InvalidArgument(
-                f"{self._party}/{name}: {path.name} is of no known kind", hint=f"known: {', '.join(_READERS)}"
-            )
-        return path.resolve()
-
-    def _read_file(self, path: Path, columns: tuple[str, ...] | None, limit: int | None) -> pa.Table:
-        import duckdb
-
-        reader = next(function for suffix, function in _READERS.items() if path.name.endswith(suffix))
-        wanted = "*" if columns is None else ", ".join('"' + c.replace('"', '""') + '"' for c in columns)
-        # the names are quoted identifiers of the table's own schema; the path is a bound parameter
-        query = f"SELECT {wanted} FROM {reader}(?){'' if limit is None else f' LIMIT {limit}'}"  # noqa: S608
-        try:
-            with duckdb.connect() as connection:
-                table: pa.Table = connection.sql(query, params=[str(path)]).to_arrow_table()
-        except duckdb.Error:  # its message may quote a line of the file
-            raise self._unreadable(path) from None
-        return _plain(table)
-
-    def _unreadable(self, path: Path) -> InvalidArgument:
-        return InvalidArgument(f"{self._party} cannot read {path.name}", hint="check that the file is intact")
-
-    def _arrow(self, name: str, source: Any) -> pa.Table:
-        if isinstance(source, pa.Table):
-            return _plain(source)
-        if hasattr(source, "to_arrow_table"):  # a DuckDB relation: materialised now, its connection is the notebook's
-            return _plain(source.to_arrow_table())
-        if isinstance(source, pa.RecordBatch):
-            return _plain(pa.Table.from_batches([source]))
-        if hasattr(source, "__arrow_c_stream__"):
-            try:
-                return _plain(pa.table(source))
-            except pa.ArrowException as error:  # its message may quote a value
-                raise InvalidArgument(
-                    f"{self._party}/{name}, a {type(source).__name__}, is no Arrow table ({type(error).__name__})",
-                    hint="give a table whose columns have one type each",
-                ) from None
-        raise InvalidArgument(
-            f"{self._party}/{name} is a {type(source).__name__}, which is not a table",
-            hint="give an Arrow table, a pandas or polars frame, a DuckDB relation, or a path of Parquet or CSV",
-        )
-
 
 def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:
     """A mask of at most so many rows of each id, and of none whose id is null or NaN.
@@ -192,21 +128,3 @@ _BOUNDED = """
     WITH counted AS (SELECT *, row_number() OVER (PARTITION BY id ORDER BY position) AS nth FROM numbered)
     SELECT position FROM counted
     QUALIFY row_number() OVER (PARTITION BY id ORDER BY hash(concat(hash(id), '.', nth)), nth) <= ?"""
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """In the types that operations know, without the metadata that frames bring along: it may hold index values."""
-    columns = [
-        pa.chunked_array([_plain_array(chunk) for chunk in column.chunks or [pa.nulls(0, column.type)]])
-        for column in table.columns
-    ]
-    return pa.table(columns, names=table.column_names)
-
-
-def _plain_array(array: pa.Array) -> pa.Array:
-    """Views and dictionaries as the values they stand for: Arrow cannot take, group or sort them."""
-    if pa.types.is_dictionary(array.type):
-        return _plain_array(array.dictionary).take(array.indices)
-    if pa.types.is_string_view(array.type):
-        return array.cast(pa.large_string())
-    return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
