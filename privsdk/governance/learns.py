@@ -12,7 +12,7 @@ from typing import ClassVar, TypeAlias
 
 import msgspec
 
-MOST_NAMES = 6  # that a coalition's text lists
+MOST_NAMES = 6  # that a text lists; of more it says how many
 
 
 class Value(msgspec.Struct, frozen=True, tag=True):
@@ -54,7 +54,7 @@ class Coalition(Value, frozen=True):
     of: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        others = self.of if len(self.of) <= MOST_NAMES else (*self.of[:3], f"{len(self.of) - 3} more")
+        others = self.of if len(self.of) <= MOST_NAMES else (f"{len(self.of)} others",)
         members = self.members
         if self.any == len(self.of):
             members += others
@@ -146,7 +146,7 @@ class MinimumCounts(Knowledge, frozen=True):
     of: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"the minimum count{'s' if len(self.of) > 1 else ''} of {listed(self.of)}"
+        return "each one's minimum count" if len(self.of) > 1 else f"the minimum count of {self.of[0]}"
 
 
 class EveryContribution(Knowledge, frozen=True):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ..governance.learns import Knowledge, listed
+from ..governance.learns import MOST_NAMES, Knowledge, listed
 
 
 class SharedKeys(Knowledge, frozen=True):
     others: tuple[str, ...]
 
     def __str__(self) -> str:
+        if len(self.others) > MOST_NAMES:
+            return f"which of its own keys all {len(self.others)} others have"
         have = {1: "has", 2: "both have"}.get(len(self.others), "all have")
         return f"which of its own keys {listed(self.others)} {have}"
 
@@ -27,7 +29,7 @@ class KeyNumbers(Knowledge, frozen=True):
     of: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"how many distinct keys {'each of ' if len(self.of) > 1 else ''}{listed(self.of)} has"
+        return f"how many distinct keys {'each' if len(self.of) > 1 else self.of[0]} has"
 
 
 class SharedKeyNumberAbove(Knowledge, frozen=True):

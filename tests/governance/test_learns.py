@@ -31,7 +31,7 @@ def test_texts() -> None:
     found = Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.ROWS, Quantity.FEATURES)), MinimumCounts(of=ABC[:2]))
     assert str(found) == (
         "eavesdropper: roughly the number of rows and features, from the length of the encrypted streams; "
-        "the minimum counts of a and b"
+        "each one's minimum count"
     )
 
 
@@ -45,7 +45,7 @@ def test_texts() -> None:
         (Coalition(("k",), 3, ABC), "coalition of k, a, b and c"),
         (Coalition((), 1, ABC), "any one of a, b and c alone"),
         (Coalition((), 2, ABC), "coalition of any 2 of a, b and c"),
-        (Coalition(("k",), 4, tuple("abcdefghij")), "coalition of k and any 4 of a, b, c and 7 more"),
+        (Coalition(("k",), 4, tuple("abcdefghij")), "coalition of k and any 4 of 10 others"),
     ],
 )
 def test_texts_of_coalitions(coalition: Coalition, text: str) -> None:
