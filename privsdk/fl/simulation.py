@@ -11,16 +11,16 @@ There are no parties, no gate, no grants, no budget, no minimum counts and no le
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
-import msgspec
 import pyarrow as pa
 
 from ..crypto.sums.base import Sum
 from ..crypto.sums.clear import PlainSum
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..protocol.control import Trace
-from ..protocol.groups import Key, plain_keys
+from ..protocol.groups import Key
 from ..protocol.in_memory import together
 from ..protocol.request import Operand, Request
 from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
@@ -28,12 +28,11 @@ from ..protocol.roles import SystemEntropy
 from .fitted import Fitted
 from .models.model import Model, check_model
 from .models.stacking import Stack
-from .models.training import Schedule
-from .parameters import Compressions, FitParameters, Strategies, check_types, plain_class_weights
+from .options import TrainingOptions
+from .parameters import Compressions, FitParameters, Strategies, check_types
 from .privacy.levels import PartyLevel, Privacy
 from .results import fitted
 from .roles import Means, role
-from .strategies.fedavg import FedAvg
 
 COORDINATOR = "the coordinator"
 DEADLINE_S = 60.0  # of nothing: in one thread nobody is late
@@ -98,43 +97,17 @@ def simulate(
 
     Source: see `fl.fit`.
     """
+    options = TrainingOptions.among(locals())
     check_model(model)
     clients = _named(tables)
-    strategy = strategy or FedAvg()
     if compression is not None and isinstance(privacy, PartyLevel):
         raise InvalidArgument(
             "party-level privacy takes the sum of whole updates, which compression takes apart",
             hint="leave compression out, or use fl.RecordLevel(...)",
         )
-    parameters = FitParameters(
-        model=model,
-        label=label,
-        strategy=strategy,
-        schedule=Schedule(
-            epochs=local_epochs or 0,
-            steps=local_steps,
-            batch_size=batch_size or 0,
-            learning_rate=float(learning_rate),
-        ),
-        rounds=rounds,
-        aggregation="clear" if strategy.each or compression is not None else "masked",
-        compression=compression,
-        coordinator=COORDINATOR,
-        participation=float(participation),
-        fewest=fewest if fewest is not None else len(clients) // 2 + 1,
-        deadline_s=DEADLINE_S,
-        held_out=float(held_out),
-        seed=seed,
-        class_weights=plain_class_weights(model, class_weights),
-        by=by,
-        groups=plain_keys(by, groups),
-        evaluate_every=evaluate_every or 0,
-        privacy=privacy,
-    )
-    try:  # as every party would read them
-        msgspec.convert(msgspec.to_builtins(parameters), FitParameters)
-    except msgspec.ValidationError as error:
-        raise InvalidArgument(f"fl.simulate: {error}", hint="give it as fl.simulate's help has it") from None
+    clear = compression is not None or bool(getattr(strategy, "each", ""))  # updates come one by one
+    options = replace(options, aggregation="clear" if clear else "masked", deadline_s=DEADLINE_S)
+    parameters = options.parameters("fl.simulate", model, clients=len(clients), coordinator=COORDINATOR)
     if not 1 <= parameters.fewest <= len(clients):
         raise InvalidArgument(
             f"rounds of at least {parameters.fewest} of {len(clients)} clients",

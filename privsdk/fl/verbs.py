@@ -10,22 +10,19 @@ import msgspec
 from ..client.plan import Plan
 from ..client.tables import Table, Tables, as_tables, new_request, runner_of
 from ..display.cards import at_most
-from ..errors import InvalidArgument
 from ..protocol.control import Answers
-from ..protocol.groups import Key, plain_keys
+from ..protocol.groups import Key
 from .aggregation import mode_named
 from .averages import UNIT
 from .fitted import Fitted
 from .models.model import Model, check_model
 from .operation import Fit
-from .parameters import Aggregation, Compressions, FitParameters, Strategies, check_types, plain_class_weights
+from .options import DEADLINE_S, TrainingOptions
+from .parameters import Aggregation, Compressions, FitParameters, Strategies, check_types
 from .privacy import charges
 from .privacy.forecast import Forecast
 from .privacy.levels import PartyLevel, Privacy
 from .results import fitted
-from .strategies.fedavg import FedAvg
-
-DEADLINE_S = 120.0
 
 
 def fit(
@@ -133,36 +130,12 @@ def fit(
 
     Source: McMahan et al., AISTATS 2017, algorithm 1; see `privsdk.fl.rounds` and each strategy's file.
     """
+    options = TrainingOptions.among(locals())
     group = as_tables(tables)
     runner = runner_of(*group)
     check_model(model)
     leader = mode_named(aggregation).coordinator(runner, tuple(table.party for table in group), coordinator)
-    parameters = _typed(
-        model=model,
-        label=label,
-        strategy=FedAvg() if strategy is None else strategy,
-        schedule={
-            "epochs": local_epochs or 0,
-            "steps": local_steps,
-            "batch_size": batch_size or 0,
-            "learning_rate": learning_rate,
-        },
-        rounds=rounds,
-        aggregation=aggregation,
-        compression=compression,
-        coordinator=leader,
-        participation=participation,
-        fewest=fewest if fewest is not None else len(group) // 2 + 1,
-        deadline_s=deadline_s,
-        held_out=held_out,
-        seed=seed,
-        class_weights=plain_class_weights(model, class_weights),
-        by=by,
-        groups=plain_keys(by, groups),
-        evaluate_every=evaluate_every or 0,
-        name=name,
-        privacy=privacy,
-    )
+    parameters = options.parameters("fl.fit", model, clients=len(group), coordinator=leader)
     operands = {table.party: table.operand(*parameters.columns) for table in group}
     if privacy is not None:
         units = {table.party: charges.unit_of(privacy, table.unit) for table in group}
@@ -192,14 +165,6 @@ def fit(
         after_cancel=_after_cancel(name),
         forecast=forecast,
     )
-
-
-def _typed(**given: object) -> FitParameters:
-    """The parameters, if all are of their types: said before any of them is compared with a bound."""
-    try:
-        return msgspec.convert(given, FitParameters)
-    except msgspec.ValidationError as error:
-        raise InvalidArgument(f"fl.fit: {error}", hint="see help(fl.fit)") from None
 
 
 def _after_cancel(name: str) -> str:

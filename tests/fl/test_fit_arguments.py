@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
 from typing import Any
 
+import numpy as np
 import pytest
 from troubled import BUDGET, CLIENTS, MODEL, POLICY, tables
 
@@ -12,6 +15,7 @@ import privsdk as ps
 from privsdk import fl
 from privsdk.errors import InvalidArgument, UsageError
 from privsdk.fl.learns import NoisySumWithItsNoise
+from privsdk.fl.options import TrainingOptions
 from privsdk.governance.learns import Coalition, Who
 
 
@@ -37,6 +41,62 @@ WRONG: list[dict[str, Any]] = [
 def test_a_wrong_type_is_a_usage_error(fed: ps.Federation, wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         fl.fit(MODEL, fed.tables("t"), label="y", **wrong)
+
+
+OWN = {fl.fit: set(), fl.simulate: {"aggregation", "deadline_s", "coordinator", "name"}}  # that a verb has not
+
+
+@pytest.mark.parametrize("verb", OWN, ids=lambda verb: verb.__name__)
+def test_the_options_are_those_of_the_signature(verb: Callable[..., Any]) -> None:
+    given = {name: each for name, each in inspect.signature(verb).parameters.items() if name not in ("model", "tables")}
+    held = {each.name: each for each in fields(TrainingOptions) if each.name not in OWN[verb]}
+    assert list(given) == list(held)
+    for name, each in given.items():
+        default = MISSING if each.default is inspect.Parameter.empty else each.default
+        assert (name, default, each.annotation) == (name, held[name].default, held[name].type)
+
+
+CHOSEN: dict[str, Any] = {
+    "label": "z", "rounds": 3, "learning_rate": 0.5, "local_steps": 2, "local_epochs": 3, "batch_size": 7,
+    "strategy": fl.FedAdam(), "aggregation": "clear", "compression": fl.Quantised(), "participation": 0.75,
+    "fewest": 2, "deadline_s": 9.0, "held_out": 0.3, "class_weights": "balanced", "by": "y", "groups": [0],
+    "evaluate_every": 5, "seed": 8, "coordinator": CLIENTS[0], "name": "work",
+    "privacy": fl.PartyLevel(clip=1.0, noise_multiplier=4.0),
+}  # fmt: skip
+WITH: dict[str, dict[str, Any]] = {
+    "compression": {"aggregation": "clear"},
+    "groups": {"by": "y"},
+    "by": {"groups": [1]},
+}
+
+
+def test_each_option_reaches_the_request(fed: ps.Federation) -> None:
+    assert set(CHOSEN) == {each.name for each in fields(TrainingOptions)}
+    model = fl.Logistic(features={"x": (-4, 4)})
+    learners = [fed[name]["t"] for name in CLIENTS]
+    for name, value in CHOSEN.items():
+        base = {"label": "y"} | WITH.get(name, {})
+        if name in ("groups", "by"):
+            plain = fl.fit(model, learners, label="y").request.parameters
+        else:
+            plain = fl.fit(model, learners, **base).request.parameters
+        assert fl.fit(model, learners, **base | {name: value}).request.parameters != plain, name
+
+
+@pytest.mark.parametrize("wrong", [each for each in WRONG if not set(each) & OWN[fl.simulate]], ids=str)
+def test_a_wrong_type_is_a_usage_error_of_a_simulation_too(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        fl.simulate(MODEL, [each["t"] for each in tables().values() if each], label="y", **wrong)
+
+
+def test_numbers_of_numpy_are_numbers(fed: ps.Federation) -> None:
+    options = {"learning_rate": np.float32(0.5), "participation": np.float64(0.75), "held_out": np.float32(0.25)}
+    parameters = fl.fit(MODEL, fed.tables("t"), label="y", **options).request.parameters
+    assert (parameters["schedule"]["learning_rate"], parameters["participation"], parameters["held_out"]) == (
+        0.5,
+        0.75,
+        0.25,
+    )
 
 
 def test_a_class_weight_that_is_no_number_is_named(fed: ps.Federation) -> None:
