@@ -13,7 +13,7 @@ from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
 from . import disclosures, roles
 from .averages import LARGEST
-from .course import LARGEST_STATISTIC
+from .loops.course import LARGEST_STATISTIC
 from .parameters import FitParameters, check_types, clients_of
 from .preparation import length_of
 from .privacy import charges

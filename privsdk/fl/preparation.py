@@ -21,7 +21,7 @@ import pyarrow as pa
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
 from ..protocol.groups import Key
-from .course import LARGEST_STATISTIC
+from .loops.course import LARGEST_STATISTIC
 from .models.features import Reals, Scale, Standardised, in_range, inputs, numbers, parts, without_misfits
 from .models.model import Model
 from .models.network import Matrix, Rows, Targets, Vector

@@ -14,7 +14,7 @@ from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
 from ..protocol.roles import Role
 from .averages import VALUES, Averages, Each, OnGrid
 from .compression.base import WithFeedback
-from .course import ClientInput, CoordinatorInput, Course, Trained
+from .loops.course import ClientInput, CoordinatorInput, Course, Trained
 from .models.evaluation import HeldOut
 from .models.training import Trainer, in_threads
 from .parameters import FitParameters, clients_of

@@ -25,13 +25,12 @@ from ..protocol.in_memory import together
 from ..protocol.request import Operand, Request
 from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
 from ..protocol.roles import SystemEntropy
-from .fitted import Fitted
+from .fitted import Fitted, fitted
 from .models.model import Model, check_model
 from .models.stacking import Stack
 from .options import TrainingOptions
 from .parameters import Compressions, FitParameters, Strategies, check_types
 from .privacy.levels import PartyLevel, Privacy
-from .results import fitted
 from .roles import Means, role
 
 COORDINATOR = "the coordinator"

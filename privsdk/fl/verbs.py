@@ -14,7 +14,7 @@ from ..protocol.control import Answers
 from ..protocol.groups import Key
 from .aggregation import mode_named
 from .averages import UNIT
-from .fitted import Fitted
+from .fitted import Fitted, fitted
 from .models.model import Model, check_model
 from .operation import Fit
 from .options import DEADLINE_S, TrainingOptions
@@ -22,7 +22,6 @@ from .parameters import Aggregation, Compressions, FitParameters, Strategies, ch
 from .privacy import charges
 from .privacy.forecast import Forecast
 from .privacy.levels import PartyLevel, Privacy
-from .results import fitted
 
 
 def fit(
@@ -128,7 +127,7 @@ def fit(
     loss. Caller: each party's evaluation. Everyone: means and deviations of standardised features, and with balanced
     classes how many training rows each has. A single party's update: no one, but in the clear the coordinator.
 
-    Source: McMahan et al., AISTATS 2017, algorithm 1; see `privsdk.fl.rounds` and each strategy's file.
+    Source: McMahan et al., AISTATS 2017, algorithm 1; see `privsdk.fl.loops.rounds` and each strategy's file.
     """
     options = TrainingOptions.among(locals())
     group = as_tables(tables)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import DataError
-from ..fl.course import ClientInput, Course
+from ..fl.loops.course import ClientInput, Course
+from ..fl.loops.rounds import Ready, Synchronous
 from ..fl.models.network import Vector
-from ..fl.rounds import Ready, Synchronous
 from ..fl.strategy import Given, Local
 from ..protocol.roles import Role, Step, altered
 

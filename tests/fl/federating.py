@@ -14,7 +14,7 @@ from privsdk.crypto.sums.clear import PlainSum
 from privsdk.errors import PeerGone
 from privsdk.fl.averages import Averages, Each, OnGrid
 from privsdk.fl.compression.base import Compression, WithFeedback
-from privsdk.fl.course import ClientInput, CoordinatorInput, Course, Trained
+from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, Trained
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
 from privsdk.fl.strategy import Given, Local, Strategy

@@ -11,7 +11,7 @@ import pyarrow as pa
 from privsdk.crypto.sums.base import Integers, Sum
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.fl.averages import Averages, OnGrid
-from privsdk.fl.course import (
+from privsdk.fl.loops.course import (
     LARGEST_STATISTIC,
     STATISTICS,
     ClientInput,
@@ -20,10 +20,10 @@ from privsdk.fl.course import (
     Trained,
     TrainingStatistics,
 )
+from privsdk.fl.loops.resuming import Kept
+from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.training import Schedule, Trainer, in_threads
-from privsdk.fl.resuming import Kept
-from privsdk.fl.rounds import Synchronous
 from privsdk.fl.strategies.fedavg import FedAvg
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together

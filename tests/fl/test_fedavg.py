@@ -18,11 +18,11 @@ from privsdk.crypto.sums.base import UNITS
 from privsdk.crypto.sums.clear import Contribution, PlainSum
 from privsdk.errors import DataError, PeerGone, ProtocolViolation
 from privsdk.fl.averages import BOUND, UNIT, VALUES, Each, Said, Update, check
-from privsdk.fl.course import Round, TrainingStatistics
+from privsdk.fl.loops.course import Round, TrainingStatistics
+from privsdk.fl.loops.resuming import Kept
+from privsdk.fl.loops.rounds import Go
 from privsdk.fl.models.network import Rows
 from privsdk.fl.models.training import Schedule
-from privsdk.fl.resuming import Kept
-from privsdk.fl.rounds import Go
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 

@@ -14,10 +14,10 @@ from harness import assert_absent, assert_same_shape
 from training import TALK, Provider, Talk, course_of, encrypted, roles_of
 
 from privsdk.fl.averages import UNIT, VALUES
-from privsdk.fl.course import ClientInput, Course, Round
+from privsdk.fl.loops.course import ClientInput, Course, Round
+from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.training import Schedule, Task, descend
-from privsdk.fl.rounds import Synchronous
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together

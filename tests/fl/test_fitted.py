@@ -216,7 +216,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     def broken(*_: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "replace", broken)
+    monkeypatch.setattr("os.replace", broken)
     with pytest.raises(OSError, match="disk full"):
         fitted(MODELS[0], seed=3).save(tmp_path / "m")
     assert (tmp_path / "m").read_bytes() == before

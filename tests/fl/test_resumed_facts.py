@@ -11,9 +11,9 @@ from training import Held, at_once, course_of, problem
 
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.fl.averages import OnGrid
-from privsdk.fl.course import ClientInput, CoordinatorInput, Trained, TrainingStatistics
+from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Trained, TrainingStatistics
+from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.training import Schedule
-from privsdk.fl.rounds import Synchronous
 from privsdk.protocol.checkpoints import State
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together

@@ -14,8 +14,8 @@ from rounding import descent
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import DataError, InvalidArgument, PrivsdkError, UnknownName
+from privsdk.fl.fitted import TOOK
 from privsdk.fl.models import stacking
-from privsdk.fl.results import TOOK
 from privsdk.governance.policy import Disclosure, Grant, Policy
 
 FEATURES: dict[str, Any] = {"a": fl.Standardised(-5, 5), "b": (-4, 4), "kind": ["x", "y"]}

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training import course_of, each, problem, roles_of, rounding
 
-from privsdk.fl.course import ClientInput, Course
+from privsdk.fl.loops.course import ClientInput, Course
+from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models import stacking
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.stacking import Stack, trained
 from privsdk.fl.models.training import Pull, Schedule, Task, descend
-from privsdk.fl.rounds import Synchronous
 from privsdk.protocol.roles import Role
 from privsdk.testing import together
 

@@ -19,7 +19,7 @@ from privsdk.crypto.sums.clear import Contribution, PlainSum
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.fl import FedAdam, FedAvg, FedBuff, FedProx, FedYogi, Median, Scaffold, TrimmedMean
 from privsdk.fl.averages import VALUES, Each, Said
-from privsdk.fl.course import ClientInput, Course, Round, Trained, TrainingStatistics
+from privsdk.fl.loops.course import ClientInput, Course, Round, Trained, TrainingStatistics
 from privsdk.fl.models.network import Output, Rows
 from privsdk.fl.models.training import Pull
 from privsdk.fl.parameters import Strategies

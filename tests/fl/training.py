@@ -13,10 +13,10 @@ from privsdk.crypto.sums.base import Integers, Sum
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
-from privsdk.fl.course import ClientInput, CoordinatorInput, Course, Trained
+from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, Trained
+from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
-from privsdk.fl.rounds import Synchronous
 from privsdk.fl.strategies.fedavg import FedAvg
 from privsdk.fl.strategy import Strategy
 from privsdk.protocol.roles import Role

@@ -14,12 +14,12 @@ import pytest
 import privsdk as ps
 from privsdk import fl
 from privsdk.deploy.open import WORKSHOP_POLICY
-from privsdk.fl import rounds
 from privsdk.fl.averages import VALUES, Said
-from privsdk.fl.course import ClientInput, Course
+from privsdk.fl.loops import rounds
+from privsdk.fl.loops.course import ClientInput, Course
+from privsdk.fl.loops.resuming import Kept
+from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.network import Vector
-from privsdk.fl.resuming import Kept
-from privsdk.fl.rounds import Synchronous
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Role, Step
 

@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from ...governance.learns import Knowledge
 from ...protocol.roles import Role
-from ..course import NOTHING, Loop
+from ..loops.course import NOTHING, Loop
+from ..loops.rounds import Synchronous
 from ..models.blas import one_thread
 from ..models.network import Vector
 from ..models.training import Pull
-from ..rounds import Synchronous
 from ..strategy import Given, Local, State
 
 

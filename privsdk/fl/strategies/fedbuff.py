@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import InvalidArgument
-from ..asynchronous import Asynchronous
+from ..loops.asynchronous import Asynchronous
 from ..models.network import Vector
 from ..strategy import State
 from .fedavg import FedAvg

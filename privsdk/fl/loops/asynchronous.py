@@ -38,11 +38,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from ..crypto.sums.base import UNITS
-from ..errors import InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
-from ..governance.learns import Knowledge
-from ..protocol.roles import Role, checkpoint, hear, tell_present
-from .averages import VALUES, Averages, Each, Update
+from ...crypto.sums.base import UNITS
+from ...errors import InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
+from ...governance.learns import Knowledge
+from ...protocol.roles import Role, checkpoint, hear, tell_present
+from ..averages import VALUES, Averages, Each, Update
+from ..learns import ClientSpeeds, RoundModels
+from ..models.network import Vector
 from .course import (
     LARGEST_STATISTIC,
     NOTHING,
@@ -55,8 +57,6 @@ from .course import (
     TrainingStatistics,
     total_rows,
 )
-from .learns import ClientSpeeds, RoundModels
-from .models.network import Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from ..crypto.sums.base import Integers
-from ..errors import DataError, ErrorRecord, PeerGone, PrivsdkError
-from ..protocol.checkpoints import Checkpoints
-from ..protocol.checkpoints import State as Saved
-from ..protocol.messages import Message
+from ...crypto.sums.base import Integers
+from ...errors import DataError, ErrorRecord, PeerGone, PrivsdkError
+from ...protocol.checkpoints import Checkpoints
+from ...protocol.checkpoints import State as Saved
+from ...protocol.messages import Message
+from ..models.network import Vector
+from ..strategy import State
 from .course import NOTHING, Course, Trained
-from .models.network import Vector
-from .strategy import State
 
 
 class Kept(Message, frozen=True, kw_only=True, tag="fl.rounds.Kept"):

@@ -35,12 +35,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from ..crypto.sums.base import UNITS
-from ..errors import BudgetExceeded, DatasetFrozen, PeerGone, PrivsdkError, ProtocolViolation
-from ..governance.learns import Knowledge
-from ..protocol.messages import Message
-from ..protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
-from .averages import VALUES, Mean, Update
+from ...crypto.sums.base import UNITS
+from ...errors import BudgetExceeded, DatasetFrozen, PeerGone, PrivsdkError, ProtocolViolation
+from ...governance.learns import Knowledge
+from ...protocol.messages import Message
+from ...protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
+from ..averages import VALUES, Mean, Update
+from ..learns import RoundModels
+from ..models.network import Rows, Vector
 from .course import (
     LARGEST_STATISTIC,
     NOTHING,
@@ -53,8 +55,6 @@ from .course import (
     TrainingStatistics,
     total_rows,
 )
-from .learns import RoundModels
-from .models.network import Rows, Vector
 from .resuming import CoordinatorState, Kept, client_state, keep, latest_state
 
 STOPPED = "stopped"  # by its caller, in place of the code of a refusal

@@ -14,17 +14,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from ..crypto.sums.base import UNITS, Integers, Sum, within
-from ..errors import PrivsdkError, ProtocolViolation
-from ..governance.learns import Knowledge
-from ..protocol.checkpoints import Checkpoints, NoCheckpoints
-from ..protocol.messages import Message
-from ..protocol.role_input import UNGUARDED
-from ..protocol.roles import Role
-from .averages import VALUES, Averages
-from .models.network import Network, Rows, Vector
-from .models.training import Pull, Schedule, Task, Trainer
-from .strategy import Given, Strategy
+from ...crypto.sums.base import UNITS, Integers, Sum, within
+from ...errors import PrivsdkError, ProtocolViolation
+from ...governance.learns import Knowledge
+from ...protocol.checkpoints import Checkpoints, NoCheckpoints
+from ...protocol.messages import Message
+from ...protocol.role_input import UNGUARDED
+from ...protocol.roles import Role
+from ..averages import VALUES, Averages
+from ..models.network import Network, Rows, Vector
+from ..models.training import Pull, Schedule, Task, Trainer
+from ..strategy import Given, Strategy
 
 STATISTICS = "facts"  # the name of their sum, which travels and enters its masks
 LARGEST_STATISTIC = 1 << 61

@@ -1,0 +1,1 @@
+"""Loops: when clients train and when the model moves, in rounds or without."""
