@@ -240,4 +240,4 @@ def _federation(folder: Path) -> Iterator[None]:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.communicate(timeout=20)
+            process.communicate(timeout=120)

@@ -30,7 +30,7 @@ KERNELS = {
 def run(changed: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     return subprocess.run(
-        [sys.executable, *arguments], env=own | changed, capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, *arguments], env=own | changed, capture_output=True, text=True, timeout=1800, check=False
     )
 
 

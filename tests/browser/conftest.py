@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from mounting import DARK, FAKE, LIGHT, Mount
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
+
+expect.set_options(timeout=60_000)  # a busy machine is not a failure
 
 
 @pytest.fixture

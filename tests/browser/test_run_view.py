@@ -75,7 +75,7 @@ def listen(page: Page) -> list[str]:
 
 def settle(page: Page, asked: list[str], count: int) -> None:
     """Wait for so many requests, and a little for one that must not come."""
-    for _ in range(500):
+    for _ in range(6000):
         page.wait_for_timeout(20)
         if len(asked) >= count:
             break

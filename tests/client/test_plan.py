@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from people import everyone, federation, north, people, south
+from waiting import until
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
@@ -130,20 +130,13 @@ def running(fed: ps.Federation) -> int:
     return sum(fed[party]._description.running for party in fed.parties)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_cancelled_run_ends_everywhere(fed: ps.Federation) -> None:
     run = fl.fit(MODEL, everyone(fed), label="late", rounds=5000).start()
-    wait_until(lambda: running(fed) == 4)
+    until(lambda: running(fed) == 4)
     assert not run.done()
     run.cancel()
     with pytest.raises(Cancelled, match="the run was cancelled"):
-        run.result(timeout_s=30)
+        run.result(timeout_s=120)
     assert running(fed) == 0
     assert "cancelled" in str(run)
     with pytest.raises(AnswerLost):
@@ -160,7 +153,7 @@ def test_waiting_may_end_before_the_run_does(fed: ps.Federation) -> None:
         plan.release(timeout_s=0)
     # opening, the budget where there is a table, and two runs of three rows each
     rows = {party: 7 + bool(fed[party].tables) for party in fed.parties}
-    wait_until(lambda: all(fed[party]._description.head.rows == rows[party] for party in fed.parties))
+    until(lambda: all(fed[party]._description.head.rows == rows[party] for party in fed.parties))
     assert plan.release().value.value == 3 * sum(range(60))
     assert fed.budgets()["north"][0].exact_spent == 2
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 
 import pyarrow as pa
 import pytest
+from waiting import until
 
 import privsdk as ps
 from privsdk import fl, psi
@@ -120,11 +120,11 @@ def test_a_training_tells_its_rounds_and_loss_while_it_goes_on() -> None:
                 seen.set()
 
         run.progress.observe(observe)
-        assert seen.wait(30)
+        assert seen.wait(120)
         assert "so far" in repr(run)
         assert " of 2000 done, loss 0." in str(run.progress)
         run.stop()
-        fitted = run.result(timeout_s=30).value
+        fitted = run.result(timeout_s=120).value
         history = fitted.history.to_pylist()
         for told in run.progress.curve:
             assert told.total == 2000
@@ -142,10 +142,7 @@ def test_a_training_tells_its_rounds_and_loss_while_it_goes_on() -> None:
 def test_only_its_caller_watches_or_stops_a_run() -> None:
     with federation() as fed:
         run = plan(fed, 2000).start()
-        began = time.monotonic()
-        while not run.progress.curve:
-            assert time.monotonic() < began + 30
-            time.sleep(0.02)
+        until(lambda: bool(run.progress.curve))
         gate = fed._link._endpoints["keeper"]  # type: ignore[attr-defined]
         call = Watch(run_id=run.plan.request.run_id)
         assert gate.handle("analyst", call).told
@@ -154,7 +151,7 @@ def test_only_its_caller_watches_or_stops_a_run() -> None:
         gate.handle("mallory", Stop(run_id=call.run_id))
         assert not gate._sessions._running[call.run_id].stop_requested.is_set()
         run.stop()
-        run.result(timeout_s=30)
+        run.result(timeout_s=120)
         ended = gate.handle("analyst", call)
         assert (ended.phase, ended.told[-1]) == ("the final model", run.progress.curve[-1])
         later = Watch(run_id=call.run_id, since=len(run.progress.curve) - 1)
@@ -189,8 +186,8 @@ def test_numbers_that_are_not_for_the_caller_are_not_told() -> None:
 def test_conversations_count_what_they_carry() -> None:
     at_a, at_b = Inbox("b"), Inbox("a")
     bound = {name: Binding(session="s", request="r", sender=name) for name in "ab"}
-    a = Conversation(LocalChannel(at_a, at_b, "a"), bound["a"], bound["b"], timeout_s=5)
-    b = Conversation(LocalChannel(at_b, at_a, "b"), bound["b"], bound["a"], timeout_s=5)
+    a = Conversation(LocalChannel(at_a, at_b, "a"), bound["a"], bound["b"], timeout_s=60)
+    b = Conversation(LocalChannel(at_b, at_a, "b"), bound["b"], bound["a"], timeout_s=60)
     a.send(pack(watched(1)))
     b.receive(Watched)
     assert a.bytes_sent == b.bytes_received > 100

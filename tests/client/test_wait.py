@@ -46,7 +46,7 @@ class Rounds:
 
 
 def waited(runner: Rounds, request: Request) -> Any:
-    return Plan(runner, request, lambda answers: "a model so far").release(timeout_s=30).value
+    return Plan(runner, request, lambda answers: "a model so far").release(timeout_s=120).value
 
 
 def interrupt() -> None:
@@ -62,7 +62,7 @@ def training() -> Request:
 def until_awaited(live: Live) -> None:
     reached = threading.Event()
     leave = live.observe(lambda now: reached.set() if now.awaited else None)
-    assert live.awaited or reached.wait(30)
+    assert live.awaited or reached.wait(120)
     leave()
 
 
@@ -70,7 +70,7 @@ def test_the_first_interrupt_has_what_there_is(training: Request, capsys: pytest
     def then(cancelled: threading.Event, live: Live) -> None:
         until_awaited(live)
         interrupt()
-        assert live.stopping.wait(30)
+        assert live.stopping.wait(120)
         assert not cancelled.is_set()
 
     assert waited(Rounds(then), training) == "a model so far"
@@ -81,9 +81,9 @@ def test_the_second_interrupt_cancels(training: Request, capsys: pytest.CaptureF
     def then(cancelled: threading.Event, live: Live) -> None:
         until_awaited(live)
         interrupt()
-        assert live.stopping.wait(30)
+        assert live.stopping.wait(120)
         interrupt()
-        assert cancelled.wait(30)
+        assert cancelled.wait(120)
 
     with pytest.raises(KeyboardInterrupt):
         waited(Rounds(then), training)
@@ -94,7 +94,7 @@ def test_nothing_is_to_be_had_before_the_first_round(training: Request, capsys: 
     def then(cancelled: threading.Event, live: Live) -> None:
         until_awaited(live)
         interrupt()
-        assert cancelled.wait(30)
+        assert cancelled.wait(120)
         assert not live.stopping.is_set()
 
     with pytest.raises(KeyboardInterrupt):
@@ -109,7 +109,7 @@ def test_a_run_without_rounds_is_cancelled_at_once() -> None:
     def then(cancelled: threading.Event, live: Live) -> None:
         until_awaited(live)
         interrupt()
-        assert cancelled.wait(30)
+        assert cancelled.wait(120)
 
     with pytest.raises(KeyboardInterrupt):
         waited(Rounds(then), request)
@@ -124,7 +124,7 @@ def test_only_the_main_thread_is_said_to_wait(training: Request) -> None:
     run = Plan(Rounds(then), training, lambda answers: "").start()
     other = threading.Thread(target=run.result)
     other.start()
-    other.join(30)
+    other.join(120)
     run.progress.observe(lambda live: seen.append(live.awaited))
     run.result()
     assert seen[0] is False
@@ -138,7 +138,7 @@ def test_a_training_that_is_interrupted_gives_its_model_so_far(capsys: pytest.Ca
         run.progress.observe(lambda live: told.set() if live.curve and live.curve[-1].done > 2 else None)
 
         def stop() -> None:
-            assert told.wait(30)
+            assert told.wait(120)
             interrupt()
 
         threading.Thread(target=stop).start()
@@ -179,7 +179,7 @@ def test_a_party_that_refuses_says_why() -> None:
     with federation() as fed:
         run = dp.count(north(fed), epsilon=2.0).start()
         with pytest.raises(ps.errors.PolicyRefused) as refused:
-            run.result(timeout_s=30)
+            run.result(timeout_s=120)
         assert run.error is refused.value
         there = run.progress.whereabouts["north"]
         assert (there.state, there.why) == ("lost", refused.value.message)

@@ -102,6 +102,6 @@ def listen(network: FlightNetwork, run_id: str) -> None:
     """Open a stream to shop0 and wait for what it says; it may close it before it is quite open."""
     channel = network.dial("shop0", control.Hello(run_id=run_id, session=""))
     try:
-        channel.receive(timeout_s=5)
+        channel.receive(timeout_s=60)
     finally:
         channel.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from troubled import (
     tables,
     too_short,
 )
+from waiting import until
 
 import privsdk as ps
 from privsdk.errors import DataError, InternalError, PeerError, PeerGone
@@ -65,7 +65,7 @@ def test_a_client_that_goes_wrong_is_named_with_round_and_cause(
     trouble, why = TROUBLES[how]
     goes_wrong(monkeypatch, {"bru": trouble()})
     with embedded() as fed:
-        result = plan(fed, deadline_s=1.0).release()
+        result = plan(fed, deadline_s=5.0 if why.startswith("no message") else 60.0).release()
         fitted = result.value
         assert fitted.lost.column("party").to_pylist() == ["bru"]
         assert fitted.lost.column("round").to_pylist() == [3]
@@ -87,9 +87,9 @@ def test_a_client_that_blocks_is_left_behind(monkeypatch: pytest.MonkeyPatch, ca
     blocked = Blocked()
     goes_wrong(monkeypatch, {"dub": at_ready(2, blocked)})
     with embedded() as fed:
-        fed.timeouts = CallerTimeouts(stragglers_s=0.2)
+        fed.timeouts = CallerTimeouts(stragglers_s=1.0)
         try:
-            fitted = plan(fed, deadline_s=0.5).release(timeout_s=30).value
+            fitted = plan(fed, deadline_s=5.0).release(timeout_s=120).value
         finally:
             blocked.let_go.set()
         assert fitted.lost.to_pylist()[0] | {"why": ""} == {"party": "dub", "round": 2, "why": ""}
@@ -103,7 +103,7 @@ def test_nobody_waits_for_a_client_that_fails_before_its_first_word(monkeypatch:
     monkeypatch.setattr("privsdk.party.gate.Timeouts", lambda: Timeouts(connect_s=1e6))
     goes_wrong(monkeypatch, {"bru": lambda number, message: dies(message)})
     with embedded() as fed:
-        fitted = plan(fed, aggregation="masked").release(timeout_s=60).value
+        fitted = plan(fed, aggregation="masked").release(timeout_s=120).value
         assert fitted.lost.select(["party", "round"]).to_pylist() == [{"party": "bru", "round": 0}]
 
 
@@ -132,12 +132,12 @@ def test_under_encryption_a_lost_client_ends_the_run_with_its_own_error(monkeypa
     goes_wrong(monkeypatch, {"cdg": at_ready(2, blocked)})
     with embedded() as fed:
         try:
-            run = plan(fed, aggregation="encrypted", deadline_s=0.5).start()
+            run = plan(fed, aggregation="encrypted", deadline_s=5.0).start()
             until(lambda: fed._describe()["cdg"].running == 1)
             until(lambda: fed._describe()[LEADER].running == 0)
             blocked.let_go.set()
             with pytest.raises(PeerGone, match=r"3 clients are left in round 2.*cdg: no message came from cdg") as late:
-                run.result(timeout_s=30)
+                run.result(timeout_s=120)
         finally:
             blocked.let_go.set()
         assert (late.value.party, late.value.phase) == (LEADER, "round 2")
@@ -216,8 +216,8 @@ def test_a_killed_client_over_the_network(cluster: Cluster, point: FailPoint, ca
     restart(cluster, "bru", PRIVSDK_FAILPOINT=f"{point}:3")
     with ps.connect(cluster.federation) as fed:
         before = fed.budgets()
-        result = plan(fed, deadline_s=20.0).release(timeout_s=60)
-        assert cluster.await_end("bru", timeout_s=5) == SIGKILL
+        result = plan(fed, deadline_s=60.0).release(timeout_s=120)
+        assert cluster.await_end("bru") == SIGKILL
         assert [(row["party"], row["round"]) for row in result.value.lost.to_pylist()] == [("bru", 3)]
         assert result.value.history.column("clients").to_pylist() == [4, 4, 3, 3, 3, 3]
         assert [d.charge.uses for d in result.spent["bru"]] == [7]  # it cannot say: the most
@@ -232,7 +232,7 @@ def test_a_killed_client_over_the_network(cluster: Cluster, point: FailPoint, ca
 def test_a_stopped_process_over_the_network(cluster: Cluster, cases: Cases) -> None:
     process = cluster._processes["dub"]
     with ps.connect(cluster.federation) as fed:
-        run = plan(fed, rounds=80, deadline_s=1.0).start()
+        run = plan(fed, rounds=80, deadline_s=5.0).start()
         until(lambda: bool(run.progress.curve))
         process.send_signal(signal.SIGSTOP)
         try:
@@ -252,14 +252,7 @@ def test_a_coordinator_that_dies_is_named(cluster: Cluster) -> None:
     restart(cluster, LEADER, PRIVSDK_FAILPOINT=f"{FailPoint.SEND_BEFORE}:30")
     with ps.connect(cluster.federation) as fed:
         with pytest.raises(PeerError, match=LEADER) as error:
-            plan(fed, rounds=50).release(timeout_s=60)
+            plan(fed, rounds=50).release(timeout_s=120)
         assert error.value.phase.startswith("round ")
         assert error.value.run_id
     restart(cluster, LEADER)
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.02)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from cluster import Cluster
 from forked import Forked
 from resumed_child import train, train_connected
 from troubled import BUDGET, CLIENTS, LEADER, POLICY, at_ready, dies, embedded, goes_wrong, plan, tables
+from waiting import until
 
 import privsdk as ps
 from privsdk.errors import Cancelled, DataError, InvalidArgument, PrivsdkError
@@ -85,16 +85,14 @@ def test_a_cancelled_training_says_how_to_go_on() -> None:
     with embedded() as fed:
         for name, hint in (("n", "fit again as before under the name 'n'"), ("", "give a name= to go on")):
             run = plan(fed, rounds=3000, name=name).start()
-            began = time.monotonic()
-            while not run.progress.curve and time.monotonic() < began + 20:
-                time.sleep(0.02)
+            until(lambda run=run: bool(run.progress.curve))
             run.cancel()
             with pytest.raises(Cancelled) as error:
-                run.result(timeout_s=30)
+                run.result(timeout_s=120)
             assert hint in error.value.hint
         run = plan(fed, rounds=3000, name="n").start()
         run.stop()
-        partial = run.result(timeout_s=30).value
+        partial = run.result(timeout_s=120).value
         assert partial.history.num_rows >= partial.resumed > 0  # what there was when it was cancelled
         assert np.isfinite(partial.weights).all()
 
@@ -166,7 +164,7 @@ def test_the_notebook_killed_at_every_fail_point(
 
 def child(folder: Path, failpoint: str) -> int | None:
     process = Forked(train, folder, ROUNDS, log=folder / "stderr", PRIVSDK_FAILPOINT=failpoint)
-    code = process.wait(timeout=120)
+    code = process.wait(timeout=600)
     assert code in (0, SIGKILL), (folder / "stderr").read_text()
     return code
 
@@ -191,14 +189,14 @@ def test_servers_killed_over_the_network(
             with ps.connect(cluster.federation) as fed:
                 wanted: dict[str, Any] = {"rounds": ROUNDS, "fewest": 4, "name": f"n{number}", "deadline_s": 30.0}
                 try:
-                    plan(fed, **wanted).release(timeout_s=60)
+                    plan(fed, **wanted).release(timeout_s=120)
                 except PrivsdkError:
-                    assert cluster.await_end(party, timeout_s=5) == SIGKILL
+                    assert cluster.await_end(party) == SIGKILL
             cluster.stop(party)
             cluster.start(party)
             cluster.await_address(party)
             with ps.connect(cluster.federation) as fed:
-                assert plan(fed, **wanted).release(timeout_s=60).value.weights.tobytes() == undisturbed, (party, point)
+                assert plan(fed, **wanted).release(timeout_s=120).value.weights.tobytes() == undisturbed, (party, point)
             cases()
 
 
@@ -207,16 +205,13 @@ def test_the_notebook_killed_over_the_network(tmp_path: Path, undisturbed: bytes
     with Cluster(tmp_path, tables(), policy=POLICY, budget=BUDGET) as cluster:
         process = Forked(train_connected, cluster.federation, 2000, log=tmp_path / "notebook.log")
         with ps.connect(cluster.federation) as fed:
-            began = time.monotonic()
-            while fed.budgets()["ams"][0].exact_spent < 10 and time.monotonic() < began + 40:
-                time.sleep(0.05)
+            until(lambda: fed.budgets()["ams"][0].exact_spent >= 10)
             process.kill()
             process.wait()
-            while any(d.running for d in fed._describe().values()) and time.monotonic() < began + 60:
-                time.sleep(0.05)
+            until(lambda: not any(d.running for d in fed._describe().values()))
             run = plan(fed, rounds=2000, name="n").start()
             run.stop()
-            partial = run.result(timeout_s=60).value
+            partial = run.result(timeout_s=120).value
             assert partial.resumed >= 8
             whole = plan(fed, rounds=partial.history.num_rows).release().value
             assert whole.weights.tobytes() == partial.weights.tobytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -219,14 +218,12 @@ def test_a_refusal_says_what_and_what_to_do(case: str) -> None:
     assert "What to do: " in text
 
 
-def test_choosing_takes_no_time_and_no_ciphertext(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choosing_takes_no_ciphertext(monkeypatch: pytest.MonkeyPatch) -> None:
     from privsdk.crypto.seal.ring import Ring
 
     monkeypatch.setattr(Ring, "encode", None)
-    start = time.perf_counter()
     for circuit, error, inputs in CIRCUITS.values():
         he.choose(circuit, error=error, **inputs)
-    assert time.perf_counter() - start < 5
 
 
 def test_columns_may_come_from_a_generator() -> None:

@@ -163,11 +163,10 @@ def test_there_are_no_galois_keys_to_make_again() -> None:
     assert not [name for name in used if "galois" in name.lower() or "rotate_" in name]
     key = key_of("complex")
     x = he.encrypt(np.ones(9), 1, key)
-    start = time.perf_counter()
-    for _ in range(20):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tenseal.sealapi.KeyGenerator", None)  # nobody makes keys of any kind
         (1 - x).rows()
         copy.copy(x)
-    assert time.perf_counter() - start < 2
 
 
 @CLAIM
@@ -187,23 +186,25 @@ def test_a_notebook_can_go_on_while_a_column_is_encrypted() -> None:
     """SEAL holds the GIL in every call; one is a millisecond here, and long columns go to spawned workers."""
     public = key_of("exact").public
     he.encrypt(np.ones(9), 1, public)
-    longest, stop = 0.0, threading.Event()
+    within, stop, turns = threading.Event(), threading.Event(), 0
 
     def tick() -> None:
-        nonlocal longest
-        last = time.perf_counter()
+        nonlocal turns
         while not stop.is_set():
+            turns += within.is_set()  # while a chunk is encrypted
             time.sleep(0.001)
-            longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
 
-    rows = [circuit.encrypt_chunk(public.preset, public.encryptors, np.ones(4096, np.int64), symmetric=False)]
     thread = threading.Thread(target=tick)
     thread.start()
-    for _ in range(30):
-        rows.append(circuit.encrypt_chunk(public.preset, public.encryptors, np.ones(4096, np.int64), symmetric=False))
+    calls = 0
+    while turns < 30 and calls < 3000:
+        within.set()
+        circuit.encrypt_chunk(public.preset, public.encryptors, np.ones(4096, np.int64), symmetric=False)
+        within.clear()
+        calls += 1
     stop.set()
     thread.join()
-    assert longest < 1  # of a call of a second in TenSEAL
+    assert turns >= 30, f"the other thread had {turns} turns in {calls} calls"
 
 
 @CLAIM
@@ -222,12 +223,9 @@ def test_a_sum_adds_ciphertexts_before_slots() -> None:
     """TenSEAL's `.sum()` rotates within each ciphertext, 39 times as slow for many; here one is left of any length."""
     key = key_of("exact")
     x = he.encrypt(np.ones(20 * 4096 + 1), 1, key)
-    start = time.perf_counter()
     total = x.sum()
-    elapsed = time.perf_counter() - start
     assert isinstance(total, Column)
     assert len(total.rows()) == 1
-    assert elapsed < 2
     assert he.reveal(total, key).values == 20 * 4096 + 1
 
 

@@ -52,7 +52,7 @@ def test_verification_while_the_ledger_is_written_to(tmp_path: Path) -> None:
 
 def verify_command(path: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "privsdk", "audit", "verify", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_the_command_says_what_it_found_by_its_exit_code(ledger: Path, db: sqlite3.Connection) -> None:

@@ -41,7 +41,7 @@ def script() -> Path:
 def standalone(script: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     """The script in an isolated interpreter, in which importing privsdk fails."""
     command = [sys.executable, "-I", "-c", WITHOUT, str(script), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={})
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env={})
 
 
 def agrees(script: Path, ledger: Path) -> bool:

@@ -141,7 +141,7 @@ def test_two_processes_open_an_old_file_at_once(old: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(old)]
     both = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outcomes = [process.communicate("\n", timeout=60)[1] for process in both]
+    outcomes = [process.communicate("\n", timeout=300)[1] for process in both]
     assert outcomes == ["", ""]
     assert verify_ledger(old).first_bad == -1
     events = [row.body for row in read_ledger(old).rows]

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from claims import Cases
+from waiting import HANGS_S, until
 
 import privsdk as ps
 from privsdk import psi
@@ -24,20 +25,11 @@ from privsdk.protocol.pipeline import Ahead, computed, threads
 from privsdk.protocol.roles import Role
 from privsdk.psi.oprf.ristretto import PIECE, hash_all, hash_piece, multiply_all, multiply_piece
 
-SOON_S = 20.0  # for what takes a second or less, on a busy machine
 SCALAR = (7).to_bytes(32, "little")
 
 
 def run(role: Role[Any]) -> Any:
     return together({"only": role})["only"]
-
-
-def eventually(fact: Callable[[], Any]) -> float:
-    began = time.monotonic()
-    while not fact():
-        assert time.monotonic() - began < SOON_S, "it did not come true"
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 def idle() -> bool:
@@ -57,7 +49,7 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(pool, "submit", noted)
     yield names
-    eventually(idle)
+    until(idle)
 
 
 @pytest.mark.parametrize(("count", "pieces"), [(0, 0), (1, 0), (PIECE, 0), (PIECE + 1, 2), (2 * PIECE, 2)])
@@ -128,7 +120,7 @@ def test_a_role_that_is_closed_stops_its_pieces(steps: int, cases: Cases, submit
         next(role)
     assert workers.shared()._running or workers.shared()._waiting
     role.close()
-    cases.say(f"{eventually(idle):.2f} s")
+    cases.say(f"{until(idle):.2f} s")
     assert run(multiply_all(SCALAR, minutes[: PIECE + 1], "multiplying")) == multiply_piece(SCALAR, minutes[:1]) * (
         PIECE + 1
     )
@@ -141,7 +133,7 @@ def test_an_error_of_one_piece_stops_the_others(cases: Cases, submitted: list[st
     pieces = [(SCALAR, [bytes(32)]), (SCALAR, minutes), (SCALAR, minutes)]
     with pytest.raises(InternalError, match="multiply_piece: RuntimeError"):
         run(computed(multiply_piece, pieces, "multiplying", total=3))
-    cases.say(f"{eventually(idle):.2f} s")
+    cases.say(f"{until(idle):.2f} s")
     cases()
 
 
@@ -152,12 +144,12 @@ def test_a_cancelled_run_stops_its_pieces(verb: Any, cases: Cases, submitted: li
     policy = ps.Policy(operations=("*",), grants=(ps.Grant(table="t", columns={"id": "join key"}),))
     with ps.embedded({p: {"t": table} for p in ("a", "b")}, store=None, policy=policy, quiet=True) as fed:
         started = verb(fed["a"]["t"], fed["b"]["t"], on="id").start()
-        eventually(lambda: "multiply_piece" in submitted)
+        until(lambda: "multiply_piece" in submitted)
         began = time.monotonic()
         started.cancel()
         with pytest.raises(Cancelled):
-            started.result(timeout_s=SOON_S)
-        eventually(idle)
+            started.result(timeout_s=HANGS_S)
+        until(idle)
         cases.say(f"{time.monotonic() - began:.2f} s")
     cases()
 
@@ -185,15 +177,15 @@ def test_a_stopped_role_leaves_no_piece_to_the_threads(cases: Cases) -> None:
 
     def piece(number: int) -> None:
         begun.append(number)
-        release.wait(SOON_S)
+        release.wait(HANGS_S)
 
     pool = threads()
     role = in_threads(piece, [(number,) for number in range(pool.count + 5)])
     next(role)
-    eventually(lambda: len(begun) == pool.count)
+    until(lambda: len(begun) == pool.count)
     role.close()
     release.set()
-    pool.submit(int).result(SOON_S)  # behind all others
+    pool.submit(int).result(HANGS_S)  # behind all others
     assert sorted(begun) == list(range(pool.count))
     cases()
 

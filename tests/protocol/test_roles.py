@@ -59,8 +59,8 @@ def conversations(*names: str) -> tuple[Conversation, Conversation]:
     at_a, at_b = Inbox(b), Inbox(a)
     bound = {name: Binding(session="s", request="r", sender=name) for name in names}
     return (
-        Conversation(LocalChannel(at_a, at_b, a), bound[a], bound[b], timeout_s=5),
-        Conversation(LocalChannel(at_b, at_a, b), bound[b], bound[a], timeout_s=5),
+        Conversation(LocalChannel(at_a, at_b, a), bound[a], bound[b], timeout_s=60),
+        Conversation(LocalChannel(at_b, at_a, b), bound[b], bound[a], timeout_s=60),
     )
 
 

@@ -14,12 +14,12 @@ from concurrent.futures import Future, TimeoutError, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 import worker_tasks as tasks
 from claims import Cases
+from waiting import HANGS_S, until
 
 import privsdk
 from privsdk.errors import BudgetExceeded, Cancelled, InternalError, InvalidArgument, WorkerDied
@@ -28,7 +28,6 @@ from privsdk.protocol.worker_process import READY, Worker
 from privsdk.protocol.workers import Workers, usable_cores
 
 TESTS = Path(__file__).parent
-SOON_S = 20.0  # for what takes milliseconds, on a busy machine
 
 
 @pytest.fixture
@@ -38,19 +37,11 @@ def pool() -> Iterator[Workers]:
         pool._end()
 
 
-def eventually(fact: Callable[[], Any], seconds: float = SOON_S) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := fact()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.01)
-    return found
-
-
 def busy(pool: Workers, folder: Path) -> tuple[Future[None], int]:
     """A task that runs until it is stopped, and the process that runs it."""
     mark = folder / f"mark-{time.monotonic_ns()}"
     future = pool.submit(tasks.wait_busily, str(mark))
-    eventually(mark.exists)
+    until(mark.exists)
     return future, int(mark.read_text())
 
 
@@ -230,7 +221,7 @@ def test_stop_of_a_running_task(pool: Workers, cases: Cases, tmp_path: Path) -> 
         other = pool.submit(tasks.after, 0.1, "whole")
         pool.stop(stopped)
         with pytest.raises(Cancelled, match="worker_tasks:wait_busily was stopped"):
-            stopped.result(SOON_S)
+            stopped.result(HANGS_S)
         assert gone(pid)
         assert other.result() == "whole"
         assert [pool.submit(tasks.same, i).result() for i in range(3)] == [0, 1, 2]
@@ -244,7 +235,7 @@ def test_stop_at_any_moment_hits_no_later_task() -> None:
             hit = pool.submit(tasks.after, 0.002, i)
             time.sleep(i % 10 / 2000)
             pool.stop(hit)
-            assert pool.submit(tasks.same, i).result(SOON_S) == i
+            assert pool.submit(tasks.same, i).result(HANGS_S) == i
             assert hit.cancelled() or isinstance(hit.exception(), Cancelled) or hit.result() == i
 
 
@@ -272,7 +263,7 @@ def test_leaving_a_map_early_stops_it(pool: Workers, tmp_path: Path) -> None:
     results = pool.map(tasks.after, [0.0, 600.0, 600.0, 600.0], range(4))
     assert next(results) == 0
     results.close()  # type: ignore[attr-defined]
-    assert pool.submit(tasks.same, 1).result(SOON_S) == 1
+    assert pool.submit(tasks.same, 1).result(HANGS_S) == 1
 
 
 def test_prints_do_not_disturb(
@@ -368,7 +359,7 @@ def test_an_interpreter_that_prints_while_it_starts(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text("import os; os.write(1, b'hello\\n' * 20000 + b'and ')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert pool.submit(tasks.same, 1).result(SOON_S) == 1
+    assert pool.submit(tasks.same, 1).result(HANGS_S) == 1
 
 
 def test_a_worker_that_cannot_start_says_so(pool: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +381,7 @@ def test_a_process_that_does_not_do_its_part(
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setattr("privsdk.protocol.worker_process.PATIENCE_S", 0.2)
     with pytest.raises(WorkerDied, match=words):
-        pool.submit(tasks.same, bytes(1 << 20 if end == "exit 7" else 1)).result(SOON_S)
+        pool.submit(tasks.same, bytes(1 << 20 if end == "exit 7" else 1)).result(HANGS_S)
 
 
 def test_workers_ignore_an_interrupt(pool: Workers) -> None:
@@ -409,7 +400,7 @@ print(shared().submit(usable_cores).result() > 0)
 
 def test_an_unguarded_script(tmp_path: Path) -> None:
     with script(tmp_path, UNGUARDED) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANGS_S)
     assert (out.split(), err, process.returncode) == (["once", "45", "True"], "", 0)
 
 
@@ -444,7 +435,7 @@ def test_a_killed_parent_leaves_no_worker(tmp_path: Path, cases: Cases) -> None:
         pids = started(process)
         process.kill()
         for pid in pids:
-            eventually(partial(gone, pid), 2.0)
+            until(partial(gone, pid))
             cases()
 
 
@@ -452,10 +443,10 @@ def test_a_killed_parent_leaves_no_worker(tmp_path: Path, cases: Cases) -> None:
 def test_the_interpreter_ends_while_tasks_run(tmp_path: Path, task: str) -> None:
     with script(tmp_path, BUSY.replace("wait_busily", task) + "    time.sleep(1)\nfinally: pass") as process:
         pids = started(process)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=HANGS_S)
     assert (err, process.returncode) == ("", 0)
     for pid in pids:
-        eventually(partial(gone, pid), 2.0)
+        until(partial(gone, pid))
 
 
 INTERRUPTED = """
@@ -471,10 +462,10 @@ def test_an_interrupt_of_the_group_reaches_the_parent_alone(tmp_path: Path) -> N
     with script(tmp_path, BUSY.rstrip() + INTERRUPTED) as process:
         idle, busy = started(process)
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANGS_S)
     assert (out.split(), err) == (["Cancelled", "True"], "")
     for pid in (idle, busy):
-        eventually(partial(gone, pid), 2.0)
+        until(partial(gone, pid))
 
 
 STARTING = """
@@ -493,7 +484,7 @@ with Workers(1) as pool:
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
 def test_an_interrupt_of_the_group_while_a_worker_starts(tmp_path: Path) -> None:
     with script(tmp_path, STARTING) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANGS_S)
     assert (out.split(), err) == (["True"], "")
 
 
@@ -512,5 +503,5 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shared().submit(usable
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_users_fork_has_a_pool_of_its_own(tmp_path: Path) -> None:
     with script(tmp_path, FORKING) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANGS_S)
     assert (out.split(), err) == (["0", "True"], "")

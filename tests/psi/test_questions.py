@@ -329,7 +329,7 @@ def test_all_end_with_the_same_error(local: ps.Federation, monkeypatch: pytest.M
             return honest(party, asked, kind)
         except DataError as error:
             told[party] = error.message
-            all_told.wait(timeout=10)  # the first one that the notebook sees has it cancel the run at the others
+            all_told.wait(timeout=60)  # the first one that the notebook sees has it cancel the run at the others
             raise
 
     monkeypatch.setattr(local._link, "call", call)

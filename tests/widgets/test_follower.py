@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from claims import Cases
 from ipywidgets.widgets.widget import _instances
 from people import everyone, federation, north
+from waiting import until
 
 import privsdk as ps
 from privsdk import dp, fl
@@ -35,13 +35,6 @@ def followers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("privsdk-following")]
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
 def left(fed: ps.Federation) -> tuple[int, ...]:
     """Threads, observers of runs and of openings, widgets, comms."""
     return (
@@ -63,7 +56,7 @@ def test_nothing_is_left_of_closed_views(fed: ps.Federation, cases: Cases) -> No
             assert all(now > then for now, then in zip(during, before, strict=True)), (during, before)
             opened.close()
             opened.close()  # harmless
-            wait_until(lambda: len(followers()) == before[0], "a thread is left")
+            until(lambda: len(followers()) == before[0], "a thread is left")
             cases()
     assert left(fed) == before
 
@@ -77,10 +70,10 @@ def test_a_closed_federation_is_said_so_and_not_watched(
         opened = view(fed)
         shown = opened._parties  # type: ignore[attr-defined]
         assert not opened._ended
-    wait_until(lambda: opened._ended, "the view does not say that its federation is closed")
+    until(lambda: opened._ended, "the view does not say that its federation is closed")
     assert opened._parties == shown  # type: ignore[attr-defined]
     assert "closed" in repr(opened).splitlines()[0]
-    wait_until(lambda: not followers(), "a thread is left")
+    until(lambda: not followers(), "a thread is left")
     assert len(fed.activity._observers) == 0
     opened.close()
     with pytest.raises(InvalidArgument, match="closed"):
@@ -101,7 +94,7 @@ def test_a_federation_that_closes_while_its_parties_are_asked(monkeypatch: pytes
         told: list[Any] = []
         view.observe(lambda change: told.append(change["new"]), "_parties")
         view._subscription.refresh()  # type: ignore[union-attr]
-        wait_until(lambda: view._ended, "the view does not say that its federation is closed")
+        until(lambda: view._ended, "the view does not say that its federation is closed")
         assert told == []  # nobody cannot be reached: they are gone
         assert view._parties == shown
         view.close()
@@ -157,8 +150,8 @@ def test_a_view_that_is_closed_takes_no_more_news(fed: ps.Federation) -> None:
 def test_budgets_follow_runs(fed: ps.Federation) -> None:
     view = budgets(fed)
     dp.count(north(fed), epsilon=0.5).release()
-    wait_until(lambda: view._parties[0]["balances"][0]["epsilon"]["spent"] == pytest.approx(0.5), "not told")
-    wait_until(lambda: len(view._spending) == 1, "the run is not among what was spent")
+    until(lambda: view._parties[0]["balances"][0]["epsilon"]["spent"] == pytest.approx(0.5), "not told")
+    until(lambda: len(view._spending) == 1, "the run is not among what was spent")
     view.close()
 
 
@@ -173,7 +166,7 @@ def test_all_views_share_one_thread(fed: ps.Federation) -> None:
         view.close()
     assert len(followers()) >= 1
     panel.take({"kind": "bye", "page": "a"})
-    wait_until(lambda: not followers(), "a thread is left")
+    until(lambda: not followers(), "a thread is left")
     assert not follower._followers
 
 
@@ -182,17 +175,17 @@ def test_a_slow_party_does_not_hold_up_a_run(fed: ps.Federation, monkeypatch: py
 
     def describe() -> dict[str, Any]:
         asked.set()
-        answer.wait(20)
+        answer.wait(120)
         return {}
 
     monkeypatch.setattr(fed, "describe", describe)
     run = fl.fit(fl.Logistic(features={"age": (0, 60)}), everyone(fed), label="late", rounds=5000).start()
     view = progress(run)
-    assert asked.wait(20)
-    wait_until(lambda: len(view.facts.get("run", {}).get("curve", ())) > 2, "the run's rounds wait for the party")
+    assert asked.wait(120)
+    until(lambda: len(view.facts.get("run", {}).get("curve", ())) > 2, "the run's rounds wait for the party")
     run.cancel()
     answer.set()
-    wait_until(lambda: view.facts["run"]["state"] == "cancelled", "the view does not show the end")
+    until(lambda: view.facts["run"]["state"] == "cancelled", "the view does not show the end")
     view.close()
 
 
@@ -203,14 +196,14 @@ def test_a_view_that_fails_is_dropped_and_others_go_on(fed: ps.Federation) -> No
         raise ValueError("a view's own mistake")
 
     sound = Subscription(fed, lambda _: told.set())
-    assert told.wait(20)
+    assert told.wait(120)
     with pytest.warns(RuntimeWarning, match="own mistake") as warned:  # noqa: PT031
         failing = Subscription(fed, fail)
-        wait_until(lambda: bool(warned.list), "nothing is said of a view that fails")
+        until(lambda: bool(warned.list), "nothing is said of a view that fails")
     assert failing not in failing.follower._subscriptions
     told.clear()
     dp.count(north(fed), epsilon=0.1).release()
-    assert told.wait(20)
+    assert told.wait(120)
     sound.close()
 
 
@@ -230,15 +223,15 @@ def test_a_run_between_two_looks_is_seen(fed: ps.Federation, monkeypatch: pytest
         shown.append(spent(told))
         if len(shown) == 1:
             first.set()
-            go_on.wait(20)
+            go_on.wait(120)
         elif shown[-1] > 0:
             second.set()
 
     subscription = Subscription(fed, show)
-    assert first.wait(20)
+    assert first.wait(120)
     dp.count(north(fed), epsilon=0.5).release()
     go_on.set()
-    assert second.wait(20)
+    assert second.wait(120)
     subscription.close()
     assert shown[0] == 0
     assert shown[-1] == pytest.approx(0.5)
@@ -252,4 +245,4 @@ def test_closing_waits_for_nobody_who_opens(fed: ps.Federation) -> None:
         closing.start()
         closing.join(20)
         assert not closing.is_alive()
-    wait_until(lambda: not followers(), "a thread is left")
+    until(lambda: not followers(), "a thread is left")

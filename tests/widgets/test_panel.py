@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import IPython
@@ -26,7 +27,7 @@ from privsdk.client import kernel
 from privsdk.client.federation import openings
 from privsdk.widgets.panel.panel import MOST_EVENTS, MOST_PAGES, Panel
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 MODEL = fl.Logistic(features={"age": (0, 60)})
 
 
@@ -319,8 +320,9 @@ COUNT = """
 import threading, time
 from ipykernel.kernelapp import IPKernelApp
 from privsdk.client.federation import openings
-time.sleep(0.5)
-threads = sum(each.name.startswith("privsdk") for each in threading.enumerate())
+ends = time.monotonic() + 60
+while (threads := sum(each.name.startswith("privsdk") for each in threading.enumerate())) and time.monotonic() < ends:
+    time.sleep(0.05)
 print(threads, len(openings), len(fed.activity._observers), len(IPKernelApp.instance().kernel.comm_manager.comms))
 """
 
@@ -340,14 +342,20 @@ def test_a_hundred_pages_leave_nothing(client: BlockingKernelClient, cases: Case
     cases.say("before and after: 0 threads, 0 listeners, 1 comm of the kernel's own")
 
 
+def blocking(folder: Path) -> str:
+    """A cell that blocks the kernel until there is a file `heard` in the folder."""
+    file = str(folder / "heard")
+    return f"import os, time\nwhile not os.path.exists({file!r}): time.sleep(0.05)\nprint('end')"
+
+
 @pytest.mark.claim("the panel is told how a run goes on while a cell blocks the kernel")
-def test_a_cell_that_blocks_does_not_stop_the_news(client: BlockingKernelClient, cases: Cases) -> None:
+def test_a_cell_that_blocks_does_not_stop_the_news(client: BlockingKernelClient, tmp_path: Path, cases: Cases) -> None:
     printed(client, "import privsdk as ps, pyarrow as pa; from privsdk import dp")
     table = "{'people': pa.table({'id': list(range(60))})}"
     printed(client, f"fed = ps.embedded(north={table}, store=None, quiet=True)")
     say(client, {"kind": "hello", "page": "a"})
     heard(client, lambda data: data["kind"] == "edits" and "parties" in str(data))
-    client.execute("dp.count(fed['north']['people'], epsilon=0.5).release()\nimport time; time.sleep(8); print('end')")
+    client.execute(f"dp.count(fed['north']['people'], epsilon=0.5).release()\n{blocking(tmp_path)}")
     seen = []
     while "end" not in seen:
         message = client.get_iopub_msg(timeout=WAIT_S)
@@ -357,22 +365,25 @@ def test_a_cell_that_blocks_does_not_stop_the_news(client: BlockingKernelClient,
             told = message["content"]["data"]
             cases()
             seen += ["done"] * ("'done'" in str(told)) + ["spent"] * ("2.5 of 3" in str(told))
+            if {"done", "spent"} <= set(seen):
+                (tmp_path / "heard").touch()
     assert {"done", "spent"} <= set(seen[: seen.index("end")])
     say(client, {"kind": "bye", "page": "a"})
 
 
-def test_a_page_with_a_subshell_is_heard_while_a_cell_blocks(client: BlockingKernelClient) -> None:
+def test_a_page_with_a_subshell_is_heard_while_a_cell_blocks(client: BlockingKernelClient, tmp_path: Path) -> None:
     printed(client, "import privsdk as ps, pyarrow as pa")
     printed(client, "fed = ps.embedded(north={'people': pa.table({'id': [1, 2]})}, store=None, quiet=True)")
     client.control_channel.send(client.session.msg("create_subshell_request"))
     subshell = client.get_control_msg(timeout=WAIT_S)["content"]["subshell_id"]
     say(client, {"kind": "hello", "page": "a"})  # from here on it has last written from the main shell
     heard(client, lambda data: "parties" in str(data))
-    client.execute("import time; time.sleep(10); print('end')")
+    client.execute(blocking(tmp_path))
     say(client, {"kind": "verify"}, subshell=subshell)
     while True:
         message = client.get_iopub_msg(timeout=WAIT_S)
         assert message["msg_type"] != "stream", "the cell ended first"
         if message["msg_type"] == "comm_msg" and "fault" in str(message["content"]["data"]):
             break
+    (tmp_path / "heard").touch()
     say(client, {"kind": "bye", "page": "a"}, subshell=subshell)

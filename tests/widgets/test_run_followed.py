@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import nbformat
@@ -15,6 +14,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from people import everyone, federation, people
 from traitlets.config import Config
+from waiting import until
 
 import privsdk as ps
 from privsdk import fl, he, widgets
@@ -24,13 +24,6 @@ from privsdk.widgets.progress import RunView
 from privsdk.widgets.run_facts import MOST_POINTS, thinned
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
-
-
-def until(condition: Callable[[], Any], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -69,7 +62,7 @@ def test_a_run_is_followed_to_its_end_while_a_cell_waits_for_it(fed: ps.Federati
     assert {each["party"]: each["left"] for each in last["left"]} == dict.fromkeys(("east", "north", "south"), 99_939)
     assert last["result"]["title"] == "result of fl.fit"
     assert "result of fl.fit" in repr(shown)
-    shown._subscription.follower.thread.join(5)
+    shown._subscription.follower.thread.join(60)
     assert not shown._subscription.follower.thread.is_alive()
     shown.close()
 

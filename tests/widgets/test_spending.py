@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 from people import everyone, federation, north, south
+from waiting import until
 
 import privsdk as ps
 from privsdk import dp, fl, psi
@@ -117,10 +117,7 @@ def test_a_forecast_follows_what_is_spent(fed: ps.Federation) -> None:
     assert view._forecast is not None
     before = view._forecast["left"]
     plan.release()
-    deadline = time.monotonic() + 20
-    while view._forecast["left"] == before:
-        assert time.monotonic() < deadline, "the forecast is an old one"
-        time.sleep(0.01)
+    until(lambda: view._forecast["left"] != before, "the forecast is an old one")
     assert view._forecast["left"] == before - 1
     view.close()
 

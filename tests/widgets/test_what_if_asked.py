@@ -6,7 +6,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from claims import Cases
 from ipywidgets.widgets.widget import _instances
 from people import everyone, federation, north, people
+from waiting import until
 
 import privsdk as ps
 from privsdk import dp, he, widgets
@@ -23,13 +24,6 @@ from privsdk.errors import InvalidArgument, PeerGone
 from privsdk.widgets.plan_facts import STEPS, choices
 
 TOWNS = ["a", "b"]
-
-
-def until(condition: Callable[[], Any], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
