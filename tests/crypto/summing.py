@@ -32,6 +32,12 @@ Wrapper = Callable[[Role[Any]], Role[Any]]
 def vectors_of(rng: np.random.Generator, clients: int, length: int, largest: int = LARGEST) -> dict[str, Integers]:
     """Vectors whose sums, of all or some of them, are within +-largest."""
     most = largest // clients
+    if largest >= 1 << 63:
+        drawn = [[int.from_bytes(rng.bytes(40), "little") for _ in range(length)] for _ in range(clients)]
+        return {
+            name: np.array([entry % (2 * most + 1) - most for entry in mine], object)
+            for name, mine in zip(NAMES, drawn, strict=False)
+        }
     return {name: rng.integers(-most, most, length, endpoint=True) for name in NAMES[:clients]}
 
 

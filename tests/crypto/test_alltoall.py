@@ -55,7 +55,7 @@ def everyone(
 @given(
     clients=st.integers(2, 10),
     length=st.integers(0, 100),
-    largest=st.sampled_from([10, LARGEST, (1 << 31) - 1, 1 << 31, (1 << 63) - 1]),
+    largest=st.sampled_from([10, LARGEST, (1 << 31) - 1, 1 << 31, (1 << 63) - 1, 1 << 100]),
     seed=st.integers(0, 1 << 32),
 )
 def test_exact(clients: int, length: int, largest: int, seed: int, cases: Cases) -> None:

@@ -71,6 +71,38 @@ def test_pieces_are_the_whole(size: int, signs: list[bool], wide: bool, blocks: 
     assert (found == expected).all()
 
 
+@given(
+    entries=st.lists(st.tuples(*[st.integers(0, 7) | st.integers(1 << 64, 1 << 256)] * 2), min_size=1, max_size=5),
+    bits=st.sampled_from([128, 256]),
+    steps=st.lists(st.booleans(), min_size=1, max_size=3),
+)
+def test_long_entries_are_added_with_carries(entries: list[tuple[int, int]], bits: int, steps: list[bool]) -> None:
+    """As Python's integers are; what is near 0 and near the modulus makes every word carry."""
+    modulus = 1 << bits
+
+    def words(numbers: list[int]) -> np.ndarray:
+        return np.frombuffer(b"".join((n % modulus).to_bytes(bits // 8, "little") for n in numbers), "<u8").reshape(
+            -1, bits // 64
+        )
+
+    found, expected = words([one for one, _ in entries]).copy(), [one for one, _ in entries]
+    other = [-number if number < 8 else number for _, number in entries]
+    for up in steps:
+        (masks.plus if up else masks.minus)(found, words(other))
+        expected = [one + (number if up else -number) for one, number in zip(expected, other, strict=True)]
+    assert (found == words(expected)).all()
+
+
+def test_long_entries_take_the_same_stream() -> None:
+    """A mask of long entries is the stream too, and takes itself off; in blocks that end within it."""
+    size = masks.BLOCK_BYTES // 32 + 3
+    vector = np.zeros((size, 4), np.uint64)
+    add_from(vector, 0, [Mask(SEED, True)])
+    assert vector.tobytes() == expanded(SEED, 4 * size, np.uint64).tobytes()
+    play(add(vector, [Mask(SEED, False)], "masks"))
+    assert not vector.any()
+
+
 def test_plus_and_minus_cancel_out() -> None:
     vector = np.arange(100_000, dtype=np.uint32)
     play(add(vector, [Mask(SEED, True), Mask(bytes(32), False), Mask(SEED, False), Mask(bytes(32), True)], "masks"))

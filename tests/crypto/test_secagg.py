@@ -30,6 +30,7 @@ from summing import (
 )
 
 from privsdk.crypto.sums.agreement import Context, Public, Secret
+from privsdk.crypto.sums.base import integers
 from privsdk.crypto.sums.masked import Directory, Unmask
 from privsdk.crypto.sums.masker import Masker
 from privsdk.errors import IdentityRefused, InvalidArgument, PeerGone, PolicyRefused, PrivsdkError, ProtocolViolation
@@ -51,7 +52,9 @@ def expected(vectors: dict[str, Any], without: str = "") -> Any:
 @given(
     clients=st.integers(2, 8),
     length=st.integers(0, 300),
-    largest=st.sampled_from([8, 1000, LARGEST, (1 << 31) - 1, 1 << 31, 1 << 61, (1 << 63) - 1]),
+    largest=st.sampled_from(
+        [8, 1000, LARGEST, (1 << 31) - 1, 1 << 31, 1 << 61, (1 << 63) - 1, 1 << 63, (1 << 127) - 1, 1 << 180]
+    ),
     seed=st.integers(0, 1 << 32),
     data=st.data(),
 )
@@ -72,8 +75,8 @@ def test_exact(clients: int, length: int, largest: int, seed: int, data: st.Data
 @EXACT
 def test_extremes(cases: Cases) -> None:
     """Totals at both ends of what was declared, from one client alone or from several."""
-    for largest in (LARGEST, (1 << 31) - 1, (1 << 63) - 1):
-        ends = np.array([largest, -largest])
+    for largest in (LARGEST, (1 << 31) - 1, (1 << 63) - 1, 1 << 63, (1 << 127) - 1, (1 << 255) - 1):
+        ends = integers([largest, -largest])
         for parts in ([ends, 0 * ends, 0 * ends], [ends // 2, ends - ends // 2, 0 * ends]):
             vectors = dict(zip("abc", parts, strict=True))
             ((sums, _, _),) = total(vectors, largest=largest)["k"]
@@ -504,8 +507,8 @@ def test_a_vector_beyond_what_was_declared_is_not_sent() -> None:
     assert isinstance(outputs["b"], InvalidArgument)
     ((_, parties, _),) = outputs["k"]
     assert parties == ("a", "c")
-    with pytest.raises(InvalidArgument, match="63 bits"):
-        next(masked_sum("a").contribute("x", ("a", "b"), vectors["a"], 1 << 63))
+    with pytest.raises(InvalidArgument, match="255 bits"):
+        next(masked_sum("a").contribute("x", ("a", "b"), vectors["a"], 1 << 255))
 
 
 def test_a_key_of_low_order_is_refused() -> None:

@@ -22,15 +22,13 @@ and AES as a PRF. Collusion: any clients together learn no more than the sum ove
 vector.
 
 Cost: once a key to every other client and as many key agreements; for a sum of l words each client sends l words to
-every other and expands n - 1 masks: n (n - 1) l words in all, where `secagg` has n l.
+every other and expands n - 1 masks: n (n - 1) l words in all, where `masked` has n l.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeVar
-
-import numpy as np
 
 from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
@@ -39,7 +37,7 @@ from .agreement import KEY_BYTES, Context, Secret, mask_seed
 from .base import Totals, Vector, check_whole
 from .masker import PHASE
 from .masks import Mask, add
-from .words import add_to, bits_of, fits, kind_for, message_of, totals_of, words_of
+from .words import add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
 
 T = TypeVar("T")
 
@@ -84,25 +82,25 @@ class PeerSum:
             raise ProtocolViolation(f"{self._me} is asked for {name} again")
         self._begun.add(name)
         check_whole(name, parties, self._clients)
-        kind = kind_for(largest)
-        words = words_of(kind, vector, largest, name)
+        bits = bits_for(largest)
+        words = words_of(vector, largest, bits, name)
         yield from self._agree()
-        context = Context(self._session, name, self._clients, "", len(self._clients), len(vector), bits_of(kind))
+        context = Context(self._session, name, self._clients, "", len(self._clients), len(vector), bits)
         digest = context.digest()
         masks = [
             Mask(mask_seed(agreed, digest, {party: self._keys[party] for party in (self._me, peer)}), peer > self._me)
             for peer, agreed in self._agreed.items()
         ]
         yield from add(words, masks, PHASE)
-        yield from tell_all(dict.fromkeys(self._clients, message_of(kind, words, name)))
+        yield from tell_all(dict.fromkeys(self._clients, message_of(words, name)))
 
     def collect(self, name: str, parties: Sequence[str], length: int, largest: int) -> Role[Totals]:
         """Add what came, in which all masks cancel out."""
-        kind = kind_for(largest)
-        came = yield from gather(parties, kind)
-        total = np.zeros(length, np.uint32 if bits_of(kind) == 32 else np.uint64)
+        bits = bits_for(largest)
+        came = yield from gather(parties, kind_of(bits))
+        total = zeros(length, bits)
         for party, message in came.items():
-            if not fits(message, length, name):
+            if not fits(message, length, bits, name):
                 raise ProtocolViolation(f"{party} sent a vector that does not fit {name}")
             add_to(total, message)
         return Totals(totals_of(total, largest, name), tuple(parties), {})

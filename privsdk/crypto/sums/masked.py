@@ -2,7 +2,7 @@
 
 Bonawitz, Ivanov, Kreuter, Marcedone, McMahan, Patel, Ramage, Segal, Seth: "Practical Secure Aggregation for
 Privacy-Preserving Machine Learning", CCS 2017: section 4, figure 4, against parties that follow the protocol, with the
-signed keys of its step 0. The sum is one of integers modulo 2^32, or 2^64 where totals do not fit. All messages go
+signed keys of its step 0. The sum is one of integers modulo 2^32, or more where totals do not fit. All messages go
 through the coordinator.
 
     client u of U                                  coordinator
@@ -53,7 +53,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
 
 from ...errors import IdentityRefused, InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
@@ -65,7 +64,7 @@ from .agreement import KEY_BYTES, TAG_BYTES, Context, Public, Secret, self_seed
 from .base import Totals, Vector
 from .masker import PHASE, Masker, Named, pairwise
 from .masks import Mask, add
-from .words import Masked, add_to, bits_of, fits, kind_for, message_of, totals_of, words_of
+from .words import Masked, add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
 
 BOX_BYTES = 2 * shamir.SHARE_BYTES + TAG_BYTES
 
@@ -173,8 +172,7 @@ class MaskedSum:
             raise ProtocolViolation(f"{self._coordinator} asks {self._me} for {name} again")
         self._begun.add(name)
         context = self._context(name, parties, len(vector), largest)
-        kind = kind_for(largest)
-        words = words_of(kind, vector, largest, name)
+        words = words_of(vector, largest, context.bits, name)
         masker = Masker(self._me, context, self._entropy, max(self._floor, context.threshold))
         public, token = masker.advertised(self._identity)
         advertised = Advertised(name=name, box_key=public.box, mask_key=public.mask, token=token)
@@ -183,7 +181,7 @@ class MaskedSum:
         received = yield from self._ask(Boxes(name=name, table=_table(Boxes, boxes)), Boxes)
         masks = masker.masks(_named(received))
         yield from add(words, masks, PHASE)
-        unmask = yield from self._ask(message_of(kind, words, name), Unmask)
+        unmask = yield from self._ask(message_of(words, name), Unmask)
         shares = masker.revealed(unmask.survivors, unmask.dropped)
         yield from tell(self._coordinator, Revealed(name=name, table=_table(Revealed, shares)))
 
@@ -216,10 +214,10 @@ class MaskedSum:
             carried[party] = Boxes(name=name, table=_table(Boxes, mail))
 
         def of_length(party: str, message: Masked) -> bool:
-            return fits(message, length, name)
+            return fits(message, length, context.bits, name)
 
-        masked = yield from steps.take(tuple(boxed), kind_for(largest), carried, of_length)
-        total = np.zeros(length, np.uint32 if context.bits == 32 else np.uint64)
+        masked = yield from steps.take(tuple(boxed), kind_of(context.bits), carried, of_length)
+        total = zeros(length, context.bits)
         for number, message in enumerate(masked.values()):
             yield from checkpoint(PHASE, number, len(masked))
             add_to(total, message)
@@ -241,8 +239,7 @@ class MaskedSum:
                 hint='take two clients or more, or show the update to the coordinator by aggregation="clear"',
             )
         threshold = max(len(parties) // 2 + 1, self._fewest)
-        bits = bits_of(kind_for(largest))
-        return Context(self._session, name, tuple(parties), self._coordinator, threshold, length, bits)
+        return Context(self._session, name, tuple(parties), self._coordinator, threshold, length, bits_for(largest))
 
     def _ask(self, message: Message, kind: type[M]) -> Role[M]:
         """Send the coordinator a message of this sum, and hear its next."""
@@ -281,7 +278,7 @@ class _Steps:
             raise PeerGone(
                 f"{len(came)} of {len(self._context.parties)} clients are left in {self._context.name}, and unmasking "
                 f"takes {self._context.threshold} ({why})",
-                hint="fit again without those that were lost",
+                hint="ask again without those that were lost",
             )
         return came
 

@@ -1,6 +1,6 @@
 """One client in one masked sum: its secrets, what it holds of the others', and what it reveals of that.
 
-The client's half of `secagg`, without the messages: whatever the coordinator sends is checked here before it is used.
+The client's half of `masked`, without the messages: whatever the coordinator sends is checked here before it is used.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Masker:
             raise PolicyRefused(
                 f"{count} clients are left in {self._context.name}, and {self._me} tells nothing for fewer than "
                 f"{self._fewest}",
-                hint="fit again with more clients; min_parties in each owner's policy counts those beside a recipient",
+                hint="ask again with more clients; min_parties in each owner's policy counts those beside a recipient",
             )
 
 

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 from ...protocol.pipeline import Ahead, threads
 from ...protocol.roles import Role
 
-Words = npt.NDArray[Any]  # of uint32 or uint64
+# of uint32 or uint64; of shape (entries, words), the lowest word first, where one word is too short
+Words = npt.NDArray[Any]
 
 SEED_BYTES = 32
 AES_BYTES = 16
@@ -39,18 +40,19 @@ class Mask(NamedTuple):
 
 
 def add(vector: Words, masks: Sequence[Mask], phase: str) -> Role[None]:
-    """Add masks to a vector, modulo 2^32 or 2^64 by its type, in place; with checkpoints of this phase."""
+    """Add masks to a vector, modulo 2 to the bits of an entry, in place; with checkpoints of this phase."""
     if vector.nbytes * len(masks) <= SMALL_BYTES:
         add_from(vector, 0, masks)
         return
     blocks = max(1, PIECE_BYTES // (len(masks) * BLOCK_BYTES))
-    size = blocks * BLOCK_BYTES // vector.itemsize
+    entry = entry_bytes(vector)
+    size = blocks * BLOCK_BYTES // entry
     starts = range(0, len(vector), size)
     with Ahead(add_from, phase, total=len(starts), pool=threads()) as ahead:
         for start in starts:
             if ahead.full:
                 yield from ahead.next()
-            ahead.submit(vector[start : start + size], start * vector.itemsize, masks)
+            ahead.submit(vector[start : start + size], start * entry, masks)
         while ahead.waiting:
             yield from ahead.next()
 
@@ -59,13 +61,41 @@ def add_from(vector: Words, start: int, masks: Sequence[Mask]) -> None:
     """Add masks from their byte `start` on, which is a multiple of 16."""
     streams = [_stream(mask.seed, start) for mask in masks]
     buffer = np.empty(BLOCK_BYTES + AES_BYTES, np.uint8)  # the library wants room for one block more
-    size = BLOCK_BYTES // vector.itemsize
+    size = BLOCK_BYTES // entry_bytes(vector)
     for at in range(0, len(vector), size):
         block = vector[at : at + size]
-        words = buffer[: block.nbytes].view(vector.dtype)
+        words = buffer[: block.nbytes].view(vector.dtype).reshape(block.shape)
         for mask, stream in zip(masks, streams, strict=True):
             stream.update_into(_ZEROS[: block.nbytes], buffer.data)
-            (np.add if mask.plus else np.subtract)(block, words, out=block)
+            (plus if mask.plus else minus)(block, words)
+
+
+def entry_bytes(vector: Words) -> int:
+    """How long an entry is."""
+    return vector.itemsize * (vector.shape[1] if vector.ndim == 2 else 1)
+
+
+def plus(into: Words, words: Words) -> None:
+    """Add entry by entry, in place, with carries from each word of an entry to its next."""
+    if into.ndim == 1:
+        np.add(into, words, out=into)
+        return
+    carry = np.zeros(len(into), into.dtype)
+    for i in range(into.shape[1]):
+        low = into[:, i] + words[:, i]
+        total = low + carry
+        carry = ((low < words[:, i]) | (total < carry)).astype(into.dtype)
+        into[:, i] = total
+
+
+def minus(into: Words, words: Words) -> None:
+    """Subtract entry by entry, in place: a - b is the complement of that of a, plus b."""
+    if into.ndim == 1:
+        np.subtract(into, words, out=into)
+        return
+    np.invert(into, out=into)
+    plus(into, words)
+    np.invert(into, out=into)
 
 
 def _stream(seed: bytes, start: int) -> CipherContext:
