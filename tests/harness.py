@@ -7,11 +7,16 @@ import struct
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+from scipy.stats import chi2
 
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Heard, Role
 from privsdk.testing import Sent
+
+ALPHA = 1e-6  # of each check that words are uniform
 
 
 def play(role: Role[Any], *arriving: Message) -> Any:
@@ -81,3 +86,24 @@ def assert_absent(secrets: Collection[bytes], transcript: Sequence[Sent]) -> Non
         for secret in secrets:
             assert secret not in data, f"{sent.tag} holds a secret"
             assert secret.hex().encode() not in data, f"{sent.tag} holds a secret in hexadecimal"
+
+
+def words(sent: Sent) -> npt.NDArray[Any]:
+    """A masked vector on the wire."""
+    assert sent.table is not None
+    found: npt.NDArray[Any] = sent.table.column("word").to_numpy()
+    return found
+
+
+def looks_uniform(found: npt.NDArray[Any]) -> bool:
+    """Chi-square over the values of each byte of a word, and over the sums of neighbours, each at alpha."""
+    columns = [
+        *found.view(np.uint8).reshape(len(found), -1).T,
+        *(found[1:] - found[:-1]).view(np.uint8).reshape(len(found) - 1, -1).T,
+    ]
+    for column in columns:
+        counts = np.bincount(column, minlength=256)
+        expected = len(column) / 256
+        if chi2.sf(((counts - expected) ** 2 / expected).sum(), 255) < ALPHA:
+            return False
+    return True

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from ..client.plan import Plan
-from ..client.tables import Table, Tables, as_tables, new_request, pick_key_holder, runner_of
+from ..client.pooling import PooledTables
+from ..client.tables import Table, new_request
 from ..errors import InvalidArgument
 from ..governance.charges import Unit
 from ..protocol.control import Finished
@@ -19,37 +20,30 @@ from .operation import NoisyRelease, components_of
 from .outlook import ReleaseOutlook
 from .release import MAX_BINS, Release, Statistic, default_resolution
 
-Sources = Tables | Table | list[Table]
-Keys = Sequence[str | int | bool]
-
 
 def plan_release(
     statistic: Statistic,
-    tables: Sources,
+    pooling: PooledTables,
     column: str | None,
-    epsilon: float,
-    by: str | None,
-    keys: Keys | None,
-    rows_per_id: int | None,
-    key_holder: str | None,
     *,
+    epsilon: float,
+    rows_per_id: int | None,
     bounds: tuple[float, float] | None = None,
     resolution: float | None = None,
     edges: tuple[float, ...] | None = None,
     quantile: float | None = None,
 ) -> Plan[pa.Table]:
     """The plan of one release over one table or several."""
-    group = as_tables(tables)
-    runner = runner_of(*group)
-    columns = tuple(dict.fromkeys(c for c in (column, by) if c is not None))
+    runner, given = pooling.runner, pooling.operands([] if column is None else [column])
     operands = {
-        table.party: msgspec.structs.replace(table.operand(*columns), unit=_unit(table, rows_per_id)) for table in group
+        table.party: msgspec.structs.replace(given[table.party], unit=_unit(table, rows_per_id))
+        for table in pooling.group
     }
     if bounds is not None:
         low, high = bounds
         bounds = (float(low), float(high))
         if resolution is None and column is not None:
-            integers = all(table.type_of(column).startswith(("int", "uint", "bool")) for table in group)
+            integers = pooling.all_of(column, ("int", "uint", "bool"))
             resolution = default_resolution(statistic, bounds, integers=integers)
     release = Release(
         statistic=statistic,
@@ -59,16 +53,15 @@ def plan_release(
         resolution=1.0 if resolution is None else float(resolution),
         edges=edges,
         quantile=None if quantile is None else float(quantile),
-        by=by,
-        keys=plain_keys(by, keys),
+        by=pooling.by,
+        keys=plain_keys(pooling.by, pooling.keys),
     )
-    for table in group:
-        table.expect(release.kinds)
+    pooling.expect(release.kinds)
     parties, answerer = tuple(operands), next(iter(operands))
     if len(operands) > 1:
-        answerer = pick_key_holder(runner, parties, key_holder)
+        answerer = pooling.holder()
         parties = (*parties, answerer)
-    elif key_holder is not None:
+    elif pooling.key_holder is not None:
         raise InvalidArgument("one party's table needs no key holder", hint="leave key_holder out")
     request = new_request(
         runner, f"dp.{statistic}", parties=parties, operands=operands, parameters=msgspec.to_builtins(release)

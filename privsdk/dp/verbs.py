@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from ..client.plan import Plan
-from .plans import Keys, Sources, plan_release, public_edges
+from ..client.pooling import Keys, PooledTables, Sources
+from .plans import plan_release, public_edges
 
 DEFAULT_BINS = 256
 
@@ -57,7 +58,8 @@ def count(
 
     Source: see `privsdk.dp.noise`.
     """
-    return plan_release("count", tables, None, epsilon, by, keys, rows_per_id, key_holder)
+    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
+    return plan_release("count", rows, None, epsilon=epsilon, rows_per_id=rows_per_id)
 
 
 def sum(
@@ -90,8 +92,9 @@ def sum(
 
     Learns: as for `count`.
     """
+    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
     return plan_release(
-        "sum", tables, column, epsilon, by, keys, rows_per_id, key_holder, bounds=bounds, resolution=resolution
+        "sum", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, bounds=bounds, resolution=resolution
     )
 
 
@@ -122,8 +125,9 @@ def mean(
 
     Learns: as for `count`; the noisy sums and counts are what is told.
     """
+    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
     return plan_release(
-        "mean", tables, column, epsilon, by, keys, rows_per_id, key_holder, bounds=bounds, resolution=resolution
+        "mean", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, bounds=bounds, resolution=resolution
     )
 
 
@@ -151,8 +155,9 @@ def variance(
 
     Learns: as for `count`; the noisy sums, squares and counts are what is told.
     """
+    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
     return plan_release(
-        "variance", tables, column, epsilon, by, keys, rows_per_id, key_holder, bounds=bounds, resolution=resolution
+        "variance", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, bounds=bounds, resolution=resolution
     )
 
 
@@ -191,9 +196,8 @@ def quantile(
     Source: see `privsdk.dp.quantiles`.
     """
     grid = public_edges(bounds, DEFAULT_BINS if bins is None and edges is None else bins, edges)
-    return plan_release(
-        "quantile", tables, column, epsilon, by, keys, rows_per_id, key_holder, edges=grid, quantile=level
-    )
+    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
+    return plan_release("quantile", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, edges=grid, quantile=level)
 
 
 def median(
@@ -258,6 +262,7 @@ def histogram(
 
     Learns: as for `count`.
     """
+    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
     return plan_release(
-        "histogram", tables, column, epsilon, by, keys, rows_per_id, key_holder, edges=public_edges(bounds, bins, edges)
+        "histogram", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, edges=public_edges(bounds, bins, edges)
     )

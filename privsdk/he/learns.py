@@ -47,6 +47,15 @@ class SuppressedGroups(Knowledge, frozen=True):
     template = "which were suppressed, and the largest minimum count of rows and least number of parties"
 
 
+class SharesOnly(Knowledge, frozen=True):
+    tells = False
+    template = "nothing but public keys, and shares of secrets that take all contributors to open"
+
+
+class TotalOfOthers(Knowledge, frozen=True):
+    template = "no more than the total over the other contributors"
+
+
 class RowScores(Knowledge, frozen=True):
     template = "each row's score"
 

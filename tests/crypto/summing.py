@@ -6,8 +6,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import chi2
 
 from privsdk.crypto.sums.base import Integers, Sum
 from privsdk.crypto.sums.masked import MaskedSum
@@ -18,7 +16,6 @@ from privsdk.protocol.role_input import Identity
 from privsdk.protocol.roles import Heard, Role, Step
 from privsdk.testing import Members, Numbers, SeededEntropy, Sent, together
 
-ALPHA = 1e-6
 SENDS = ("Advertised", "Boxes", "Masked", "Revealed")  # a client's messages in a masked sum
 NEVER = len(SENDS)
 NAMES = tuple("abcdefghij")
@@ -149,24 +146,3 @@ def changing(number: int, change: Callable[[Any], Message]) -> Wrapper:
         return step._replace(send={peer: change(message) for peer, message in step.send.items()})
 
     return before_send(number, act)
-
-
-def words(sent: Sent) -> npt.NDArray[Any]:
-    """A masked vector on the wire."""
-    assert sent.table is not None
-    found: npt.NDArray[Any] = sent.table.column("word").to_numpy()
-    return found
-
-
-def looks_uniform(found: npt.NDArray[Any]) -> bool:
-    """Chi-square over the values of each byte of a word, and over the sums of neighbours, each at alpha."""
-    columns = [
-        *found.view(np.uint8).reshape(len(found), -1).T,
-        *(found[1:] - found[:-1]).view(np.uint8).reshape(len(found) - 1, -1).T,
-    ]
-    for column in columns:
-        counts = np.bincount(column, minlength=256)
-        expected = len(column) / 256
-        if chi2.sf(((counts - expected) ** 2 / expected).sum(), 255) < ALPHA:
-            return False
-    return True

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from claims import Cases
+from harness import looks_uniform, words
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from summing import LARGEST, NAMES, SESSION, both, caught, changing, ending, looks_uniform, same, vectors_of, words
+from summing import LARGEST, NAMES, SESSION, both, caught, changing, ending, same, vectors_of
 
 from privsdk.crypto.sums.all_to_all import PeerSum, alone
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation

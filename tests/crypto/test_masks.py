@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from harness import play
+from harness import looks_uniform, play
 from hypothesis import given
 from hypothesis import strategies as st
-from summing import looks_uniform
 
 from privsdk.crypto.sums import masks
 from privsdk.crypto.sums.masks import Mask, add, add_from

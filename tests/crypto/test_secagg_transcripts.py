@@ -10,20 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 from claims import Cases
-from harness import assert_same_shape, digest, wire_bytes
+from harness import assert_same_shape, digest, looks_uniform, wire_bytes, words
 from msgspec.structs import replace
-from summing import (
-    LARGEST,
-    SESSION,
-    before_send,
-    ending,
-    late,
-    looks_uniform,
-    masked_sum,
-    total,
-    vectors_of,
-    words,
-)
+from summing import LARGEST, SESSION, before_send, ending, late, masked_sum, total, vectors_of
 
 from privsdk.crypto.sums import agreement, shamir
 from privsdk.crypto.sums.agreement import Context, Secret

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
@@ -20,9 +20,9 @@ from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.values import reader
 from privsdk.protocol.operation import operation_of
 from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import UNGUARDED, RoleInput
+from privsdk.protocol.role_input import RoleInput, Unguarded
 from privsdk.protocol.roles import Role, gather, tell
-from privsdk.testing import Numbers, SeededEntropy, Sent, together
+from privsdk.testing import Members, Numbers, SeededEntropy, Sent, together
 
 ROWS = 1 << 24
 
@@ -95,9 +95,12 @@ def answer_of(
     min_parties: int | Sequence[int] = 1,
     caller: str = "analyst",
     transcript: list[Sent] | None = None,
+    seed: bytes = b"",
+    wrapped: Mapping[str, Callable[[Role[Any]], Role[Any]]] | None = None,
 ) -> pa.Table:
     """The key holder's answer; tables belong to p0, p1 and so on, floors too where there is one for each."""
     names = [f"p{i}" for i in range(len(tables))]
+    members = Members((*names, "k"))
     request = request_for(asked, names, caller=caller)
     operation = operation_of(request)
 
@@ -112,8 +115,8 @@ def answer_of(
             table=table,
             keys=None,
             min_count=count,
-            entropy=SeededEntropy(b""),
-            services=UNGUARDED,
+            entropy=SeededEntropy(seed + party.encode()),
+            services=Unguarded(identity=members.of(party)),
             min_parties=parties,
         )
 
@@ -122,7 +125,9 @@ def answer_of(
         for i, (name, table) in enumerate(zip(names, tables, strict=True))
     ]
     inputs.append(given("k", None, 0, 1))
-    outcomes = together({mine.party: operation.role(mine) for mine in inputs}, transcript)
+    roles = {mine.party: operation.role(mine) for mine in inputs}
+    roles |= {party: wrap(roles[party]) for party, wrap in (wrapped or {}).items()}
+    outcomes = together(roles, transcript)
     assert all(outcomes[name].table is None and not outcomes[name].value for name in names)
     return outcomes["k"].table
 

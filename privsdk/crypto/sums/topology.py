@@ -52,11 +52,19 @@ class KeyHolderSum(Operation[P]):
         self, holder: Sequence[Knowledge], caller: Sequence[Knowledge], eavesdropper: Knowledge
     ) -> tuple[Learns, ...]:
         """Who learns what, where these are what the key holder, the caller and an eavesdropper learn."""
-        contributors = self.contributors()
         return (
             Learns.of(Parties((self.key_holder,)), *holder),
             Learns.of(Caller(self.request.caller), *caller),
-            Learns.of(Parties(contributors), CiphertextsOnly()),
+            Learns.of(Parties(self.contributors()), self.seen_by_contributors()),
             Learns.of(Eavesdropper(), eavesdropper),
-            Learns.of(Coalition((contributors[-1], self.key_holder)), EveryContribution(contribution="totals")),
+            self.coalition(),
         )
+
+    def seen_by_contributors(self) -> Knowledge:
+        """What a contributor receives."""
+        return CiphertextsOnly()
+
+    def coalition(self) -> Learns:
+        """What parties learn who put together what they hold."""
+        members = Coalition((self.contributors()[-1], self.key_holder))
+        return Learns.of(members, EveryContribution(contribution="totals"))

@@ -9,18 +9,18 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...crypto.seal.schemes import Approximate
-from ...crypto.sums.base import integers
+from ...crypto.sums.base import Sum, integers
 from ...crypto.sums.encrypted import EncryptedSum
+from ...crypto.sums.masked import MaskedSum
 from ...crypto.sums.topology import KeyHolderSum
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
-from ...governance.learns import Learns, LengthsShow, Quantity, ThatItRan
+from ...governance.learns import Coalition, Knowledge, Learns, LengthsShow, Quantity, ThatItRan
 from ...governance.policy import ROWS, Disclosure, Need
 from ...protocol.operation import register
 from ...protocol.role_input import Outcome, RoleInput
 from ...protocol.roles import Role
-from ..learns import GroupSizes, OwnersMinima, PooledTotals, SuppressedGroups
+from ..learns import GroupSizes, OwnersMinima, PooledTotals, SharesOnly, SuppressedGroups, TotalOfOthers
 from .statistic import Name, Statistic
 from .thresholds import Floors, hear_floors, tell_floors, withheld
 from .totals import exact_vector
@@ -32,10 +32,15 @@ _SUM = "totals"  # of the one sum in a run
 
 
 @register(*OPERATIONS.values())
-class EncryptedStatistic(KeyHolderSum[Statistic]):
+class PooledStatistic(KeyHolderSum[Statistic]):
     """Any of the statistics, pooled over parties."""
 
     parameters_type = Statistic
+
+    @property
+    def masked(self) -> bool:
+        """Whether vectors are added by masks, and not under encryption."""
+        return self.parameters.aggregation == "masked"
 
     def check(self) -> None:
         super().check()
@@ -46,9 +51,15 @@ class EncryptedStatistic(KeyHolderSum[Statistic]):
         if any(set(operand.columns) != named or operand.alignment for operand in request.operands.values()):
             raise InvalidArgument(f"{request.operation} takes a base table of each party, and the columns it names")
         if statistic.grouped and request.caller == self.key_holder:
+            has = "adds them up" if self.masked else "holds the key"
             raise InvalidArgument(
-                f"{request.caller} asks for groups and holds the key: it would see those that are withheld",
+                f"{request.caller} asks for groups and {has}: it would see those that are withheld",
                 hint="choose another key_holder",
+            )
+        if self.masked and len(request.operands) < 2:
+            raise InvalidArgument(
+                f"{request.parties[0]} contributes alone: the masked sum of one party is its own total",
+                hint="take the tables of two parties or more",
             )
         statistic.scheme(len(request.operands))
 
@@ -82,6 +93,8 @@ class EncryptedStatistic(KeyHolderSum[Statistic]):
         statistic, groups = self.parameters, self.parameters.groups
         if not statistic.grouped:
             totals = [PooledTotals(statistic=statistic.name)]
+            if self.masked:
+                return self.learned(totals, totals, LengthsShow(of=(Quantity.NUMBERS,)))
             return self.learned(
                 totals, totals, LengthsShow(of=(Quantity.COLUMNS,)) if statistic.pairs[1:] else ThatItRan()
             )
@@ -93,10 +106,33 @@ class EncryptedStatistic(KeyHolderSum[Statistic]):
             LengthsShow(of=(kind,)),
         )
 
+    def seen_by_contributors(self) -> Knowledge:
+        return SharesOnly() if self.masked else super().seen_by_contributors()
+
+    def coalition(self) -> Learns:
+        if not self.masked:
+            return super().coalition()
+        contributors = self.contributors()
+        return Learns.of(Coalition((self.key_holder,), len(contributors) - 1, contributors), TotalOfOthers())
+
+    def _sum_of(self, given: RoleInput) -> Sum:
+        """Masked sums are of all contributors: a total of fewer, beside a later one, would tell who was lost."""
+        contributors, holder = self.contributors(), self.key_holder
+        if self.masked:
+            return MaskedSum(
+                me=given.party,
+                coordinator=holder,
+                session=given.session,
+                entropy=given.entropy,
+                identity=given.services.identity,
+                fewest=len(contributors),
+            )
+        scheme = self.parameters.scheme(len(contributors))
+        return EncryptedSum(me=given.party, clients=contributors, coordinator=holder, scheme=scheme)
+
     def role(self, given: RoleInput) -> Role[Outcome]:
         statistic, contributors, holder = self.parameters, self.contributors(), self.key_holder
-        scheme, largest = statistic.scheme(len(contributors)), len(contributors) * statistic.max_units
-        sum_ = EncryptedSum(me=given.party, clients=contributors, coordinator=holder, scheme=scheme)
+        sum_, largest = self._sum_of(given), statistic.largest(len(contributors))
         if given.party == holder:
             yield from sum_.set_up()
             floors = (yield from hear_floors(contributors)) if statistic.grouped else None
@@ -104,7 +140,7 @@ class EncryptedStatistic(KeyHolderSum[Statistic]):
             return Outcome(table=_answer(statistic, totals.sums.tolist(), floors))
         units = yield from exact_vector(given, statistic)
         vector = integers(units)
-        if isinstance(scheme, Approximate):
+        if statistic.preset == "ckks":
             total, *rows = units
             vector = np.array([statistic.grids[0].from_units(total), *map(float, rows)])
         yield from sum_.set_up()

@@ -3,55 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from ...client.plan import Plan
-from ...client.tables import Table, Tables, as_tables, new_request, pick_key_holder, runner_of
+from ...client.pooling import PooledTables
+from ...client.tables import new_request
 from ...crypto.seal.presets import Scheme
 from ...crypto.seal.schemes import Approximate, Exact
+from ...crypto.sums.words import bits_for
 from ...display.cards import at_most
 from ...errors import InvalidArgument
 from ...protocol.control import Finished
-from ...protocol.groups import Key, plain_keys
+from ...protocol.groups import plain_keys
 from .fixedpoint import FixedPoint
 from .operation import OPERATIONS
-from .statistic import OF_VALUES, Name, Statistic
+from .statistic import OF_VALUES, Aggregation, Name, Statistic
 from .values import reader
 
-Sources = Tables | Table | list[Table]
-Keys = Sequence[Key]
 OfColumns = float | Mapping[str, float]  # one for all columns, or one for each
 
 DEFAULT_BOUND = 2.0**40
 DEFAULT_ROWS = 1 << 24
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pooling(PooledTables):
+    """Rows of several parties, each of whom has at most `max_rows`, and how their totals are added."""
+
+    max_rows: int
+    aggregation: Aggregation
+
+
 def plan_statistic(
     name: Name,
-    tables: Sources,
+    pooling: Pooling,
     columns: Sequence[str],
     *,
     bound: OfColumns | None = None,
     resolution: OfColumns | None = None,
-    max_rows: int = DEFAULT_ROWS,
     preset: Scheme = "exact",
-    by: str | None = None,
-    keys: Keys | None = None,
     edges: Sequence[float] | None = None,
     ddof: int = 0,
-    key_holder: str | None = None,
 ) -> Plan[Any]:
     """The plan of one statistic; `bound` is None where values are only counted."""
     if not isinstance(ddof, int) or ddof < 0:
         raise InvalidArgument(f"ddof is {ddof}", hint="give 1 for a sample's, 0 for a population's")
-    group = as_tables(tables)
-    runner = runner_of(*group)
-    columns = tuple(columns)
-    used = tuple(dict.fromkeys([*columns, *([by] if by is not None else [])]))
-    operands = {table.party: table.operand(*used) for table in group}
-    integers = [all(table.type_of(column).startswith(_INTEGERS) for table in group) for column in columns]
+    runner, columns = pooling.runner, tuple(columns)
+    operands = pooling.operands(columns)
+    integers = [pooling.all_of(column, _INTEGERS) for column in columns]
     grids: tuple[FixedPoint, ...] = ()
     if bound is not None:
         grids = tuple(
@@ -65,21 +67,20 @@ def plan_statistic(
         columns=columns,
         grids=grids,
         whole=tuple(i and grid.resolution == 1.0 for i, grid in zip(integers, grids, strict=False)),
-        max_rows=max_rows,
+        max_rows=pooling.max_rows,
         preset=preset,
-        by=by,
-        keys=plain_keys(by, keys),
+        by=pooling.by,
+        keys=plain_keys(pooling.by, pooling.keys),
         edges=None if edges is None else _numbers(edges),
+        aggregation=pooling.aggregation,
     )
-    for table in group:
-        table.expect(statistic.kinds)
-    holder = pick_key_holder(runner, tuple(operands), key_holder)
+    pooling.expect(statistic.kinds)
+    holder = pooling.holder()
+    parameters = msgspec.to_builtins(statistic)
+    if pooling.aggregation == "encrypted":  # as requests were when there was no other: stored answers to them are found
+        del parameters["aggregation"]
     request = new_request(
-        runner,
-        OPERATIONS[name],
-        parties=(*operands, holder),
-        operands=operands,
-        parameters=msgspec.to_builtins(statistic),
+        runner, OPERATIONS[name], parties=(*operands, holder), operands=operands, parameters=parameters
     )
     scheme = statistic.scheme(len(operands))
     answer = reader(statistic, scheme, ddof)
@@ -87,9 +88,11 @@ def plan_statistic(
     def finish(answers: Mapping[str, Finished]) -> Any:
         return answer(answers[holder].table)
 
-    notes = [("keys", f"{holder} holds the key and contributes nothing; {request.parties[-2]} adds the ciphertexts")]
-    notes.append(("arithmetic", _arithmetic(statistic, scheme)))
-    return Plan(runner, request, finish, notes=tuple(notes))
+    keys = f"{holder} holds the key and contributes nothing; {request.parties[-2]} adds the ciphertexts"
+    if pooling.aggregation == "masked":
+        keys = f"nobody's: {holder} adds up masked totals and contributes nothing; all contributors unmask the sum"
+    notes = (("keys", keys), ("arithmetic", _arithmetic(statistic, scheme)))
+    return Plan(runner, request, finish, notes=notes)
 
 
 _INTEGERS = ("int", "uint", "bool", "null")
@@ -111,6 +114,8 @@ def _arithmetic(statistic: Statistic, scheme: Exact | Approximate) -> str:
     if isinstance(scheme, Approximate):
         return f"CKKS, error of a total at most {at_most(scheme.error_bound(0))}"
     limbs = f"{scheme.limbs} limb{'s' if scheme.limbs > 1 else ''} of 30 bits"
+    if statistic.aggregation == "masked":
+        limbs = f"masks of {bits_for(statistic.largest(scheme.parties))} bits"
     if not statistic.grids:
         return f"exact, {limbs}"
     what = "values" if statistic.name in OF_VALUES else "totals"

@@ -1,4 +1,4 @@
-"""A pooled statistic as a value: which integers each party makes of its rows, to be added under encryption.
+"""A pooled statistic as a value: which integers each party makes of its rows, to be added under encryption or masks.
 
 Every statistic is one vector of integers, of components times groups; its value is made from the totals afterwards, in
 `answers`. Parties compute it in the clear from their own rows, so that only additions happen under encryption. It never
@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import combinations_with_replacement
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from ...crypto.seal.presets import Scheme
 from ...crypto.seal.schemes import Approximate, Exact
-from ...errors import InvalidArgument
+from ...errors import InvalidArgument, UnknownName
 from ...protocol.groups import Key, check_keys, kind_of
 from ...protocol.operation import Kind
 from .fixedpoint import FixedPoint
 
+Aggregation = Literal["encrypted", "masked"]
 Name = Literal["count", "sum", "mean", "variance", "covariance", "correlation", "histogram"]
 
 OF_VALUES = ("variance", "covariance", "correlation")  # whose bound is of a value, not of a total
@@ -50,6 +51,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Group column and its public keys.
     edges : tuple of float
         Public bins of a histogram: bin i is [edges[i], edges[i + 1]), the last one includes its upper edge.
+    aggregation : "encrypted" or "masked"
+        How vectors are added: `crypto.sums.encrypted` or `crypto.sums.masked`.
     """
 
     name: Name
@@ -61,6 +64,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     by: str | None = None
     keys: tuple[Key, ...] | None = None
     edges: tuple[float, ...] | None = None
+    aggregation: Aggregation = "encrypted"
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_rows <= MAX_ROWS:
@@ -74,6 +78,12 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.preset == "ckks" and (self.name not in ("sum", "mean") or self.by is not None):
             raise InvalidArgument(
                 f"a {self.name}{' by group' if self.by is not None else ''} is exact only", hint="leave preset out"
+            )
+        if self.aggregation not in get_args(Aggregation):
+            raise UnknownName.among("aggregation", str(self.aggregation), get_args(Aggregation))
+        if self.aggregation == "masked" and self.preset == "ckks":
+            raise InvalidArgument(
+                "a masked sum of approximate reals", hint="masks add exact integers: leave preset out"
             )
         self._check_edges()
         if self.length > MAX_ENTRIES:
@@ -150,6 +160,10 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.name in OF_VALUES:
             return self.max_rows * max(grids) ** 2
         return max([self.max_rows, *grids])
+
+    def largest(self, parties: int) -> int:
+        """Largest absolute total over so many parties."""
+        return parties * self.max_units
 
     @property
     def kinds(self) -> Mapping[str, Kind]:

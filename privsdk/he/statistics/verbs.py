@@ -3,6 +3,12 @@
 Every party makes totals of its own rows in the clear, and only additions happen under encryption, exact ones unless
 CKKS is asked for. `error` bounds the whole difference from exact arithmetic; `he.statistics.moments` derives it.
 
+With `aggregation="masked"` totals are added by masks that cancel out in the sum: the results, prices and thresholds are
+the same. There is no key then; the key holder adds up, and learns what it would learn by decrypting. Under encryption
+it would see every contribution together with the aggregator, the last contributor. By masks it learns no more than the
+total over the others, however many contributors it puts its knowledge together with. Masked sums take two contributors
+or more, four messages of each, and all of them to the end. See `privsdk.crypto.sums` and `privsdk.crypto.seal.schemes`.
+
 By public groups an answer is an Arrow table of the group column (`key` where its own name is taken), the statistic,
 `error`, and `count` where rows are counted. Groups of too few rows or parties are withheld, which is null in each
 column; `privsdk.he.statistics.thresholds` says which and why. Rows of other keys, like those of a null key, are
@@ -16,9 +22,11 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from ...client.plan import Plan
+from ...client.pooling import Keys, Sources
 from ...crypto.seal.presets import Scheme
 from ...errors import InvalidArgument
-from .plan import DEFAULT_BOUND, DEFAULT_ROWS, Keys, OfColumns, Sources, plan_statistic
+from .plan import DEFAULT_BOUND, DEFAULT_ROWS, OfColumns, Pooling, plan_statistic
+from .statistic import Aggregation
 from .values import Matrix, Pooled, Variance
 
 
@@ -29,6 +37,7 @@ def count(
     keys: Keys | None = None,
     max_rows: int = DEFAULT_ROWS,
     key_holder: str | None = None,
+    aggregation: Aggregation = "encrypted",
 ) -> Plan[Pooled | pa.Table]:
     """Count the rows of all parties, in all or in each public group, under encryption.
 
@@ -41,7 +50,10 @@ def count(
     max_rows : int
         Most rows of one party, which refuses if it has more.
     key_holder : str, optional
-        The party that decrypts; it contributes nothing. Default: the first party that holds none of the tables.
+        The party that decrypts, or adds up what is masked; it contributes nothing. Default: the first party that holds
+        none of the tables.
+    aggregation : "encrypted" or "masked"
+        How the totals are added.
 
     Returns
     -------
@@ -58,15 +70,15 @@ def count(
     Learns
     ------
     Key holder: the counts, by group also those that are withheld, and how many parties are in each group. Caller: the
-    counts that are not withheld. Others: nothing. Aggregator and key holder together would see every contribution.
+    counts that are not withheld. Others: nothing. Aggregator and key holder together would see every contribution;
+    masked, key holder and other contributors no more than the count over the rest.
 
     Examples
     --------
     >>> he.count(fed.tables("sales"), by="region", keys=["north", "south"]).release()
-
-    Source: see `privsdk.crypto.sums.encrypted` and `privsdk.crypto.seal.schemes`.
     """
-    return plan_statistic("count", tables, (), max_rows=max_rows, by=by, keys=keys, key_holder=key_holder)
+    rows = Pooling(tables=tables, by=by, keys=keys, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
+    return plan_statistic("count", rows, ())
 
 
 def sum(
@@ -80,6 +92,7 @@ def sum(
     by: str | None = None,
     keys: Keys | None = None,
     key_holder: str | None = None,
+    aggregation: Aggregation = "encrypted",
 ) -> Plan[Pooled | pa.Table]:
     """Sum a column over all parties that hold it, in all or in each public group, under encryption.
 
@@ -101,8 +114,8 @@ def sum(
         Exact integers by BFV, or approximate reals by CKKS with a stated error; groups are exact only.
     by, keys : str and sequence, optional
         Text, integer or boolean column, and the public group keys to answer for.
-    key_holder : str, optional
-        The party that decrypts; it contributes nothing. Default: the first party that holds none of the tables.
+    key_holder, aggregation
+        As for `count`; CKKS is encrypted only.
 
     Each party takes part with at least its owner's minimum count of values.
 
@@ -121,27 +134,14 @@ def sum(
     Learns
     ------
     Key holder and caller: the total. By group the key holder learns all totals, and how many rows and parties are in
-    each group; the caller the totals that are not withheld. Others: nothing. Aggregator and key holder together would
-    see every contribution.
+    each group; the caller the totals that are not withheld. Others: nothing. Together, as for `count`.
 
     Examples
     --------
     >>> he.sum(fed.tables("sales"), "turnover", by="region", keys=["north", "south"]).release()
-
-    Source: see `privsdk.crypto.sums.encrypted` and `privsdk.crypto.seal.schemes`.
     """
-    return plan_statistic(
-        "sum",
-        tables,
-        (column,),
-        bound=bound,
-        max_rows=max_rows,
-        resolution=resolution,
-        preset=preset,
-        by=by,
-        keys=keys,
-        key_holder=key_holder,
-    )
+    rows = Pooling(tables=tables, by=by, keys=keys, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
+    return plan_statistic("sum", rows, (column,), bound=bound, resolution=resolution, preset=preset)
 
 
 def mean(
@@ -155,6 +155,7 @@ def mean(
     by: str | None = None,
     keys: Keys | None = None,
     key_holder: str | None = None,
+    aggregation: Aggregation = "encrypted",
 ) -> Plan[Pooled | pa.Table]:
     """Mean of a column over all parties' rows, in all or in each public group, under encryption.
 
@@ -170,18 +171,8 @@ def mean(
     ------
     Key holder and caller: the total and the number of rows, so the mean. By group as for `sum`. Others: nothing.
     """
-    return plan_statistic(
-        "mean",
-        tables,
-        (column,),
-        bound=bound,
-        max_rows=max_rows,
-        resolution=resolution,
-        preset=preset,
-        by=by,
-        keys=keys,
-        key_holder=key_holder,
-    )
+    rows = Pooling(tables=tables, by=by, keys=keys, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
+    return plan_statistic("mean", rows, (column,), bound=bound, resolution=resolution, preset=preset)
 
 
 def variance(
@@ -195,12 +186,13 @@ def variance(
     by: str | None = None,
     keys: Keys | None = None,
     key_holder: str | None = None,
+    aggregation: Aggregation = "encrypted",
 ) -> Plan[Variance | pa.Table]:
     """Variance, standard deviation and mean of a column over all parties' rows, in all or in each public group.
 
     Parameters
     ----------
-    tables, column, by, keys, key_holder
+    tables, column, by, keys, key_holder, aggregation
         As for `sum`.
     ddof : int
         Delta degrees of freedom: 1 for a sample's variance, as in pandas and SQL; 0 for a population's, as in NumPy.
@@ -236,18 +228,8 @@ def variance(
 
     Source: see `privsdk.he.statistics.moments`.
     """
-    return plan_statistic(
-        "variance",
-        tables,
-        (column,),
-        bound=bound,
-        max_rows=max_rows,
-        resolution=resolution,
-        by=by,
-        keys=keys,
-        ddof=ddof,
-        key_holder=key_holder,
-    )
+    rows = Pooling(tables=tables, by=by, keys=keys, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
+    return plan_statistic("variance", rows, (column,), bound=bound, resolution=resolution, ddof=ddof)
 
 
 def covariance(
@@ -259,12 +241,13 @@ def covariance(
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
     key_holder: str | None = None,
+    aggregation: Aggregation = "encrypted",
 ) -> Plan[Matrix]:
     """Covariance of each two of several columns over all parties' rows, under encryption.
 
     Parameters
     ----------
-    tables, key_holder
+    tables, key_holder, aggregation
         As for `sum`.
     columns : sequence of str
         2 to 64 numeric or boolean columns. Rows with a null in any of them are left out, as pandas' `dropna` does.
@@ -279,12 +262,7 @@ def covariance(
     -------
     Plan of Matrix
 
-    Raises
-    ------
-    InvalidArgument
-        A column or option cannot be used, or nobody is left to hold the key.
-    DataError
-        On release: as for `variance`.
+    Errors as for `variance`.
 
     Learns
     ------
@@ -297,16 +275,8 @@ def covariance(
 
     Source: see `privsdk.he.statistics.moments`.
     """
-    return plan_statistic(
-        "covariance",
-        tables,
-        _several(columns),
-        bound=bound,
-        max_rows=max_rows,
-        resolution=resolution,
-        ddof=ddof,
-        key_holder=key_holder,
-    )
+    rows = Pooling(tables=tables, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
+    return plan_statistic("covariance", rows, _several(columns), bound=bound, resolution=resolution, ddof=ddof)
 
 
 def correlation(
@@ -317,6 +287,7 @@ def correlation(
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
     key_holder: str | None = None,
+    aggregation: Aggregation = "encrypted",
 ) -> Plan[Matrix]:
     """Pearson's correlation of each two of several columns over all parties' rows, under encryption.
 
@@ -327,15 +298,8 @@ def correlation(
     --------
     >>> he.correlation(fed.tables("sales"), ["turnover", "staff"]).release().value.values
     """
-    return plan_statistic(
-        "correlation",
-        tables,
-        _several(columns),
-        bound=bound,
-        max_rows=max_rows,
-        resolution=resolution,
-        key_holder=key_holder,
-    )
+    rows = Pooling(tables=tables, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
+    return plan_statistic("correlation", rows, _several(columns), bound=bound, resolution=resolution)
 
 
 def histogram(
@@ -345,12 +309,13 @@ def histogram(
     edges: Sequence[float],
     max_rows: int = DEFAULT_ROWS,
     key_holder: str | None = None,
+    aggregation: Aggregation = "encrypted",
 ) -> Plan[pa.Table]:
     """Count the values of a column in public bins over all parties' rows, under encryption.
 
     Parameters
     ----------
-    tables, column, key_holder
+    tables, column, key_holder, aggregation
         As for `sum`.
     edges : sequence of float
         Public edges, each above the one before: bin i holds edges[i] <= value < edges[i + 1], and the last one its
@@ -364,12 +329,7 @@ def histogram(
         Columns `from`, `to` and `count`, which is null where a bin is withheld: those of too few rows or parties are,
         as groups are.
 
-    Raises
-    ------
-    InvalidArgument
-        The column or edges cannot be used, or nobody is left to hold the key.
-    DataError
-        On release: a value is NaN or infinite, or a party has too few values or too many.
+    Errors as for `variance`.
 
     Learns
     ------
@@ -379,10 +339,9 @@ def histogram(
     Examples
     --------
     >>> he.histogram(fed.tables("sales"), "turnover", edges=[0, 100, 1_000, 10_000]).release()
-
-    Source: see `privsdk.crypto.sums.encrypted`.
     """
-    return plan_statistic("histogram", tables, (column,), max_rows=max_rows, edges=edges, key_holder=key_holder)
+    rows = Pooling(tables=tables, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
+    return plan_statistic("histogram", rows, (column,), edges=edges)
 
 
 def _several(columns: Sequence[str]) -> tuple[str, ...]:
