@@ -29,6 +29,7 @@ from ..errors import (
 )
 from ..errors.details import AnswerGone, CallerMismatch, RunCancelled
 from ..governance.charges import Debit
+from ..governance.events import RunStarted
 from ..governance.policy import Derivation, Policy
 from ..protocol import control
 from ..protocol.messages import Message
@@ -41,12 +42,12 @@ from . import policy
 from .budget.books import Books
 from .budget.caps import Asking
 from .checkpoints import CheckpointStore
-from .description import describe
 from .differencing.guard import Guard
 from .ledger.rollback import anchors
 from .role_input import Inputs
-from .run import Dial, Session
-from .runs import Sessions
+from .run import Dial, PartyRun
+from .run_states import RunState
+from .runs import PartyRuns
 from .tables.store import Store
 
 log = logging.getLogger("privsdk.party")
@@ -85,11 +86,11 @@ class Gate:
         self._books = books
         self._dial = dial
         self._timeouts = timeouts or Timeouts()
-        self._sessions = Sessions(name, limits or Limits(), self._timeouts)
+        self._runs = PartyRuns(name, limits or Limits(), self._timeouts)
         self._guard = Guard(name, store, books)
         self._inputs = Inputs(
             store,
-            sessions=self._sessions,
+            runs=self._runs,
             guard=self._guard,
             books=books,
             checkpoints=CheckpointStore(name, books.beside(".checkpoints")),
@@ -101,7 +102,7 @@ class Gate:
     def handle(self, caller: str, call: control.Call) -> Message:
         """Answer a call of `caller`, as the link identified it."""
         try:
-            for run_id in self._sessions.overdue():
+            for run_id in self._runs.overdue():
                 self._books.release(run_id, "not started in time")
             return self._reply(caller, call)
         except PrivsdkError as error:
@@ -111,19 +112,19 @@ class Gate:
 
     def accept(self, caller: str, hello: control.Hello, channel: Channel) -> None:
         """Take a peer's stream for a run that both prepared."""
-        self._sessions.accept(caller, hello, channel)
+        self._runs.accept(caller, hello, channel)
 
     def close(self) -> None:
         """Stop every run and close the books."""
-        self._sessions.cancel_all()
+        self._runs.cancel_all()
         self._books.close()
 
     def _reply(self, caller: str, call: control.Call) -> Message:
         match call:
             case control.Describe(purpose=purpose):
-                asking, running = Asking(caller, purpose), self._sessions.running
-                reply: Message = describe(
-                    self.name, asking, store=self._store, policy=self._policy, books=self._books, running=running
+                asking, running = Asking(caller, purpose), self._runs.running
+                reply: Message = policy.describe(
+                    self.name, asking, policy=self._policy, store=self._store, books=self._books, running=running
                 )
             case control.Quote(requests=requests, seen=seen):
                 self._books.rollback.meet(caller, seen)
@@ -134,17 +135,17 @@ class Gate:
             case control.Start():
                 reply = self._start(caller, call)
             case control.Release(run_id=run_id):
-                if self._sessions.drop_prepared(run_id, caller):
+                if self._runs.drop_prepared(run_id, caller):
                     self._books.release(run_id, "the caller gave it back")
                 reply = control.Done()
             case control.Cancel(run_id=run_id):
-                self._sessions.cancel(run_id, caller)
+                self._runs.cancel(run_id, caller)
                 reply = control.Done()
             case control.Stop(run_id=run_id):
-                self._sessions.stop(run_id, caller)
+                self._runs.stop(run_id, caller)
                 reply = control.Done()
             case control.Watch(run_id=run_id, since=since):
-                reply = self._sessions.watched(run_id, caller, since)
+                reply = self._runs.watched(run_id, caller, since)
             case control.VerifyAudit():
                 reply = self._books.verify()
             case control.ReadAudit(most=most):
@@ -174,53 +175,52 @@ class Gate:
             decided = self._decide(request)
             if self._guard.answered(caller, decided.operation, decided.min_count):
                 return control.Prepared(nonce="", digest=request.digest(), head=self._books.head())
-            with self._sessions.admission():
+            with self._runs.admission():
                 # 3. reserve
                 self._books.reserve(caller, request, decided.reserved, then=decided.per_round)
-                session = self._sessions.prepare(decided.operation, decided.min_count)
+                run = self._runs.prepare(decided.operation, decided.min_count)
         except Refused as error:
             log.info("%s: %s of %s refused (%s)", self.name, request.operation, caller, error.code)
             self._books.refused(caller, request, error.message)
             raise
-        return control.Prepared(nonce=session.nonce, digest=session.digest, head=self._books.head())
+        return control.Prepared(nonce=run.nonce, digest=run.digest, head=self._books.head())
 
     def _start(self, caller: str, call: control.Start) -> control.Finished:
         run_id = call.run_id
-        session = self._sessions.begin(run_id, caller)
-        if session is None:
+        run = self._runs.begin(run_id, caller)
+        if run is None:
             return self._receipted(self._books.stored_answer(caller, run_id))
         failure: PrivsdkError | None = InternalError("the role failed")
-        started = False
         try:
-            session.begin(call.nonces)
-            peers = anchors(self.name, session.request.parties, call.heads)
+            run.begin(call.nonces)
+            peers = anchors(self.name, run.request.parties, call.heads)
             # 4. start: from here the charge stands
-            self._books.start(run_id, session.id, heads=peers, request=session.request)
-            started = True
-            log.info("%s: run %s, %s of %s, started", self.name, run_id, session.request.operation, caller)
+            self._books.start(run_id, run.session, heads=peers, request=run.request)
+            run.move(RunStarted)
+            log.info("%s: run %s, %s of %s, started", self.name, run_id, run.request.operation, caller)
             # 5. read the columns that were decided on, and nothing else
-            given, version = self._inputs.of(self.name, session)
+            given, version = self._inputs.of(self.name, run)
             # 6. run
-            role, step_s = session.operation.role(given), self._timeouts.step_s
-            outcome = drive(role, lambda peer: session.conversation(peer, self._dial), session.on_step, step_s)
+            role, step_s = run.operation.role(given), self._timeouts.step_s
+            outcome = drive(role, lambda peer: run.conversation(peer, self._dial), run.on_step, step_s)
             # 7. record
-            answer = self._answer(session, outcome, version)
-            self._books.finish(run_id, answer, session.learned())
+            answer = self._answer(run, outcome, version)
+            self._books.finish(run_id, answer, run.learned())
             failure = None
         except Exception as error:
             failure = error if isinstance(error, PrivsdkError) else _defect(error)
-            failure = Cancelled(RunCancelled()) if session.cancelled.is_set() else failure
-            raise failure.at(party=self.name, run_id=run_id, phase=session.phase) from None
+            failure = Cancelled(RunCancelled()) if run.cancelled.is_set() else failure
+            raise failure.at(party=self.name, run_id=run_id, phase=run.phase) from None
         finally:
             try:
-                if failure is not None and started:
+                if failure is not None and run.state is RunState.STARTED:
                     self._books.fail(run_id, failure.code)
                 elif failure is not None:
                     self._books.release(run_id, f"not started ({failure.code})")
             finally:
                 log.info("%s: run %s %s", self.name, run_id, failure.code if failure else "finished")
-                session.end(failure, self._dial)
-                self._sessions.ended(run_id)
+                run.end(failure, self._dial)
+                self._runs.ended(run_id)
         # 8. answer
         return self._receipted(answer)
 
@@ -263,22 +263,22 @@ class Gate:
                 self.name, operand, price, self._books.unit_of(operand.table), self._store.schema(operand.table)
             )
             if operand.alignment:
-                self._sessions.joint_rows(request, operand, self._store.version(operand.table))
+                self._runs.joint_rows(request, operand, self._store.version(operand.table))
         self._inputs.check(self.name, request, operation.name_of_work())
         reserved, per_round = operation.reserved().get(self.name, ()), operation.per_round().get(self.name, ())
         return _Decided(operation, price, reserved, per_round, decision.min_count, decision.derivation)
 
-    def _answer(self, session: Session, outcome: Outcome, version: str) -> control.Finished:
+    def _answer(self, run: PartyRun, outcome: Outcome, version: str) -> control.Finished:
         alignment = ""
         if outcome.keep is not None:
-            operand = session.request.operands[self.name]
-            alignment = self._sessions.keep(session.request, operand, version, outcome.keep)
+            operand = run.request.operands[self.name]
+            alignment = self._runs.keep(run.request, operand, version, outcome.keep)
         return control.Finished(
             value=outcome.value,
             table=outcome.table,
             alignment=alignment,
-            instalments=session.instalments,
-            trace=control.Trace.of(session.told),
+            instalments=run.instalments,
+            trace=control.Trace.of(run.told),
         )
 
     def _receipted(self, answer: control.Finished) -> control.Finished:

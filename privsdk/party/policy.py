@@ -12,8 +12,12 @@ from ..errors import PolicyRefused, UnknownName
 from ..errors.details import MissingGrant, NotGranted, OperationNotAllowed, TooFewContributors
 from ..governance.charges import Debit, Exact, Unit
 from ..governance.policy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
-from ..protocol.operation import Kind
+from ..protocol import control
+from ..protocol.operation import Kind, operation_names
 from ..protocol.request import Operand, Request
+from .budget.books import Books
+from .budget.caps import Asking
+from .tables.store import Store
 
 
 class Decision(NamedTuple):
@@ -110,6 +114,30 @@ def permits(policy: Policy, table: str, column: str, caller: str) -> tuple[Discl
     """The disclosures of a column that some grant allows this caller, for one purpose or another."""
     allowed = frozenset().union(*(g.permits(table, column) for g in policy.grants if _among(g.to, caller)))
     return tuple(d for d in Disclosure if d in allowed)
+
+
+def describe(
+    party: str, asking: Asking, *, policy: Policy, store: Store, books: Books, running: int
+) -> control.Description:
+    """The party as this caller may see it: tables, what is allowed, balances. Never rows."""
+    tables = []
+    for name in store.names():
+        columns = []
+        for field in store.schema(name):
+            permitted = tuple(way.value for way in permits(policy, name, field.name, asking.analyst))
+            columns.append(control.ColumnInfo(name=field.name, type=str(field.type), permits=permitted))
+        dataset, unit = books.dataset_of(name), books.unit_of(name)
+        tables.append(control.TableInfo(name=name, dataset=dataset, columns=tuple(columns), unit=unit))
+    return control.Description(
+        party=party,
+        tables=tuple(tables),
+        operations=operation_names() if ANY in policy.operations else policy.operations,
+        policy=concerning(policy, asking.analyst),
+        balances=books.balances(asking),
+        running=running,
+        ledger=books.place,
+        head=books.head(),
+    )
 
 
 def concerning(policy: Policy, caller: str) -> Policy:

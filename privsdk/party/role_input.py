@@ -17,17 +17,17 @@ from .budget.books import Books
 from .checkpoint_file import Work
 from .checkpoints import CheckpointStore, work_of
 from .differencing.guard import Guard, Screen
-from .run import Session
-from .runs import Sessions
+from .run import PartyRun
+from .runs import PartyRuns
 from .tables.store import Store
 
 
 class SessionServices:
-    """What the role of one session may ask of its party. What its operation does not declare is refused."""
+    """What the role of one run may ask of its party. What its operation does not declare is refused."""
 
     def __init__(
         self,
-        session: Session,
+        run: PartyRun,
         *,
         books: Books,
         identity: Identity,
@@ -35,7 +35,7 @@ class SessionServices:
         work: Callable[[str], Checkpoints] | None,
     ) -> None:
         self.identity = identity
-        self._session = session
+        self._run = run
         self._books = books
         self._screen = screen
         self._work = work
@@ -43,15 +43,15 @@ class SessionServices:
     def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
         """As the differencing guard allows; see there."""
         if self._screen is None:
-            raise InternalError(f"{self._session.request.operation} has exact figures, and is not `remembered`")
+            raise InternalError(f"{self._run.request.operation} has exact figures, and is not `remembered`")
         return self._screen(sets, min_count)
 
     def pay(self) -> None:
         """For one more round; on disk before it returns."""
-        if not self._session.per_round:
-            raise InternalError(f"{self._session.request.operation} pays by the round, and does not say what")
-        self._books.pay(self._session.request, self._session.per_round)
-        self._session.instalments += 1
+        if not self._run.per_round:
+            raise InternalError(f"{self._run.request.operation} pays by the round, and does not say what")
+        self._books.pay(self._run.request, self._run.per_round)
+        self._run.instalments += 1
 
     def checkpoints(self, part: str) -> Checkpoints:
         """Of the work that the request names."""
@@ -59,7 +59,7 @@ class SessionServices:
 
     def stop_requested(self) -> bool:
         """Whether the caller did."""
-        return self._session.stop_requested.is_set()
+        return self._run.stop_requested.is_set()
 
 
 class Inputs:
@@ -69,7 +69,7 @@ class Inputs:
         self,
         store: Store,
         *,
-        sessions: Sessions,
+        runs: PartyRuns,
         guard: Guard,
         books: Books,
         checkpoints: CheckpointStore,
@@ -78,7 +78,7 @@ class Inputs:
         min_parties: int,
     ) -> None:
         self._store = store
-        self._sessions = sessions
+        self._runs = runs
         self._guard = guard
         self._books = books
         self._entropy = entropy
@@ -86,10 +86,10 @@ class Inputs:
         self._min_parties = min_parties
         self._kept = checkpoints
 
-    def of(self, party: str, session: Session) -> tuple[RoleInput, str]:
+    def of(self, party: str, run: PartyRun) -> tuple[RoleInput, str]:
         """The role's input, and the version of the table it was read from."""
-        request, operand = session.request, session.request.operands.get(party)
-        table, keys, joint, version, min_count = None, None, None, "", session.min_count
+        request, operand = run.request, run.request.operands.get(party)
+        table, keys, joint, version, min_count = None, None, None, "", run.min_count
         screen: Screen | None = None
         if operand is not None:
             version = self._store.version(operand.table)
@@ -99,15 +99,15 @@ class Inputs:
             if not operand.unit.id:  # an exact answer's: rows bounded by their id are others than the table's
                 keys = self._guard.units(operand.table)
             if operand.alignment:
-                joint = self._sessions.joint_rows(request, operand, version)
+                joint = self._runs.joint_rows(request, operand, version)
                 table, keys = table.take(joint.rows), joint.keys
                 min_count = max(min_count, joint.min_count)
-            if session.operation.remembered:
-                screen = self._guard.screener(request, operand, version, joint, session.min_count)
+            if run.operation.remembered:
+                screen = self._guard.screener(request, operand, version, joint, run.min_count)
         given = RoleInput(
             request=request,
             party=party,
-            session=bytes.fromhex(session.id),
+            session=bytes.fromhex(run.session),
             table=table,
             keys=keys,
             min_count=min_count,
@@ -115,7 +115,7 @@ class Inputs:
             joint=b"" if joint is None else joint.session,
             min_parties=self._min_parties,
             services=SessionServices(
-                session, books=self._books, identity=self._identity, screen=screen, work=self._open(party, session)
+                run, books=self._books, identity=self._identity, screen=screen, work=self._open(party, run)
             ),
         )
         return given, version
@@ -132,6 +132,6 @@ class Inputs:
         if name:
             self._kept.check(self.work(party, request, name))
 
-    def _open(self, party: str, session: Session) -> Callable[[str], Checkpoints] | None:
-        name = session.operation.name_of_work()
-        return self._kept.open(self.work(party, session.request, name)) if name else None
+    def _open(self, party: str, run: PartyRun) -> Callable[[str], Checkpoints] | None:
+        name = run.operation.name_of_work()
+        return self._kept.open(self.work(party, run.request, name)) if name else None

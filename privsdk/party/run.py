@@ -13,17 +13,19 @@ from typing import Any
 
 from ..errors import Cancelled, ConnectTimeout, PrivsdkError, ProtocolViolation
 from ..errors.details import RunCancelled, TimedOut
+from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved
 from ..protocol.control import Hello, Told, Watched
 from ..protocol.messages import Binding
 from ..protocol.operation import Operation
 from ..protocol.roles import Channel, Conversation, Progress
 from ..protocol.timeouts import Timeouts
+from .run_states import RunState, after
 
 MOST_TOLD = 1000  # in one reply
 Dial = Callable[[str, Hello], Channel]
 
 
-class Session:
+class PartyRun:
     """One run at this party, from its reservation to its end."""
 
     def __init__(
@@ -40,7 +42,8 @@ class Session:
         self.instalments = 0  # that were paid
         self.digest = self.request.digest()
         self.nonce = secrets.token_hex(16)
-        self.id = ""
+        self.session = ""  # its id, of which every message is part, once it is fixed
+        self.state = after(None, RunReserved)
         self.phase = ""
         self.since = self.begun = time.monotonic()
         self.told: list[Told] = []
@@ -58,7 +61,11 @@ class Session:
             raise ProtocolViolation("the nonces are not those that the request's parties gave")
         self.begun = time.monotonic()
         joined = json.dumps([self.digest, sorted(nonces.items())])
-        self.id = hashlib.sha256(joined.encode()).hexdigest()
+        self.session = hashlib.sha256(joined.encode()).hexdigest()
+
+    def move(self, event: type[RunEvent]) -> None:
+        """Go on to the state that the event leads to, as the ledger does."""
+        self.state = after(self.state, event)
 
     def arrive(self, peer: str, hello: Hello, channel: Channel) -> None:
         """Take a stream that a peer earlier in the request's order opened."""
@@ -76,7 +83,7 @@ class Session:
         if peer not in self._conversations:
             order = self.request.parties
             if order.index(self._party) < order.index(peer):
-                channel = dial(peer, Hello(run_id=self.request.run_id, session=self.id))
+                channel = dial(peer, Hello(run_id=self.request.run_id, session=self.session))
             else:
                 channel = self._await(peer)
             with self._changed:
@@ -129,7 +136,9 @@ class Session:
 
     def end(self, error: PrivsdkError | None, dial: Dial) -> None:
         """Close every stream, telling the peers why if it failed, and those too who still wait for a first word."""
-        if error is not None and self.id:
+        failed = RunFailed if self.state is RunState.STARTED else RunReleased
+        self.move(RunFinished if error is None else failed)
+        if error is not None and self.session:
             self._reach_those_who_wait(dial)
         for conversation in self._conversations.values():
             conversation.end(error)
@@ -158,9 +167,9 @@ class Session:
                     TimedOut(peer=peer, seconds=seconds, wait="connect"), phase=self.phase or "connecting"
                 )
             hello, channel = self._arrived[peer]
-        if hello.session != self.id:
+        if hello.session != self.session:
             raise ProtocolViolation(f"{peer} approved another request or session")
         return channel
 
     def _binding(self, sender: str) -> Binding:
-        return Binding(session=self.id, request=self.digest, sender=sender)
+        return Binding(session=self.session, request=self.digest, sender=sender)

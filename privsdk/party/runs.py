@@ -22,7 +22,7 @@ from ..protocol.request import Operand, Request
 from ..protocol.role_input import Alignment
 from ..protocol.roles import Channel
 from ..protocol.timeouts import Limits, Timeouts
-from .run import Session
+from .run import PartyRun
 
 MOST_ENDED = 100  # runs of which it is remembered how far they came
 LAST_TOLD = 200  # of each: what its caller may not have asked for before it ended
@@ -40,7 +40,7 @@ class JointRows(NamedTuple):
     since: float
 
 
-class Sessions:
+class PartyRuns:
     """All sessions and alignments of one party."""
 
     def __init__(self, party: str, limits: Limits, timeouts: Timeouts) -> None:
@@ -48,8 +48,8 @@ class Sessions:
         self._timeouts = timeouts
         self._party = party
         self._lock = threading.Lock()
-        self._prepared: dict[str, Session] = {}
-        self._running: dict[str, Session] = {}
+        self._prepared: dict[str, PartyRun] = {}
+        self._running: dict[str, PartyRun] = {}
         self._ended: dict[str, tuple[str, int, Watched]] = {}
         self._joints: dict[str, JointRows] = {}
         self._entering = 0
@@ -63,7 +63,7 @@ class Sessions:
         """Keep a place while a run is decided on and prepared; raises Busy where there is none and never waits."""
         with self._lock:
             if len(self._prepared) + len(self._running) + self._entering >= self._limits.runs:
-                raise Busy(f"{self._party} runs {self._limits.runs} sessions already", hint="try again in a while")
+                raise Busy(f"{self._party} has {self._limits.runs} runs already", hint="try again in a while")
             self._entering += 1
         try:
             yield
@@ -71,25 +71,25 @@ class Sessions:
             with self._lock:
                 self._entering -= 1
 
-    def prepare(self, operation: Operation[Any], min_count: int) -> Session:
-        session = Session(self._party, operation, min_count, self._timeouts)
+    def prepare(self, operation: Operation[Any], min_count: int) -> PartyRun:
+        run = PartyRun(self._party, operation, min_count, self._timeouts)
         with self._lock:
-            self._prepared[operation.request.run_id] = session
-        return session
+            self._prepared[operation.request.run_id] = run
+        return run
 
-    def begin(self, run_id: str, caller: str) -> Session | None:
-        """Move a prepared session to running; None where there is none of this caller."""
+    def begin(self, run_id: str, caller: str) -> PartyRun | None:
+        """Move a prepared run to running; None where there is none of this caller."""
         with self._lock:
-            session = self._prepared.get(run_id)
-            if session is None or session.request.caller != caller:
+            run = self._prepared.get(run_id)
+            if run is None or run.request.caller != caller:
                 return None
             self._running[run_id] = self._prepared.pop(run_id)
-            return session
+            return run
 
     def drop_prepared(self, run_id: str, caller: str) -> bool:
         with self._lock:
-            session = self._prepared.get(run_id)
-            if session is None or session.request.caller != caller:
+            run = self._prepared.get(run_id)
+            if run is None or run.request.caller != caller:
                 return False
             del self._prepared[run_id]
             return True
@@ -105,45 +105,45 @@ class Sessions:
 
     def ended(self, run_id: str) -> None:
         with self._lock:
-            session = self._running.pop(run_id, None)
-            if session is not None:
-                first = max(0, len(session.told) - LAST_TOLD)
-                self._ended[run_id] = session.request.caller, first, session.watched(first)
+            run = self._running.pop(run_id, None)
+            if run is not None:
+                first = max(0, len(run.told) - LAST_TOLD)
+                self._ended[run_id] = run.request.caller, first, run.watched(first)
             while len(self._ended) > MOST_ENDED:
                 del self._ended[next(iter(self._ended))]
 
     def watched(self, run_id: str, caller: str, since: int) -> Watched:
         """How far a run of this caller is, or was when it ended a while ago."""
         with self._lock:
-            session = self._running.get(run_id)
+            run = self._running.get(run_id)
             owner, first, last = self._ended.get(run_id, ("", 0, None))
-        if session is not None and session.request.caller == caller:
-            return session.watched(since)
+        if run is not None and run.request.caller == caller:
+            return run.watched(since)
         if last is None or owner != caller:
             raise UnknownName(f"{self._party} has no run {run_id} under way", hint="watch it while it runs")
         return msgspec.structs.replace(last, told=last.told[since - first :] if since >= first else ())
 
     def stop(self, run_id: str, caller: str) -> None:
         """Let a run end with what there is, at its next round."""
-        session = self._running.get(run_id)
-        if session is not None and session.request.caller == caller:
-            session.stop_requested.set()
+        run = self._running.get(run_id)
+        if run is not None and run.request.caller == caller:
+            run.stop_requested.set()
 
     def cancel(self, run_id: str, caller: str) -> None:
-        session = self._running.get(run_id)
-        if session is not None and session.request.caller == caller:
-            session.cancel()
+        run = self._running.get(run_id)
+        if run is not None and run.request.caller == caller:
+            run.cancel()
 
     def cancel_all(self) -> None:
-        for session in list(self._running.values()):
-            session.cancel()
+        for run in list(self._running.values()):
+            run.cancel()
 
     def accept(self, peer: str, hello: Hello, channel: Channel) -> None:
         with self._lock:
-            session = self._running.get(hello.run_id) or self._prepared.get(hello.run_id)
-        if session is None:
+            run = self._running.get(hello.run_id) or self._prepared.get(hello.run_id)
+        if run is None:
             raise UnknownName(f"{self._party} has no run {hello.run_id} that {peer} could join")
-        session.arrive(peer, hello, channel)
+        run.arrive(peer, hello, channel)
 
     def keep(self, request: Request, operand: Operand, version: str, alignment: Alignment) -> str:
         """Store an alignment; returns its random id."""

@@ -14,7 +14,7 @@ from privsdk import fl, psi
 from privsdk.client.progress import Live
 from privsdk.client.ticker import Ticker
 from privsdk.errors import UnknownName
-from privsdk.party.run import Session
+from privsdk.party.run import PartyRun
 from privsdk.protocol.control import Stop, Told, Trace, Watch, Watched
 from privsdk.protocol.messages import Binding, pack
 from privsdk.protocol.roles import Conversation, Progress
@@ -149,7 +149,7 @@ def test_only_its_caller_watches_or_stops_a_run() -> None:
         with pytest.raises(UnknownName, match="has no run"):
             gate.handle("mallory", call)
         gate.handle("mallory", Stop(run_id=call.run_id))
-        assert not gate._sessions._running[call.run_id].stop_requested.is_set()
+        assert not gate._runs._running[call.run_id].stop_requested.is_set()
         run.stop()
         run.result(timeout_s=120)
         ended = gate.handle("analyst", call)
@@ -160,18 +160,18 @@ def test_only_its_caller_watches_or_stops_a_run() -> None:
             gate.handle("mallory", call)
 
 
-def session() -> Session:
+def run_at_north() -> PartyRun:
     with federation() as fed:
         request = psi.join(fed["north"]["table"], fed["south"]["table"], on="id").request
-    from privsdk.party.runs import Limits
     from privsdk.protocol.operation import operation_of
+    from privsdk.protocol.timeouts import Timeouts
 
-    return Session("north", operation_of(request), 1, Limits())
+    return PartyRun("north", operation_of(request), 1, Timeouts())
 
 
 def test_numbers_that_are_not_for_the_caller_are_not_told() -> None:
     """How many pieces there are tells how many rows; the phase is what an error says too."""
-    own = session()
+    own = run_at_north()
     own.on_step(Progress("blinding", 3, 17))
     assert own.watched() == Watched(phase="blinding")
     own.on_step(Progress("round 2", 1, 5, {"loss": 0.5}))

@@ -97,7 +97,7 @@ def test_what_is_paid_for_is_kept_whole(house: House, size: int) -> None:
     """In the reservation, or for a large request where its run starts."""
     request = large_request(house) if size else house.request()
     nonces = {party: house.ask(prepare(request), party=party).nonce for party in request.parties}
-    house.gates["south"]._sessions._prepared[request.run_id].cancel()
+    house.gates["south"]._runs._prepared[request.run_id].cancel()
     with pytest.raises(Cancelled):  # after its start, from where it is paid for
         house.ask(house.start(request, nonces))
     reserved, started = [row for row in rows(house) if row["event"] in ("reserved", "started")]

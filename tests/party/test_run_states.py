@@ -8,11 +8,12 @@ from contextlib import closing
 from enum import StrEnum
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from claims import Cases
-from ledger_child import LIMIT, open_books, reserve, spent
+from ledger_child import LIMIT, open_books, request, reserve, spent
 
 from privsdk.errors import AnswerLost, InternalError, LedgerError
 from privsdk.governance.events import (
@@ -25,8 +26,10 @@ from privsdk.governance.events import (
     RunStarted,
 )
 from privsdk.party.budget.books import Books
+from privsdk.party.run import PartyRun
 from privsdk.party.run_states import NEXT, OPEN, RunState, after
 from privsdk.protocol.control import Finished
+from privsdk.protocol.timeouts import Timeouts
 
 KINDS = (RunReserved, AnswerRepeated, RunReleased, RunStarted, RunPaid, RunFinished, RunFailed)
 
@@ -93,3 +96,15 @@ def test_a_chain_that_moves_a_run_as_none_may_is_named(books: Books) -> None:
     books._ledger.note(RunFinished(run="a", learns=(), answer=""))
     assert books.verify().reason == "row 4 of the chain says 'finished' of run a, then reserved"
     books._ledger.note(RunStarted(run="b", session="s"))
+
+
+def test_a_run_in_memory_moves_by_the_same_table() -> None:
+    operation: Any = SimpleNamespace(request=request("r"), per_round=dict)
+    run = PartyRun("north", operation, 0, Timeouts())
+    with pytest.raises(InternalError, match="a run that is reserved cannot go on by RunFinished"):
+        run.end(None, lambda peer, hello: pytest.fail("nobody is waited for"))
+    run.move(RunStarted)
+    run.end(None, lambda peer, hello: pytest.fail("nobody is waited for"))
+    assert run.state is RunState.FINISHED
+    with pytest.raises(InternalError, match="a run that is finished cannot go on by RunStarted"):
+        run.move(RunStarted)

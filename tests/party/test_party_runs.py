@@ -1,4 +1,4 @@
-"""Sessions of a party: limits, lifetimes, who may start or give back a run and who may open a stream in it."""
+"""Runs of a party: limits, lifetimes, who may start or give back a run and who may open a stream in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from privsdk.errors import (
     ProtocolViolation,
     UnknownName,
 )
-from privsdk.party.runs import Session
+from privsdk.governance.events import RunStarted
+from privsdk.party.run import PartyRun
 from privsdk.protocol import control
 from privsdk.protocol.messages import Frame
 from privsdk.protocol.request import Operand, Request
@@ -34,7 +35,7 @@ def test_a_party_with_all_places_taken_is_busy_and_charges_nothing(house: House)
     first, second, third = (house.request() for _ in range(3))
     house.ask(prepare(first))
     house.ask(prepare(second))
-    with pytest.raises(Busy, match="south runs 2 sessions already"):
+    with pytest.raises(Busy, match="south has 2 runs already"):
         house.ask(prepare(third))
     assert house.spent() == 2
     house.ask(control.Release(run_id=first.run_id))
@@ -135,13 +136,13 @@ class DeadChannel:
         self.closed = True
 
 
-def session(party: str, timeouts: Timeouts) -> Session:
+def run_at(party: str, timeouts: Timeouts) -> PartyRun:
     operands = {p: Operand(table="t", columns=("id",)) for p in ("north", "south", "east")}
     request = Request(
         run_id="r", operation="o", caller="ann", purpose="p", parties=tuple(operands), operands=operands, parameters={}
     )
     operation: Any = SimpleNamespace(request=request, per_round=dict)
-    made = Session(party, operation, 0, timeouts)
+    made = PartyRun(party, operation, 0, timeouts)
     made.begin({"north": made.nonce, "south": made.nonce, "east": made.nonce})
     return made
 
@@ -152,32 +153,33 @@ def no_dial(peer: str, hello: control.Hello) -> DeadChannel:
 
 @pytest.mark.parametrize("peer", ["south", "east", "stranger"])
 def test_only_earlier_parties_of_the_run_open_streams(peer: str) -> None:
-    here = session("south", Timeouts())
+    here = run_at("south", Timeouts())
     with pytest.raises(ProtocolViolation, match=f"{peer} is not to open a stream to south"):
-        here.arrive(peer, control.Hello(run_id="r", session=here.id), DeadChannel())
+        here.arrive(peer, control.Hello(run_id="r", session=here.session), DeadChannel())
 
 
 def test_a_second_stream_of_one_peer_is_refused() -> None:
-    here = session("south", Timeouts())
-    hello = control.Hello(run_id="r", session=here.id)
+    here = run_at("south", Timeouts())
+    hello = control.Hello(run_id="r", session=here.session)
     here.arrive("north", hello, DeadChannel())
     with pytest.raises(ProtocolViolation, match="north opened a second stream"):
         here.arrive("north", hello, DeadChannel())
 
 
 def test_a_stream_of_another_session_is_refused_and_closed() -> None:
-    here, channel = session("south", Timeouts()), DeadChannel()
+    here, channel = run_at("south", Timeouts()), DeadChannel()
     here.arrive("north", control.Hello(run_id="r", session="0" * 64), channel)
     with pytest.raises(ProtocolViolation, match="north approved another request or session"):
         here.conversation("north", no_dial)
+    here.move(RunStarted)
     here.end(None, lambda peer, hello: pytest.fail("nobody is waited for"))
     assert channel.closed
 
 
 def test_two_runs_of_one_request_have_different_sessions() -> None:
-    first, second = session("south", Timeouts()), session("south", Timeouts())
+    first, second = run_at("south", Timeouts()), run_at("south", Timeouts())
     assert first.digest == second.digest
-    assert first.id != second.id
+    assert first.session != second.session
 
 
 def test_a_stream_for_a_run_that_is_not_there(house: House) -> None:
