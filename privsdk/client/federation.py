@@ -20,17 +20,16 @@ from ..protocol.timeouts import CallerTimeouts
 from .audit import AuditLogs, AuditReports
 from .budgets import Budgets, balance_facts, balances_grid
 from .execution import Asker, Running
-from .observers import Observers
 from .pinned_heads import Witness
 from .plan import Plan
 from .preview import Preview
-from .progress import Live
+from .progress import Live, Observers
 from .runs import Activity
 from .tables import Handle, Party, Tables
 
 _open: weakref.WeakValueDictionary[int, Federation] = weakref.WeakValueDictionary()
 _numbers = count(1)
-openings: Observers[None] = Observers()  # told when a federation is opened or closed
+openings: Observers[None] = Observers()  # called when a federation is opened or closed
 
 
 def open_federations() -> dict[int, Federation]:
@@ -73,7 +72,7 @@ class Federation(Handle):
         self.number = next(_numbers)
         self.closed = False
         _open[self.number] = self
-        openings.tell(None)
+        openings.notify(None)
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -136,7 +135,7 @@ class Federation(Handle):
         _open.pop(self.number, None)
         self._link.close()
         self._close()
-        openings.tell(None)
+        openings.notify(None)
 
     def __enter__(self) -> Federation:
         return self

@@ -16,13 +16,13 @@ from ..errors import Cancelled, Refused
 from ..protocol.control import Answers, Quoted
 from ..protocol.operation import operation_of
 from ..protocol.request import Request
+from .audit import Receipt
 from .grants import Grants, suggest_grants
 from .learned import Learned, learns_grid
 from .preview import Outlook, Preview, TrainingForecast
 from .price import Price, price_text
 from .progress import Live, ended_with, run_card
-from .receipt import Receipt
-from .wait import Awaited
+from .wait import Waiting
 
 T = TypeVar("T")
 
@@ -232,7 +232,7 @@ class Run(Displayed, Generic[T]):
                 self._future.set_exception(error)
             else:
                 self._future.set_result(result)
-            self.progress.tell()
+            self.progress.notify()
 
         self._thread = threading.Thread(target=work, name=f"privsdk-run-{plan.request.run_id}", daemon=True)
         self._thread.start()
@@ -275,7 +275,7 @@ class Run(Displayed, Generic[T]):
         KeyboardInterrupt
             It was interrupted, and is cancelled.
         """
-        return Awaited(self._future, self.progress, self.plan.request, self.cancel).outcome(timeout_s)
+        return Waiting(self._future, self.progress, self.plan.request, self.cancel).outcome(timeout_s)
 
     def __await__(self) -> Generator[Any, None, Result[T]]:
         import asyncio

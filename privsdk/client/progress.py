@@ -1,14 +1,15 @@
-"""How far a run is: the latest that each party said, and the figures told on the way. For displays; decides nothing.
+"""How far a run is: each party's phase, and the figures that it reported so far. For displays; decides nothing.
 
-Only what the run's record says that its caller learns is told early. Filled by the thread that asks the parties, read
-by any.
+`execution` fills it with the parties' replies; any thread may read it.
 """
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -19,7 +20,45 @@ from ..display.tabular import Tabular
 from ..errors import Cancelled, PrivsdkError
 from ..protocol.control import Told, Watched
 from ..protocol.request import Request
-from .observers import Observers
+
+T = TypeVar("T")
+
+
+class Observers(Generic[T]):
+    """A list of callbacks; thread-safe. One that fails is not called again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # an observer that nobody holds may leave from within
+        self._observers: list[Callable[[T], None]] = []
+
+    def add(self, observer: Callable[[T], None]) -> Callable[[], None]:
+        """Add a callback; returns the function that removes it, which may be called twice."""
+        with self._lock:
+            self._observers.append(observer)
+
+        def leave() -> None:
+            with self._lock:
+                if observer in self._observers:
+                    self._observers.remove(observer)
+
+        return leave
+
+    def notify(self, news: T) -> None:
+        """Call them all, in this thread. What one raises becomes a warning."""
+        with self._lock:
+            observers = list(self._observers)
+        for observer in observers:
+            try:
+                observer(news)
+            except Exception as error:
+                with self._lock:
+                    if observer in self._observers:
+                        self._observers.remove(observer)
+                warnings.warn(f"an observer failed and is not called again: {error!r}", RuntimeWarning, stacklevel=2)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._observers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +155,7 @@ class Live(Displayed, Tabular):
             self._whereabouts[party] = there
             told.extend(fresh)
         if news:
-            self.tell()
+            self.notify()
 
     def end(self, party: str, *, why: str = "", cancelled: bool = False, instalments: int | None = None) -> None:
         """Take that a party has ended or was cancelled, or why it is lost."""
@@ -125,11 +164,11 @@ class Live(Displayed, Tabular):
             paid = known.instalments if instalments is None else instalments
             state = "cancelled" if cancelled else "lost" if why else "ended"
             self._whereabouts[party] = replace(known, state=state, waits_for=(), instalments=paid, why=why)
-        self.tell()
+        self.notify()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Call its observers: something has changed."""
-        self._observers.tell(self)
+        self._observers.notify(self)
 
     def __str__(self) -> str:
         """One line: how many rounds are done, the last figures; the parties' phases where nothing else is told."""

@@ -18,8 +18,7 @@ import pyarrow as pa
 from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
 from ..display.tabular import Tabular
 from ..protocol.request import Request
-from .observers import Observers
-from .progress import Live, ended_with
+from .progress import Live, Observers, ended_with
 
 ENDED = 50  # runs that are remembered
 
@@ -114,10 +113,10 @@ class Activity(Displayed, Tabular):
     def carry(self, request: Request, live: Live, cancelled: threading.Event) -> Iterator[None]:
         """A run, from its beginning to its end."""
         carried, began = Carried(request, live, cancelled), time.monotonic()
-        leave = live.observe(lambda _: self._observers.tell(self))
+        leave = live.observe(lambda _: self._observers.notify(self))
         with self._lock:
             self._running[request.run_id] = carried
-        self._observers.tell(self)
+        self._observers.notify(self)
         try:
             yield
             carried.state = "done"
@@ -130,7 +129,7 @@ class Activity(Displayed, Tabular):
             with self._lock:
                 self._running.pop(request.run_id, None)
                 self._ended.append(carried)
-            self._observers.tell(self)
+            self._observers.notify(self)
 
 
 _RUNS = pa.schema(

@@ -1,24 +1,26 @@
-"""Waiting for a run: the line that follows it, and what an interrupt does to it. Not the run itself.
+"""Waiting for a run: a line of text that shows how far it is, and what an interrupt does to it. Not the run itself.
 
-A run that goes in rounds is worth something before its end: a first interrupt lets the present round end and has what
-there is by then, a second one cancels. Any other run has nothing to give before its end and is cancelled at once.
+A run that goes in rounds has a result before its end: a first interrupt stops it after the present round and keeps that
+result, a second one cancels it. Any other run is cancelled at once.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ..protocol.operation import operation_named
 from ..protocol.request import Request
 from .progress import Live
-from .ticker import Ticker
 
+AFTER_S = 2.0  # shorter runs are done before anyone could read it
+WIDTH = 100
 LOOK_S = 0.2  # between two times that the line is drawn
 CANCELLED_S = 5.0  # for a cancelled run to end
 
@@ -26,8 +28,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Awaited(Generic[T]):
-    """A run as who waits for it sees it."""
+class Waiting(Generic[T]):
+    """A run, for whoever waits for it."""
 
     future: Future[T]
     live: Live
@@ -48,7 +50,7 @@ class Awaited(Generic[T]):
         ticker, main = Ticker(), threading.current_thread() is threading.main_thread()
         try:
             if main:
-                self._say_awaited(True)
+                self._set_awaited(True)
             while True:
                 try:
                     return self._look(ticker, deadline, timeout_s)
@@ -65,7 +67,7 @@ class Awaited(Generic[T]):
         finally:
             ticker.end()
             if main:
-                self._say_awaited(False)
+                self._set_awaited(False)
 
     def _look(self, ticker: Ticker, deadline: float | None, timeout_s: float | None) -> T:
         while True:
@@ -83,10 +85,57 @@ class Awaited(Generic[T]):
                     ) from None
 
     def _may_stop(self) -> bool:
-        """Whether it is worth something by now, and was not told to stop before."""
+        """Whether a stop would give a result, and none was requested yet."""
         stops = operation_named(self.request.operation).stops
         return stops and bool(self.live.latest) and not self.live.stopping.is_set()
 
-    def _say_awaited(self, awaited: bool) -> None:
+    def _set_awaited(self, awaited: bool) -> None:
         self.live.awaited = awaited
-        self.live.tell()
+        self.live.notify()
+
+
+class TextStream(Protocol):
+    """What of a text stream is used."""
+
+    def write(self, text: str, /) -> int: ...
+    def flush(self) -> None: ...
+
+
+class Ticker:
+    """A line of text in a terminal or notebook, each text in place of the one before; none in a file or a pipe."""
+
+    def __init__(self, output: TextStream | None = None) -> None:
+        self._output = output if output is not None else _interactive()
+        self._began = time.monotonic()
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Replace the line, if there is somewhere to show it and it is another one."""
+        line = text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
+        if self._output is None or line == self._shown or time.monotonic() - self._began < AFTER_S:
+            return
+        self._output.write(f"\r{line.ljust(len(self._shown))}")
+        self._output.flush()
+        self._shown = line
+
+    def leave(self, text: str) -> None:
+        """Say something that stays, above the line; on standard error where nobody watches standard output."""
+        self.end()
+        output = self._output if self._output is not None else sys.stderr
+        if output is not None:
+            output.write(f"{text}\n")
+            output.flush()
+
+    def end(self) -> None:
+        """Take the line away: what came of it is shown by whoever waited."""
+        if self._output is not None and self._shown:
+            self._output.write(f"\r{' ' * len(self._shown)}\r")
+            self._output.flush()
+            self._shown = ""
+
+
+def _interactive() -> TextStream | None:
+    """Standard output, where somebody watches it: a terminal, or a notebook's cell."""
+    output = sys.stdout
+    in_notebook = type(output).__module__.startswith("ipykernel.")
+    return output if output is not None and (in_notebook or output.isatty()) else None

@@ -12,7 +12,7 @@ from waiting import until
 import privsdk as ps
 from privsdk import fl, psi
 from privsdk.client.progress import Live
-from privsdk.client.ticker import Ticker
+from privsdk.client.wait import Ticker
 from privsdk.errors import UnknownName
 from privsdk.party.run import PartyRun
 from privsdk.protocol.control import Stop, Told, Trace, Watch, Watched
@@ -70,7 +70,7 @@ def test_the_line_follows_after_a_while_and_goes(monkeypatch: pytest.MonkeyPatch
     ticker = Ticker(output)
     ticker.show("too early")
     assert output.getvalue() == ""
-    monkeypatch.setattr("privsdk.client.ticker.AFTER_S", 0.0)
+    monkeypatch.setattr("privsdk.client.wait.AFTER_S", 0.0)
     for text in ("round 10", "round 10", "round 2", "x" * 200):
         ticker.show(text)
     ticker.end()
@@ -83,7 +83,7 @@ def test_the_line_follows_after_a_while_and_goes(monkeypatch: pytest.MonkeyPatch
 def test_nothing_is_written_where_nobody_watches(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("privsdk.client.ticker.AFTER_S", 0.0)
+    monkeypatch.setattr("privsdk.client.wait.AFTER_S", 0.0)
     with federation() as fed:
         plan(fed, 5).release()
     assert capsys.readouterr() == ("", "")

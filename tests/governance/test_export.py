@@ -11,7 +11,7 @@ import pytest
 import privsdk as ps
 from privsdk import dp, psi
 from privsdk.__main__ import main
-from privsdk.client.receipt import Receipt
+from privsdk.client.audit import Receipt
 from privsdk.errors import InvalidArgument, Refused, UnknownName
 from privsdk.governance.chain import Row, verify
 from privsdk.governance.export import SCHEMA, audit_table, read_audit_file, rows_of
