@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from ..display.cards import Card, Displayed, Grid
-from ..display.svg import FlowEnd, Picture, flow
+from ..display.flow import FlowEnd, flow
+from ..display.svg import Picture
 from ..display.tabular import Tabular
 from ..governance.learns import Caller, Coalition, Eavesdropper, Learns, Parties
 from ..protocol.request import Request
@@ -45,17 +46,17 @@ class Learned(Displayed, Tabular, tuple[Learns, ...]):
         ]
         some = [end.who for end in learners if end.solid]
         none = [end.who for end in learners if not end.solid]
-        told = ". ".join(
+        description = ". ".join(
             f"{_brief(names)} bring{'' if len(names) > 1 else 's'} {what or 'no data'}"
             for what, names in brought.items()
         )
-        told += f". Something is learned by {', '.join(some)}" if some else ""
-        told += f". Nothing of the data is learned by {', '.join(none)}" if none else ""
+        description += f". Something is learned by {', '.join(some)}" if some else ""
+        description += f". Nothing of the data is learned by {', '.join(none)}" if none else ""
         caption = "who brings what, and who learns something"
         shown = givers if len(givers) <= MOST_ENDS else _fewer(givers)
         return flow(
             caption, shown, self.request.operation, learners if len(learners) <= MOST_ENDS else _fewer(learners),
-            told=f"{told}.",
+            description=f"{description}.",
         )  # fmt: skip
 
     def to_arrow(self) -> pa.Table:

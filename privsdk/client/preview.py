@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from ..display.cards import MOST_ROWS, Card, Displayed, Grid, cell
-from ..display.svg import Picture, curves
+from ..display.curves import curves
+from ..display.svg import Picture
 from ..display.tabular import Tabular
 from ..errors import InvalidArgument, Refused
 from ..governance.charges import MOST_QUERIES, Balance, Debit
@@ -38,7 +39,7 @@ class Outlook(Protocol):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Numbers of values for which errors are told; a single one where the error is the same for all."""
+        """Numbers of values for which errors are stated; a single one where the error is the same for all."""
 
     def at(self, epsilon: float) -> Outlook:
         """Of the same question for another epsilon."""
@@ -150,11 +151,11 @@ class Preview(Displayed, Tabular):
             halves = [outlook.at(epsilon).half_width(size) for epsilon in epsilons]
             name = f"over {size:,} values" if len(outlook.sizes) > 1 else "half-width"
             lines[name] = [(e, half if half > 0 else None) for e, half in zip(epsilons, halves, strict=True)]
-        told = [
+        described = [
             f"{name}: {', '.join(f'{_half(half)} at {epsilon:.3g}' for epsilon, half in line)}"
             for name, line in lines.items()
         ]
-        told.append(f"this question asks for epsilon {outlook.epsilon:g}")
+        described.append(f"this question asks for epsilon {outlook.epsilon:g}")
         left = [
             each
             for party, datasets in self.datasets.items()
@@ -164,12 +165,12 @@ class Preview(Displayed, Tabular):
         end = None
         if left:
             least, where = min(left)
-            told[-1] += f"; {where} has {least:.3g} left"
+            described[-1] += f"; {where} has {least:.3g} left"
             end = (least, f"more than the {least:.3g} left") if least > 0 else None
         return curves(
             "half of the 95% interval against epsilon (logarithmic axes)",
             lines,
-            told="\n".join(told),
+            description="\n".join(described),
             x="epsilon",
             y="half-width",
             log=True,

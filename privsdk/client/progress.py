@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from ..display.cards import Card, Displayed, Grid, size_text, without_empty
-from ..display.svg import course
+from ..display.curves import course
 from ..display.tabular import Tabular
 from ..errors import Cancelled, PrivsdkError
 from ..protocol.control import Told, Watched

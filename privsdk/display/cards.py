@@ -154,13 +154,13 @@ def to_text(card: Card) -> str:
     for caption, grid in card.answers:
         lines += _grid_lines(caption, grid)
     for label, text in card.facts:
-        told = _wrapped(text, WIDTH - width - 4).split("\n")
+        wrapped = _wrapped(text, WIDTH - width - 4).split("\n")
         named = _wrapped(label, width or 1).split("\n")
-        lines += [f"  {one:<{width}}  {two}".rstrip() for one, two in zip_longest(named, told, fillvalue="")]
+        lines += [f"  {one:<{width}}  {two}".rstrip() for one, two in zip_longest(named, wrapped, fillvalue="")]
     for picture in card.pictures:
         lines.append(f"  {readable(picture.caption)}")
         lines += [f"    {line}".rstrip() for line in picture.letters]
-        lines += [f"    {line}" for line in _wrapped(picture.told, WIDTH - 4).split("\n")]
+        lines += [f"    {line}" for line in _wrapped(picture.description, WIDTH - 4).split("\n")]
     for caption, grid in card.grids:
         lines += _grid_lines(caption, grid)
     return "\n".join(lines)
@@ -190,7 +190,7 @@ _CELL = (
 _TABLE = "border:none;margin:4px 0 0 0"
 _QUIET = "opacity:.8;font-weight:500"
 _CAPTION = f"margin-top:8px;{_QUIET}"
-_TOLD = "max-width:720px;white-space:pre-line;font-size:12px;opacity:.9"
+_DESCRIPTION = "max-width:720px;white-space:pre-line;font-size:12px;opacity:.9"
 # JupyterLab takes SVG out of a notebook that it does not trust, but not the words in it: these then have no size.
 _FRAME = "font-size:0px;line-height:0;margin:2px 0 0 0"
 
@@ -211,7 +211,7 @@ def to_html(card: Card) -> str:
     for picture in card.pictures:
         out.append(f'<div style="{_CAPTION}">{_escaped(picture.caption)}</div>')
         out.append(f'<div style="{_FRAME}">{picture.svg}</div>')
-        out.append(f'<div style="{_TOLD}">{_escaped(picture.told)}</div>')
+        out.append(f'<div style="{_DESCRIPTION}">{_escaped(picture.description)}</div>')
     for caption, grid in card.grids:
         out += _grid_html(caption, grid)
     out.append("</div>")
@@ -253,8 +253,8 @@ def card_of(value: Any) -> Card:
     if isinstance(value, pa.Table):
         metadata = value.schema.metadata or {}
         withheld = metadata.get(b"withheld_groups", b"0").decode()
-        told = metadata.get(b"withheld_because")
-        because = f" {told.decode()}" if told else ": below the minimum count, or the next smallest to one that is"
+        reason = metadata.get(b"withheld_because")
+        because = f" {reason.decode()}" if reason else ": below the minimum count, or the next smallest to one that is"
         facts = [("withheld", f"{withheld} group{'s' * (withheld != '1')}{because}")] if withheld != "0" else []
         return Card(title="", facts=facts, answers=[("value", grid_of(value))])
     if isinstance(value, Displayed):

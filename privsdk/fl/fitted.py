@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..display.cards import Card, Displayed, Grid, cell, grid_of
-from ..display.svg import Picture, course
+from ..display.curves import course
+from ..display.svg import Picture
 from ..errors import InvalidArgument, PeerError, PrivsdkError, ProtocolViolation
 from ..protocol.control import Trace
 from . import model_file

@@ -144,9 +144,9 @@ def test_text_and_html_say_the_same(shown: dict[str, Any], name: str, cases: Cas
     assert Counter(page.words) == words_of_text(text, card)
     assert len(page.words) > 2
     told = " ".join(page.words)
-    assert page.drawings == [[picture.caption, picture.told] for picture in card.pictures]
+    assert page.drawings == [[picture.caption, picture.description] for picture in card.pictures]
     for picture in card.pictures:
-        assert " ".join(picture.told.split()) in told
+        assert " ".join(picture.description.split()) in told
     grids = [grid for _, grid in (*card.answers, *card.grids)]
     cells = [[list(map(str, row)) for row in (grid.header, *grid.rows)] for grid in grids]
     facts = [[label, text] for label, text in card.facts]
@@ -217,21 +217,21 @@ def test_trainings_show_their_course(shown: dict[str, Any]) -> None:
         "accuracy on each party's held-out rows on the way",
         "who brings what, and who learns something",
     ]
-    assert shown["fitted"]._card().pictures[1].told.count("at round 2") == len(PARTIES)
+    assert shown["fitted"]._card().pictures[1].description.count("at round 2") == len(PARTIES)
 
 
 def test_a_private_release_shows_the_error_against_epsilon(shown: dict[str, Any]) -> None:
     (picture,) = shown["count, previewed"]._card().pictures
-    assert "6 at 0.5" in picture.told
-    assert "60 at 0.05" in picture.told
-    assert "asks for epsilon 0.5; north/people for each analyst has 2 left" in picture.told
+    assert "6 at 0.5" in picture.description
+    assert "60 at 0.05" in picture.description
+    assert "asks for epsilon 0.5; north/people for each analyst has 2 left" in picture.description
     (sizes,) = shown["dp mean, previewed"]._card().pictures
-    assert sizes.told.count("values: ") == 3
+    assert sizes.description.count("values: ") == 3
     assert shown["mean, previewed"]._card().pictures == ()
 
 
 def test_who_brings_and_who_learns(shown: dict[str, Any]) -> None:
-    assert shown["mean"].learns.picture.told == (
+    assert shown["mean"].learns.picture.description == (
         "north, south, east bring people: age. keeper brings no data. Something is learned by keeper, analyst (you). "
         "Nothing of the data is learned by north, south, east, an eavesdropper."
     )
@@ -247,7 +247,7 @@ def test_ten_parties_are_no_wall_of_text() -> None:
             assert max(map(len, lines[1:])) <= WIDTH
         picture = psi.join(*fed.tables("people"), on="id").learns.picture
         assert picture.svg.count("<rect") <= 1 + 1 + 8
-        assert "hospital_of_town_0, hospital_of_town_1, hospital_of_town_2 and 7 more" in picture.told
+        assert "hospital_of_town_0, hospital_of_town_1, hospital_of_town_2 and 7 more" in picture.description
 
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\u202e</table>&\"'"

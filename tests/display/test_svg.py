@@ -10,7 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from privsdk.display.svg import BOTTOM, LEFT, RIGHT, TOP, Axis, FlowEnd, Gauge, Picture, axis_over, course, curves, flow
+from privsdk.display.curves import BOTTOM, LEFT, RIGHT, TOP, Axis, axis_over, course, curves
+from privsdk.display.flow import FlowEnd, flow
+from privsdk.display.svg import Gauge, Picture
 
 REALS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 6))
 POSITIVE = st.floats(1e-6, 1e6, allow_nan=False)
@@ -106,7 +108,7 @@ def test_a_course_is_told_in_words() -> None:
     points = [(1, 0.7), (2, 0.2), (3, 0.9), (4, 0.4)]
     picture = course("loss", {"loss": points}, step="round", y="loss")
     assert picture is not None
-    assert picture.told == "loss: 0.7 at round 1, 0.4 at 4; least 0.2 at 2; most 0.9 at 3"
+    assert picture.description == "loss: 0.7 at round 1, 0.4 at 4; least 0.2 at 2; most 0.9 at 3"
     assert [line.count("*") for line in picture.letters].count(0) == len(picture.letters) - 4
     assert picture.letters[0].startswith("0.9 |")
     assert picture.letters[-2].startswith("0.2 |")
@@ -135,7 +137,14 @@ def test_lines_are_told_apart_without_colour() -> None:
 def test_where_a_question_stands_and_what_is_beyond_reach() -> None:
     halves = [(0.1, 60.0), (0.5, 12.0), (1.0, 6.0)]
     picture = curves(
-        "error", {"half": halves}, told="", x="epsilon", y="half", log=True, here=0.5, end=(0.7, "more than is left")
+        "error",
+        {"half": halves},
+        description="",
+        x="epsilon",
+        y="half",
+        log=True,
+        here=0.5,
+        end=(0.7, "more than is left"),
     )
     root = drawn(picture)
     (line,) = places(root)
@@ -144,7 +153,9 @@ def test_where_a_question_stands_and_what_is_beyond_reach() -> None:
     (beyond,) = root.iter("rect")
     assert line[1][0] < float(beyond.attrib["x"]) < line[2][0]
     assert float(beyond.attrib["x"]) + float(beyond.attrib["width"]) == pytest.approx(line[2][0], abs=0.2)
-    without = curves("error", {"half": halves}, told="", x="epsilon", y="half", log=True, here=0.5, end=(3.0, "x"))
+    without = curves(
+        "error", {"half": halves}, description="", x="epsilon", y="half", log=True, here=0.5, end=(3.0, "x")
+    )
     assert list(drawn(without).iter("rect")) == []  # all of it is within reach
 
 
@@ -169,7 +180,7 @@ def test_arrows_go_to_those_who_learn_something() -> None:
         FlowEnd(who="keeper", what="brings no data", solid=False),
     ]
     learners = [FlowEnd(who="analyst", what="a" * 200, solid=True), FlowEnd(who="north", what="nothing", solid=False)]
-    root = drawing(flow("who", givers, "he.mean", learners, told="").svg)
+    root = drawing(flow("who", givers, "he.mean", learners, description="").svg)
     paths = list(root.iter("path"))
     heads = [path for path in paths if "z" in path.attrib["d"]]
     dotted = [path for path in paths if "stroke-dasharray" in path.attrib]
@@ -189,8 +200,8 @@ def test_a_picture_is_named_and_described() -> None:
     hostile = "</desc><script>alert(1)</script>&\"'"
     ends = [FlowEnd(who=hostile, what=hostile, solid=True)]
     for picture in (
-        flow(hostile, ends, hostile, ends, told=hostile),
-        curves(hostile, {hostile: [(1, 1), (2, 2)], "b": [(1, 2)]}, told=hostile, x=hostile, y=hostile),
+        flow(hostile, ends, hostile, ends, description=hostile),
+        curves(hostile, {hostile: [(1, 1), (2, 2)], "b": [(1, 2)]}, description=hostile, x=hostile, y=hostile),
     ):
         root = drawn(picture)
         assert root.attrib["role"] == "img"
