@@ -121,7 +121,7 @@ class Whole:
         return values
 
 
-class Said(Message, frozen=True, kw_only=True, tag="fl.averages.Said"):
+class ClientUpdate(Message, frozen=True, kw_only=True, tag="fl.averages.Said"):
     """One client's update in the clear, packed as the run has it."""
 
     MAX_BYTES = 1 << 30
@@ -131,7 +131,7 @@ class Said(Message, frozen=True, kw_only=True, tag="fl.averages.Said"):
     table: pa.Table
 
 
-class Arrived(NamedTuple):
+class Arrivals(NamedTuple):
     """Updates as they were unpacked, their bytes on the way, and who was lost and why."""
 
     updates: dict[str, Update]
@@ -157,12 +157,12 @@ class Each:
         """Send the update, packed."""
         check(update)
         table = self._compression.pack(update.vector, np.random.default_rng([*self._seed, *name.encode()]))
-        said = Said(name=name, weight=update.weight, loss=update.loss, table=table)
+        said = ClientUpdate(name=name, weight=update.weight, loss=update.loss, table=table)
         yield from tell(self._coordinator, said)
 
     def collect(self, name: str, parties: Sequence[str], length: int, combine: Combine) -> Role[Mean]:
         """Check and combine what came."""
-        came, lost = yield from collect(parties, Said, within_s=self._within_s)
+        came, lost = yield from collect(parties, ClientUpdate, within_s=self._within_s)
         updates, sizes, lost = self._checked(came, lost, dict.fromkeys(came, name), length)
         weights = np.array([update.weight for update in updates.values()])
         if not updates:
@@ -171,19 +171,19 @@ class Each:
         loss = float(weights @ [update.loss for update in updates.values()]) / float(weights.sum())
         return Mean(vector, float(weights.sum()), loss, tuple(updates), lost, sizes)
 
-    def first(self, names: Mapping[str, str], length: int) -> Role[Arrived]:
+    def first(self, names: Mapping[str, str], length: int) -> Role[Arrivals]:
         """Check the first update that comes of these parties, each of which has a name of its own for it."""
-        came, lost = yield from next_of(tuple(names), Said, within_s=self._within_s)
+        came, lost = yield from next_of(tuple(names), ClientUpdate, within_s=self._within_s)
         return self._checked(came, lost, names, length)
 
     def drop(self, parties: Sequence[str]) -> Role[dict[str, PrivsdkError]]:
         """Hear these out, and forget it; returns who was lost, and why."""
-        return (yield from collect(parties, Said, within_s=self._within_s)).lost
+        return (yield from collect(parties, ClientUpdate, within_s=self._within_s)).lost
 
     def _checked(
-        self, came: Mapping[str, Said], lost: dict[str, PrivsdkError], names: Mapping[str, str], length: int
-    ) -> Arrived:
-        arrived = Arrived({}, {}, lost)
+        self, came: Mapping[str, ClientUpdate], lost: dict[str, PrivsdkError], names: Mapping[str, str], length: int
+    ) -> Arrivals:
+        arrived = Arrivals({}, {}, lost)
         for party, said in came.items():
             try:
                 require(said.name == names[party] and 0 < said.weight <= 1 and math.isfinite(said.loss))

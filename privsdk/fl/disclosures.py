@@ -49,7 +49,7 @@ def needs(request: Request, parameters: FitParameters) -> dict[str, tuple[Need, 
         ]
         needs += [
             Need(table=table, column=name, disclosure=mode.statistic, result=f"{what}, over all parties' training rows")
-            for name, what in parameters.facts
+            for name, what in parameters.statistics
         ]
         if parameters.by is not None:
             result = f"scores by {parameters.by}"

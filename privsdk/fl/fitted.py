@@ -27,7 +27,7 @@ from .preparation import totals_of, usable
 from .roles import HISTORY
 
 MOST_WEIGHTS = 12  # shown of a model of one layer
-MOST_GROUPS = 6  # that stand beside each other
+MOST_GROUPS = 6  # side by side
 TOOK = pa.schema([("seconds", pa.float64()), ("bytes_sent", pa.int64()), ("bytes_received", pa.int64())])
 _REALS = ("loss", "staleness")
 
@@ -125,8 +125,8 @@ class Fitted(Displayed):
     def __str__(self) -> str:
         network, losses = self.model.network, self.history.column("loss").to_pylist()
         layers = f" {'-'.join(map(str, network.widths))}, {network.size:,} weights" if self.model.widths else ""
-        told = losses and losses[0] is not None
-        course = f", loss {losses[0]:.4f} to {losses[-1]:.4f}" if told else ""
+        known = losses and losses[0] is not None
+        course = f", loss {losses[0]:.4f} to {losses[-1]:.4f}" if known else ""
         return f"{_TITLES[type(self.model).__name__]}{layers}, {len(losses)} rounds{course}"
 
     def _outputs(self, table: pa.Table) -> tuple[Matrix, npt.NDArray[np.bool_]]:
@@ -257,8 +257,7 @@ def fitted(
     value, table = answers[coordinator].value, answers[coordinator].table
     if table is None or len(table) != model.network.size:
         raise ProtocolViolation(f"{coordinator} answered without a model, or with another")
-    facts = np.array(value["facts"], np.int64)
-    told = {party: (number, why) for party, (number, why) in value["lost"].items()}
+    statistics = np.array(value["facts"], np.int64)
     # a party's own error is the cause, unless it is that the coordinator had left it
     whole = {party: e.message for party, e in lost.items() if not isinstance(e, PeerError)}
     said = {party: answer.value for party, answer in answers.items() if party in clients}
@@ -271,13 +270,16 @@ def fitted(
         for party, each in said.items()
         for group, rows, score in each["groups"]
     ]
-    gone = [{"party": party, "round": number, "why": whole.get(party, why)} for party, (number, why) in told.items()]
+    gone = [
+        {"party": party, "round": number, "why": whole.get(party, why)}
+        for party, (number, why) in value["lost"].items()
+    ]
     party = ("party", pa.string())
     return Fitted(
         model=model,
         label=parameters.label,
         weights=table.column("value").to_numpy(),
-        scales=totals_of(model, parameters.class_weights, facts, len(clients)).scales,
+        scales=totals_of(model, parameters.class_weights, statistics, len(clients)).scales,
         history=_history(value["rounds"], trace),
         evaluation=_table([{"party": name, **each["evaluation"]} for name, each in said.items()], [party, *scores]),
         curve=_table(
@@ -294,15 +296,15 @@ def fitted(
 
 
 def _history(rounds: Mapping[str, list[Any]], trace: Trace) -> pa.Table:
-    """What each round told, and what it took at the coordinator: unknown for rounds of an earlier run."""
-    told = {}
+    """The figures of each round, and what it took at the coordinator: unknown for rounds of an earlier run."""
+    columns = {}
     for name in HISTORY:
         if name == "update_bytes":
             items = [None if each is None else list(each.items()) for each in rounds[name]]
-            told[name] = pa.array(items, pa.map_(pa.string(), pa.int64()))
+            columns[name] = pa.array(items, pa.map_(pa.string(), pa.int64()))
         else:
-            told[name] = pa.array(rounds[name], pa.float64() if name in _REALS else pa.int64())
-    told = {name: each for name, each in told.items() if name in ("round", "loss") or each.null_count < len(each)}
+            columns[name] = pa.array(rounds[name], pa.float64() if name in _REALS else pa.int64())
+    columns = {name: each for name, each in columns.items() if name in ("round", "loss") or each.null_count < len(each)}
     marks = dict(zip(trace.done, zip(trace.seconds, trace.bytes_sent, trace.bytes_received, strict=True), strict=True))
     took: dict[str, list[float | None]] = {name: [] for name in TOOK.names}
     for done in rounds["round"]:
@@ -310,7 +312,7 @@ def _history(rounds: Mapping[str, list[Any]], trace: Trace) -> pa.Table:
         known = before is not None and after is not None
         for place, name in enumerate(TOOK.names):
             took[name].append(after[place] - before[place] if known else None)  # type: ignore[index]
-    return pa.table({**told, **{name: pa.array(took[name], TOOK.field(name).type) for name in TOOK.names}})
+    return pa.table({**columns, **{name: pa.array(took[name], TOOK.field(name).type) for name in TOOK.names}})
 
 
 def _table(rows: Sequence[Mapping[str, object]], columns: Sequence[tuple[str, pa.DataType]]) -> pa.Table:

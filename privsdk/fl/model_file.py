@@ -7,7 +7,7 @@ Its table is the weights: a column "weight" of float32, flat as in `network`. It
     model     the model as in a request: "type" names it, then its features and other parameters
     label     the label's column
     scales    by standardised feature: mean, standard deviation
-    tables    by name, the results beside the weights: "columns" of [name, type], and "rows"
+    tables    by name, the results that belong to the weights: "columns" of [name, type], and "rows"
 
 Nothing in it is code. What is read is checked as what comes from outside: types, sizes, and that numbers are finite.
 """

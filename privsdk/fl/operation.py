@@ -94,9 +94,9 @@ class Fit(Operation[FitParameters]):
 
     def _beforehand(self) -> tuple[str, int]:
         """What is let out besides the rounds, and how many disclosures that is."""
-        number, facts = self.parameters.evaluations, self.parameters.facts
+        number, statistics = self.parameters.evaluations, self.parameters.statistics
         evaluations = "one evaluation" if number == 1 else f"{number} evaluations"
-        return f"{'what preparing takes, ' if facts else ''}{evaluations}", number + len(facts)
+        return f"{'what preparing takes, ' if statistics else ''}{evaluations}", number + len(statistics)
 
     def learns(self) -> tuple[Learns, ...]:
         return disclosures.learns(self.request, self.parameters)

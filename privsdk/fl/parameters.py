@@ -124,7 +124,7 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ]
         if exact:
             raise InvalidArgument(
-                f"with privacy nothing exact is told of the rows, such as {', '.join(exact)}",
+                f"with privacy nothing exact is released of the rows, such as {', '.join(exact)}",
                 hint="give public ranges and class weights, and leave by and evaluate_every out",
             )
         if self.strategy.loop.privacy_refused:
@@ -162,8 +162,8 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return 1 + curve + (self.by is not None)
 
     @property
-    def facts(self) -> tuple[tuple[str, str], ...]:
-        """What is summed over all training rows beside their number, by column: everyone learns it."""
+    def statistics(self) -> tuple[tuple[str, str], ...]:
+        """What is summed over all training rows besides their number, by column: everyone learns it."""
         values = " and the number of its values" if self.model.missing == "fill" else ""
         moments = [(name, f"the mean and standard deviation of {name}{values}") for name in self.model.standardised]
         counts = [(self.label, f"how many have each {self.label}")] if self.class_weights == "balanced" else []

@@ -1,8 +1,8 @@
 """A client's rows before training: which are complete, which are held out, and what they add up to with the others'.
 
-The facts are one vector of integers, summed over all clients: the number of training rows; for each standardised
-feature how many of them have a value, and the sums of z and z^2 in units of 2^-28, where z is the value scaled from its
-public range to [-1, 1]; with balanced classes the rows of each class. Each client rounds its own totals once.
+The training statistics are one vector of integers, summed over all clients: the number of training rows; for each
+standardised feature how many of them have a value, and the sums of z and z^2 in units of 2^-28, where z is the value
+scaled from its public range to [-1, 1]; with balanced classes the rows of each class. Each client rounds its own once.
 
 What rounding does: with P clients, n values and e = P 2^-29 / n + 2^-47 (the last for the floats themselves), the mean
 of z is within e, and its variance, E[z^2] - E[z]^2, within 3 e.
@@ -30,13 +30,13 @@ from .privacy.levels import Privacy
 UNIT = 2.0**-28
 MOST_ROWS = round(LARGEST_STATISTIC * UNIT)  # of all clients together
 FLOATS = 2.0**-47
-MOMENTS = 3  # facts of a standardised feature
+MOMENTS = 3  # statistics of a standardised feature
 
 ClassWeights = Literal["balanced"] | tuple[float, ...] | None
 
 
-class Totals(NamedTuple):
-    """What all clients' training rows add up to."""
+class PooledRows(NamedTuple):
+    """What is known of all clients' training rows."""
 
     rows: int
     scales: dict[str, Scale]
@@ -44,15 +44,17 @@ class Totals(NamedTuple):
 
 
 def length_of(model: Model, class_weights: ClassWeights) -> int:
-    """How many facts there are."""
+    """How many training statistics there are."""
     return 1 + MOMENTS * len(model.standardised) + len(_counted(model, class_weights))
 
 
-def totals_of(model: Model, class_weights: ClassWeights, facts: Integers, clients: int) -> Totals:
-    """The facts, taken apart; raises ProtocolViolation where they cannot be a table's."""
-    numbers_ = [int(fact) for fact in facts]
+def totals_of(model: Model, class_weights: ClassWeights, statistics: Integers, clients: int) -> PooledRows:
+    """The training statistics, taken apart; raises ProtocolViolation where they cannot be a table's."""
+    numbers_ = [int(each) for each in statistics]
     if len(numbers_) != length_of(model, class_weights):
-        raise ProtocolViolation(f"{len(numbers_)} facts, where there are {length_of(model, class_weights)}")
+        raise ProtocolViolation(
+            f"{len(numbers_)} training statistics, where there are {length_of(model, class_weights)}"
+        )
     rows, *rest = numbers_
     scales, at = {}, 0
     for name, feature in model.standardised.items():
@@ -64,7 +66,7 @@ def totals_of(model: Model, class_weights: ClassWeights, facts: Integers, client
     classes = tuple(rest[at:])
     if min(classes, default=0) < 0 or (classes and sum(classes) != rows):
         raise ProtocolViolation("the rows of the classes do not add up to all rows")
-    return Totals(rows, scales, classes)
+    return PooledRows(rows, scales, classes)
 
 
 def scale_of(values: int, total: int, squares: int, low: float, high: float, *, clients: int) -> Scale:
@@ -81,7 +83,7 @@ def scale_of(values: int, total: int, squares: int, low: float, high: float, *, 
     return Scale(low + half * (1 + mean), half * math.sqrt(variance) if variance > 3 * error else 0.0)
 
 
-def class_weights_of(class_weights: ClassWeights, totals: Totals) -> Vector | None:
+def class_weights_of(class_weights: ClassWeights, totals: PooledRows) -> Vector | None:
     """Each class's weight in the loss. Balanced: rows / (classes * rows of the class), so that all weigh the same."""
     if class_weights is None:
         return None
@@ -108,13 +110,13 @@ class Preparation:
     """A client's complete rows, split by a public seed into those it trains on and those it keeps for evaluation.
 
     In a private training none are kept: an evaluation would be exact, and the split depends on how many rows there are.
-    Its facts are a constant, in place of how many. Nothing in its rows is an error, which would tell of them: values
-    that are not as declared are missing, and rows may be few or none.
+    Its statistics are a constant, in place of how many. Nothing in its rows is an error, which would tell of them:
+    values that are not as declared are missing, and rows may be few or none.
 
     Attributes
     ----------
     held_out : Rows
-        Prepared by the facts as the training rows are; there once `rows` was called.
+        Prepared by the statistics, as the training rows are; there once `rows` was called.
     kept : int64 array
         The rows of the table that are held out, in their order.
     owners : int64 array
@@ -172,7 +174,7 @@ class Preparation:
         self._raw: dict[str, Reals] = {name: numbers(table.column(name))[index] for name in model.standardised}
         self.held_out = Rows(x=self._x[:cut], y=self._y[:cut])
         training = self.owners[index[cut:]]
-        for name, values in self._raw.items():  # a mean of few is told, and may be theirs alone
+        for name, values in self._raw.items():  # a mean is released, and of few rows may be theirs alone
             if 0 < len(np.unique(training[~np.isnan(values[cut:])])) < min_count:
                 raise DataError(
                     f"{party} has too few values of {name}: its mean takes at least its minimum count of {min_count}",
@@ -181,14 +183,14 @@ class Preparation:
 
     def statistics(self) -> Integers:
         """What the training rows add up to."""
-        facts = [1 if self._private else len(self._y) - self._cut]
+        found = [1 if self._private else len(self._y) - self._cut]
         for name, feature in self._model.standardised.items():
             z = in_range(self._raw[name][self._cut :], feature.low, feature.high)
             z = z[~np.isnan(z)]
-            facts += [len(z), round(float(z.sum()) / UNIT), round(float(np.dot(z, z)) / UNIT)]
+            found += [len(z), round(float(z.sum()) / UNIT), round(float(np.dot(z, z)) / UNIT)]
         counted = _counted(self._model, self._class_weights)
-        facts += np.bincount(self._y[self._cut :].astype(np.int64), minlength=len(counted)).tolist() if counted else []
-        return np.array(facts, np.int64)
+        found += np.bincount(self._y[self._cut :].astype(np.int64), minlength=len(counted)).tolist() if counted else []
+        return np.array(found, np.int64)
 
     def rows(self, statistics: Integers) -> Rows:
         """The training rows, prepared by what all clients' add up to."""

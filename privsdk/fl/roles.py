@@ -14,13 +14,13 @@ from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
 from ..protocol.roles import Role
 from .averages import VALUES, Averages, Each, OnGrid
 from .compression.base import WithFeedback
-from .loops.course import ClientInput, CoordinatorInput, Course, Trained
+from .loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from .models.evaluation import HeldOut
 from .models.training import Trainer, in_threads
 from .parameters import FitParameters, clients_of
 from .preparation import Preparation, length_of
 from .privacy.levels import PartyLevel, RecordLevel
-from .privacy.party_level import NoisyOnGrid, Shares
+from .privacy.party_level import NoiseShares, NoisyOnGrid
 from .privacy.record_level import NoisySteps
 
 HISTORY = ("round", "clients", "rows", "loss", "staleness", "update_bytes")
@@ -30,17 +30,17 @@ def _sum(given: RoleInput, parameters: FitParameters) -> Sum:
     return parameters.mode.sum(given, parameters.participants(given.request), within_s=parameters.deadline_s)
 
 
-class Means(NamedTuple):
-    """What a training runs on: by what a client trains, and by what clients add up."""
+class Backend(NamedTuple):
+    """What a training runs on: what trains a client, and what adds up."""
 
     train: Trainer
     sums: Callable[[RoleInput, FitParameters], Sum]
 
 
-APART = Means(in_threads, _sum)  # every party by itself
+DISTRIBUTED = Backend(in_threads, _sum)  # every party by itself
 
 
-def role(given: RoleInput, parameters: FitParameters, means: Means = APART) -> Role[Outcome]:
+def role(given: RoleInput, parameters: FitParameters, backend: Backend = DISTRIBUTED) -> Role[Outcome]:
     clients = clients_of(given.request)
     compression, strategy = parameters.compression, parameters.strategy
     course = Course(
@@ -56,16 +56,16 @@ def role(given: RoleInput, parameters: FitParameters, means: Means = APART) -> R
     )
     mode, participants = parameters.mode, parameters.participants(given.request)
     if given.party not in mode.leaders(participants):
-        return Outcome(value=(yield from _train(given, parameters, course, means)))
-    coordinating = _coordinate(given, parameters, course, means)
+        return Outcome(value=(yield from _train(given, parameters, course, backend)))
+    coordinating = _coordinate(given, parameters, course, backend)
     if given.party not in clients:
-        return _told((yield from coordinating), {})
-    training = _train(given, parameters, course, means)
+        return _outcome((yield from coordinating), {})
+    training = _train(given, parameters, course, backend)
     trained, value = yield from mode.both(given.party, participants, coordinating, training)
-    return _told(trained, value) if given.party == parameters.coordinator else Outcome(value=value)
+    return _outcome(trained, value) if given.party == parameters.coordinator else Outcome(value=value)
 
 
-def _told(trained: Trained, evaluation: Mapping[str, Any]) -> Outcome:
+def _outcome(trained: TrainingResult, evaluation: Mapping[str, Any]) -> Outcome:
     """The coordinator's answer, with its evaluation where it is a client too."""
     lost = {party: [number, error.message] for party, (number, error) in trained.lost.items()}
     weights = pa.table([pa.array(trained.weights)], schema=VALUES)
@@ -81,8 +81,8 @@ def _told(trained: Trained, evaluation: Mapping[str, Any]) -> Outcome:
     return Outcome(value=value, table=weights)
 
 
-def _provided(given: RoleInput, parameters: FitParameters, means: Means) -> tuple[Sum, Averages]:
-    sum_ = means.sums(given, parameters)
+def _provided(given: RoleInput, parameters: FitParameters, backend: Backend) -> tuple[Sum, Averages]:
+    sum_ = backend.sums(given, parameters)
     return sum_, _hidden(given, parameters, sum_) if parameters.mode.hides else _each(given, parameters)
 
 
@@ -102,18 +102,18 @@ def _hidden(given: RoleInput, parameters: FitParameters, sum_: Sum) -> Averages:
     if not isinstance(parameters.privacy, PartyLevel):
         return OnGrid(sum_)
     clients, length = len(clients_of(given.request)), parameters.strategy.parts * parameters.model.network.size
-    shares = Shares(parameters.privacy, clients=clients, fewest=parameters.least(clients), length=length)
+    shares = NoiseShares(parameters.privacy, clients=clients, fewest=parameters.least(clients), length=length)
     return NoisyOnGrid(sum_, shares, given.entropy)
 
 
-def _trainer(given: RoleInput, parameters: FitParameters, means: Means) -> Trainer:
+def _trainer(given: RoleInput, parameters: FitParameters, backend: Backend) -> Trainer:
     if isinstance(parameters.privacy, RecordLevel):
         return NoisySteps(parameters.privacy, batch_size=parameters.schedule.batch_size, entropy=given.entropy)
-    return means.train
+    return backend.train
 
 
-def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, means: Means) -> Role[Trained]:
-    sum_, averages = _provided(given, parameters, means)
+def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, backend: Backend) -> Role[TrainingResult]:
+    sum_, averages = _provided(given, parameters, backend)
     coordinating = CoordinatorInput(
         clients=clients_of(given.request),
         statistics=length_of(parameters.model, parameters.class_weights),
@@ -125,7 +125,7 @@ def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, mea
     return parameters.strategy.loop.coordinator(course, coordinating)
 
 
-def _train(given: RoleInput, parameters: FitParameters, course: Course, means: Means) -> Role[dict[str, Any]]:
+def _train(given: RoleInput, parameters: FitParameters, course: Course, backend: Backend) -> Role[dict[str, Any]]:
     """A client's part, and its evaluation of the final model and of those on the way."""
     clients = clients_of(given.request)
     size = parameters.schedule.batch_size
@@ -159,7 +159,7 @@ def _train(given: RoleInput, parameters: FitParameters, course: Course, means: M
         every=parameters.evaluate_every,
         groups=groups,
     )
-    sum_, averages = _provided(given, parameters, means)
+    sum_, averages = _provided(given, parameters, backend)
     alike = parameters.mode.replicated
     training = ClientInput(
         prepared=prepared,
@@ -168,7 +168,7 @@ def _train(given: RoleInput, parameters: FitParameters, course: Course, means: M
         coordinator=given.party if alike else parameters.coordinator,
         sum_=sum_,
         averages=averages,
-        train=_trainer(given, parameters, means),
+        train=_trainer(given, parameters, backend),
         pay=given.services.pay,
         look=held_out.look,
         checkpoints=given.services.checkpoints("client"),

@@ -1,7 +1,7 @@
 """A training whose clients are all in this process: for prototyping over plain tables. It protects nothing.
 
 The roles are those of `fl.fit`, message by message, driven in one thread (`together`); what differs is what they run on
-(`parts.Means`). Clients of small models are trained at once (`stacking`). Updates go through the sums that `fl.fit`
+(`roles.Backend`). Clients of small models are trained at once (`stacking`). Updates go through the sums that `fl.fit`
 would mask, on the same grid, without the masks, so that all totals are those that the coordinator of a masked training
 sees; where a strategy or a compression takes updates one by one, they come one by one.
 
@@ -31,7 +31,7 @@ from .models.stacking import Stack
 from .options import TrainingOptions
 from .parameters import Compressions, FitParameters, Strategies, check_types
 from .privacy.levels import PartyLevel, Privacy
-from .roles import Means, role
+from .roles import Backend, role
 
 COORDINATOR = "the coordinator"
 DEADLINE_S = 60.0  # of nothing: in one thread nobody is late
@@ -130,7 +130,7 @@ def _played(clients: Mapping[str, pa.Table], parameters: FitParameters) -> dict[
         operands={name: Operand(table=name, columns=columns) for name in clients},
         parameters={},
     )
-    nothing, entropy, means = pa.table({}), SystemEntropy(), Means(Stack().train, _in_the_clear)
+    nothing, entropy, backend = pa.table({}), SystemEntropy(), Backend(Stack().train, _in_the_clear)
 
     def of(party: str, table: pa.Table) -> RoleInput:
         return RoleInput(
@@ -145,7 +145,7 @@ def _played(clients: Mapping[str, pa.Table], parameters: FitParameters) -> dict[
         )
 
     inputs = [*(of(name, table.select(list(columns))) for name, table in clients.items()), of(COORDINATOR, nothing)]
-    outcomes: dict[str, Any] = together({given.party: role(given, parameters, means) for given in inputs})
+    outcomes: dict[str, Any] = together({given.party: role(given, parameters, backend) for given in inputs})
     return {party: outcomes[party] for party in request.parties}
 
 

@@ -1,7 +1,7 @@
 """The seam between strategies and rounds: what a client computes in a round, and what becomes of the average.
 
-A strategy is a value with both of its halves in one file: `local` is the client's, `begin`, `beside` and `step` are the
-coordinator's. It knows no messages, no other clients and no aggregation.
+A strategy is a value with both of its halves in one file: `local` is the client's, `begin`, `broadcast` and `step` are
+the coordinator's. It knows no messages, no other clients and no aggregation.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from .models.network import Vector
 from .models.training import Pull
 
 State = dict[str, Vector]
-"""What the coordinator keeps from round to round: "weights", and whatever the strategy needs beside them."""
+"""What the coordinator keeps from round to round: "weights", and whatever else the strategy needs."""
 
 
-class Given(NamedTuple):
+class LocalInput(NamedTuple):
     """What a client's half works with in a round.
 
     Attributes
     ----------
     start : the global weights
-    beside : what the strategy's `beside` made of the coordinator's state
+    broadcast : what the strategy's `broadcast` made of the coordinator's state
     train : trains from `start`, with a pull on every step, to the weights it ends with
     steps, learning_rate : of that training
     kept : what this client's half kept in the last round that it took part in; of size 0 before
     """
 
     start: Vector
-    beside: Vector
+    broadcast: Vector
     train: Callable[[Pull], Role[Vector]]
     steps: int
     learning_rate: float
     kept: Vector
 
 
-class Local(NamedTuple):
+class LocalUpdate(NamedTuple):
     """What a client's half returns: its update, to be averaged, and what it keeps."""
 
     update: Vector
@@ -66,14 +66,14 @@ class Strategy(Protocol):
     @property
     def each(self) -> str: ...
 
-    def local(self, given: Given) -> Role[Local]:
+    def local(self, given: LocalInput) -> Role[LocalUpdate]:
         """The client's half of a round."""
 
     def begin(self, weights: Vector) -> State:
         """The coordinator's state before the first round."""
 
-    def beside(self, state: State) -> Vector:
-        """What clients get beside the weights."""
+    def broadcast(self, state: State) -> Vector:
+        """What clients get besides the weights."""
 
     def combine(self, updates: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> Vector:
         """Of updates of shape (clients, entries) and the clients' weights, what takes the average's place."""

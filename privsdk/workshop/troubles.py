@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..fl.loops.course import ClientInput, Course
 from ..fl.loops.rounds import Ready, Synchronous
 from ..fl.models.network import Vector
-from ..fl.strategy import Given, Local
+from ..fl.strategy import LocalInput, LocalUpdate
 from ..protocol.roles import Role, Step, altered
 
 
@@ -70,6 +70,6 @@ class _Scaled:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._strategy, name)
 
-    def local(self, given: Given) -> Role[Local]:
-        local: Local = yield from self._strategy.local(given)
+    def local(self, given: LocalInput) -> Role[LocalUpdate]:
+        local: LocalUpdate = yield from self._strategy.local(given)
         return local._replace(update=local.update * local.update.dtype.type(self._times))

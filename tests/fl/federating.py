@@ -14,10 +14,10 @@ from privsdk.crypto.sums.clear import PlainSum
 from privsdk.errors import PeerGone
 from privsdk.fl.averages import Averages, Each, OnGrid
 from privsdk.fl.compression.base import Compression, WithFeedback
-from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, Trained
+from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
-from privsdk.fl.strategy import Given, Local, Strategy
+from privsdk.fl.strategy import LocalInput, LocalUpdate, Strategy
 from privsdk.protocol.compose import beside
 from privsdk.protocol.messages import End
 from privsdk.protocol.roles import Heard, Role, Step, checkpoint
@@ -56,7 +56,7 @@ def each(compression: Compression | None = None, host: str = "k") -> Callable[[i
 class Run(NamedTuple):
     """What came of a training: the coordinator's end, each client's final weights, and all that was sent."""
 
-    trained: Trained
+    trained: TrainingResult
     weights: Mapping[str, Any]
     transcript: list[Sent]
 
@@ -178,10 +178,10 @@ class Poisoned:
         self._strategy = strategy
         self._made = made
         self.parts, self.by_rows, self.each = strategy.parts, strategy.by_rows, strategy.each
-        self.begin, self.beside = strategy.begin, strategy.beside
+        self.begin, self.broadcast = strategy.begin, strategy.broadcast
         self.combine, self.step = strategy.combine, strategy.step
 
-    def local(self, given: Given) -> Role[Local]:
+    def local(self, given: LocalInput) -> Role[LocalUpdate]:
         local = yield from self._strategy.local(given)
         return local._replace(update=self._made(local.update))
 

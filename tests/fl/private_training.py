@@ -17,7 +17,7 @@ from privsdk.fl.loops.course import (
     ClientInput,
     CoordinatorInput,
     Course,
-    Trained,
+    TrainingResult,
     TrainingStatistics,
 )
 from privsdk.fl.loops.resuming import Kept
@@ -60,7 +60,7 @@ def train(
     network: Network = LOGISTIC,
     lost: Sequence[str] = (),
     transcript: list[Sent] | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train through a sum in the clear, which shows what is in it; clients that are `lost` leave in the first round."""
     names = tuple(f"p{i}" for i in range(len(parties)))
     course = Course(network, FedAvg(), schedule, rounds, 0, len(parties) - len(lost), private=True)
@@ -84,7 +84,7 @@ def train(
     }
     leading = CoordinatorInput(clients=names, statistics=1, sum_=sums["c"], averages=averages("c", sums["c"]))
     roles["c"] = Synchronous().coordinator(course, leading)
-    trained: Trained = together(roles, transcript)["c"]
+    trained: TrainingResult = together(roles, transcript)["c"]
     return trained
 
 

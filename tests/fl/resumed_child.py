@@ -12,7 +12,7 @@ from typing import Any
 from troubled import CLIENTS, embedded, goes_wrong, plan
 
 import privsdk as ps
-from privsdk.fl.averages import Said
+from privsdk.fl.averages import ClientUpdate
 from privsdk.protocol.messages import Message
 
 
@@ -26,7 +26,7 @@ class Patch:
 def train(folder: Path, rounds: int) -> None:
     def noted(party: str) -> Any:
         def trouble(number: int, message: Message) -> Message:
-            if isinstance(message, Said):
+            if isinstance(message, ClientUpdate):
                 with (folder / "log").open("a") as log:
                     log.write(f"{party}\n")
                     log.flush()

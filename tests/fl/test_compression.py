@@ -27,7 +27,7 @@ from privsdk.fl.compression.quantised import BLOCK
 from privsdk.fl.models.network import Rows, Vector
 from privsdk.fl.models.training import Pull
 from privsdk.fl.parameters import Strategies
-from privsdk.fl.strategy import Given
+from privsdk.fl.strategy import LocalInput
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 
@@ -290,7 +290,7 @@ def test_nothing_is_lost_between_what_is_sent_and_what_is_kept() -> None:
             yield from ()
             return update
 
-        local = together({"p0": strategy.local(Given(start, start[:0], train, 1, 0.1, kept))})["p0"]
+        local = together({"p0": strategy.local(LocalInput(start, start[:0], train, 1, 0.1, kept))})["p0"]
         assert np.count_nonzero(local.update) == 2
         kept, sent, wanted = local.kept, sent + local.update, wanted + update
         terms += np.abs(update)
@@ -299,7 +299,7 @@ def test_nothing_is_lost_between_what_is_sent_and_what_is_kept() -> None:
 
 def test_what_a_strategy_keeps_is_kept_beside_the_residual() -> None:
     class Counting(FedAvg):
-        def local(self, given: Given) -> Role[Any]:
+        def local(self, given: LocalInput) -> Role[Any]:
             local = yield from super().local(given)
             return local._replace(kept=np.float32([len(given.kept), *given.kept]))
 
@@ -308,7 +308,7 @@ def test_what_a_strategy_keeps_is_kept_beside_the_residual() -> None:
     inner = WithFeedback.local
 
     class Watched(WithFeedback):
-        def local(self, given: Given) -> Role[Any]:
+        def local(self, given: LocalInput) -> Role[Any]:
             local = yield from inner(self, given)
             states.append(local.kept)
             return local

@@ -23,15 +23,17 @@ from privsdk.errors import InvalidArgument
 from privsdk.fl.averages import LARGEST, Update
 from privsdk.fl.models.training import Schedule, Task, descend
 from privsdk.fl.privacy.levels import PartyLevel
-from privsdk.fl.privacy.party_level import FEWEST_STEPS, NoisyOnGrid, Shares
+from privsdk.fl.privacy.party_level import FEWEST_STEPS, NoiseShares, NoisyOnGrid
 from privsdk.testing import SeededEntropy, Sent
 
 LEAST_P = 1e-4  # with fixed entropy a pass is a pass for ever
 
 
-def shares(noise: float = 1.0, *, clients: int = 5, fewest: int = 4, collusion: int = 1, length: int = 3) -> Shares:
+def shares(
+    noise: float = 1.0, *, clients: int = 5, fewest: int = 4, collusion: int = 1, length: int = 3
+) -> NoiseShares:
     privacy = PartyLevel(clip=0.5, noise_multiplier=noise, collusion=collusion)
-    return Shares(privacy, clients=clients, fewest=fewest, length=length)
+    return NoiseShares(privacy, clients=clients, fewest=fewest, length=length)
 
 
 def test_a_norm_that_floats_round_down_to_the_clip_is_found_in_integers() -> None:
@@ -50,7 +52,9 @@ entries = st.lists(st.floats(width=32, allow_nan=True, allow_infinity=True), min
 @pytest.mark.claim("DP-FedAvg: no update, however large, leaves a client with a norm above the clip, in integers")
 @given(vector=entries, clip=st.floats(1e-6, 1e6), noise=st.floats(0.01, 50), clients=st.integers(2, 500))
 def test_no_norm_is_above_the_clip(vector: list[float], clip: float, noise: float, clients: int) -> None:
-    grid = Shares(PartyLevel(clip=clip, noise_multiplier=noise), clients=clients, fewest=clients, length=len(vector))
+    grid = NoiseShares(
+        PartyLevel(clip=clip, noise_multiplier=noise), clients=clients, fewest=clients, length=len(vector)
+    )
     units = grid.clipped(np.array(vector, np.float32))
     assert sum(int(unit) ** 2 for unit in units) <= grid.clip_units**2
     assert grid.unit * grid.clip_units == pytest.approx(clip)
@@ -84,7 +88,7 @@ def test_an_update_that_is_not_finite_counts_as_zero(bad: float) -> None:
 def test_no_total_can_leave_its_bound(noise: float, clients: int, data: st.DataObject) -> None:
     """The cut is so far out that it is never met: beyond 13.31 standard deviations."""
     fewest = data.draw(st.integers(2, clients))
-    grid = Shares(PartyLevel(clip=1.0, noise_multiplier=noise), clients=clients, fewest=fewest, length=1)
+    grid = NoiseShares(PartyLevel(clip=1.0, noise_multiplier=noise), clients=clients, fewest=fewest, length=1)
     assert clients * grid.bound <= LARGEST
     assert grid.bound - grid.clip_units >= 13.31 * width(grid.sigma)
     assert grid.sigma >= FEWEST_STEPS
@@ -135,7 +139,7 @@ def fit(samples: Integers, deviation: float) -> float:
     return float(chi2.sf(((observed - expected) ** 2 / expected).sum(), len(expected) - 1))
 
 
-def noises(grid: Shares, count: int, size: int) -> Integers:
+def noises(grid: NoiseShares, count: int, size: int) -> Integers:
     return sum(
         (grid.noise(size, SeededEntropy(f"{count} {i}".encode())) for i in range(count)), np.zeros(size, np.int64)
     )
@@ -172,36 +176,36 @@ def test_the_sum_is_that_of_opendp(cases: Cases, soak: bool) -> None:
     cases(size)
 
 
-def one_without(grid: Shares) -> Integers:
+def one_without(grid: NoiseShares) -> Integers:
     return noises(grid, 2, 100_000)
 
 
-def shares_of_all(grid: Shares) -> Integers:
+def shares_of_all(grid: NoiseShares) -> Integers:
     """Variances of sigma^2 / n instead of sigma^2 / (m - c)."""
     other = shares(clients=5, fewest=5, collusion=0)
     other.sigma = grid.sigma * math.sqrt(3 / 5)
     return noises(other, 3, 100_000)
 
 
-def the_same(grid: Shares) -> Integers:
+def the_same(grid: NoiseShares) -> Integers:
     """All parties by one seed: a larger variance, and whoever knows its own knows the others'."""
     return 3 * grid.noise(100_000, SeededEntropy(b""))
 
 
-def too_coarse(grid: Shares) -> Integers:
+def too_coarse(grid: NoiseShares) -> Integers:
     step = int(grid.sigma)
     return step * np.rint(noises(grid, 3, 100_000) / step).astype(np.int64)
 
 
 @pytest.mark.parametrize("wrong", [one_without, shares_of_all, the_same, too_coarse])
-def test_the_check_finds_wrong_noise(wrong: Callable[[Shares], Integers]) -> None:
+def test_the_check_finds_wrong_noise(wrong: Callable[[NoiseShares], Integers]) -> None:
     grid = shares(clients=5, fewest=4)
     deviation = width(grid.sigma) * math.sqrt(3)
     assert fit(noises(grid, 3, 100_000), deviation) > LEAST_P
     assert fit(wrong(grid), deviation) < 1e-12
 
 
-def noisy(grid: Shares) -> Callable[[str, Sum], NoisyOnGrid]:
+def noisy(grid: NoiseShares) -> Callable[[str, Sum], NoisyOnGrid]:
     return lambda name, sum_: NoisyOnGrid(sum_, grid, SeededEntropy(name.encode()))
 
 

@@ -17,7 +17,7 @@ from training import Provider, clear, course_of, each, encrypted, problem, roles
 from privsdk.crypto.sums.base import UNITS
 from privsdk.crypto.sums.clear import Contribution, PlainSum
 from privsdk.errors import DataError, PeerGone, ProtocolViolation
-from privsdk.fl.averages import BOUND, UNIT, VALUES, Each, Said, Update, check
+from privsdk.fl.averages import BOUND, UNIT, VALUES, ClientUpdate, Each, Update, check
 from privsdk.fl.loops.course import Round, TrainingStatistics
 from privsdk.fl.loops.resuming import Kept
 from privsdk.fl.loops.rounds import Go
@@ -202,8 +202,10 @@ BAD_UPDATES = {
 def test_a_client_that_sends_what_does_not_fit_is_left_out_and_named(what: str) -> None:
     vector, weight, loss = BAD_UPDATES[what]
     averages = Each(coordinator="k", within_s=1.0)
-    good = Said(name="round 1", weight=0.5, loss=0.25, table=pa.table([pa.array([1.0, 2, 3], pa.float32())], VALUES))
-    bad = Said(
+    good = ClientUpdate(
+        name="round 1", weight=0.5, loss=0.25, table=pa.table([pa.array([1.0, 2, 3], pa.float32())], VALUES)
+    )
+    bad = ClientUpdate(
         name="round 1", weight=weight, loss=loss, table=pa.table([pa.array(vector, pa.float32())], schema=VALUES)
     )
     combine = course_of(problem([5], 3), STEP, 1).strategy.combine

@@ -21,7 +21,7 @@ from scipy.stats import beta
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.training import Schedule, Task
 from privsdk.fl.privacy.levels import PartyLevel, RecordLevel
-from privsdk.fl.privacy.party_level import Shares
+from privsdk.fl.privacy.party_level import NoiseShares
 from privsdk.fl.privacy.record_level import NoisySteps, charge
 from privsdk.governance.charges import Charge, ZeroConcentrated
 from privsdk.party.budget.accounting import Account
@@ -107,7 +107,7 @@ def test_membership_of_a_row(noise: float, rate: float, steps: int, cases: Cases
     cases.say(f"epsilon {epsilon:.2f} claimed, {found:.2f} proven, {wrong:.2f} with a tenth of the noise")
 
 
-def sums(grid: Shares, direction: float, runs: int, shares: int, scale: float = 1.0) -> Scores:
+def sums(grid: NoiseShares, direction: float, runs: int, shares: int, scale: float = 1.0) -> Scores:
     """What an attacker sees of a party that moved as far as it may, colluders' noise taken off."""
     moved = int(grid.clipped(np.array([direction * 1e6], np.float32))[0])
     entropy = SeededEntropy(f"{direction}".encode())
@@ -118,7 +118,7 @@ def sums(grid: Shares, direction: float, runs: int, shares: int, scale: float = 
 @pytest.mark.claim("DP-FedAvg: colluders who know a party's two possible updates prove less than the claimed epsilon")
 def test_membership_of_a_party(cases: Cases, soak: bool) -> None:
     runs = 4_000_000 if soak else 400_000
-    grid = Shares(PartyLevel(clip=1.0, noise_multiplier=2.0), clients=4, fewest=4, length=1)
+    grid = NoiseShares(PartyLevel(clip=1.0, noise_multiplier=2.0), clients=4, fewest=4, length=1)
     price, honest = grid.charge, grid.honest
     found = audited(sums(grid, -1, runs, honest), sums(grid, 1, runs, honest))
     assert 0.3 * claimed(price) < found < claimed(price)

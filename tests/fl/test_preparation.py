@@ -268,7 +268,7 @@ def test_facts_count_classes_of_training_rows_alone() -> None:
 
 
 BAD_FACTS = [
-    ([30, 30, 0, 0], "4 facts, where there are 6"),
+    ([30, 30, 0, 0], "4 training statistics, where there are 6"),
     ([30, 31, 0, 0, 15, 15], "more values"),
     ([30, -1, 0, 0, 15, 15], "more values"),
     ([30, 30, 34 << 28, 0, 15, 15], "beyond its range"),

@@ -11,7 +11,7 @@ from training import Held, at_once, course_of, problem
 
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.fl.averages import OnGrid
-from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Trained, TrainingStatistics
+from privsdk.fl.loops.course import ClientInput, CoordinatorInput, TrainingResult, TrainingStatistics
 from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.training import Schedule
 from privsdk.protocol.checkpoints import State
@@ -42,7 +42,7 @@ class Kept(dict[int, State]):
                 del self[at]
 
 
-def run(kept: Mapping[str, Kept], away: str, rounds: int, sent: list[Sent]) -> Trained:
+def run(kept: Mapping[str, Kept], away: str, rounds: int, sent: list[Sent]) -> TrainingResult:
     """A run in which one client is away from the beginning, stopped after so many rounds."""
     asked = iter(range(100))
 
@@ -73,7 +73,7 @@ def run(kept: Mapping[str, Kept], away: str, rounds: int, sent: list[Sent]) -> T
             checkpoints=kept[name],
         )
         roles[name] = absent() if name == away else left(Synchronous().client(COURSE, given))
-    trained: Trained = together(roles, sent)["k"]
+    trained: TrainingResult = together(roles, sent)["k"]
     return trained
 
 

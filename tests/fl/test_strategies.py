@@ -18,12 +18,12 @@ from privsdk.crypto.sums.base import UNITS
 from privsdk.crypto.sums.clear import Contribution, PlainSum
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.fl import FedAdam, FedAvg, FedBuff, FedProx, FedYogi, Median, Scaffold, TrimmedMean
-from privsdk.fl.averages import VALUES, Each, Said
-from privsdk.fl.loops.course import ClientInput, Course, Round, Trained, TrainingStatistics
+from privsdk.fl.averages import VALUES, ClientUpdate, Each
+from privsdk.fl.loops.course import ClientInput, Course, Round, TrainingResult, TrainingStatistics
 from privsdk.fl.models.network import Output, Rows
 from privsdk.fl.models.training import Pull
 from privsdk.fl.parameters import Strategies
-from privsdk.fl.strategy import Given
+from privsdk.fl.strategy import LocalInput
 from privsdk.protocol.roles import Role, ask, gather, tell
 from privsdk.testing import together
 
@@ -226,7 +226,7 @@ def test_fedbuffs_client_sends_no_more_updates_than_are_paid_for() -> None:
         yield from tell("p0", TrainingStatistics(first=0, table=pa.table([pa.array([12])], schema=UNITS)))
         model = pa.table([pa.array(np.zeros(4, np.float32))], schema=VALUES)
         for _ in range(more):
-            yield from ask("p0", Round(number=0, parties=("p0",), last=False, table=model), Said)
+            yield from ask("p0", Round(number=0, parties=("p0",), last=False, table=model), ClientUpdate)
         yield from tell("p0", Round(number=2, parties=("p0",), last=True, table=model))
         return more
 
@@ -336,7 +336,7 @@ def test_a_control_variate_of_another_size_is_refused() -> None:
         raise AssertionError("trains without a control variate")
 
     start = np.zeros(4, np.float32)
-    role = Scaffold().local(Given(start, start[:3], train, 5, 0.1, start[:0]))
+    role = Scaffold().local(LocalInput(start, start[:3], train, 5, 0.1, start[:0]))
     with pytest.raises(ProtocolViolation, match="no control variate"):
         next(role)
 
@@ -350,7 +350,7 @@ def test_of_few_clients_at_least_one_or_two_remain() -> None:
 
 
 def test_a_run_that_ends_tells_its_rounds() -> None:
-    run: Trained = federate(skewed(8, [6, 6], 2), course_of(FedBuff(K=1), 2, rounds=2), each()).trained
+    run: TrainingResult = federate(skewed(8, [6, 6], 2), course_of(FedBuff(K=1), 2, rounds=2), each()).trained
     assert [told["round"] for told in run.rounds] == [1, 2]
     assert [told["clients"] for told in run.rounds] == [1, 1]
     assert [told["rows"] for told in run.rounds] == [6, 6]

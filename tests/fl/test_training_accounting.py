@@ -23,7 +23,7 @@ from privsdk.fl.privacy.charges import charge_of, check_unit, times, unit_of
 from privsdk.fl.privacy.forecast import Forecast
 from privsdk.fl.privacy.forecast import epsilon as forecast_epsilon
 from privsdk.fl.privacy.levels import PartyLevel, RecordLevel
-from privsdk.fl.privacy.party_level import Shares
+from privsdk.fl.privacy.party_level import NoiseShares
 from privsdk.governance.charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
 from privsdk.governance.policy import Disclosure, Grant, Policy
 from privsdk.party.budget.accounting import Account, renyi_epsilon
@@ -193,7 +193,7 @@ def test_what_is_off_the_grid_is_left_out_of_a_forecast() -> None:
 
 def _possible(privacy: PartyLevel, *, clients: int, fewest: int, length: int) -> bool:
     try:
-        Shares(privacy, clients=clients, fewest=fewest, length=length)
+        NoiseShares(privacy, clients=clients, fewest=fewest, length=length)
     except InvalidArgument:
         return False
     return True
@@ -323,7 +323,7 @@ def test_encrypted_rounds_are_charged_for_all_clients_in_them(fed: ps.Federation
     ]
     assert plans[0].price == plans[1].price
     charge = Fit.parse(plans[0].request).round_charge(PARTIES)
-    assert charge == Shares(PARTIES, clients=3, fewest=3, length=3).charge
+    assert charge == NoiseShares(PARTIES, clients=3, fewest=3, length=3).charge
 
 
 def test_without_privacy_nothing_is_paid_by_the_round(fed: ps.Federation) -> None:

@@ -13,7 +13,7 @@ from privsdk.crypto.sums.base import Integers, Sum
 from privsdk.crypto.sums.clear import PlainSum
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
-from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, Trained
+from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
@@ -138,7 +138,7 @@ def train(
     *,
     rounds: int,
     **changes: Any,
-) -> tuple[Trained, Mapping[str, Any]]:
+) -> tuple[TrainingResult, Mapping[str, Any]]:
     """The coordinator's output and those of the clients: the final weights."""
     outputs = together(roles_of(parties, course_of(parties, schedule, rounds, **changes), provider), transcript)
     return outputs.pop("k"), outputs

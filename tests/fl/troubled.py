@@ -14,7 +14,7 @@ import pytest
 import privsdk as ps
 from privsdk import fl
 from privsdk.deploy.open import WORKSHOP_POLICY
-from privsdk.fl.averages import VALUES, Said
+from privsdk.fl.averages import VALUES, ClientUpdate
 from privsdk.fl.loops import rounds
 from privsdk.fl.loops.course import ClientInput, Course
 from privsdk.fl.loops.resuming import Kept
@@ -79,11 +79,11 @@ def altered(role: Role[Any], trouble: Trouble) -> Role[Any]:
         heard = yield step._replace(send=send)
 
 
-def at_update(number: int, change: Callable[[Said], Message | None]) -> Trouble:
+def at_update(number: int, change: Callable[[ClientUpdate], Message | None]) -> Trouble:
     """Trouble with the update of one round."""
 
     def trouble(now: int, message: Message) -> Message | None:
-        return change(message) if isinstance(message, Said) and now == number else message
+        return change(message) if isinstance(message, ClientUpdate) and now == number else message
 
     return trouble
 
@@ -97,24 +97,24 @@ def at_ready(number: int, change: Callable[[rounds.Ready], Message | None]) -> T
     return trouble
 
 
-def with_values(said: Said, values: list[float]) -> Said:
+def with_values(said: ClientUpdate, values: list[float]) -> ClientUpdate:
     table = pa.table([pa.array(values, pa.float32())], schema=VALUES)
     return msgspec.structs.replace(said, table=table)
 
 
-def not_a_number(said: Said) -> Said:
+def not_a_number(said: ClientUpdate) -> ClientUpdate:
     return with_values(said, [float("nan")] * said.table.num_rows)
 
 
-def too_short(said: Said) -> Said:
+def too_short(said: ClientUpdate) -> ClientUpdate:
     return with_values(said, [0.0])
 
 
-def of_another_round(said: Said) -> Said:
+def of_another_round(said: ClientUpdate) -> ClientUpdate:
     return msgspec.structs.replace(said, name="round 99")
 
 
-def garbage(said: Said) -> Message:
+def garbage(said: ClientUpdate) -> Message:
     return Kept(numbers=(1, 2, 3))
 
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 from ...errors import ProtocolViolation
 from ...protocol.roles import Role
 from ..models.network import Vector
-from ..strategy import Given, Local, State, Strategy
+from ..strategy import LocalInput, LocalUpdate, State, Strategy
 
 
 class Compression(Protocol):
@@ -70,7 +70,7 @@ class WithFeedback:
         self.by_rows = strategy.by_rows
         self.each = strategy.each
 
-    def local(self, given: Given) -> Role[Local]:
+    def local(self, given: LocalInput) -> Role[LocalUpdate]:
         """The strategy's half; the residual is kept behind what the strategy keeps."""
         length = self.parts * len(given.start)
         inner, residual = np.zeros(0, np.float32), np.zeros(length, np.float32)
@@ -80,15 +80,15 @@ class WithFeedback:
         wanted = local.update + residual
         packed = self._compression.pack(wanted, np.random.default_rng(0))
         sent = self._compression.unpack(packed, length)
-        return Local(sent, np.concatenate([local.kept, wanted - sent]))
+        return LocalUpdate(sent, np.concatenate([local.kept, wanted - sent]))
 
     def begin(self, weights: Vector) -> State:
         """As the strategy."""
         return self._strategy.begin(weights)
 
-    def beside(self, state: State) -> Vector:
+    def broadcast(self, state: State) -> Vector:
         """As the strategy."""
-        return self._strategy.beside(state)
+        return self._strategy.broadcast(state)
 
     def combine(self, updates: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> Vector:
         """As the strategy."""

@@ -53,7 +53,7 @@ from .course import (
     CoordinatorInput,
     Course,
     Round,
-    Trained,
+    TrainingResult,
     TrainingStatistics,
     total_rows,
 )
@@ -73,14 +73,14 @@ class Asynchronous:
         "tells how fast each client is and what its losses are: it has no private form here"
     )
 
-    def coordinator(self, course: Course, given: CoordinatorInput) -> Role[Trained]:
+    def coordinator(self, course: Course, given: CoordinatorInput) -> Role[TrainingResult]:
         """The coordinator's half."""
         averages = _one_by_one(given.averages)
         yield from given.sum_.set_up()
         sums, present, lost = yield from given.sum_.collect(
             STATISTICS, given.clients, given.statistics, LARGEST_STATISTIC
         )
-        trained = Trained(NOTHING, lost={party: (0, error) for party, error in lost.items()})
+        trained = TrainingResult(NOTHING, lost={party: (0, error) for party, error in lost.items()})
         trained.statistics = sums
         waiting = _Waiting(course, trained, list(present))
         rows = total_rows(sums)
@@ -186,7 +186,7 @@ class _Buffer:
 class _Waiting:
     """Whom the coordinator waits for: who is present, and who trains from which step's model, the longest first."""
 
-    def __init__(self, course: Course, trained: Trained, present: list[str]) -> None:
+    def __init__(self, course: Course, trained: TrainingResult, present: list[str]) -> None:
         self.present = present
         self.since: dict[str, int] = {}
         self._course = course

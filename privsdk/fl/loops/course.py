@@ -24,7 +24,7 @@ from ...protocol.roles import Role
 from ..averages import VALUES, Averages
 from ..models.network import Network, Rows, Vector
 from ..models.training import Pull, Schedule, Task, Trainer
-from ..strategy import Given, Strategy
+from ..strategy import LocalInput, Strategy
 
 STATISTICS = "facts"  # the name of their sum, which travels and enters its masks
 LARGEST_STATISTIC = 1 << 61
@@ -113,7 +113,7 @@ class Course(NamedTuple):
 
 
 @dataclass(slots=True)
-class Trained:
+class TrainingResult:
     """What the coordinator ends with.
 
     Attributes
@@ -193,7 +193,7 @@ class ClientInput:
     copy: Checkpoints | None = None
     stop_requested: Callable[[], bool] = UNGUARDED.stop_requested
 
-    def local(self, course: Course, rows: Rows, model: tuple[Vector, Vector], number: int, kept: Vector) -> Given:
+    def local(self, course: Course, rows: Rows, model: tuple[Vector, Vector], number: int, kept: Vector) -> LocalInput:
         """What the strategy's half works with in a round: batches are drawn by the seed, the client and the round."""
 
         def train(pull: Pull) -> Role[Vector]:
@@ -201,7 +201,7 @@ class ClientInput:
             return (yield from self.train(Task(course.network, model[0], rows, course.schedule, rng, pull)))
 
         schedule = course.schedule
-        return Given(*model, train, schedule.count(len(rows)), schedule.learning_rate, kept)
+        return LocalInput(*model, train, schedule.count(len(rows)), schedule.learning_rate, kept)
 
 
 class Loop(Protocol):
@@ -234,7 +234,7 @@ class Loop(Protocol):
     @property
     def privacy_refused(self) -> str: ...
 
-    def coordinator(self, course: Course, given: CoordinatorInput) -> Role[Trained]:
+    def coordinator(self, course: Course, given: CoordinatorInput) -> Role[TrainingResult]:
         """The coordinator's half."""
 
     def client(self, course: Course, given: ClientInput) -> Role[Vector]:

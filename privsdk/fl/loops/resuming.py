@@ -19,7 +19,7 @@ from ...protocol.checkpoints import State as Saved
 from ...protocol.messages import Message
 from ..models.network import Vector
 from ..strategy import State
-from .course import NOTHING, Course, Trained
+from .course import NOTHING, Course, TrainingResult
 
 
 class Kept(Message, frozen=True, kw_only=True, tag="fl.rounds.Kept"):
@@ -41,16 +41,16 @@ class CoordinatorState:
     """
 
     state: State
-    trained: Trained
+    trained: TrainingResult
     keeping: dict[str, int]
     counted: tuple[str, ...]
 
     def saved(self) -> Saved:
         """For a run that goes on from here."""
         lost = {party: [number, error.to_record()] for party, (number, error) in self.trained.lost.items()}
-        facts = {"rounds": self.trained.rounds, "lost": lost, "keeping": self.keeping}
-        facts |= {"facts": self.trained.statistics.tolist(), "counted": self.counted}
-        return Saved(dict(self.state), msgspec.to_builtins(facts))
+        kept = {"rounds": self.trained.rounds, "lost": lost, "keeping": self.keeping}
+        kept |= {"facts": self.trained.statistics.tolist(), "counted": self.counted}
+        return Saved(dict(self.state), msgspec.to_builtins(kept))
 
     @classmethod
     def loaded(cls, saved: Saved, number: int) -> CoordinatorState:
@@ -60,7 +60,7 @@ class CoordinatorState:
             for party, (at, record) in saved.facts["lost"].items()
         }
         statistics = np.array(saved.facts["facts"], np.int64)
-        trained = Trained(NOTHING, list(saved.facts["rounds"]), lost, statistics, resumed=number)
+        trained = TrainingResult(NOTHING, list(saved.facts["rounds"]), lost, statistics, resumed=number)
         keeping = {party: int(at) for party, at in saved.facts["keeping"].items()}
         return cls(dict(saved.arrays), trained, keeping, tuple(saved.facts["counted"]))
 
@@ -101,7 +101,7 @@ def latest_state(
         )
     checkpoints.rewind(0)
     state = course.strategy.begin(course.network.initial(course.seed))
-    return CoordinatorState(state, Trained(NOTHING, statistics=statistics), {}, tuple(counted))
+    return CoordinatorState(state, TrainingResult(NOTHING, statistics=statistics), {}, tuple(counted))
 
 
 def client_state(checkpoints: Checkpoints, first: int) -> Vector:

@@ -51,7 +51,7 @@ from .course import (
     CoordinatorInput,
     Course,
     Round,
-    Trained,
+    TrainingResult,
     TrainingStatistics,
     total_rows,
 )
@@ -85,7 +85,7 @@ class Synchronous:
     name_refused: ClassVar[str] = ""
     privacy_refused: ClassVar[str] = ""
 
-    def coordinator(self, course: Course, given: CoordinatorInput) -> Role[Trained]:
+    def coordinator(self, course: Course, given: CoordinatorInput) -> Role[TrainingResult]:
         """The coordinator's half."""
         return _Coordinator(course, given).role()
 
@@ -101,9 +101,9 @@ class _Coordinator:
         self._course = course
         self._given = given
         self._present: tuple[str, ...] = ()
-        self._at = CoordinatorState({}, Trained(NOTHING), {}, ())
+        self._at = CoordinatorState({}, TrainingResult(NOTHING), {}, ())
 
-    def role(self) -> Role[Trained]:
+    def role(self) -> Role[TrainingResult]:
         """All of it."""
         yield from self._begin()
         trained, rounds = self._at.trained, self._course.rounds
@@ -202,7 +202,7 @@ class _Coordinator:
 
     def _models(self, number: int, chosen: Sequence[str], *, last: bool = False) -> dict[str, Message]:
         """The model for those who are chosen; to the others, that it goes on."""
-        weights, extra = self._at.state["weights"], self._course.strategy.beside(self._at.state)
+        weights, extra = self._at.state["weights"], self._course.strategy.broadcast(self._at.state)
         values = weights if last or not len(extra) else np.concatenate([weights, extra])
         drawn, others = (
             Round(number=number, parties=tuple(chosen), last=last, table=pa.table([pa.array(each)], schema=VALUES))

@@ -9,7 +9,7 @@ from ...governance.charges import Gaussian, Unit, ZeroConcentrated
 from ..models.training import Schedule
 from . import record_level
 from .levels import PartyLevel, Privacy
-from .party_level import Shares
+from .party_level import NoiseShares
 
 MOST_ROWS = (1 << 31) - 1  # of one id
 
@@ -47,7 +47,7 @@ def charge_of(
 ) -> Gaussian | ZeroConcentrated:
     """What each client's dataset loses in a round; of a model of `size` weights and updates of `parts` times that."""
     if isinstance(privacy, PartyLevel):
-        return Shares(privacy, clients=clients, fewest=fewest, length=parts * size).charge
+        return NoiseShares(privacy, clients=clients, fewest=fewest, length=parts * size).charge
     return record_level.charge(privacy, batch_size=schedule.batch_size, length=size, steps=schedule.steps)
 
 

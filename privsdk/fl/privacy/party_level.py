@@ -54,7 +54,7 @@ TAIL = 13.31  # standard deviations: 2 exp(-13.31^2 / 2) < 2^-126
 SAMPLE = 2.0**-99  # a sample's distance from its law, cut included
 
 
-class Shares:
+class NoiseShares:
     """The grid of a training and each client's share of the noise, all from public numbers.
 
     Parameters
@@ -118,7 +118,7 @@ class Shares:
 class NoisyOnGrid:
     """Through a sum that hides: the coordinator sees the noisy sum of bounded updates. Losses are not told."""
 
-    def __init__(self, sum_: Sum, shares: Shares, entropy: Entropy) -> None:
+    def __init__(self, sum_: Sum, shares: NoiseShares, entropy: Entropy) -> None:
         self._sum = sum_
         self._shares = shares
         self._entropy = entropy

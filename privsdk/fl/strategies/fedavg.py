@@ -24,7 +24,7 @@ from ..loops.rounds import Synchronous
 from ..models.blas import one_thread
 from ..models.network import Vector
 from ..models.training import Pull
-from ..strategy import Given, Local, State
+from ..strategy import LocalInput, LocalUpdate, State
 
 
 class FedAvg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedAvg"):
@@ -42,16 +42,16 @@ class FedAvg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """When clients train and the model moves."""
         return Synchronous()
 
-    def local(self, given: Given) -> Role[Local]:
+    def local(self, given: LocalInput) -> Role[LocalUpdate]:
         """Train, and send what it changed."""
         weights = yield from given.train(Pull())
-        return Local(weights - given.start)
+        return LocalUpdate(weights - given.start)
 
     def begin(self, weights: Vector) -> State:
         """Only the weights."""
         return {"weights": weights}
 
-    def beside(self, state: State) -> Vector:
+    def broadcast(self, state: State) -> Vector:
         """Nothing."""
         return NOTHING
 

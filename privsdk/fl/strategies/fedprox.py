@@ -18,7 +18,7 @@ import math
 from ...errors import InvalidArgument
 from ...protocol.roles import Role
 from ..models.training import Pull
-from ..strategy import Given, Local
+from ..strategy import LocalInput, LocalUpdate
 from .fedavg import FedAvg
 
 
@@ -37,7 +37,7 @@ class FedProx(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         if not 0 <= self.mu < math.inf:
             raise InvalidArgument(f"mu is {self.mu}", hint="give 0 or more, such as 0.01; 0 is FedAvg")
 
-    def local(self, given: Given) -> Role[Local]:
+    def local(self, given: LocalInput) -> Role[LocalUpdate]:
         """Train near the global model, and send what it changed."""
         weights = yield from given.train(Pull(strength=self.mu))
-        return Local(weights - given.start)
+        return LocalUpdate(weights - given.start)

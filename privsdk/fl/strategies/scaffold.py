@@ -34,7 +34,7 @@ from ...protocol.roles import Role
 from ..learns import MeanControlVariates
 from ..models.network import Vector
 from ..models.training import Pull
-from ..strategy import Given, Local, State
+from ..strategy import LocalInput, LocalUpdate, State
 from .fedavg import FedAvg
 
 
@@ -60,21 +60,21 @@ class Scaffold(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         if not 0 < self.eta_g < math.inf:
             raise InvalidArgument(f"eta_g is {self.eta_g}", hint="give a positive number; 1 is usual")
 
-    def local(self, given: Given) -> Role[Local]:
+    def local(self, given: LocalInput) -> Role[LocalUpdate]:
         """Train with c - c_i added to every gradient; send both changes, keep c_i."""
-        x, c = given.start, given.beside
+        x, c = given.start, given.broadcast
         if len(c) != len(x):
             raise ProtocolViolation("the coordinator sent no control variate of the model's size")
         c_i = given.kept if len(given.kept) else np.zeros_like(x)
         y_i = yield from given.train(Pull(offset=c - c_i))
         c_new = c_i - c + (x - y_i) / np.float32(given.steps * given.learning_rate)
-        return Local(np.concatenate([y_i - x, c_new - c_i]), c_new)
+        return LocalUpdate(np.concatenate([y_i - x, c_new - c_i]), c_new)
 
     def begin(self, weights: Vector) -> State:
         """The weights, and c = 0."""
         return {"weights": weights, "c": np.zeros_like(weights)}
 
-    def beside(self, state: State) -> Vector:
+    def broadcast(self, state: State) -> Vector:
         """c."""
         return state["c"]
 
