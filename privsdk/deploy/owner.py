@@ -19,12 +19,12 @@ from ..governance.events import Action, Freeze, Reset, SetBudget, Unfreeze
 from ..governance.export import audit_table
 from ..governance.heads import Head
 from ..party.budget.accounts import Accounts
-from ..party.budget.books import refuse_changed, verify_ledger
 from ..party.budget.caps import Asking, Scope
 from ..party.ledger.ledger import Ledger
 from ..party.ledger.rollback import RollbackDetection
 from ..party.ledger.signing import Signer
 from ..party.ledger.snapshot import read_ledger
+from ..party.ledger.verification import refuse_changed, verify_ledger
 
 
 class Owner(Displayed):

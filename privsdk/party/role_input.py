@@ -22,7 +22,7 @@ from .runs import PartyRuns
 from .tables.store import Store
 
 
-class SessionServices:
+class RunServices:
     """What the role of one run may ask of its party. What its operation does not declare is refused."""
 
     def __init__(
@@ -114,7 +114,7 @@ class Inputs:
             entropy=self._entropy,
             joint=b"" if joint is None else joint.session,
             min_parties=self._min_parties,
-            services=SessionServices(
+            services=RunServices(
                 run, books=self._books, identity=self._identity, screen=screen, work=self._open(party, run)
             ),
         )

@@ -41,7 +41,7 @@ class JointRows(NamedTuple):
 
 
 class PartyRuns:
-    """All sessions and alignments of one party."""
+    """All runs and alignments of one party."""
 
     def __init__(self, party: str, limits: Limits, timeouts: Timeouts) -> None:
         self._limits = limits

@@ -14,8 +14,9 @@ from privsdk import dp, he
 from privsdk.client.tables import Table, Tables
 from privsdk.governance.charges import DiscreteLaplace
 from privsdk.party.budget.accounting import Account
-from privsdk.party.budget.books import Books, verify_ledger
+from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol.failpoints import FailPoint
 
 SIGKILL = -9

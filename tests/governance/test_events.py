@@ -16,7 +16,7 @@ from privsdk.governance.chain import Row
 from privsdk.governance.charges import Exact
 from privsdk.governance.events import Entry, RunPaid, RunReserved, RunStarted, UnknownEvent
 from privsdk.governance.export import audit_table
-from privsdk.party.ledger.reconcile import Tables, reconcile
+from privsdk.party.ledger.reconcile import LedgerTables, reconcile
 from privsdk.party.ledger.snapshot import read_ledger
 
 TESTS = Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def test_an_event_of_a_later_version(cases: Cases) -> None:
     (shown,) = audit_table([row]).to_pylist()
     assert (shown["event"], shown["caller"], shown["run"]) == ("granted", "ann", None)
     with pytest.raises(LedgerError, match="row 1 of the chain is an event 'granted', which this privsdk does not know"):
-        reconcile(Tables({}, {}, {}, {}, {}), [row])
+        reconcile(LedgerTables({}, {}, {}, {}, {}), [row])
     cases()
 
 

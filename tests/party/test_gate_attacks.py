@@ -27,8 +27,9 @@ from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, L
 from privsdk.governance.events import Freeze, Reset, SetBudget
 from privsdk.party.budget import accounts
 from privsdk.party.budget.accounting import Account
-from privsdk.party.budget.books import Books, verify_ledger
+from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol import control
 from privsdk.protocol.request import Operand, Request
 

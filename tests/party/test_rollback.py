@@ -18,9 +18,9 @@ from restoring import acknowledge, ask, backup, events, names, opened, restore, 
 from privsdk import dp, psi
 from privsdk.errors import InvalidArgument, LedgerBehind, ProtocolViolation
 from privsdk.governance.heads import Head
-from privsdk.party.budget.books import verify_ledger
 from privsdk.party.ledger.rollback import RollbackDetection
 from privsdk.party.ledger.signing import Signer
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol import control
 
 CLAIM = pytest.mark.claim("restored: an older ledger file is found by the next request, refused until acknowledged")

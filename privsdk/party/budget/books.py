@@ -15,7 +15,6 @@ import msgspec
 from msgspec import UNSET
 
 from ...errors import AnswerLost, BudgetExceeded, LedgerError, PolicyRefused, UnknownName
-from ...governance import chain
 from ...governance.charges import Balance, Budget, Charge, Debit, Unit
 from ...governance.events import (
     AnswerRepeated,
@@ -38,14 +37,14 @@ from ...protocol import control
 from ...protocol.messages import Frame
 from ...protocol.request import Request
 from ...protocol.role_input import Figures
-from ..differencing.row_sets import Tables
+from ..differencing.row_sets import DisclosureTables
 from ..ledger import caller_log, summaries
 from ..ledger.ledger import Ledger
 from ..ledger.queries import RunRecord
-from ..ledger.reconcile import answer_hash, reconcile
+from ..ledger.reconcile import answer_hash
 from ..ledger.rollback import RollbackDetection
 from ..ledger.signing import Signer
-from ..ledger.snapshot import Snapshot, read_ledger
+from ..ledger.verification import refuse_changed, verify
 from .accounting import Account
 from .accounts import Accounts
 from .caps import Asking
@@ -207,10 +206,10 @@ class Books:
 
     # Exact answers, before and after
 
-    def settle(self, run_id: str, question: str, compare: Callable[[Tables], list[Figures]]) -> list[Figures]:
+    def settle(self, run_id: str, question: str, compare: Callable[[DisclosureTables], list[Figures]]) -> list[Figures]:
         """Compare what a run would let out with what was let out before, and keep it and its question, in one step."""
 
-        def change(tables: Tables) -> tuple[list[Figures], LedgerEvent]:
+        def change(tables: DisclosureTables) -> tuple[list[Figures], LedgerEvent]:
             figures = compare(tables)
             if question:
                 tables.ask(question, run_id)
@@ -221,7 +220,7 @@ class Books:
     def answer_again(self, caller: str, request: Request, question: str) -> bool:
         """Give this run the answer that another gave to the same question, uncharged; False where none has."""
 
-        def change(tables: Tables) -> tuple[bool, LedgerEvent | None]:
+        def change(tables: DisclosureTables) -> tuple[bool, LedgerEvent | None]:
             found = tables.answer(question)
             if found is None:
                 return False, None
@@ -293,7 +292,7 @@ class Books:
         return control.AuditLog(rows=tuple(caller_log.latest(self._ledger, caller, most)), head=self.head())
 
     def verify(self) -> control.AuditReport:
-        verdict = _verify(self._ledger.snapshot(), self._signer.public_key)
+        verdict = verify(self._ledger.snapshot(), self._signer.public_key)
         return control.AuditReport(
             rows=verdict.rows, first_bad=verdict.first_bad, reason=verdict.reason, head=self.head()
         )
@@ -326,30 +325,3 @@ class Books:
         if status is None or status.configured != budget:
             reason = "configured" if status is None else "the configuration changed"
             self._ledger.act(SetBudget(dataset=dataset, budget=budget, reason=reason, configured=True))
-
-
-def refuse_changed(ledger: Ledger, public_key: bytes) -> None:
-    """Raise LedgerError for a ledger whose tables or chain were changed by hand since it was last open."""
-    verdict = _verify(ledger.snapshot(), public_key, every_signature=False)
-    if verdict.first_bad >= 0 or verdict.reason:
-        raise LedgerError(
-            f"{ledger.party}'s ledger {ledger.path} was changed by hand: {verdict.reason}",
-            hint="restore the file from a backup; `python -m privsdk audit verify` shows what differs",
-        )
-
-
-def verify_ledger(path: Path, public_key: bytes | None = None) -> chain.Verdict:
-    """Check the audit chain in a ledger file, and its tables against the chain, without its party.
-
-    By this key if it is given, and by the file's if not.
-    """
-    snapshot = read_ledger(path)
-    return _verify(snapshot, public_key or snapshot.public_key)
-
-
-def _verify(snapshot: Snapshot, public_key: bytes, *, every_signature: bool = True) -> chain.Verdict:
-    verdict = chain.verify(snapshot.rows, public_key, every_signature=every_signature)
-    if verdict.first_bad >= 0:
-        return verdict
-    difference = reconcile(snapshot.tables, snapshot.rows)
-    return verdict._replace(first_bad=0, reason=difference) if difference else verdict

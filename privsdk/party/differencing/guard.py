@@ -30,14 +30,14 @@ from ...protocol.request import Operand, Request
 from ...protocol.role_input import Alignment, Figures, RowSet
 from ..budget.books import Books
 from ..tables.store import Store
-from .row_sets import BUCKETS, Bits, Tables, Words
+from .row_sets import BUCKETS, Bits, DisclosureTables, Words
 
 Screen = Callable[[Sequence[RowSet], int], list[Figures]]
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplying by it is one-to-one
 _SAMPLE = 128  # bytes of a set that are looked at first
 
 
-class Rows(NamedTuple):
+class TableRows(NamedTuple):
     """A table's rows, in its own order.
 
     Attributes
@@ -88,7 +88,7 @@ class Guard:
             if self._store.version(operand.table) != version:
                 raise DataError(f"{self._party}/{operand.table} changed while it was read", hint="ask again")
 
-            def compare(tables: Tables) -> list[Figures]:
+            def compare(tables: DisclosureTables) -> list[Figures]:
                 return self._compare(tables, operand.table, rows, sets, k, request.run_id)
 
             return self._books.settle(request.run_id, question, compare)
@@ -106,16 +106,16 @@ class Guard:
         asked = (request.operation, operand, request.parameters, min_count, held, unit)
         return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
 
-    def _rows(self, table: str, joint: Alignment | None) -> Rows:
+    def _rows(self, table: str, joint: Alignment | None) -> TableRows:
         column = self._unit_column(table)
         units = self._content(table) if column is None else self._store.hashes(table, (column,))
         ids = with_ordinals(units)
         keys = None if joint is None else (joint.codes + 1).view(np.uint64)  # 0: rows without a key, or that are gone
         own = np.arange(len(ids)) if joint is None else joint.rows
-        return Rows(ids, ids if column is None else units, keys, own)
+        return TableRows(ids, ids if column is None else units, keys, own)
 
     def _compare(
-        self, tables: Tables, table: str, rows: Rows, sets: Sequence[RowSet], k: int, run_id: str
+        self, tables: DisclosureTables, table: str, rows: TableRows, sets: Sequence[RowSet], k: int, run_id: str
     ) -> list[Figures]:
         """Keep the sets, if none is too near to an earlier one; the figures to let out."""
         place, seen = _placed(tables, table, rows)
@@ -172,7 +172,7 @@ def _bucket(units: Words) -> npt.NDArray[np.int64]:
     return (units % np.uint64(BUCKETS)).astype(np.int64)
 
 
-def _placed(tables: Tables, table: str, rows: Rows) -> tuple[npt.NDArray[np.int64], Rows]:
+def _placed(tables: DisclosureTables, table: str, rows: TableRows) -> tuple[npt.NDArray[np.int64], TableRows]:
     """For each row its place among the rows ever seen, and those."""
     ids, units = tables.seen(table)
     if len(ids) and np.array_equal(ids[: len(rows.ids)], rows.ids):
@@ -191,10 +191,10 @@ def _placed(tables: Tables, table: str, rows: Rows) -> tuple[npt.NDArray[np.int6
     if rows.keys is not None and (len(np.unique(rows.keys)) < len(rows.keys) or len(ids) > len(rows.ids)):
         keys = np.zeros(len(ids), dtype=np.uint64)
         keys[place] = rows.keys
-    return place, Rows(ids, units, keys, place)
+    return place, TableRows(ids, units, keys, place)
 
 
-def _too_near(earlier: Iterable[Bits], bits: Bits, seen: Rows, k: int) -> bool:
+def _too_near(earlier: Iterable[Bits], bits: Bits, seen: TableRows, k: int) -> bool:
     return any(near_by(bits, each, seen.units, k, seen.keys) for each in earlier)
 
 

@@ -58,7 +58,7 @@ class Sketches(NamedTuple):
         return [number for number, count in zip(self.numbers, differing, strict=True) if count < k]
 
 
-class Tables:
+class DisclosureTables:
     """The tables within one transaction of the ledger."""
 
     def __init__(self, db: Connection) -> None:

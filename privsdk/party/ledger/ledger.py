@@ -145,9 +145,9 @@ class Ledger(Queries):
 
         return self._database.write(change, "owner")
 
-    def disclose(self, change: Callable[[row_sets.Tables], tuple[T, LedgerEvent | None]]) -> T:
+    def disclose(self, change: Callable[[row_sets.DisclosureTables], tuple[T, LedgerEvent | None]]) -> T:
         """Change the tables of what was disclosed, in one transaction with the event that `change` returns."""
-        tables = row_sets.Tables(self._database.connection)
+        tables = row_sets.DisclosureTables(self._database.connection)
         return self._database.write(lambda: change(tables), "disclose")
 
     # Within a transaction

@@ -31,7 +31,7 @@ from ..budget.status import BudgetStatus, status_after
 from ..run_states import RunState, after
 
 
-class Tables(NamedTuple):
+class LedgerTables(NamedTuple):
     """What the ledger's tables say.
 
     Attributes
@@ -62,7 +62,7 @@ class _Said(NamedTuple):
     after: list[tuple[int, str]]  # each charge is later than this one, and not earlier than this time
 
 
-def reconcile(tables: Tables, chain: Iterable[Row]) -> str:
+def reconcile(tables: LedgerTables, chain: Iterable[Row]) -> str:
     """The first difference in words; "" where there is none.
 
     Raises
@@ -89,7 +89,7 @@ def reconcile(tables: Tables, chain: Iterable[Row]) -> str:
     return ""
 
 
-def _difference(run_id: str, run: _Said, tables: Tables) -> str:
+def _difference(run_id: str, run: _Said, tables: LedgerTables) -> str:
     held, charged = tables.runs.get(run_id), tables.charges.get(run_id, [])
     if held is None:
         return f"run {run_id} is in row {run.row} of the chain and not among the runs"

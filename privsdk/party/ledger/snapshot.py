@@ -16,7 +16,7 @@ from ...governance.chain import Row
 from ...governance.charges import Charge
 from ..budget.status import BudgetStatus
 from ..differencing import row_sets
-from .reconcile import Tables, answer_hash
+from .reconcile import LedgerTables, answer_hash
 
 KEY_BYTES = 32  # of an Ed25519 public key
 _CHARGE = msgspec.json.Decoder(Charge)
@@ -29,7 +29,7 @@ class Snapshot(NamedTuple):
     party: str
     public_key: bytes
     rows: list[Row]
-    tables: Tables
+    tables: LedgerTables
 
 
 def read_ledger(path: Path) -> Snapshot:
@@ -77,7 +77,7 @@ def snapshot(db: sqlite3.Connection) -> Snapshot:
     for run_id, number, at, dataset, body in charges:
         charged.setdefault(run_id, []).append((dataset, _CHARGE.decode(body)))
         placed.setdefault(run_id, []).append((number, at))
-    tables = Tables(
+    tables = LedgerTables(
         runs={run_id: (caller, purpose, state, answer_hash(answer)) for run_id, caller, purpose, state, answer in runs},
         charges=charged,
         placed=placed,
