@@ -111,7 +111,6 @@ def test_tab_shows_public_names_only() -> None:
 SHARED_NAMES = {
     "Exact", "Key", "Revealed", "Scale", "Step",  # crypto, he
     "Head",  # fl
-    "Release",  # dp
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from ..errors.details import RunCancelled
 from ..protocol import control
 from ..protocol.operation import operation_of
 from ..protocol.request import Request
-from .pinned_heads import Witness
+from .pinned_heads import PinnedHeads
 from .progress import Live
 
 AGAIN_S = 0.5  # between two times that a party is told to stop
@@ -53,10 +53,12 @@ class Asker:
 class Running:
     """One run of a request."""
 
-    def __init__(self, asker: Asker, witness: Witness, request: Request, live: Live, *, stragglers_s: float) -> None:
+    def __init__(
+        self, asker: Asker, pinned_heads: PinnedHeads, request: Request, live: Live, *, stragglers_s: float
+    ) -> None:
         self._stragglers_s = stragglers_s
         self._asker = asker
-        self._witness = witness
+        self._pinned_heads = pinned_heads
         self._request = request
         self._live = live
         self._watching: dict[str, tuple[int, Future[control.Watched] | None]] = {}
@@ -81,7 +83,7 @@ class Running:
         }
         whole = {p: future.result() for p, future in ended.items() if p not in errors}
         answers = control.Answers(whole, lost, self._paid(lost))
-        self._witness.remember({party: a.receipt for party, a in answers.items() if a.receipt is not None})
+        self._pinned_heads.remember({party: a.receipt for party, a in answers.items() if a.receipt is not None})
         return answers
 
     def _attend(self, running: Mapping[str, Future[control.Finished]], cancelled: threading.Event) -> None:
@@ -117,7 +119,7 @@ class Running:
         if error is None:
             answer = future.result()
             told = answer.trace.done
-            if told and told[-1] > max((each.done for each in self._live.told(party)), default=-1):
+            if told and told[-1] > max((each.done for each in self._live.reports(party)), default=-1):
                 self._hear(party)
             self._live.end(party, instalments=answer.instalments)
         else:
@@ -176,7 +178,7 @@ class Running:
     def _prepare(self, cancelled: threading.Event) -> dict[str, control.Prepared]:
         """Have every party decide and reserve; if one does not, the others get their reservations back."""
         request = self._request
-        seen = {p: self._witness.seen(p) for p in request.parties}
+        seen = {p: self._pinned_heads.seen(p) for p in request.parties}
         asked = {
             p: self._asker.submit(p, control.Prepare(request=request, seen=seen[p]), control.Prepared) for p in seen
         }
@@ -191,7 +193,7 @@ class Running:
                 if reply.digest != digest
             }
         try:
-            self._witness.remember({party: reply.head for party, reply in replies.items()}, shown=seen)
+            self._pinned_heads.remember({party: reply.head for party, reply in replies.items()}, shown=seen)
         except PrivsdkError as error:
             errors[error.party] = error
         if cancelled.is_set():

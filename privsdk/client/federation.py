@@ -20,7 +20,7 @@ from ..protocol.timeouts import CallerTimeouts
 from .audit import AuditLogs, AuditReports
 from .budgets import Budgets, balance_facts, balances_grid
 from .execution import Asker, Running
-from .pinned_heads import Witness
+from .pinned_heads import PinnedHeads
 from .plan import Plan
 from .preview import Preview
 from .progress import Live, Observers
@@ -58,7 +58,7 @@ class Federation(Handle):
         caller: str,
         purpose: str,
         close: Callable[[], None],
-        witness: Witness | None = None,
+        pinned_heads: PinnedHeads | None = None,
         timeouts: CallerTimeouts | None = None,
     ) -> None:
         self.timeouts = timeouts or CallerTimeouts()
@@ -68,7 +68,7 @@ class Federation(Handle):
         self._link = link
         self._asker = Asker(link)
         self._close = close
-        self._witness = witness or Witness()
+        self._pinned_heads = pinned_heads or PinnedHeads()
         self.number = next(_numbers)
         self.closed = False
         _open[self.number] = self
@@ -83,7 +83,7 @@ class Federation(Handle):
         if party not in self.parties:
             raise UnknownName.among("party", party, self.parties, where="in this federation")
         described = self._link.call(party, control.Describe(purpose=self.purpose), control.Description)
-        self._witness.recognise(party, described.head)
+        self._pinned_heads.recognise(party, described.head)
         return Party(self, described)
 
     def _ipython_key_completions_(self) -> list[str]:
@@ -127,7 +127,7 @@ class Federation(Handle):
         """
         if party not in self.parties:
             raise UnknownName.among("party", party, self.parties, where="in this federation")
-        self._witness.forget(party)
+        self._pinned_heads.forget(party)
 
     def close(self) -> None:
         """Close the link; embedded parties close their ledgers. Handles of this federation stop working."""
@@ -150,7 +150,7 @@ class Federation(Handle):
         asked = {}
         for party in dict.fromkeys(party for request in requests for party in request.parties):
             theirs = tuple(request for request in requests if party in request.parties)
-            call = control.Quote(requests=theirs, seen=self._witness.seen(party))
+            call = control.Quote(requests=theirs, seen=self._pinned_heads.seen(party))
             asked[party] = self._asker.submit(party, call, control.Quoted)
         for party, future in asked.items():
             try:
@@ -163,7 +163,7 @@ class Federation(Handle):
         """Run the request to its end, or until `cancelled` is set; says in `live` how far it is."""
         live = live or Live()
         with self.activity.carry(request, live, cancelled):
-            running = Running(self._asker, self._witness, request, live, stragglers_s=self.timeouts.stragglers_s)
+            running = Running(self._asker, self._pinned_heads, request, live, stragglers_s=self.timeouts.stragglers_s)
             return running.execute(cancelled)
 
     def describe(self) -> dict[str, control.Description]:
@@ -173,7 +173,7 @@ class Federation(Handle):
     def _describe(self) -> dict[str, control.Description]:
         described = self._asker.ask(self.parties, control.Describe(purpose=self.purpose), control.Description)
         for party, description in described.items():
-            self._witness.recognise(party, description.head)
+            self._pinned_heads.recognise(party, description.head)
         return described
 
     def _card(self) -> Card:

@@ -38,7 +38,7 @@ class Heads(msgspec.Struct, frozen=True, kw_only=True):
 _HEADS = msgspec.json.Decoder(Heads)
 
 
-class Witness:
+class PinnedHeads:
     """What one caller saw of its parties' chains; `path=None` forgets it at the end.
 
     Several notebooks may share a file: it is locked while it is read or changed, replaced as a whole, and a head is
@@ -51,7 +51,7 @@ class Witness:
         self._kept: dict[str, Head] = {}
 
     @classmethod
-    def of(cls, caller: str, folder: Path, name: str = "") -> Witness:
+    def of(cls, caller: str, folder: Path, name: str = "") -> PinnedHeads:
         """Kept in this folder, in a file named after the caller."""
         return cls(folder / f"{name}{quote(caller, safe='')}.heads.json")
 

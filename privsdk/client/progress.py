@@ -18,7 +18,7 @@ from ..display.cards import Card, Displayed, Grid, size_text, without_empty
 from ..display.curves import course
 from ..display.tabular import Tabular
 from ..errors import Cancelled, PrivsdkError
-from ..protocol.control import Told, Watched
+from ..protocol.control import ProgressReport, Watched
 from ..protocol.request import Request
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class Live(Displayed, Tabular):
         self._lock = threading.Lock()
         self.awaited = False
         self._whereabouts: dict[str, Whereabouts] = {}
-        self._told: dict[str, list[Told]] = {}
+        self._reports: dict[str, list[ProgressReport]] = {}
         self._observers: Observers[Live] = Observers()
 
     @property
@@ -113,35 +113,35 @@ class Live(Displayed, Tabular):
             return dict(self._whereabouts)
 
     @property
-    def latest(self) -> dict[str, Told]:
-        """By party, the last that it told; parties that tell phases alone are left out."""
+    def latest(self) -> dict[str, ProgressReport]:
+        """By party, its last report; parties that report phases alone are left out."""
         with self._lock:
-            return {party: told[-1] for party, told in self._told.items() if told}
+            return {party: reports[-1] for party, reports in self._reports.items() if reports}
 
     @property
-    def curve(self) -> tuple[Told, ...]:
-        """All that was told by the party whose figures are of the whole run, such as a coordinator's loss."""
+    def curve(self) -> tuple[ProgressReport, ...]:
+        """The reports of the party whose figures are of the whole run, such as a coordinator's loss."""
         with self._lock:
-            return max((tuple(told) for told in self._told.values()), key=_figures, default=())
+            return max((tuple(reports) for reports in self._reports.values()), key=_figures, default=())
 
-    def told(self, party: str) -> tuple[Told, ...]:
-        """All that this party has told."""
+    def reports(self, party: str) -> tuple[ProgressReport, ...]:
+        """All reports of this party so far."""
         with self._lock:
-            return tuple(self._told.get(party, ()))
+            return tuple(self._reports.get(party, ()))
 
     def count(self, party: str) -> int:
-        """How much this party has told."""
-        return len(self.told(party))
+        """The number of this party's reports so far."""
+        return len(self.reports(party))
 
     def observe(self, observer: Callable[[Live], None]) -> Callable[[], None]:
         """Have this called with the run's progress whenever there is news, in another thread; returns how to end it."""
         return self._observers.add(observer)
 
     def update(self, party: str, watched: Watched, since: int) -> None:
-        """Take what a party said when asked for what it told after the first `since`."""
+        """Add a party's reply to a `Watch` for its reports after the first `since`."""
         with self._lock:
-            told = self._told.setdefault(party, [])
-            fresh = watched.told[len(told) - since :] if since <= len(told) else ()
+            reports = self._reports.setdefault(party, [])
+            fresh = watched.told[len(reports) - since :] if since <= len(reports) else ()
             known = self._whereabouts.get(party)
             there = Whereabouts(
                 state="waiting" if watched.waits_for else "working",
@@ -153,7 +153,7 @@ class Live(Displayed, Tabular):
                 there = replace(known, phase=watched.phase)
             news = bool(fresh) or known != there
             self._whereabouts[party] = there
-            told.extend(fresh)
+            reports.extend(fresh)
         if news:
             self.notify()
 
@@ -171,7 +171,7 @@ class Live(Displayed, Tabular):
         self._observers.notify(self)
 
     def __str__(self) -> str:
-        """One line: how many rounds are done, the last figures; the parties' phases where nothing else is told."""
+        """One line: how many rounds are done, the last figures; the parties' phases where there are no reports."""
         curve = self.curve
         if curve:
             last = curve[-1]
@@ -180,15 +180,15 @@ class Live(Displayed, Tabular):
         return "; ".join(f"{party}: {phase}" for party, phase in self.phases.items() if phase)
 
     def to_arrow(self) -> pa.Table:
-        """All that was told: party, done, total, seconds, bytes_sent, bytes_received and figures by name."""
+        """All reports: party, done, total, seconds, bytes_sent, bytes_received and figures by name."""
         with self._lock:
-            told = {party: tuple(each) for party, each in self._told.items()}
+            reports = {party: tuple(each) for party, each in self._reports.items()}
         rows = [
             {"party": party, **msgspec.structs.asdict(each), "figures": list(each.figures.items())}
-            for party, all_of_it in told.items()
+            for party, all_of_it in reports.items()
             for each in all_of_it
         ]
-        return pa.Table.from_pylist(rows, schema=_TOLD)
+        return pa.Table.from_pylist(rows, schema=_REPORTS)
 
     def _card(self) -> Card:
         phases, latest, curve = self.phases, self.latest, self.curve
@@ -196,9 +196,9 @@ class Live(Displayed, Tabular):
         header = ("party", "phase", "done", "seconds", "sent", "received")
         name = next((name for each in curve for name in each.figures), "")
         points = [(each.done, each.figures.get(name)) for each in curve]
-        picture = course(f"{name}, as told on the way", {name: points}, step="step", y=name) if name else None
+        picture = course(f"{name}, as reported on the way", {name: points}, step="step", y=name) if name else None
         return Card(
-            title=str(self) or "nothing told yet",
+            title=str(self) or "no reports yet",
             pictures=() if picture is None else (picture,),
             grids=(("each party, when last asked", without_empty(Grid(header=header, rows=rows))),) if rows else (),
         )
@@ -207,12 +207,12 @@ class Live(Displayed, Tabular):
 _OVER = ("ended", "cancelled", "lost")
 
 
-def _figures(told: tuple[Told, ...]) -> tuple[int, int]:
-    return sum(bool(each.figures) for each in told), len(told)
+def _figures(reports: tuple[ProgressReport, ...]) -> tuple[int, int]:
+    return sum(bool(each.figures) for each in reports), len(reports)
 
 
 def ended_with(error: BaseException) -> tuple[str, str]:
-    """The state of a run that ended with this, and why; what is no error of ours is told by its class alone."""
+    """The state of a run that ended with this, and why; of an error of the notebook's own code its class alone."""
     state = "cancelled" if isinstance(error, Cancelled) else "failed"
     return state, error.message if isinstance(error, PrivsdkError) else type(error).__name__
 
@@ -231,14 +231,14 @@ def run_card(request: Request, live: Live, state: str, why: str) -> Card:
     return Card(title=f"run of {request.operation}: {state}", facts=facts, pictures=shown.pictures, grids=shown.grids)
 
 
-def _shown(told: Told | None) -> tuple[str, ...]:
-    if told is None:
+def _shown(report: ProgressReport | None) -> tuple[str, ...]:
+    if report is None:
         return "", "", "", ""
-    sizes = size_text(told.bytes_sent), size_text(told.bytes_received)
-    return f"{told.done:,} of {told.total:,}", f"{told.seconds:.2f}", *sizes
+    sizes = size_text(report.bytes_sent), size_text(report.bytes_received)
+    return f"{report.done:,} of {report.total:,}", f"{report.seconds:.2f}", *sizes
 
 
-_TOLD = pa.schema(
+_REPORTS = pa.schema(
     [
         ("party", pa.string()),
         ("done", pa.int64()),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..client.federation import Federation
-from ..client.pinned_heads import Witness
+from ..client.pinned_heads import PinnedHeads
 from ..display.cards import Card, Displayed
 from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Budget
@@ -134,7 +134,7 @@ def embedded(
             )
             opened.callback(gate.close)
             network.add(name, gate)
-        witness = Witness() if folder is None else Witness.of(caller, folder)
+        pinned_heads = PinnedHeads() if folder is None else PinnedHeads.of(caller, folder)
         close = opened.pop_all().close
     if not quiet:
         place = "in memory only: budgets are forgotten at the end"
@@ -143,7 +143,7 @@ def embedded(
         lenient = [name for name in given if _for(policy, name, WORKSHOP_POLICY) is WORKSHOP_POLICY]
         print(_WorkshopPolicy(lenient, _budget_text(budget), place) if lenient else f"ledgers: {place}")
 
-    return Federation(network, caller=caller, purpose=purpose, close=close, witness=witness)
+    return Federation(network, caller=caller, purpose=purpose, close=close, pinned_heads=pinned_heads)
 
 
 def connect(path: str | Path) -> Federation:
@@ -182,9 +182,14 @@ def connect(path: str | Path) -> Federation:
     timeouts = analyst.timeouts
     network = FlightNetwork(identity, lambda: config.parties, call_s=timeouts.call_s)
     caller = identity.name()
-    witness = Witness.of(caller, folder, f"{file.stem}.")
+    pinned_heads = PinnedHeads.of(caller, folder, f"{file.stem}.")
     return Federation(
-        network, caller=caller, purpose=analyst.purpose, close=lambda: None, witness=witness, timeouts=timeouts
+        network,
+        caller=caller,
+        purpose=analyst.purpose,
+        close=lambda: None,
+        pinned_heads=pinned_heads,
+        timeouts=timeouts,
     )
 
 

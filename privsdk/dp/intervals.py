@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from . import quantiles
 from .noise import coverage, half_width
-from .release import Integers, Release
+from .release import Integers, ReleaseParameters
 
 LEVEL = 0.95
 Reals = npt.NDArray[np.float64]
@@ -37,7 +37,7 @@ def confidence(scales: Sequence[float]) -> float:
     return math.prod(coverage(scale, width) for scale, width in zip(scales, half_widths(scales), strict=True))
 
 
-def names(release: Release) -> tuple[str, ...]:
+def names(release: ReleaseParameters) -> tuple[str, ...]:
     """The columns that `finished` makes, in order."""
     bins = ("from", "to") if release.statistic == "histogram" else ()
     own = "count" if release.statistic == "histogram" else release.statistic
@@ -48,7 +48,7 @@ def names(release: Release) -> tuple[str, ...]:
     return ("key" if release.by in given else release.by, *given)
 
 
-def finished(release: Release, scales: Sequence[float], noisy: Sequence[Integers]) -> pa.Table:
+def finished(release: ReleaseParameters, scales: Sequence[float], noisy: Sequence[Integers]) -> pa.Table:
     """The answer: the group, the statistic, `low` and `high`, and for a mean or variance the noisy `count`.
 
     `noisy` holds the components in order, each of shape (groups * width,).
@@ -76,13 +76,13 @@ def _around(values: npt.NDArray[Any], width: float) -> list[Any]:
     return [values, values - width, values + width]
 
 
-def _histogram(release: Release, scales: Sequence[float], counts: Integers) -> list[Any]:
+def _histogram(release: ReleaseParameters, scales: Sequence[float], counts: Integers) -> list[Any]:
     edges = np.array(release.edges)
     bins = [np.tile(edges[:-1], release.groups), np.tile(edges[1:], release.groups)]
     return [*bins, *_around(counts, half_widths(scales)[0])]
 
 
-def _quantile(release: Release, scales: Sequence[float], counts: Integers) -> list[Any]:
+def _quantile(release: ReleaseParameters, scales: Sequence[float], counts: Integers) -> list[Any]:
     found = quantiles.invert(
         counts.reshape(release.groups, release.bins),
         edges=np.array(release.edges),
@@ -92,7 +92,7 @@ def _quantile(release: Release, scales: Sequence[float], counts: Integers) -> li
     return [_known(found.values, counts.reshape(release.groups, -1).sum(axis=1)), found.low, found.high]
 
 
-def _moments(release: Release, scales: Sequence[float], noisy: Sequence[Reals]) -> list[Any]:
+def _moments(release: ReleaseParameters, scales: Sequence[float], noisy: Sequence[Reals]) -> list[Any]:
     """Mean or variance, in the column's unit or its square, over the box of the components."""
     boxes = [(part - width, part + width) for part, width in zip(noisy, half_widths(scales), strict=True)]
     least = boxes[0][0]

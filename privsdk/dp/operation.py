@@ -30,17 +30,17 @@ from ..protocol.roles import Role
 from . import pooled
 from .learns import NoisyFigures, OwnNoise, TotalsWithoutNoise
 from .noise import noisy_vector
-from .release import WIDEST, Release, Statistic
+from .release import WIDEST, ReleaseParameters, Statistic
 from .vectors import exact_vector
 
 _LARGEST = 2**62  # leaves room for the width of an interval
 
 
 @register(*(f"dp.{name}" for name in get_args(Statistic)))
-class NoisyRelease(Operation[Release]):
+class NoisyRelease(Operation[ReleaseParameters]):
     """Any of the statistics with noise, of one party's table or pooled over several in the key-holder topology."""
 
-    parameters_type = Release
+    parameters_type = ReleaseParameters
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -133,7 +133,7 @@ class NoisyRelease(Operation[Release]):
         return Outcome()
 
 
-def _answer(release: Release, noisy: Sequence[int]) -> pa.Table:
+def _answer(release: ReleaseParameters, noisy: Sequence[int]) -> pa.Table:
     """The noisy vector as a table of the components; beyond 2**62 it is cut."""
     columns, start = {}, 0
     for part in release.components:

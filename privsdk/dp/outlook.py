@@ -17,7 +17,7 @@ from ..errors import InvalidArgument, UnknownName
 from ..protocol.roles import Role
 from .intervals import finished
 from .noise import noisy_vector
-from .release import Integers, Release, rounded_shift
+from .release import Integers, ReleaseParameters, rounded_shift
 from .vectors import exact_vector
 
 SIZES = (100, 1_000, 10_000)
@@ -30,7 +30,7 @@ T = TypeVar("T")
 class ReleaseOutlook:
     """A release's `Outlook`: see `privsdk.client.preview`."""
 
-    def __init__(self, release: Release, scales: Sequence[float]) -> None:
+    def __init__(self, release: ReleaseParameters, scales: Sequence[float]) -> None:
         self._release = release
         self._scales = scales
         self._own = "count" if release.statistic == "histogram" else release.statistic
@@ -122,14 +122,14 @@ class ReleaseOutlook:
     def _sizes(self, mock: pa.Table) -> list[int]:
         """Rows of each public group."""
         release = self._release
-        counting = Release(statistic="count", epsilon=release.epsilon, by=release.by, keys=release.keys)
+        counting = ReleaseParameters(statistic="count", epsilon=release.epsilon, by=release.by, keys=release.keys)
         sizes: list[int] = _run(exact_vector(mock, counting, where="mock"))[0].tolist()
         return sizes
 
-    def _alone(self) -> Release:
+    def _alone(self) -> ReleaseParameters:
         """The release without groups."""
         r = self._release
-        return Release(
+        return ReleaseParameters(
             statistic=r.statistic,
             epsilon=r.epsilon,
             column=r.column,
@@ -140,7 +140,7 @@ class ReleaseOutlook:
         )
 
 
-def _evenly(release: Release, rows: int) -> list[Integers]:
+def _evenly(release: ReleaseParameters, rows: int) -> list[Integers]:
     """The vector of so many values spread evenly over the bounds or bins."""
     if release.edges is not None:
         return [np.diff(np.arange(release.bins + 1) * rows // release.bins)]

@@ -18,7 +18,7 @@ from ..protocol.groups import plain_keys
 from .intervals import finished
 from .operation import NoisyRelease, components_of
 from .outlook import ReleaseOutlook
-from .release import MAX_BINS, Release, Statistic, default_resolution
+from .release import MAX_BINS, ReleaseParameters, Statistic, default_resolution
 
 
 def plan_release(
@@ -45,7 +45,7 @@ def plan_release(
         if resolution is None and column is not None:
             integers = pooling.all_of(column, ("int", "uint", "bool"))
             resolution = default_resolution(statistic, bounds, integers=integers)
-    release = Release(
+    release = ReleaseParameters(
         statistic=statistic,
         epsilon=float(epsilon),
         column=column,

@@ -38,13 +38,13 @@ from ..crypto.seal.schemes import Exact
 from ..crypto.sums.base import Sum, integers
 from ..protocol.roles import Role
 from .noise import noisy_vector
-from .release import Integers, Release
+from .release import Integers, ReleaseParameters
 
 MOST_ROWS = 1 << 40
 NAME = "release"  # of the one sum in a run
 
 
-def scheme_for(release: Release, scales: Sequence[float], parties: int) -> Exact:
+def scheme_for(release: ReleaseParameters, scales: Sequence[float], parties: int) -> Exact:
     """The encoding with head-room for rows and noise.
 
     A total of fewer than 2**40 rows is within 2**40 times a component's sensitivity s. P(|Z| > a) <= 2 exp(-a / b) for

@@ -1,7 +1,7 @@
 """A release as a value: a statistic, public grids, and how far one row can move each component of its integer vector.
 
 Every release is one integer vector, of groups times components, with independent noise on each entry; the statistic is
-made from the noisy vector afterwards. `Release` says which vector that is. It never sees data.
+made from the noisy vector afterwards. `ReleaseParameters` says which vector that is. It never sees data.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Component(NamedTuple):
     sensitivity: int
 
 
-class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters of a release, public to all.
 
     Parameters
@@ -207,7 +207,7 @@ def default_resolution(statistic: Statistic, bounds: tuple[float, float], *, int
     """Integers as they are (halves around a midpoint), reals 20 bits below the distance from the centre."""
     low, high = bounds
     half = max(abs(low), abs(high)) if statistic == "sum" else (high - low) / 2
-    if not 0 < half < math.inf:  # refused by Release
+    if not 0 < half < math.inf:  # refused by ReleaseParameters
         return 1.0
     if integers and half <= MAX_STEPS // 4:
         return 1.0 if statistic == "sum" else 0.5

@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from ..protocol.groups import groups_of
 from ..protocol.roles import Role, checkpoint
-from .release import Integers, Release, rounded_shift
+from .release import Integers, ReleaseParameters, rounded_shift
 
 ROWS_A_STEP = 1 << 20  # about 0.1 s between checkpoints
 
 
-def exact_vector(table: pa.Table, release: Release, *, where: str) -> Role[list[Integers]]:
+def exact_vector(table: pa.Table, release: ReleaseParameters, *, where: str) -> Role[list[Integers]]:
     """Each component's exact totals, of shape (groups * width,) group by group; `where` names the table in errors.
 
     Raises
@@ -37,8 +37,8 @@ def exact_vector(table: pa.Table, release: Release, *, where: str) -> Role[list[
     return totals
 
 
-def _part(table: pa.Table, release: Release) -> Sequence[Integers]:
-    """The vector of some rows, as in the order of `Release.components`."""
+def _part(table: pa.Table, release: ReleaseParameters) -> Sequence[Integers]:
+    """The vector of some rows, as in the order of `ReleaseParameters.components`."""
     groups = _groups(table, release)
     if release.column is None:
         return (_count(groups[groups >= 0], release.groups),)
@@ -59,7 +59,7 @@ def _part(table: pa.Table, release: Release) -> Sequence[Integers]:
     return (count, total, _sum(groups, squares, release.groups))
 
 
-def _groups(table: pa.Table, release: Release) -> Integers:
+def _groups(table: pa.Table, release: ReleaseParameters) -> Integers:
     """For each row the number of its public group, -1 where it is in none."""
     if release.by is None or release.keys is None:
         return np.zeros(table.num_rows, dtype=np.int64)
@@ -75,7 +75,7 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     return values
 
 
-def _distances(values: npt.NDArray[np.float64], release: Release) -> Integers:
+def _distances(values: npt.NDArray[np.float64], release: ReleaseParameters) -> Integers:
     """Each value's distance from the centre in units, clamped before and after it is rounded."""
     low, high = release.clamp
     units = np.rint(np.clip(values, *(release.bounds or (0.0, 0.0))) / release.resolution) - float(release.centre)

@@ -21,7 +21,7 @@ from ..crypto.sums.masked import MaskedSum
 from ..errors import InvalidArgument, UnknownName
 from ..governance.learns import Coalition, EveryContribution, Learns
 from ..governance.policy import Disclosure
-from ..protocol.compose import beside
+from ..protocol.compose import colocated
 from ..protocol.role_input import RoleInput
 from ..protocol.roles import Role
 from .learns import NothingBeyond, SumOfOthers
@@ -86,7 +86,7 @@ class AggregationMode:
 
     def both(self, me: str, participants: Participants, coordinating: Role[S], training: Role[T]) -> Role[tuple[S, T]]:
         """The two halves of a party that coordinates and trains."""
-        return beside(me, coordinating, training)
+        return colocated(me, coordinating, training)
 
     def keys(self, coordinator: str) -> str:
         """Who holds which keys, as a plan says it; "" where there are none."""
@@ -231,7 +231,7 @@ class AllToAllMode(AggregationMode):
 
     def both(self, me: str, participants: Participants, coordinating: Role[S], training: Role[T]) -> Role[tuple[S, T]]:
         """A copy of the coordinator at every client, which hears what all clients send."""
-        return beside(me, alone(me, coordinating), to_all(me, participants.clients, training))
+        return colocated(me, alone(me, coordinating), to_all(me, participants.clients, training))
 
     def keys(self, coordinator: str) -> str:
         """Nobody's."""

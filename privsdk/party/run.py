@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import Cancelled, ConnectTimeout, PrivsdkError, ProtocolViolation
 from ..errors.details import RunCancelled, TimedOut
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved
-from ..protocol.control import Hello, Told, Watched
+from ..protocol.control import Hello, ProgressReport, Watched
 from ..protocol.messages import Binding
 from ..protocol.operation import Operation
 from ..protocol.roles import Channel, Conversation, Progress
@@ -46,7 +46,7 @@ class PartyRun:
         self.state = after(None, RunReserved)
         self.phase = ""
         self.since = self.begun = time.monotonic()
-        self.told: list[Told] = []
+        self.told: list[ProgressReport] = []
         self.cancelled = threading.Event()
         self.stop_requested = threading.Event()
         self._party = party
@@ -116,7 +116,7 @@ class PartyRun:
 
     def _tell(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         conversations = list(self._conversations.values())
-        told = Told(
+        told = ProgressReport(
             done=done,
             total=total,
             figures=dict(figures),

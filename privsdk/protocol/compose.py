@@ -1,4 +1,4 @@
-"""Two roles of one party as one, such as a coordinator that is a client too."""
+"""Co-located roles: two roles of one party as one, such as a coordinator that is a client too."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
-def beside(me: str, first: Role[S], second: Role[T]) -> Role[tuple[S, T]]:
+def colocated(me: str, first: Role[S], second: Role[T]) -> Role[tuple[S, T]]:
     """Two roles of one party as one: what either sends to `me`, the other hears. The second goes first where both can.
 
     Both hear other parties through the one link, so no two of their messages may be of one sender.
     """
-    pair = [_Inner(first), _Inner(second)]
+    pair = [_Colocated(first), _Colocated(second)]
     with closing(first), closing(second):
         for inner, other in ((pair[1], pair[0]), (pair[0], pair[1])):
             yield from inner.advance(me, None, other)
@@ -47,8 +47,8 @@ def beside(me: str, first: Role[S], second: Role[T]) -> Role[tuple[S, T]]:
     return pair[0].output, pair[1].output
 
 
-class _Inner:
-    """One of two roles beside each other: what it waits for, and what the other has sent it."""
+class _Colocated:
+    """One of two co-located roles: what it waits for, and what the other has sent it."""
 
     def __init__(self, role: Role[Any]) -> None:
         self.mail: deque[Message] = deque()
@@ -62,7 +62,7 @@ class _Inner:
     def awaited(self) -> Mapping[str, type[Message]]:
         return self.step.receive
 
-    def advance(self, me: str, heard: Heard | None, other: _Inner) -> Role[None]:
+    def advance(self, me: str, heard: Heard | None, other: _Colocated) -> Role[None]:
         """Resume the role, and send what it sends; it then waits."""
         try:
             self.step = self._role.send(heard) if heard is not None else next(self._role)

@@ -172,7 +172,7 @@ class Prepared(Message, frozen=True, kw_only=True, tag="prepared"):
     head: Head
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class ProgressReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a run tells its caller on the way: `done` of `total` rounds or the like, with figures of the last one.
 
     `seconds` since its start at this party, and all the bytes it has sent to and received from the others by then.
@@ -192,12 +192,12 @@ class Watched(Message, frozen=True, kw_only=True, tag="watched"):
 
     phase: str
     waits_for: tuple[str, ...] = ()
-    told: tuple[Told, ...] = ()
+    told: tuple[ProgressReport, ...] = ()
     instalments: Count = 0
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """`Told` by columns, without figures: what each of many rounds took."""
+    """`ProgressReport` by columns, without figures: what each of many rounds took."""
 
     done: tuple[int, ...] = ()
     seconds: tuple[float, ...] = ()
@@ -205,7 +205,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     bytes_received: tuple[int, ...] = ()
 
     @staticmethod
-    def of(told: Sequence[Told]) -> Trace:
+    def of(told: Sequence[ProgressReport]) -> Trace:
         """Seconds to a tenth of a millisecond."""
         return Trace(
             done=tuple(each.done for each in told),

@@ -5,13 +5,13 @@ such as NumPy and AES over a bucket of keys, goes to threads: nothing is copied,
 answers just as well. A role waits here with checkpoints, so that its run can be cancelled, and with a bounded number of
 pieces under way, so that it can send results on while later ones are still computed:
 
-    with Ahead(blinded, "blinding", total=len(pieces)) as ahead:
+    with Pipeline(blinded, "blinding", total=len(pieces)) as pipeline:
         for piece in pieces:
-            if ahead.full:
-                yield from tell(peer, message_of((yield from ahead.next())))
-            ahead.submit(secret, piece)
-        while ahead.waiting:
-            yield from tell(peer, message_of((yield from ahead.next())))
+            if pipeline.full:
+                yield from tell(peer, message_of((yield from pipeline.next())))
+            pipeline.submit(secret, piece)
+        while pipeline.waiting:
+            yield from tell(peer, message_of((yield from pipeline.next())))
 
 A piece should take about 0.2 s: stopping ends the process that works on it, and a process costs 0.4 s to start. A
 thread ends its piece first.
@@ -69,7 +69,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=threads.cache_clear)
 
 
-class Ahead(Generic[T]):
+class Pipeline(Generic[T]):
     """Calls of one function by a pool, some ahead of the results that are read; a context manager.
 
     Parameters
@@ -119,7 +119,7 @@ class Ahead(Generic[T]):
             self._read += 1
             return result
 
-    def __enter__(self) -> Ahead[T]:
+    def __enter__(self) -> Pipeline[T]:
         return self
 
     def __exit__(
@@ -132,11 +132,11 @@ class Ahead(Generic[T]):
 def computed(fn: Callable[..., T], arguments: Iterable[tuple[Any, ...]], phase: str, *, total: int) -> Role[list[T]]:
     """`fn` of each tuple of arguments, by the workers; all results, in order."""
     results: list[T] = []
-    with Ahead(fn, phase, total=total) as ahead:
+    with Pipeline(fn, phase, total=total) as pipeline:
         for piece in arguments:
-            if ahead.full:
-                results.append((yield from ahead.next()))
-            ahead.submit(*piece)
-        while ahead.waiting:
-            results.append((yield from ahead.next()))
+            if pipeline.full:
+                results.append((yield from pipeline.next()))
+            pipeline.submit(*piece)
+        while pipeline.waiting:
+            results.append((yield from pipeline.next()))
     return results

@@ -17,7 +17,7 @@ from ..client.runs import Activity, Carried
 from ..display.cards import Card, Grid
 from ..errors import PrivsdkError
 from ..governance.charges import Exact
-from ..protocol.control import Description, Told
+from ..protocol.control import Description, ProgressReport
 from ..protocol.operation import operation_named
 from .facts import Json, of_balance
 
@@ -53,7 +53,7 @@ def of_run(carried: Carried) -> Json:
     }
 
 
-def thinned(told: tuple[Told, ...]) -> tuple[Told, ...]:
+def thinned(told: tuple[ProgressReport, ...]) -> tuple[ProgressReport, ...]:
     """At most `MOST_POINTS` of them, always with the last and the first two: the second has the first figures.
 
     Of those between every second, fourth, eighth ... is kept: most stay the same when another is added.
@@ -64,7 +64,7 @@ def thinned(told: tuple[Told, ...]) -> tuple[Told, ...]:
     return told if step == 1 else (told[0], *told[1:-1:step], told[-1])
 
 
-def _point(told: Told) -> Json:
+def _point(told: ProgressReport) -> Json:
     plain: Json = msgspec.to_builtins(told)
     return {"sent": plain.pop("bytes_sent"), "received": plain.pop("bytes_received"), **plain}
 

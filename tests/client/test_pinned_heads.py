@@ -14,7 +14,7 @@ import pytest
 from claims import Cases
 
 import privsdk as ps
-from privsdk.client.pinned_heads import Witness
+from privsdk.client.pinned_heads import PinnedHeads
 from privsdk.errors import InvalidArgument, LedgerChanged, ProtocolViolation, UnknownName
 from privsdk.governance.chain import head_statement
 from privsdk.governance.heads import Head
@@ -35,10 +35,10 @@ keep(Path(sys.argv[1]), sys.argv[2], msgspec.json.decode(sys.stdin.read(), type=
 def keep(path: Path, mine: str, heads: list[Head]) -> None:
     """Keep heads of a party that only this notebook talks to, and of one that all do."""
     for one in heads:
-        Witness(path).remember({mine: one})
-        assert Witness(path).seen(mine) == one, "another notebook's write undid this one"
-        Witness(path).remember({"all": one})
-        together = Witness(path).seen("all")
+        PinnedHeads(path).remember({mine: one})
+        assert PinnedHeads(path).seen(mine) == one, "another notebook's write undid this one"
+        PinnedHeads(path).remember({"all": one})
+        together = PinnedHeads(path).seen("all")
         assert together is not None
         assert together.order >= one.order, "it moved backwards"
 
@@ -61,62 +61,62 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_only_later_heads_replace_earlier_ones(path: Path, kept: bool) -> None:
-    witness = Witness(path if kept else None)
-    assert witness.seen("north") is None
+    pinned_heads = PinnedHeads(path if kept else None)
+    assert pinned_heads.seen("north") is None
     for given, last in [(5, 5), (9, 9), (7, 9), (9, 9)]:
-        witness.remember({"north": head(given)})
-        assert witness.seen("north") == head(last)
-    witness.remember({"north": head(6, branch=1)})  # its owner has acknowledged a loss
-    assert witness.seen("north") == head(6, branch=1)
-    witness.remember({"north": head(30)})
-    assert witness.seen("north") == head(6, branch=1)
-    assert Witness(path).seen("north") == (head(6, branch=1) if kept else None)
+        pinned_heads.remember({"north": head(given)})
+        assert pinned_heads.seen("north") == head(last)
+    pinned_heads.remember({"north": head(6, branch=1)})  # its owner has acknowledged a loss
+    assert pinned_heads.seen("north") == head(6, branch=1)
+    pinned_heads.remember({"north": head(30)})
+    assert pinned_heads.seen("north") == head(6, branch=1)
+    assert PinnedHeads(path).seen("north") == (head(6, branch=1) if kept else None)
 
 
 def test_a_head_that_came_unasked_is_kept_only_as_the_first(path: Path) -> None:
     """It may be of a chain that went on from an older copy; kept, it would be shown from then on, and hide that."""
-    witness = Witness(path)
-    witness.recognise("north", head(5))
-    witness.recognise("north", head(50, seed=1))
-    assert witness.seen("north") == head(5)
+    pinned_heads = PinnedHeads(path)
+    pinned_heads.recognise("north", head(5))
+    pinned_heads.recognise("north", head(50, seed=1))
+    assert pinned_heads.seen("north") == head(5)
     with pytest.raises(LedgerChanged):
-        witness.recognise("north", head(50, signer=SOUTH))
+        pinned_heads.recognise("north", head(50, signer=SOUTH))
 
 
 def test_another_row_or_another_key_is_told_and_never_overwrites(path: Path) -> None:
-    witness = Witness(path)
-    witness.remember({"north": head(9)})
+    pinned_heads = PinnedHeads(path)
+    pinned_heads.remember({"north": head(9)})
     with pytest.raises(LedgerChanged, match="north shows another audit row 9 than it did before"):
-        witness.remember({"north": head(9, seed=1)})
+        pinned_heads.remember({"north": head(9, seed=1)})
     with pytest.raises(LedgerChanged, match="north signs with another key than before") as error:
-        witness.remember({"north": head(10, signer=SOUTH), "south": head(3, signer=SOUTH)})
+        pinned_heads.remember({"north": head(10, signer=SOUTH), "south": head(3, signer=SOUTH)})
     assert "fed.forget_head('north')" in error.value.hint
     assert "9 audit rows" in error.value.message
-    assert (witness.seen("north"), witness.seen("south")) == (head(9), head(3, signer=SOUTH))
-    witness.forget("north")
-    witness.remember({"north": head(2, signer=SOUTH)})
-    assert witness.seen("north") == head(2, signer=SOUTH)
+    assert (pinned_heads.seen("north"), pinned_heads.seen("south")) == (head(9), head(3, signer=SOUTH))
+    pinned_heads.forget("north")
+    pinned_heads.remember({"north": head(2, signer=SOUTH)})
+    assert pinned_heads.seen("north") == head(2, signer=SOUTH)
 
 
 def test_an_unsigned_head_is_the_partys_fault(path: Path) -> None:
-    witness = Witness(path)
+    pinned_heads = PinnedHeads(path)
     for wrong in (msgspec.structs.replace(head(9), rows=10), msgspec.structs.replace(head(9), signature="")):
         with pytest.raises(ProtocolViolation, match="north's audit head is not signed"):
-            witness.remember({"north": wrong})
+            pinned_heads.remember({"north": wrong})
         with pytest.raises(ProtocolViolation):
-            witness.recognise("north", wrong)
+            pinned_heads.recognise("north", wrong)
     assert not path.exists()
 
 
 def test_a_party_that_ignores_what_it_is_shown_is_named(path: Path) -> None:
-    witness = Witness(path)
-    witness.remember({"north": head(9)})
+    pinned_heads = PinnedHeads(path)
+    pinned_heads.remember({"north": head(9)})
     with pytest.raises(ProtocolViolation, match="north took a request although it is behind the head of 9 rows"):
-        witness.remember({"north": head(8)}, shown={"north": head(9)})
-    witness.remember({"north": head(8)})  # told by no one to be later: another notebook may have seen more
+        pinned_heads.remember({"north": head(8)}, shown={"north": head(9)})
+    pinned_heads.remember({"north": head(8)})  # told by no one to be later: another notebook may have seen more
 
 
-@pytest.mark.claim("witness: notebooks that share a heads file never move it backwards and never damage it")
+@pytest.mark.claim("pinned heads: notebooks that share a heads file never move it backwards and never damage it")
 def test_processes_and_threads_at_once(path: Path, cases: Cases, soak: bool) -> None:
     count, each = 40 if not soak else 400, 3
     heads = [head(rows) for rows in range(1, count + 1)]
@@ -142,23 +142,23 @@ def test_processes_and_threads_at_once(path: Path, cases: Cases, soak: bool) -> 
             list(pool.map(lambda n: keep(path, f"thread{n}", heads), range(each)))
         assert [child.wait(timeout=120) for child in children] == [0] * each
     names = ["all", *(f"{kind}{n}" for kind in ("process", "thread") for n in range(each))]
-    assert {name: Witness(path).seen(name) for name in names} == dict.fromkeys(names, heads[-1])
+    assert {name: PinnedHeads(path).seen(name) for name in names} == dict.fromkeys(names, heads[-1])
     assert sorted(file.name for file in path.parent.iterdir()) == ["heads.json", "heads.lock"]
     cases(4 * each * count)
 
 
 def test_a_crash_while_writing_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    witness = Witness(path)
-    witness.remember({"north": head(5)})
+    pinned_heads = PinnedHeads(path)
+    pinned_heads.remember({"north": head(5)})
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("privsdk.files.os.fsync", full)
     with pytest.raises(InvalidArgument, match=r"cannot be kept in .*: No space left on device"):
-        witness.remember({"north": head(6)})
+        pinned_heads.remember({"north": head(6)})
     monkeypatch.undo()
-    assert Witness(path).seen("north") == head(5)
+    assert PinnedHeads(path).seen("north") == head(5)
     assert sorted(file.name for file in path.parent.iterdir()) == ["heads.json", "heads.lock"]
 
 
@@ -174,7 +174,7 @@ def test_a_crash_while_writing_leaves_the_old_file(path: Path, monkeypatch: pyte
 def test_a_file_that_cannot_be_read_is_not_replaced(path: Path, content: bytes, said: str) -> None:
     path.write_bytes(content)
     with pytest.raises(InvalidArgument, match=said):
-        Witness(path).remember({"north": head(5)})
+        PinnedHeads(path).remember({"north": head(5)})
     assert path.read_bytes() == content
 
 

@@ -15,7 +15,7 @@ from privsdk.client.progress import Live
 from privsdk.client.wait import Ticker
 from privsdk.errors import UnknownName
 from privsdk.party.run import PartyRun
-from privsdk.protocol.control import Stop, Told, Trace, Watch, Watched
+from privsdk.protocol.control import ProgressReport, Stop, Trace, Watch, Watched
 from privsdk.protocol.messages import Binding, pack
 from privsdk.protocol.roles import Conversation, Progress
 from privsdk.transport.local import LocalChannel
@@ -24,7 +24,7 @@ from privsdk.transport.streams import Inbox
 
 def watched(*done: int, phase: str = "round 1", loss: float | None = 0.5) -> Watched:
     figures = {} if loss is None else {"loss": loss}
-    return Watched(phase=phase, told=tuple(Told(done=n, total=9, figures=figures) for n in done))
+    return Watched(phase=phase, told=tuple(ProgressReport(done=n, total=9, figures=figures) for n in done))
 
 
 def test_news_are_added_once_whatever_order_they_come_in() -> None:
@@ -196,7 +196,7 @@ def test_conversations_count_what_they_carry() -> None:
 
 def test_a_trace_of_many_rounds_fits_a_header() -> None:
     told = [
-        Told(
+        ProgressReport(
             done=n, total=10_000, figures={"loss": 0.1}, seconds=n * 1.23456, bytes_sent=n << 24, bytes_received=n << 24
         )
         for n in range(10_001)

@@ -15,7 +15,7 @@ from privsdk import dp, fl
 from privsdk.client.plan import Plan
 from privsdk.client.progress import Live
 from privsdk.errors import Cancelled
-from privsdk.protocol.control import Answers, Told, Watched
+from privsdk.protocol.control import Answers, ProgressReport, Watched
 from privsdk.protocol.operation import operation_named, operation_names
 from privsdk.protocol.request import Request
 
@@ -38,7 +38,7 @@ class Rounds:
     def execute(self, request: Request, cancelled: threading.Event, live: Live | None = None) -> Answers:
         assert live is not None
         if self._told:
-            live.update("north", Watched(phase="round 2", told=(Told(done=1, total=9),)), 0)
+            live.update("north", Watched(phase="round 2", told=(ProgressReport(done=1, total=9),)), 0)
         self._then(cancelled, live)
         if cancelled.is_set():
             raise Cancelled("the run was cancelled")

@@ -10,7 +10,7 @@ import numpy as np
 from privsdk.crypto.sums.base import Integers, Sum
 from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.errors import PrivsdkError
-from privsdk.protocol.compose import beside
+from privsdk.protocol.compose import colocated
 from privsdk.protocol.messages import Message
 from privsdk.protocol.role_input import Identity
 from privsdk.protocol.roles import Heard, Role, Step
@@ -81,7 +81,7 @@ def total(
 
 
 def both(me: str, leading: Role[Any], role: Role[Any]) -> Role[Any]:
-    found, _ = yield from beside(me, leading, role)
+    found, _ = yield from colocated(me, leading, role)
     return found
 
 

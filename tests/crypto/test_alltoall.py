@@ -15,7 +15,7 @@ from summing import LARGEST, NAMES, SESSION, both, caught, changing, ending, sam
 
 from privsdk.crypto.sums.all_to_all import PeerSum, alone
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
-from privsdk.protocol.compose import beside
+from privsdk.protocol.compose import colocated
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Role, Step, hear, tell_all
 from privsdk.testing import Numbers, SeededEntropy, Sent, together
@@ -164,6 +164,6 @@ def test_alone_speaks_to_its_own_party() -> None:
         return "told"
 
     transcript: list[Sent] = []
-    outputs = together({"a": beside("a", alone("a", leader()), client()), "b": other()}, transcript)
+    outputs = together({"a": colocated("a", alone("a", leader()), client()), "b": other()}, transcript)
     assert outputs == {"a": ("led", ("1",)), "b": "told"}
     assert [(sent.sender, sent.receiver) for sent in transcript] == [("b", "a")]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from privsdk.dp.intervals import finished
 from privsdk.dp.operation import NoisyRelease, components_of
-from privsdk.dp.release import Release
+from privsdk.dp.release import ReleaseParameters
 from privsdk.governance.charges import Unit
 from privsdk.protocol.request import Operand, Request
 from privsdk.protocol.role_input import UNGUARDED, RoleInput
@@ -36,7 +36,7 @@ class Released(NamedTuple):
 
     table: pa.Table
     noisy: list[npt.NDArray[np.int64]]
-    release: Release
+    release: ReleaseParameters
     scales: tuple[float, ...]
 
 

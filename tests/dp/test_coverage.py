@@ -19,7 +19,7 @@ from releasing import PARAMETERS, Released, copies, pmf, release
 from privsdk.dp import quantiles
 from privsdk.dp.intervals import confidence, finished
 from privsdk.dp.quantiles import rank_widths
-from privsdk.dp.release import Release
+from privsdk.dp.release import ReleaseParameters
 
 TIMES = 4_000
 CLAIM = pytest.mark.claim("dp: coverage of the 95% interval, within 4 standard errors of the exact one")
@@ -59,7 +59,7 @@ def every_noise(scales: list[float]) -> tuple[list[npt.NDArray[np.int64]], npt.N
 
 def exact_coverage(statistic: str, exact: list[npt.NDArray[np.int64]], scales: tuple[float, ...]) -> float:
     """By summation over the noise of one group's vector; for each of its numbers if there are several."""
-    single = Release(statistic=statistic, **PARAMETERS[statistic])
+    single = ReleaseParameters(statistic=statistic, **PARAMETERS[statistic])
     true = TRUE[statistic]
     if statistic == "quantile":
         noise, mass = every_noise([scales[0]] * single.bins)
@@ -69,7 +69,7 @@ def exact_coverage(statistic: str, exact: list[npt.NDArray[np.int64]], scales: t
         return float(mass[(found.low <= true[0]) & (true[0] <= found.high)].sum())
     noise, mass = every_noise(list(scales))
     if statistic == "histogram":  # the same for every bin
-        single, true = Release(statistic="count", epsilon=single.epsilon), true[:1]
+        single, true = ReleaseParameters(statistic="count", epsilon=single.epsilon), true[:1]
     table = finished(single, scales, [n + part[0] for n, part in zip(noise, exact, strict=True)])
     return float(mass[(table["low"].to_numpy() <= true[0]) & (true[0] <= table["high"].to_numpy())].sum())
 

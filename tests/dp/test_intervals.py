@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privsdk.dp.intervals import finished, half_widths
-from privsdk.dp.release import Release
+from privsdk.dp.release import ReleaseParameters
 
-MEAN = Release(statistic="mean", epsilon=2.0, column="x", bounds=(-3.0, 2.0))
-VARIANCE = Release(statistic="variance", epsilon=6.0, column="x", bounds=(-3.0, 2.0))
+MEAN = ReleaseParameters(statistic="mean", epsilon=2.0, column="x", bounds=(-3.0, 2.0))
+VARIANCE = ReleaseParameters(statistic="variance", epsilon=6.0, column="x", bounds=(-3.0, 2.0))
 
 
-def box(release: Release, noisy: list[int]) -> tuple[np.ndarray, ...]:
+def box(release: ReleaseParameters, noisy: list[int]) -> tuple[np.ndarray, ...]:
     """Every true vector that the components' intervals allow, each entry as an array."""
     widths = half_widths(release.scales(1))
     ranges = [range(n - width, n + width + 1) for n, width in zip(noisy, widths, strict=True)]
     return tuple(np.array(list(itertools.product(*ranges))).T)
 
 
-def interval(release: Release, noisy: list[int]) -> tuple[float, float]:
+def interval(release: ReleaseParameters, noisy: list[int]) -> tuple[float, float]:
     table = finished(release, release.scales(1), [np.array([n]) for n in noisy])
     value, low, high = (table[name][0].as_py() for name in (release.statistic, "low", "high"))
     assert low <= high

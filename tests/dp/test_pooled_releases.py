@@ -21,7 +21,7 @@ from privsdk.crypto.sums.encrypted import BLOBS, Encrypted, EncryptedSum
 from privsdk.dp import operation as declaration
 from privsdk.dp import pooled as protocol
 from privsdk.dp.learns import NoisyFigures, OwnNoise, TotalsWithoutNoise
-from privsdk.dp.release import Release
+from privsdk.dp.release import ReleaseParameters
 from privsdk.errors import InvalidArgument
 from privsdk.governance.learns import (
     Caller,
@@ -96,7 +96,7 @@ def test_noise_beyond_the_encoding_wraps_and_neither_fails_nor_is_cut(
     monkeypatch.setattr(EncryptedSum, "collect", recorded)
     pooled({party: pa.table({"x": [1.0] * 5}) for party in PARTIES}, "count", epsilon=0.5)
     (total,) = seen
-    scheme = protocol.scheme_for(Release(statistic="count", epsilon=0.5), (2.0,), 3)
+    scheme = protocol.scheme_for(ReleaseParameters(statistic="count", epsilon=0.5), (2.0,), 3)
     modulus = math.prod(PRIMES[: scheme.limbs])
     assert (total - 15 - size) % modulus == 0
     assert abs(total) <= modulus // 2
@@ -106,7 +106,7 @@ def test_noise_beyond_the_encoding_wraps_and_neither_fails_nor_is_cut(
 @pytest.mark.parametrize("epsilon", [1e-6, 0.1, 100.0])
 @pytest.mark.parametrize("parties", [2, 1000])
 def test_the_encoding_wraps_with_less_than_the_stated_probability(statistic: str, epsilon: float, parties: int) -> None:
-    parsed = Release(**(PARAMETERS[statistic] | {"statistic": statistic, "epsilon": epsilon}))
+    parsed = ReleaseParameters(**(PARAMETERS[statistic] | {"statistic": statistic, "epsilon": epsilon}))
     scales = parsed.scales(3)
     scheme = protocol.scheme_for(parsed, scales, parties)
     room = parties * scheme.max_units
@@ -250,7 +250,7 @@ def test_every_contributor_pays_in_full() -> None:
 
 
 def test_an_answer_beyond_what_64_bits_hold_is_cut() -> None:
-    answer = declaration._answer(Release(statistic="count", epsilon=1.0), [10**30])
+    answer = declaration._answer(ReleaseParameters(statistic="count", epsilon=1.0), [10**30])
     assert answer["count"].to_pylist() == [2**62]
 
 

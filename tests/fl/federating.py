@@ -18,7 +18,7 @@ from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, Train
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
 from privsdk.fl.strategy import LocalInput, LocalUpdate, Strategy
-from privsdk.protocol.compose import beside
+from privsdk.protocol.compose import colocated
 from privsdk.protocol.messages import End
 from privsdk.protocol.roles import Heard, Role, Step, checkpoint
 from privsdk.testing import Sent, together
@@ -117,7 +117,7 @@ def federate(
     leads = loop.coordinator(course, leading)
     transcript: list[Sent] = []
     if host in names:
-        outputs = together({**roles, host: beside(host, leads, roles[host])}, transcript)
+        outputs = together({**roles, host: colocated(host, leads, roles[host])}, transcript)
         trained, outputs[host] = outputs[host]
         return Run(trained, outputs, transcript)
     outputs = together({**roles, host: leads}, transcript)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from privsdk.protocol.compose import beside
+from privsdk.protocol.compose import colocated
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Role, hear, next_of, tell
 from privsdk.testing import together
@@ -52,7 +52,7 @@ def test_a_role_beside_another_hears_them_in_the_order_in_which_they_are_named(
                 came.append(message.what)
         return came
 
-    outputs = together({"me": beside("me", first(), says("me", "mine")), "b": says("me", "b1", "b2")})
+    outputs = together({"me": colocated("me", first(), says("me", "mine")), "b": says("me", "b1", "b2")})
     assert outputs["me"][0] == heard
 
 

@@ -21,7 +21,7 @@ from privsdk import psi
 from privsdk.errors import Cancelled, InternalError
 from privsdk.protocol import workers
 from privsdk.protocol.in_memory import together
-from privsdk.protocol.pipeline import Ahead, computed, threads
+from privsdk.protocol.pipeline import Pipeline, computed, threads
 from privsdk.protocol.roles import Role
 from privsdk.psi.oprf.ristretto import PIECE, hash_all, hash_piece, multiply_all, multiply_piece
 
@@ -94,14 +94,14 @@ def test_results_come_in_order_and_few_are_ahead(submitted: list[str]) -> None:
 def test_results_can_be_sent_on_while_others_are_computed(submitted: list[str]) -> None:
     def streaming() -> Role[list[int]]:
         under_way = []
-        with Ahead(hash_piece, "hashing", total=20) as ahead:
+        with Pipeline(hash_piece, "hashing", total=20) as pipeline:
             for i in range(20):
-                if ahead.full:
-                    yield from ahead.next()
-                    under_way.append(ahead.waiting)
-                ahead.submit(b"", [b"%d" % i])
-            while ahead.waiting:
-                yield from ahead.next()
+                if pipeline.full:
+                    yield from pipeline.next()
+                    under_way.append(pipeline.waiting)
+                pipeline.submit(b"", [b"%d" % i])
+            while pipeline.waiting:
+                yield from pipeline.next()
         return under_way
 
     most = 2 * workers.shared().count
@@ -156,11 +156,11 @@ def test_a_cancelled_run_stops_its_pieces(verb: Any, cases: Cases, submitted: li
 
 def in_threads(fn: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> Role[list[Any]]:
     found = []
-    with Ahead(fn, "computing", total=len(arguments), pool=threads()) as ahead:
+    with Pipeline(fn, "computing", total=len(arguments), pool=threads()) as pipeline:
         for each in arguments:
-            ahead.submit(*each)
-        while ahead.waiting:
-            found.append((yield from ahead.next()))
+            pipeline.submit(*each)
+        while pipeline.waiting:
+            found.append((yield from pipeline.next()))
     return found
 
 

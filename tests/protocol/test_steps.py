@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from privsdk.errors import DataError, PeerError, PeerFailed, PeerGone, ProtocolViolation
-from privsdk.protocol.compose import beside
+from privsdk.protocol.compose import colocated
 from privsdk.protocol.messages import Binding, Frame, Message, pack
 from privsdk.protocol.roles import (
     Conversation,
@@ -226,7 +226,7 @@ def test_two_roles_of_one_party_talk_to_each_other_and_to_others(run: Run) -> No
         yield from tell("me", Digit(value=10 * heard.value))
         return heard.value
 
-    done = run({"me": beside("me", leader(), follower()), "a": follower()})
+    done = run({"me": colocated("me", leader(), follower()), "a": follower()})
     assert done == {"me": (30, 1), "a": 2}
 
 
@@ -235,7 +235,7 @@ def test_roles_beside_each_other_that_wait_for_each_other_are_found() -> None:
         return (yield from hear("me", Digit))
 
     with pytest.raises(PeerGone, match="one role of me waits for the other"):
-        together({"me": beside("me", waits(), waits())})
+        together({"me": colocated("me", waits(), waits())})
 
 
 def test_during_tells_phases_within_and_hands_everything_on(run: Run) -> None:

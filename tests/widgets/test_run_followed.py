@@ -19,7 +19,7 @@ from waiting import until
 import privsdk as ps
 from privsdk import fl, he, widgets
 from privsdk.errors import Cancelled, InvalidArgument
-from privsdk.protocol.control import Told
+from privsdk.protocol.control import ProgressReport
 from privsdk.widgets.progress import RunView
 from privsdk.widgets.run_facts import MOST_POINTS, thinned
 
@@ -177,11 +177,11 @@ def test_a_saved_notebook_keeps_the_end() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 198, 199, 200, 201, 397, 5000])
 def test_a_curve_is_thinned_but_for_its_ends(count: int) -> None:
-    told = tuple(Told(done=n, total=5000, figures={"loss": 1 / n} if n else {}) for n in range(count))
+    told = tuple(ProgressReport(done=n, total=5000, figures={"loss": 1 / n} if n else {}) for n in range(count))
     drawn = thinned(told)
     assert len(drawn) <= MOST_POINTS
     assert drawn[:2] == told[:2]
     assert drawn[-1:] == told[-1:]
     assert [each.done for each in drawn] == sorted({each.done for each in drawn})
-    further = thinned((*told, Told(done=count, total=5000)))
+    further = thinned((*told, ProgressReport(done=count, total=5000)))
     assert {each.done for each in drawn[:-1]} <= {each.done for each in further} or len(further) < len(drawn)

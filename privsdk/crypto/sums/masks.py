@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
-from ...protocol.pipeline import Ahead, threads
+from ...protocol.pipeline import Pipeline, threads
 from ...protocol.roles import Role
 
 # of uint32 or uint64; of shape (entries, words), the lowest word first, where one word is too short
@@ -48,13 +48,13 @@ def add(vector: Words, masks: Sequence[Mask], phase: str) -> Role[None]:
     entry = entry_bytes(vector)
     size = blocks * BLOCK_BYTES // entry
     starts = range(0, len(vector), size)
-    with Ahead(add_from, phase, total=len(starts), pool=threads()) as ahead:
+    with Pipeline(add_from, phase, total=len(starts), pool=threads()) as pipeline:
         for start in starts:
-            if ahead.full:
-                yield from ahead.next()
-            ahead.submit(vector[start : start + size], start * entry, masks)
-        while ahead.waiting:
-            yield from ahead.next()
+            if pipeline.full:
+                yield from pipeline.next()
+            pipeline.submit(vector[start : start + size], start * entry, masks)
+        while pipeline.waiting:
+            yield from pipeline.next()
 
 
 def add_from(vector: Words, start: int, masks: Sequence[Mask]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InvalidArgument
-from ...protocol.pipeline import Ahead, threads
+from ...protocol.pipeline import Pipeline, threads
 from ...protocol.roles import Role
 from .blas import one_thread
 from .network import Network, Rows, Vector
@@ -101,10 +101,10 @@ def in_threads(task: Task) -> Role[Vector]:
     flops = FLOPS_A_STEP + 6.0 * task.network.size * max(1, task.schedule.batch(len(task.rows)))
     size = max(1, int(FLOPS_A_PIECE / flops))
     total, weights = -(-task.schedule.count(len(task.rows)) // size), task.start
-    with Ahead(descend, "local training", total=total, pool=threads()) as ahead:
+    with Pipeline(descend, "local training", total=total, pool=threads()) as pipeline:
         while piece := list(islice(batches, size)):  # drawn as they are due: of many steps they would fill the memory
-            ahead.submit(task, weights, piece)
-            weights = yield from ahead.next()
+            pipeline.submit(task, weights, piece)
+            weights = yield from pipeline.next()
     return weights
 
 

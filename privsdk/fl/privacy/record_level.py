@@ -54,7 +54,7 @@ from ...crypto.gaussian import discrete_gaussian
 from ...crypto.sums.base import Integers
 from ...errors import DataError, InvalidArgument
 from ...governance.charges import Gaussian
-from ...protocol.pipeline import Ahead, threads
+from ...protocol.pipeline import Pipeline, threads
 from ...protocol.roles import Entropy, Role
 from ..models.blas import one_thread
 from ..models.network import Network, Rows, Vector
@@ -95,10 +95,10 @@ class NoisySteps:
         flops = 6.0 * task.network.size * (CHUNK + self._privacy.sampling_rate * len(task.rows))
         size = max(1, min(STEPS_A_PIECE, int(FLOPS_A_PIECE / flops)))
         total, weights = task.schedule.steps, task.start
-        with Ahead(self.descend, "local training", total=-(-total // size), pool=threads()) as ahead:
+        with Pipeline(self.descend, "local training", total=-(-total // size), pool=threads()) as pipeline:
             for at in range(0, total, size):
-                ahead.submit(task, weights, min(size, total - at))
-                weights = yield from ahead.next()
+                pipeline.submit(task, weights, min(size, total - at))
+                weights = yield from pipeline.next()
         return weights
 
     def descend(self, task: Task, weights: Vector, steps: int) -> Vector:

@@ -39,7 +39,7 @@ import pyarrow.compute as pc
 from ...crypto.aes import KEY_BYTES, Words, shuffled, stream
 from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
-from ...protocol.pipeline import Ahead, threads
+from ...protocol.pipeline import Pipeline, threads
 from ...protocol.roles import Entropy, Role, checkpoint, hear, tell
 from ..oprf import base_ot
 from ..oprf.blocks import blocks_of, bucketed
@@ -104,7 +104,7 @@ def _receive(blocks: Words, sizes: Sizes, *, peer: str, both: bool, salt: bytes,
     waiting: deque[_Expected] = deque()
     found = []
     matches = np.zeros((sizes.buckets, sizes.senders[0]), np.bool_)
-    with Ahead(_asked, "intersecting", total=sizes.buckets, pool=threads()) as asking:
+    with Pipeline(_asked, "intersecting", total=sizes.buckets, pool=threads()) as asking:
         for number in range(sizes.buckets + AHEAD):
             if number < sizes.buckets:
                 asking.submit(blocks, buckets[number], seeds, sizes, Setting(salt, number, sizes.third, sizes.width))
@@ -136,7 +136,7 @@ def _send(blocks: Words, sizes: Sizes, *, peer: str, both: bool, salt: bytes, en
     chosen = yield from base_ot.choose(sizes.width, peer=peer, salt=salt, entropy=entropy)
     buckets = bucketed(blocks, sizes.buckets, sizes.senders[0])
     key_of = np.full((sizes.buckets, sizes.senders[0]), NO_KEY, np.int64)
-    with Ahead(_answered, "intersecting", total=sizes.buckets, pool=threads()) as answering:
+    with Pipeline(_answered, "intersecting", total=sizes.buckets, pool=threads()) as answering:
         for number in range(sizes.buckets + 1):
             yield from checkpoint("intersecting", number, sizes.buckets)
             if number < sizes.buckets:

@@ -46,7 +46,7 @@ import pyarrow.compute as pc
 from ...crypto.aes import KEY_BYTES, Words, derived, encrypted
 from ...errors import DataError, InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
-from ...protocol.pipeline import Ahead, threads
+from ...protocol.pipeline import Pipeline, threads
 from ...protocol.roles import Entropy, Role, checkpoint, gather, hear, tell, tell_all
 from ..oprf import base_ot, okvs
 from ..oprf.blocks import blocks_of, bucketed
@@ -134,7 +134,7 @@ def _compare(blocks: Words, sizes: Sizes, others: Sequence[str], *, salt: bytes,
     buckets = bucketed(blocks, sizes.buckets, sizes.receiver)
     waiting: deque[tuple[Words, Words]] = deque()
     found = []
-    with Ahead(_asked, "intersecting", total=sizes.buckets, pool=threads()) as asking:
+    with Pipeline(_asked, "intersecting", total=sizes.buckets, pool=threads()) as asking:
         for number in range(sizes.buckets + AHEAD):
             if number < sizes.buckets:
                 setting = Setting(salt, number, sizes.third, sizes.width)
@@ -179,7 +179,7 @@ def _program(
     chosen = yield from base_ot.choose(sizes.width, peer=leader, salt=salt, entropy=entropy)
     shape = _shapes(sizes)[own]
     buckets = bucketed(blocks, sizes.buckets, sizes.senders[own])
-    with Ahead(_answered, "intersecting", total=sizes.buckets, pool=threads()) as answering:
+    with Pipeline(_answered, "intersecting", total=sizes.buckets, pool=threads()) as answering:
         for number in range(sizes.buckets + 1):
             yield from checkpoint("intersecting", number, sizes.buckets)
             if number < sizes.buckets:
