@@ -50,8 +50,8 @@ class AggregateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 class Aggregates(ABC):
     """Mixin: exact aggregates of one owner's rows, under its policy, minimum count and allowance.
 
-    Groups with fewer rows than the owner's minimum count are withheld, and the next smallest with them where the
-    withheld ones would otherwise follow from the total; the result's schema metadata says how many were
+    Groups with fewer rows than the owner's minimum count are suppressed, and the next smallest with them where the
+    suppressed ones would otherwise follow from the total; the result's schema metadata says how many were
     (`withheld_groups`; 1 where fewer rows than the minimum pass altogether). Where the dataset's budget names a unit id
     its distinct values are counted in place of rows; in a joint table distinct joint keys are, and the larger of both
     owners' minimum counts holds. Nulls and NaN in the column are left out; a null group is a group of its own.
@@ -86,7 +86,7 @@ class Aggregates(ABC):
 
         Learns
         ------
-        The caller: the counts and labels of groups of at least the minimum count, and how many were withheld.
+        The caller: the counts and labels of groups of at least the minimum count, and how many were suppressed.
 
         Examples
         --------

@@ -255,7 +255,7 @@ def card_of(value: Any) -> Card:
         withheld = metadata.get(b"withheld_groups", b"0").decode()
         reason = metadata.get(b"withheld_because")
         because = f" {reason.decode()}" if reason else ": below the minimum count, or the next smallest to one that is"
-        facts = [("withheld", f"{withheld} group{'s' * (withheld != '1')}{because}")] if withheld != "0" else []
+        facts = [("suppressed", f"{withheld} group{'s' * (withheld != '1')}{because}")] if withheld != "0" else []
         return Card(title="", facts=facts, answers=[("value", grid_of(value))])
     if isinstance(value, Displayed):
         return value._card()

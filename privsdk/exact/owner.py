@@ -1,10 +1,11 @@
-"""The owner's computation: one statistic by group over the rows that pass, small groups withheld.
+"""The owner's computation: one statistic by group over the rows that pass, small groups suppressed.
 
-Not a protocol: what comes of a partner's columns is `labels`. Groups are judged by distinct keys, which are joint keys,
-ids of a privacy unit, or rows (`RoleInput.keys`).
+Not a protocol: what comes of a partner's columns is `labels`. Which groups are small is `protocol.suppression`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from ..client.aggregates import Statistic
 from ..errors import DataError
 from ..protocol.role_input import Figures, Outcome, RoleInput, RowSet
+from ..protocol.suppression import is_large, suppressed_of_rows
 
 _CODES = "number of the group"
 
@@ -46,29 +48,26 @@ def aggregate(
 ) -> Outcome:
     """The answer: a table of the label column `by`, `count` and the statistic, one row for each group shown.
 
-    Groups of fewer than `min_count` distinct keys are withheld, and as many more, the smallest first, as it takes for
-    all withheld ones together to have that many: else the total less the groups shown would give them away. Where
-    fewer pass altogether the answer is the same whatever there is: no group, one withheld.
+    Where all rows that pass are of fewer than `min_count` units, the answer is the same whatever there is: no group,
+    one suppressed.
     """
     value = None if column is None else _values(given, column, statistic)
     if value is not None:
         keep = keep & value.is_valid().to_numpy()
     rows = np.flatnonzero(keep)
-    keys = rows if given.keys is None else given.keys[rows]
+    units = given.units(rows)
     group, names = _coded(labels, rows)
-    frame = pa.table({_CODES: group, "key": keys})
-    wanted = [("key", "count"), ("key", "count_distinct")]
+    frame = pa.table({_CODES: group})
+    wanted: list[tuple[str, str]] = [(_CODES, "count")]
     if value is not None and statistic != "count":
         frame = frame.append_column("value", value.take(pa.array(rows)))
         wanted.append(("value", statistic))
-    found = frame.group_by(_CODES, use_threads=False).aggregate(wanted)
-    found = found.sort_by([("key_count_distinct", "ascending"), (_CODES, "ascending")])
+    found = frame.group_by(_CODES, use_threads=False).aggregate(wanted).sort_by(_CODES)
     codes = found[_CODES].to_numpy()
-    enough = len(np.unique(keys)) >= min_count
-    sizes = found["key_count_distinct"].to_numpy()
-    hidden = _withheld(group, keys, codes, sizes, min_count) if enough else len(codes)
-    shown = found.slice(hidden).sort_by(_CODES)
-    sets = _row_sets(rows, group, shown, codes[:hidden], statistic, column, by) if enough else []
+    enough = is_large(units, min_count)
+    hidden = sorted(suppressed_of_rows(codes.tolist(), group, units, min_count) if enough else codes.tolist())
+    shown = found.filter(pa.array(~np.isin(codes, hidden)))
+    sets = _row_sets(rows, group, shown, hidden, statistic, column, by) if enough else []
     screened = given.services.screen(sets, min_count)
     columns = {}
     if labels is not None:
@@ -77,8 +76,8 @@ def aggregate(
     if statistic != "count":
         like = pa.float64() if statistic == "mean" else frame["value"].type
         columns[statistic] = _typed([figures[1] for figures in screened[: shown.num_rows]], like)
-    withheld = screened[-1][0] if hidden and enough else 0 if enough else 1
-    metadata = {"withheld_groups": str(withheld), "min_count": str(min_count)}
+    suppressed = (screened[-1][0] if hidden else 0) if enough else 1
+    metadata = {"withheld_groups": str(suppressed), "min_count": str(min_count)}
     return Outcome(table=pa.table(columns).replace_schema_metadata(metadata))
 
 
@@ -97,34 +96,20 @@ def _coded(
     return rank[encoded.indices.to_numpy()], encoded.dictionary.take(pa.array(order))
 
 
-def _withheld(
-    group: npt.NDArray[np.int64],
-    keys: npt.NDArray[np.int64],
-    codes: npt.NDArray[np.int64],
-    sizes: npt.NDArray[np.int64],
-    min_count: int,
-) -> int:
-    """How many of the groups to withhold; `codes` and `sizes` in the order of their distinct keys."""
-    hidden = int(np.count_nonzero(sizes < min_count))
-    while 0 < hidden < len(codes) and len(np.unique(keys[np.isin(group, codes[:hidden])])) < min_count:
-        hidden += 1
-    return hidden
-
-
 def _row_sets(
     rows: npt.NDArray[np.int64],
     group: npt.NDArray[np.int64],
     shown: pa.Table,
-    hidden: npt.NDArray[np.int64],
+    hidden: Sequence[int],
     statistic: Statistic,
     column: str | None,
     by: str,
 ) -> list[RowSet]:
-    """What is let out, as the guard needs it: each group shown, and all withheld ones together for their number."""
+    """What is let out, as the guard needs it: each group shown, and all suppressed ones together for their number."""
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(len(shown) + len(hidden) + 1))
     measure = "count" if statistic == "count" else f"{statistic} of {column}"
-    figures: list[Figures] = [(n,) for n in shown["key_count"].to_pylist()]
+    figures: list[Figures] = [(n,) for n in shown[f"{_CODES}_count"].to_pylist()]
     if statistic != "count":
         values = shown[f"value_{statistic}"].to_pylist()
         figures = [(*first, value) for first, value in zip(figures, values, strict=True)]
@@ -132,7 +117,7 @@ def _row_sets(
         RowSet(rows=rows[order[starts[code] : starts[code + 1]]], measure=measure, figures=each)
         for code, each in zip(shown[_CODES].to_pylist(), figures, strict=True)
     ]
-    if len(hidden):
+    if hidden:
         rest = rows[np.isin(group, hidden)]
         sets.append(RowSet(rows=rest, measure=f"withheld groups of {by}", figures=(len(hidden),)))
     return sets

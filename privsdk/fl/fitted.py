@@ -51,7 +51,7 @@ class Fitted(Displayed):
         the mean staleness of their updates. Rows and loss are null in a training with differential privacy.
     evaluation : Arrow table
         For each party on its held-out rows: how many, and the scores of `privsdk.fl.models.evaluation`; null where a
-        party withheld them or one is undefined.
+        party suppressed them or one is undefined.
     curve : Arrow table
         The same scores of the models on the way, by party and round; none unless `evaluate_every` was given.
     groups : Arrow table

@@ -21,6 +21,7 @@ import pyarrow as pa
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
 from ..protocol.groups import Key
+from ..protocol.suppression import is_large
 from .loops.course import LARGEST_STATISTIC
 from .models.features import Reals, Scale, Standardised, in_range, inputs, numbers, parts, without_misfits
 from .models.model import Model
@@ -154,7 +155,7 @@ class Preparation:
         cut = 0 if private else round(len(found) * share)
         index = found[order]
         self.owners = np.arange(table.num_rows) if owners is None else owners
-        too_few = len(np.unique(self.owners[index[cut:]])) < max(1, min_count) or (cut < 1 and not private)
+        too_few = cut < 1 or not is_large(self.owners[index[cut:]], max(1, min_count))
         if too_few and not private:  # whose noise hides how many there are
             raise DataError(
                 f"{party} has too few complete rows: training takes at least its minimum count of {min_count}, and "
@@ -175,7 +176,8 @@ class Preparation:
         self.held_out = Rows(x=self._x[:cut], y=self._y[:cut])
         training = self.owners[index[cut:]]
         for name, values in self._raw.items():  # a mean is released, and of few rows may be theirs alone
-            if 0 < len(np.unique(training[~np.isnan(values[cut:])])) < min_count:
+            having = training[~np.isnan(values[cut:])]
+            if len(having) and not is_large(having, min_count):
                 raise DataError(
                     f"{party} has too few values of {name}: its mean takes at least its minimum count of {min_count}",
                     hint="leave this party out, or give the feature a public range, such as (0, 100)",

@@ -15,7 +15,7 @@ from ..protocol.roles import Role
 from .averages import VALUES, Averages, Each, OnGrid
 from .compression.base import WithFeedback
 from .loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
-from .models.evaluation import HeldOut
+from .models.evaluation import Groups, HeldOut
 from .models.training import Trainer, in_threads
 from .parameters import FitParameters, clients_of
 from .preparation import Preparation, length_of
@@ -149,7 +149,8 @@ def _train(given: RoleInput, parameters: FitParameters, course: Course, backend:
     )
     groups = None
     if parameters.by is not None and parameters.groups is not None:
-        groups = groups_of(given.table.column(parameters.by), parameters.groups)[prepared.kept]
+        of = groups_of(given.table.column(parameters.by), parameters.groups)
+        groups = Groups(len(parameters.groups), of[prepared.kept])
     held_out = HeldOut(
         course.network,
         prepared.held_out,

@@ -138,6 +138,10 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
     what: str
     uses: int = 1
 
+    def __post_init__(self) -> None:
+        if self.uses < 1:
+            raise InvalidArgument(f"a charge of {self.uses} exact disclosures ({self.what})")
+
     def __str__(self) -> str:
         return f"{self.uses} exact disclosure{'s' * (self.uses != 1)} ({self.what})"
 

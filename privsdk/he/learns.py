@@ -36,15 +36,15 @@ class PooledTotals(Knowledge, frozen=True):
 
 
 class GroupSizes(Knowledge, frozen=True):
-    template = "how many rows and parties are in each"
+    template = "how many units and parties are in each and in none"
 
 
 class OwnersMinima(Knowledge, frozen=True):
-    template = "each owner's minimum count of rows and least number of parties"
+    template = "each owner's minimum count and least number of parties, and whether its units are ids"
 
 
 class SuppressedGroups(Knowledge, frozen=True):
-    template = "which were suppressed, and the largest minimum count of rows and least number of parties"
+    template = "which were suppressed, and the largest minimum count and least number of parties"
 
 
 class SharesOnly(Knowledge, frozen=True):

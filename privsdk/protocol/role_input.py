@@ -169,6 +169,10 @@ class RoleInput:
     joint: bytes = b""
     min_parties: int = 1
 
+    def units(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The number of the unit of each of these rows: what a minimum count counts."""
+        return rows if self.keys is None else self.keys[rows]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

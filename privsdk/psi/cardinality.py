@@ -13,6 +13,7 @@ from ..protocol.control import Finished
 from ..protocol.operation import register
 from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
+from ..protocol.suppression import shown
 from . import question
 from .learns import KeyNumbers, SharedKeyNumber, SharedKeyNumberAbove
 from .protocols.ddh_cardinality import cardinality as cardinality_role
@@ -105,5 +106,4 @@ class CountSharedKeys(question.KeyQuestion[question.Keyed]):
         size = yield from cardinality_role(
             keys.encoded, me=given.party, peer=peer, agreed=agreed, entropy=given.entropy
         )
-        shown = size if size >= agreed.min_count else None
-        return Outcome(value={"keys": shown, "min_count": agreed.min_count})
+        return Outcome(value={"keys": shown(size, agreed.min_count), "min_count": agreed.min_count})

@@ -27,6 +27,7 @@ from ..protocol.operation import register
 from ..protocol.predicates import Name, Where
 from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
+from ..protocol.suppression import shown
 from . import question
 from .learns import KeyNumbers, KeysByAbsence, MaskedKeyNumber, RowsWithoutPartner, SharedKeys
 from .protocols import choose
@@ -214,5 +215,5 @@ class ReturnUnmatched(question.KeyQuestion[DifferenceParameters]):
         rows = np.flatnonzero(chosen & ~held[keys.codes])
         return Outcome(
             table=given.table.select(list(self.parameters.columns)).take(pa.array(rows)),
-            value={"masked": masked if masked >= agreed.min_count else None, "min_count": agreed.min_count},
+            value={"masked": shown(masked, agreed.min_count), "min_count": agreed.min_count},
         )

@@ -21,6 +21,7 @@ from ..protocol.control import Finished
 from ..protocol.operation import register
 from ..protocol.role_input import Alignment, Outcome, RoleInput
 from ..protocol.roles import Role
+from ..protocol.suppression import shown
 from . import question
 from .joint import Joint
 from .learns import KeyNumbers, MoreKeysThan, SharedKeyNumberAbove, SharedKeys, SharedKeysOf
@@ -125,7 +126,7 @@ class Join(question.KeyQuestion[JoinParameters]):
         size = len(found)
         return Outcome(
             value={
-                "keys": size if size >= agreed.min_count else None,
+                "keys": shown(size, agreed.min_count),
                 "min_count": agreed.min_count,
                 "protocol": choose.chosen(self.parameters.protocol, agreed.sizes),
             },

@@ -100,7 +100,7 @@ USES = (
     Use(
         name="exact",
         label="exact counts, sums and means of one table",
-        about="One owner computes over its own rows; groups below its minimum count are withheld.",
+        about="One owner computes over its own rows; groups below its minimum count are suppressed.",
         operations=("aggregate",),
         then="{table}.mean({column})",
         parts=(

@@ -54,7 +54,7 @@ _QUICKSTART = {
     ),
     "00.2": Solution(
         lambda groups: int(groups) == 3,
-        "the card of the result says how many are withheld; so does result.value.schema.metadata",
+        "the card of the result says how many are suppressed; so does result.value.schema.metadata",
     ),
     "00.3": Solution(
         lambda plan: _by(plan, "aggregate") and "carrier" in str(plan.learns) and "dep_delay" in str(plan.learns),

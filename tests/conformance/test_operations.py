@@ -186,7 +186,7 @@ def whole(tables: Tables) -> pa.Table:
 
 
 def test_encrypted_statistics_by_group(fed: ps.Federation, tables: Tables) -> None:
-    keys = ["Süd €", "nowhere", "south", "north"]  # nobody is nowhere: withheld, and with it the smallest other group
+    keys = ["Süd €", "nowhere", "south", "north"]  # nobody is nowhere: suppressed, and with it the smallest other group
     sales = fed.tables("sales")
     with duckdb.connect() as sql:
         sql.register("sales", whole(tables))
@@ -218,7 +218,7 @@ def test_encrypted_statistics_by_group(fed: ps.Federation, tables: Tables) -> No
             assert (total["sum"][i].as_py(), total["error"][i].as_py()) == (found[key][1], 0.0)
     assert count.column_names == ["region", "count"]
     assert [table["region"].to_pylist() for table in (count, total, mean, variance.value)] == [keys] * 4
-    assert "withheld    2 groups of fewer than 10 rows or 2 parties" in repr(variance)
+    assert "suppressed  2 groups of fewer than 10 rows or 2 parties" in repr(variance)
     assert variance.receipt.verify()
 
 

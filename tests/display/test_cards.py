@@ -83,7 +83,7 @@ def objects(fed: ps.Federation, store: Path) -> dict[str, Any]:
         he.choose(lambda x: x.sum(), error=0.4, x=he.Range(bound=10, length=3, integers=True))
     )
     column = he.encrypt([1, 2, 3], 10, secret, owner="north")
-    score = he.score(fed["keeper"]["model"], north, features={"age": 100}, weight_bound=1, label="late")
+    score = he.score(fed["keeper"]["model"], north, features={"age": 100}, weight_bound=1, label="late", edges=[0, 1])
     failed = he.sum(everyone, "amount", bound=1, resolution=1).start()
     with pytest.raises(PrivsdkError):
         failed.result()
@@ -307,11 +307,11 @@ def test_sizes(count: int, text: str) -> None:
     assert size_text(count) == text
 
 
-def test_withheld_groups_are_told_with_the_value() -> None:
+def test_suppressed_groups_are_told_with_the_value() -> None:
     table = pa.table({"a": [1]}).replace_schema_metadata({"withheld_groups": "2"})
     card = card_of(table)
     assert [caption for caption, _ in card.answers] == ["value"]
-    assert dict(card.facts)["withheld"].startswith("2 groups: below the minimum count")
+    assert dict(card.facts)["suppressed"].startswith("2 groups: below the minimum count")
 
 
 TABULAR = {

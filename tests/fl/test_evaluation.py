@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rounding import FUNCTION, roundoff
 
-from privsdk.fl.models.evaluation import SCORES, HeldOut, auc, by_group, calibration, evaluate, main_score
+from privsdk.fl.models.evaluation import SCORES, Groups, HeldOut, auc, by_group, calibration, evaluate, main_score
 from privsdk.fl.models.network import Network, Output, Rows
 
 Reals = npt.NDArray[np.float64]
@@ -135,20 +135,22 @@ def marked(sizes: list[int]) -> tuple[Rows, npt.NDArray[np.int64]]:
     ("sizes", "shown"),
     [
         ([0, 10, 20, 30], [0, 1, 2]),
-        ([0, 9, 20, 30], [2]),  # nine rows withheld alone would follow from all less the others
+        ([0, 9, 20, 30], [2]),  # nine rows suppressed alone would follow from all less the others
         ([1, 9, 20, 30], [1, 2]),
         ([9, 10, 20, 30], [1, 2]),
         ([10, 10, 20, 30], [0, 1, 2]),
         ([0, 5, 5, 30], [2]),
-        ([0, 0, 10, 30], [1, 2]),
+        ([0, 0, 10, 30], [2]),  # an empty one might have had nine
         ([3, 0, 0, 30], []),
         ([0, 4, 4, 0], []),
         ([50, 0, 0, 0], []),
     ],
 )
-def test_small_groups_are_withheld_and_do_not_follow_from_the_others(sizes: list[int], shown: list[int]) -> None:
+def test_small_groups_are_suppressed_and_do_not_follow_from_the_others(sizes: list[int], shown: list[int]) -> None:
     rows, groups = marked(sizes)
-    found = by_group(ONE, SLOPE, rows, groups, owners=np.arange(len(groups)), min_count=10, unit=1.0)
+    found = by_group(
+        ONE, SLOPE, rows, Groups(len(sizes) - 1, groups), owners=np.arange(len(groups)), min_count=10, unit=1.0
+    )
     assert [each.group for each in found] == shown
     for each in found:
         here = groups == each.group
@@ -159,10 +161,10 @@ def test_small_groups_are_withheld_and_do_not_follow_from_the_others(sizes: list
 
 
 @given(st.lists(st.integers(0, 25), min_size=2, max_size=6), st.integers(0, 2**32))
-def test_what_is_withheld_is_of_none_or_of_enough_owners(sizes: list[int], seed: int) -> None:
+def test_what_is_suppressed_is_of_none_or_of_enough_owners(sizes: list[int], seed: int) -> None:
     rows, groups = marked(sizes)
     owners = np.random.default_rng(seed).integers(0, 60, len(groups))
-    found = by_group(ONE, SLOPE, rows, groups, owners=owners, min_count=10, unit=1.0)
+    found = by_group(ONE, SLOPE, rows, Groups(len(sizes) - 1, groups), owners=owners, min_count=10, unit=1.0)
     shown = [each.group for each in found]
     assert all(len(set(owners[groups == group])) >= 10 for group in shown)
     rest = set(owners[~np.isin(groups, shown)])
@@ -173,7 +175,7 @@ def test_regression_groups_have_errors() -> None:
     rows = Rows(x=np.zeros((20, 1), np.float32), y=np.repeat(np.array([0.5, -1], np.float32), 10))
     network = Network((1, 1), Output.IDENTITY)
     found = by_group(
-        network, SLOPE, rows, np.repeat([0, 1], 10), owners=np.arange(20), min_count=10, unit=4.0
+        network, SLOPE, rows, Groups(2, np.repeat([0, 1], 10)), owners=np.arange(20), min_count=10, unit=4.0
     )  # fmt: skip
     assert [tuple(each) for each in found] == [(0, 10, 2.0), (1, 10, 4.0)]
     assert main_score(Output.IDENTITY) == "rmse"
@@ -181,7 +183,7 @@ def test_regression_groups_have_errors() -> None:
 
 def test_a_curve_has_every_kth_round() -> None:
     rows, groups = marked([0, 15, 15])
-    held_out = HeldOut(ONE, rows, owners=np.arange(30), min_count=10, every=2, groups=groups)
+    held_out = HeldOut(ONE, rows, owners=np.arange(30), min_count=10, every=2, groups=Groups(2, groups))
     for number in (0, 1, 2, 4, 5):
         held_out.look(number, SLOPE * (number - 3))
     told = held_out.told(SLOPE)
@@ -200,6 +202,6 @@ def test_a_curve_has_every_kth_round() -> None:
 @pytest.mark.parametrize("owners", [np.arange(9), np.zeros(12, np.int64)])
 def test_few_held_out_rows_tell_nothing(owners: Any) -> None:
     rows, groups = marked([0, len(owners)])
-    held_out = HeldOut(ONE, rows, owners=owners, min_count=10, every=1, groups=groups)
+    held_out = HeldOut(ONE, rows, owners=owners, min_count=10, every=1, groups=Groups(1, groups))
     held_out.look(1, SLOPE)
     assert held_out.told(SLOPE) == {"evaluation": {}, "curve": [], "groups": []}

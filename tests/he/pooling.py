@@ -97,23 +97,27 @@ def answer_of(
     transcript: list[Sent] | None = None,
     seed: bytes = b"",
     wrapped: Mapping[str, Callable[[Role[Any]], Role[Any]]] | None = None,
+    ids: str = "",
 ) -> pa.Table:
-    """The key holder's answer; tables belong to p0, p1 and so on, floors too where there is one for each."""
+    """The key holder's answer; tables belong to p0, p1 and so on, thresholds too where there is one for each. `ids` is
+    the column of privacy units, if they have one."""
     names = [f"p{i}" for i in range(len(tables))]
     members = Members((*names, "k"))
     request = request_for(asked, names, caller=caller)
     operation = operation_of(request)
 
-    def of(floors: int | Sequence[int], i: int) -> int:
-        return floors if isinstance(floors, int) else floors[i]
+    def of(thresholds: int | Sequence[int], i: int) -> int:
+        return thresholds if isinstance(thresholds, int) else thresholds[i]
 
-    def given(party: str, table: pa.Table | None, count: int, parties: int) -> RoleInput:
+    def given(
+        party: str, table: pa.Table | None, count: int, parties: int, keys: np.ndarray | None = None
+    ) -> RoleInput:
         return RoleInput(
             request=request,
             party=party,
             session=b"",
             table=table,
-            keys=None,
+            keys=keys,
             min_count=count,
             entropy=SeededEntropy(seed + party.encode()),
             services=Unguarded(identity=members.of(party)),
@@ -121,7 +125,13 @@ def answer_of(
         )
 
     inputs = [
-        given(name, table.select(request.operands[name].columns), of(min_count, i), of(min_parties, i))
+        given(
+            name,
+            table.select(request.operands[name].columns),
+            of(min_count, i),
+            of(min_parties, i),
+            table[ids].to_numpy() if ids else None,
+        )
         for i, (name, table) in enumerate(zip(names, tables, strict=True))
     ]
     inputs.append(given("k", None, 0, 1))

@@ -42,11 +42,11 @@ def masked(asked: Statistic) -> Statistic:
 @pytest.mark.parametrize("name", ASKED)
 def test_answers_are_those_of_encrypted_sums(name: str, cases: Cases) -> None:
     """Values, what is withheld, and what is said of it: with owners of other minima, and rows that are the caller's."""
-    floors: dict[str, Any] = {"min_count": [3, 5, 4], "min_parties": [2, 1, 1]}
+    thresholds: dict[str, Any] = {"min_count": [3, 5, 4], "min_parties": [2, 1, 1]}
     for seed, caller in ((1, "analyst"), (2, "p1")):
         rows = tables(seed, "abcd")
         encrypted, over_masks = (
-            answer_of(asked, rows, caller=caller, **floors) for asked in (ASKED[name], masked(ASKED[name]))
+            answer_of(asked, rows, caller=caller, **thresholds) for asked in (ASKED[name], masked(ASKED[name]))
         )
         assert over_masks.equals(encrypted, check_metadata=True)
         cases()

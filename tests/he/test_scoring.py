@@ -1,11 +1,10 @@
-"""Scores against exact arithmetic, what is withheld of them, and input that cannot be scored."""
+"""Scores against exact arithmetic, what is suppressed of them, and input that cannot be scored."""
 
 from __future__ import annotations
 
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -35,7 +34,7 @@ from privsdk.protocol.roles import Role
 from privsdk.testing import SeededEntropy, Sent, pair, together
 
 EQUAL = pytest.mark.claim("he.score: scores equal NumPy's within the stated error")
-WITHHELD = pytest.mark.claim("he.score: no count of fewer rows or units than the minimum is told, or follows")
+SUPPRESSED = pytest.mark.claim("he.score: no count of fewer rows or units than the minimum is told, or follows")
 
 
 def model_of(weights: Mapping[str | None, float | None]) -> pa.Table:
@@ -279,7 +278,7 @@ def test_a_party_can_be_stopped_before_each_ciphertext() -> None:
     assert phases == {"a": (["encrypting"] * 5 + ["scoring"]) * 2, "b": ["scoring"] * 2}
 
 
-# what is withheld
+# what is suppressed
 
 PLACES = st.lists(
     st.tuples(st.sampled_from([-0.1, 0.0, 0.1, 0.25, 0.5, 0.74, 0.75, 0.99, 1.0, 1.1]), st.integers(0, 6))
@@ -296,7 +295,7 @@ def told(placed: Sequence[tuple[float, int]], *, units: bool, min_count: int) ->
     return answer.table["rows"].to_pylist()
 
 
-def check_withheld(placed: Sequence[tuple[float, int]], *, units: bool, min_count: int) -> None:
+def check_suppressed(placed: Sequence[tuple[float, int]], *, units: bool, min_count: int) -> None:
     """Of the intervals, and of what the total less those shown leaves: none, or enough."""
     counts = told(placed, units=units, min_count=min_count)
     edges = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -319,36 +318,36 @@ def check_withheld(placed: Sequence[tuple[float, int]], *, units: bool, min_coun
         assert None not in counts
 
 
-@WITHHELD
-@given(placed=PLACES, units=st.booleans(), min_count=st.integers(1, 6))
+@SUPPRESSED
+@given(placed=PLACES, units=st.booleans(), min_count=st.integers(2, 6))
 @settings(max_examples=300)
-def test_small_intervals_are_withheld(placed: list[tuple[float, int]], units: bool, min_count: int) -> None:
+def test_small_intervals_are_suppressed(placed: list[tuple[float, int]], units: bool, min_count: int) -> None:
     if placed:
-        check_withheld(placed, units=units, min_count=min_count)
+        check_suppressed(placed, units=units, min_count=min_count)
 
 
-SHOWN = told_of._shown
-WRONG: dict[str, Callable[..., list[int]]] = {
-    "only the small ones": lambda given, rows, at, n: [i for i in range(n) if (at == i).sum() >= given.min_count],
-    "all but empty ones": lambda given, rows, at, n: [i for i in range(n) if (at == i).any()],
-    "rows in place of units": lambda given, rows, at, n: SHOWN(replace(given, keys=None), rows, at, n),
+RULE = told_of.suppressed_of_rows
+WRONG: dict[str, Callable[..., frozenset[int]]] = {
+    "only the small ones": lambda groups, at, units, k: frozenset(i for i in groups if (at == i).sum() < k),
+    "all but empty ones": lambda groups, at, units, k: frozenset(i for i in groups if not (at == i).any()),
+    "rows in place of units": lambda groups, at, units, k: RULE(groups, at, np.arange(len(at)), k),
 }
 
 
-@WITHHELD
+@SUPPRESSED
 @pytest.mark.parametrize("wrong", WRONG)
 def test_too_much_told_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     """Three rows are in the second interval, or outside of all; two units own the third's rows."""
     placed = [(0.1, i) for i in range(9)] + [(0.3, i) for i in range(3)] + [(0.6, i % 2) for i in range(9)]
     outside = [(0.1, i) for i in range(9)] + [(1.1, i) for i in range(3)]
-    monkeypatch.setattr(told_of, "_shown", WRONG[wrong])
+    monkeypatch.setattr(told_of, "suppressed_of_rows", WRONG[wrong])
     units = wrong == "rows in place of units"
     each = placed if units else outside
     with pytest.raises(AssertionError):
-        check_withheld(each, units=units, min_count=5)
-    monkeypatch.setattr(told_of, "_shown", SHOWN)
+        check_suppressed(each, units=units, min_count=5)
+    monkeypatch.setattr(told_of, "suppressed_of_rows", RULE)
     for each in (placed, outside):
-        check_withheld(each, units=units, min_count=5)
+        check_suppressed(each, units=units, min_count=5)
         cases(len(each))
 
 

@@ -276,12 +276,12 @@ def test_by_group(cases: Cases, parties: list[list[tuple[str | None, float | Non
         for rows in parties
     ]
     by = {"by": "g", "keys": keys}
-    floors = {"min_count": 0, "min_parties": 0}
+    thresholds = {"min_count": 0, "min_parties": 0}
     answers = {
-        name: ask(statistic(name, ["x"], bound=16 * BOUND, **by), tables, **floors)
+        name: ask(statistic(name, ["x"], bound=16 * BOUND, **by), tables, **thresholds)
         for name in ("sum", "mean", "variance")
     }
-    counts = ask(statistic("count", **by), tables, **floors)
+    counts = ask(statistic("count", **by), tables, **thresholds)
     for i, key in enumerate(keys):
         rows = [[(x,) for g, x in party if g == key] for party in parties]
         truth = truth_of(rows)

@@ -1,4 +1,4 @@
-"""What each party receives of a pooled statistic is what its record says: ciphertexts, and by group the floors."""
+"""What each party receives of a pooled statistic is what its record says: ciphertexts, and by group the thresholds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from privsdk.governance.learns import Caller, CiphertextsOnly, Parties, Quantity
 from privsdk.he.learns import GroupSizes, OwnersMinima, PooledTotals, SuppressedGroups
 from privsdk.he.statistics import operation
 from privsdk.he.statistics.statistic import Statistic
-from privsdk.he.statistics.thresholds import Floors, tell_floors
+from privsdk.he.statistics.thresholds import Thresholds, tell_thresholds
 from privsdk.protocol.operation import operation_of
 from privsdk.protocol.role_input import RoleInput
 from privsdk.protocol.roles import Role, tell
@@ -73,7 +73,7 @@ def check(name: str) -> list[Sent]:
     for sent in first:
         if sent.tag == "he.floors.Floors":
             body = msgspec.json.decode(sent.header)["body"]
-            assert set(body) <= {"type", "min_count", "min_parties"}
+            assert set(body) <= {"type", "min_count", "min_parties", "overlapping"}
             index = int(sent.sender[1])
             assert (body["min_count"], body["min_parties"]) == ([3, 2, 4][index], [2, 1, 1][index])
     return first
@@ -83,25 +83,27 @@ def check(name: str) -> list[Sent]:
 @pytest.mark.parametrize("name", ASKED)
 def test_transcripts_tell_nothing_of_the_rows(name: str, cases: Cases) -> None:
     transcript = check(name)
-    floors = [(f"p{i}", "k", "he.floors.Floors") for i in range(3)] if ASKED[name].grouped else []
+    thresholds = [(f"p{i}", "k", "he.floors.Floors") for i in range(3)] if ASKED[name].grouped else []
     sums = [("p0", "p2"), ("p1", "p2"), ("p2", "k")]
     keys = [("k", f"p{i}", "he.sums.PublicKeys") for i in range(3)]
-    expected = [*keys, *floors, *((sender, to, "he.sums.Encrypted") for sender, to in sums)]
+    expected = [*keys, *thresholds, *((sender, to, "he.sums.Encrypted") for sender, to in sums)]
     assert sorted((s.sender, s.receiver, s.tag) for s in transcript) == sorted(expected)
     cases()
 
 
-def leaky(leak: Callable[[RoleInput], Floors]) -> Any:
+def leaky(leak: Callable[[RoleInput], Thresholds]) -> Any:
     def tells(given: RoleInput, key_holder: str) -> Role[None]:
         yield from tell(key_holder, leak(given))
 
     return tells
 
 
-LEAKS: dict[str, Callable[[RoleInput], Floors]] = {
-    "the number of rows": lambda given: Floors(min_count=given.table.num_rows, min_parties=given.min_parties),
-    "whether a group is there": lambda given: Floors(
-        min_count=given.min_count, min_parties=int("b" in given.table["g"].to_pylist())
+LEAKS: dict[str, Callable[[RoleInput], Thresholds]] = {
+    "the number of rows": lambda given: Thresholds(
+        overlapping=False, min_count=given.table.num_rows, min_parties=given.min_parties
+    ),
+    "whether a group is there": lambda given: Thresholds(
+        overlapping=False, min_count=given.min_count, min_parties=int("b" in given.table["g"].to_pylist())
     ),
 }
 
@@ -109,10 +111,10 @@ LEAKS: dict[str, Callable[[RoleInput], Floors]] = {
 @TRANSCRIPTS
 @pytest.mark.parametrize("leak", LEAKS)
 def test_leaks_are_found(leak: str, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
-    monkeypatch.setattr(operation, "tell_floors", leaky(LEAKS[leak]))
+    monkeypatch.setattr(operation, "tell_thresholds", leaky(LEAKS[leak]))
     with pytest.raises(AssertionError):
         check("count")
-    monkeypatch.setattr(operation, "tell_floors", tell_floors)
+    monkeypatch.setattr(operation, "tell_thresholds", tell_thresholds)
     check("count")
     cases()
 

@@ -1,4 +1,4 @@
-"""Attacks on exact answers: each is refused, withheld, answered from the store or charged; and works without its guard.
+"""Attacks on exact answers: each is refused, suppressed, answered from the store or charged; it works without its rule.
 
 Without: the same attack, with the differencing rule or the minimum count switched off, finds one person's value. So a
 test passes because of the protection that it is about.

@@ -6,19 +6,23 @@ import math
 import re
 from collections import Counter
 
+import msgspec
 import pyarrow as pa
 import pytest
+from claims import Cases
 from dp_accounting.dp_event import DiscreteLaplaceDpEvent
 from dp_accounting.pld import PLDAccountant
 from hypothesis import given
 from hypothesis import strategies as st
 
 import privsdk as ps
-from privsdk.errors import BudgetExceeded
-from privsdk.governance.charges import Budget, Charge, DiscreteLaplace, Exact
+from privsdk.errors import BudgetExceeded, InvalidArgument
+from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
 from privsdk.party.budget.accounting import Account
+from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking, Caps
 from privsdk.party.budget.status import BudgetStatus
+from privsdk.protocol.request import Request
 
 DELTA = 1e-6
 
@@ -174,3 +178,49 @@ def test_a_federation_with_a_zero_budget_answers_nothing_and_says_why() -> None:
             plan.release()
         (balance_now,) = fed.budgets()["north"]
         assert (balance_now.epsilon_spent, balance_now.exact_spent) == (0, 0)
+
+
+class Unknown(msgspec.Struct, frozen=True, kw_only=True, tag="unknown"):
+    """A kind of charge that was added without saying what it comes to."""
+
+    epsilon: float = 5.0
+    delta: float = 0.0
+
+
+@pytest.mark.claim("budgets: a kind of charge that no accountant knows is refused, beside every other and alone")
+@pytest.mark.parametrize(
+    "others", [[], [release(0.1)], [Gaussian(noise_multiplier=9.0)], [ZeroConcentrated(rho=1e-4)], [Exact(what="a")]]
+)
+def test_a_kind_of_charge_that_is_not_known_is_never_free(others: list[Charge], cases: Cases) -> None:
+    budget = Budget(epsilon=100.0, exact=100, delta=DELTA)
+    new = Counter([Unknown(), *others])
+    assert covered(budget, [], others)
+    for existing, charges in (
+        ([], new),
+        (others, Counter([Unknown()])),
+        ([Unknown(), *others], Counter([release(0.1)])),
+    ):
+        for ask in (Caps.check, Caps.covers, Caps.queries_left, Caps.balance):
+            with pytest.raises(AssertionError, match="unreachable"):
+                ask(position(budget, existing), charges)
+            cases()
+
+
+def test_a_reservation_of_an_unknown_charge_writes_nothing() -> None:
+    tables = {"people": "people"}
+    books = Books("north", None, budgets={"people": Budget(epsilon=9.0)}, datasets=tables)
+    before = books.head()
+    request = Request(
+        run_id="r", operation="x", caller="ann", purpose="p", parties=("north",), operands={}, parameters={}
+    )
+    with pytest.raises(AssertionError, match="unreachable"):
+        books.reserve("ann", request, [Debit(table="people", charge=Unknown())])
+    assert books.known("r") is None
+    assert books.head() == before
+    books.close()
+
+
+@pytest.mark.parametrize("uses", [0, -3])
+def test_an_exact_disclosure_costs_at_least_one(uses: int) -> None:
+    with pytest.raises(InvalidArgument, match=f"a charge of {uses} exact disclosures"):
+        Exact(what="a count", uses=uses)

@@ -44,10 +44,10 @@ def test_the_key_that_can_be_listed_is_warned_of_in_one_sentence(fed: ps.Federat
     assert len(warning) < 180
 
 
-def test_withheld_groups_are_not_all_said_to_be_small(fed: ps.Federation) -> None:
+def test_suppressed_groups_are_not_all_said_to_be_small(fed: ps.Federation) -> None:
     """The second is large enough, and goes with the first, which would follow from the total."""
     joint = psi.join(fed["A"]["people"], fed["B"]["people"], on="id").release().value
     counted = joint["A"].count(by="town").release()
     assert counted.value.to_pylist() == [{"town": "c", "count": 39}]
-    said = dict(counted._card().facts)["withheld"]
+    said = dict(counted._card().facts)["suppressed"]
     assert said == "2 groups: below the minimum count, or the next smallest to one that is"

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...crypto.sums.base import Integers
+from ...protocol.suppression import NO_GROUP, is_large, suppressed_of_rows
 from .features import Reals
 from .network import Network, Output, Rows, Vector
 
@@ -27,6 +28,13 @@ SCORES: Mapping[Output, tuple[str, ...]] = {
     Output.IDENTITY: ("rmse", "mae", "r2"),
 }
 Scores = dict[str, float | None]
+
+
+class Groups(NamedTuple):
+    """Public groups: how many there are, and for each row the number of its own, `NO_GROUP` for none."""
+
+    number: int
+    of: Integers
 
 
 class Group(NamedTuple):
@@ -60,28 +68,15 @@ def main_score(output: Output) -> str:
 
 
 def by_group(
-    network: Network, weights: Vector, rows: Rows, groups: Integers, *, owners: Integers, min_count: int, unit: float
+    network: Network, weights: Vector, rows: Rows, groups: Groups, *, owners: Integers, min_count: int, unit: float
 ) -> list[Group]:
-    """The main score of each group's rows; `groups` has the number of each row's group, -1 where it is in none.
-
-    Left out are groups of fewer than `min_count` owners, and as many more, the smallest first, as it takes for all rows
-    left out together to be of none or that many, those of no group included: else the scores of all rows less those of
-    the groups shown would give them away.
-    """
-    pairs = np.unique(np.column_stack([groups, owners]), axis=0)
-    found, counts = np.unique(pairs[:, 0], return_counts=True)
-    sizes = {int(group): int(count) for group, count in zip(found, counts, strict=True) if group >= 0}
-    shown = sorted(sizes, key=lambda group: (sizes[group], group))
-    hidden = [-1, *(group for group in shown if sizes[group] < min_count)]
-    shown = shown[len(hidden) - 1 :]
-    while shown and 0 < len(np.unique(pairs[np.isin(pairs[:, 0], hidden), 1])) < min_count:
-        hidden.append(shown.pop(0))
-    score = main_score(network.output)
-    told = []
-    for group in sorted(shown):
-        here = rows.take(np.flatnonzero(groups == group))
-        told.append(Group(group, len(here), evaluate(network, weights, here, unit)[score]))
-    return told
+    """The main score of the rows of each group that has any and is not suppressed."""
+    hidden = suppressed_of_rows(range(groups.number), groups.of, owners, min_count)
+    score, shown = main_score(network.output), []
+    for group in sorted({*groups.of.tolist()} - {NO_GROUP} - hidden):
+        here = rows.take(np.flatnonzero(groups.of == group))
+        shown.append(Group(group, len(here), evaluate(network, weights, here, unit)[score]))
+    return shown
 
 
 class HeldOut:
@@ -93,8 +88,8 @@ class HeldOut:
         For each row whose it is.
     every : int
         Rounds from one model on the way to the next that is evaluated; 0 for none.
-    groups : int64 array, optional
-        For each row the number of its public group, -1 for none.
+    groups : Groups, optional
+        Of the rows.
     """
 
     def __init__(
@@ -106,7 +101,7 @@ class HeldOut:
         min_count: int,
         unit: float = 1.0,
         every: int = 0,
-        groups: Integers | None = None,
+        groups: Groups | None = None,
     ) -> None:
         self._network = network
         self._rows = rows
@@ -115,7 +110,7 @@ class HeldOut:
         self._unit = unit
         self._every = every
         self._groups = groups
-        self._enough = len(np.unique(owners)) >= min_count
+        self._enough = is_large(owners, min_count)
         self._curve: list[dict[str, float | None]] = []
 
     def look(self, number: int, weights: Vector) -> None:

@@ -15,6 +15,7 @@ from ...crypto.seal.presets import Preset
 from ...errors import CircuitTooDeep, DataError, InvalidArgument
 from ...protocol.role_input import Figures, Outcome, RoleInput, RowSet
 from ...protocol.roles import Role, checkpoint
+from ...protocol.suppression import is_large, suppressed_of_rows
 from ..statistics.totals import bins_of
 from . import protocol
 from .protocol import INTERCEPT
@@ -100,8 +101,7 @@ def complete(
         whole &= ~np.isnan(reals)
         columns.append(reals)
     rows = np.flatnonzero(whole).astype(np.int64)
-    units = len(rows) if given.keys is None else len(np.unique(given.keys[rows]))
-    if units < max(1, given.min_count):
+    if not is_large(given.units(rows), max(1, given.min_count)):
         raise DataError(
             f"{given.party} has fewer complete rows than its minimum count of {given.min_count}: nothing was sent",
             hint="rows with a null in a feature or the label are left out",
@@ -137,11 +137,12 @@ def told(
     scores: protocol.Reals,
     label: npt.NDArray[np.bool_] | None,
 ) -> Outcome:
-    """The mean, and the intervals with enough rows; the guard compares their rows with what was let out before, and
-    those of no interval shown too, whose number follows from the others."""
+    """The mean, and the intervals that are not suppressed. The guard compares their rows with what was let out before,
+    and those of no interval shown too, whose number follows from the others."""
     intervals = len(parameters.edges) - 1
     at = bins_of(scores, parameters.edges)
-    shown = _shown(given, rows, at, intervals)
+    hidden = suppressed_of_rows(range(intervals), at, given.units(rows), given.min_count)
+    shown = [i for i in range(intervals) if i not in hidden]
     # One mean of each run: another model, or another link, has another over the same rows.
     total = RowSet(rows=rows, measure=f"mean score {given.session.hex()}", figures=(len(rows), float(scores.mean())))
     measure = "rows by score" if label is None else f"rows by score, with {parameters.label}"
@@ -165,16 +166,3 @@ def told(
     if label is not None:
         columns["labelled"] = pa.array([figures[1] for figures in counts], pa.int64())
     return Outcome(value={"count": count, "mean": mean}, table=pa.table(columns))
-
-
-def _shown(given: RoleInput, rows: npt.NDArray[np.int64], at: npt.NDArray[np.int64], intervals: int) -> list[int]:
-    """The intervals with enough rows, less the smallest where what is withheld would follow from the total."""
-
-    def units(of: npt.NDArray[np.bool_]) -> int:
-        return int(of.sum()) if given.keys is None else len(np.unique(given.keys[rows[of]]))
-
-    sizes = {i: units(at == i) for i in range(intervals)}
-    shown = sorted((i for i in sizes if sizes[i] >= given.min_count), key=lambda i: sizes[i], reverse=True)
-    while shown and 0 < units(~np.isin(at, shown)) < given.min_count:
-        shown.pop()
-    return sorted(shown)

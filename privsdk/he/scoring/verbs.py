@@ -39,8 +39,8 @@ class Scores(Displayed, Tabular):
         Their mean score.
     table : Arrow table
         For each interval `from`, `to` (the last closed, the others open at the end) its `rows`, null where they are
-        withheld: fewer than the owner's minimum count, or next smallest where those would follow from the total. Scores
-        outside all intervals are in none. With a label `labelled`: how many of the rows have it.
+        suppressed: of fewer units than the owner's minimum count, or next smallest where those would follow from the
+        total. Scores outside all intervals are in none. With a label `labelled`: how many of the rows have it.
     error : float
         Bound on each score's difference from exact arithmetic. A score nearer than this to an edge may be counted on
         its other side.

@@ -22,7 +22,7 @@ from ...protocol.role_input import Outcome, RoleInput
 from ...protocol.roles import Role
 from ..learns import GroupSizes, OwnersMinima, PooledTotals, SharesOnly, SuppressedGroups, TotalOfOthers
 from .statistic import Name, Statistic
-from .thresholds import Floors, hear_floors, tell_floors, withheld
+from .thresholds import Thresholds, hear_thresholds, suppressed_groups, tell_thresholds
 from .totals import exact_vector
 
 OPERATIONS: Mapping[Name, str] = {name: f"he.{name}" for name in get_args(Name)}
@@ -53,7 +53,7 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         if statistic.grouped and request.caller == self.key_holder:
             has = "adds them up" if self.masked else "holds the key"
             raise InvalidArgument(
-                f"{request.caller} asks for groups and {has}: it would see those that are withheld",
+                f"{request.caller} asks for groups and {has}: it would see those that are suppressed",
                 hint="choose another key_holder",
             )
         if self.masked and len(request.operands) < 2:
@@ -135,9 +135,9 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         sum_, largest = self._sum_of(given), statistic.largest(len(contributors))
         if given.party == holder:
             yield from sum_.set_up()
-            floors = (yield from hear_floors(contributors)) if statistic.grouped else None
+            thresholds = (yield from hear_thresholds(contributors)) if statistic.grouped else None
             totals = yield from sum_.collect(_SUM, contributors, statistic.length, largest)
-            return Outcome(table=_answer(statistic, totals.sums.tolist(), floors))
+            return Outcome(table=_answer(statistic, totals.sums.tolist(), thresholds))
         units = yield from exact_vector(given, statistic)
         vector = integers(units)
         if statistic.preset == "ckks":
@@ -145,22 +145,24 @@ class PooledStatistic(KeyHolderSum[Statistic]):
             vector = np.array([statistic.grids[0].from_units(total), *map(float, rows)])
         yield from sum_.set_up()
         if statistic.grouped:
-            yield from tell_floors(given, holder)
+            yield from tell_thresholds(given, holder)
         yield from sum_.contribute(_SUM, contributors, vector, largest)
         return Outcome()
 
 
-def _answer(statistic: Statistic, totals: Sequence[int | float], floors: Floors | None) -> pa.Table:
-    """The totals that the caller is told, as text: one column for each part, null where a group is withheld."""
+def _answer(statistic: Statistic, totals: Sequence[int | float], thresholds: Thresholds | None) -> pa.Table:
+    """The totals for the caller, as text: one column for each part, null where a group is suppressed."""
     groups, hidden, metadata = statistic.groups, frozenset[int](), {}
-    parts = [totals[start : start + groups] for start in range(0, len(totals), groups)]
-    if floors is not None:
-        *parts, rows, parties = parts
-        hidden = withheld([int(n) for n in rows], [int(n) for n in parties], floors)
+    end = groups * len(statistic.parts)
+    parts = [totals[start : start + groups] for start in range(0, end, groups)]
+    if thresholds is not None:
+        units, parties = ([int(n) for n in totals[at : at + groups + 1]] for at in (end, end + groups + 1))
+        hidden = suppressed_groups(units, parties, thresholds)
+        counted = "units" if thresholds.overlapping else "rows"
         metadata = {
             "withheld_groups": str(len(hidden)),
-            "withheld_because": f"of fewer than {floors.min_count} rows or {floors.min_parties} parties, and the next "
-            "smallest where these are too few",
+            "withheld_because": f"of fewer than {thresholds.min_count} {counted} or {thresholds.min_parties} parties, "
+            "and the next smallest where these are too few",
         }
     columns = {
         name: pa.array([None if g in hidden else str(total) for g, total in enumerate(part)], pa.string())

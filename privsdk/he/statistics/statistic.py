@@ -129,7 +129,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def grouped(self) -> bool:
-        """Whether groups, or bins, are told apart: small ones are then withheld."""
+        """Whether groups, or bins, are told apart: small ones are then suppressed."""
         return self.keys is not None or self.edges is not None
 
     @property
@@ -150,8 +150,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def length(self) -> int:
-        """Integers in the vector; by group, the rows and the contributors of each group come last."""
-        return self.groups * (len(self.parts) + (2 if self.grouped else 0))
+        """Integers in the vector; by group, the units and the contributors of each group and of none come last."""
+        return self.groups * len(self.parts) + (2 * (self.groups + 1) if self.grouped else 0)
 
     @property
     def max_units(self) -> int:

@@ -1,50 +1,65 @@
-"""Which groups of a pooled statistic the caller is told: those that are no few rows' and no few parties'.
+"""Which groups of a pooled statistic the key holder shows: by `protocol.suppression`, in units and in parties.
 
-A group's pooled total can be one party's own subtotal, or one row's. So beside its totals each contributor adds, for
-each group, its number of rows in it and whether it has any, and tells the key holder its owner's floors: the minimum
-count and the fewest parties of a joint result. The key holder keeps to itself each group
+A group's pooled total can be one party's own subtotal, or one unit's. So beside its totals each contributor adds, for
+each group and for its rows of no group, how many units have rows there and whether there are any, and tells the key
+holder its owner's thresholds: the minimum count and the fewest parties of a joint result. Some groups are large
+together where they have
 
-    with fewer rows than the largest minimum count, or rows of fewer contributors than the largest number of parties;
+    units, at least the largest minimum count, and rows of contributors, at least the largest number of parties.
 
-and, where these together are so few that the other groups and a total over all would give them away, the smallest of
-the others with them. Rows of a contributor who is the caller count for neither: it knows its own.
+How many have rows in several groups is not known, so the largest of their numbers is taken, which is a lower bound; of
+units the sum, where no contributor has units with rows in several groups. Units of two parties count as two. Those of a
+contributor who is the caller do not count, nor does it: it knows its own.
 
-Learns: the key holder each group's totals, rows and contributors, also of those it keeps, and each owner's floors. The
-caller which groups were kept, and the largest floors.
+Learns: the key holder each group's totals, units and contributors, also of those it suppresses and of the rows of none,
+each owner's thresholds, and whose units are ids. The caller which groups were suppressed, and the largest thresholds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ...protocol.messages import Message
 from ...protocol.role_input import RoleInput
 from ...protocol.roles import Role, gather, tell
+from ...protocol.suppression import suppressed
 
 
-class Floors(Message, frozen=True, kw_only=True, tag="he.floors.Floors"):
-    """One owner's: the fewest rows, and the fewest contributors, behind a total that is told."""
+class Thresholds(Message, frozen=True, kw_only=True, tag="he.floors.Floors"):
+    """One owner's: the fewest units, and the fewest contributors, behind a total that is shown.
+
+    `overlapping`: a unit may have rows in several groups.
+    """
 
     min_count: int
     min_parties: int
+    overlapping: bool
 
 
-def tell_floors(given: RoleInput, key_holder: str) -> Role[None]:
+def tell_thresholds(given: RoleInput, key_holder: str) -> Role[None]:
     """A contributor's part."""
-    yield from tell(key_holder, Floors(min_count=given.min_count, min_parties=given.min_parties))
+    mine = Thresholds(min_count=given.min_count, min_parties=given.min_parties, overlapping=given.keys is not None)
+    yield from tell(key_holder, mine)
 
 
-def hear_floors(contributors: Sequence[str]) -> Role[Floors]:
+def hear_thresholds(contributors: Sequence[str]) -> Role[Thresholds]:
     """The key holder's part: the largest of all."""
-    told = (yield from gather(contributors, Floors)).values()
-    return Floors(min_count=max(f.min_count for f in told), min_parties=max(f.min_parties for f in told))
+    heard = (yield from gather(contributors, Thresholds)).values()
+    return Thresholds(
+        min_count=max(each.min_count for each in heard),
+        min_parties=max(each.min_parties for each in heard),
+        overlapping=any(each.overlapping for each in heard),
+    )
 
 
-def withheld(rows: Sequence[int], parties: Sequence[int], floors: Floors) -> frozenset[int]:
-    """The groups to withhold, from each one's number of rows and of contributors."""
-    smallest_first = sorted(range(len(rows)), key=lambda group: (rows[group], parties[group], group))
-    hidden = {g for g in smallest_first if rows[g] < floors.min_count or parties[g] < floors.min_parties}
-    enough = sum(rows[g] for g in hidden) >= floors.min_count
-    if hidden and not (enough and max(parties[g] for g in hidden) >= floors.min_parties):
-        hidden.update([g for g in smallest_first if g not in hidden][:1])  # which has enough of both by itself
-    return frozenset(hidden)
+def suppressed_groups(units: Sequence[int], parties: Sequence[int], thresholds: Thresholds) -> frozenset[int]:
+    """The groups to suppress, from each one's number of units and of contributors, the rows of no group last."""
+    rest = len(units) - 1
+
+    def large(some: Collection[int]) -> bool:
+        counts = [units[group] for group in some]
+        together = max(counts) if thresholds.overlapping else sum(counts)
+        enough = max(parties[group] for group in some) >= thresholds.min_parties
+        return together >= thresholds.min_count and enough
+
+    return suppressed(range(rest), large, lambda group: (units[group], parties[group]), [rest] if units[rest] else [])

@@ -19,6 +19,7 @@ from ...errors import DataError
 from ...protocol.groups import groups_of
 from ...protocol.role_input import RoleInput
 from ...protocol.roles import Role, checkpoint
+from ...protocol.suppression import is_large, units_by_group
 from .fixedpoint import Numbers, PartialSum, exact_products, exact_sums, numbers
 from .statistic import OF_VALUES, Statistic
 
@@ -30,37 +31,44 @@ Piece = tuple[int, int | Fraction]  # a group and what is added to its total
 
 
 def exact_vector(given: RoleInput, statistic: Statistic) -> Role[list[int]]:
-    """The totals of each part, group by group; by group, then each one's rows and whether there are any.
+    """The totals of each part, group by group; by group, then each one's units and whether there are any, and those of
+    the rows of no group.
 
     Raises
     ------
     DataError
-        A value or total exceeds its bound, a value is NaN or infinite, or there are fewer rows than the owner's minimum
-        count or more than declared. Names party and column, never a value.
+        A value or total exceeds its bound, a value is NaN or infinite, or there are fewer units than the owner's
+        minimum count or more rows than declared. Names party and column, never a value.
     """
     table, party = given.table, given.party
-    totals: list[list[int | Fraction]] = [[0] * statistic.groups for _ in (*statistic.parts, "rows")]
-    complete = 0
-    step = max(LEAST_ROWS_A_STEP, ROWS_A_STEP // len(totals))
+    totals: list[list[int | Fraction]] = [[0] * statistic.groups for _ in statistic.parts]
+    entering: list[Integers] = []
+    groups: list[Integers] = []
+    step = max(LEAST_ROWS_A_STEP, ROWS_A_STEP // (len(totals) + 1))
     for start in range(0, max(1, table.num_rows), step):
         yield from checkpoint("summing", start, table.num_rows)
         rows = min(step, table.num_rows - start)  # Arrow slices a table without columns to any length asked for
-        entering, parts = _pieces(table.slice(start, rows), statistic, party)
-        complete += entering
+        complete, of, parts = _pieces(table.slice(start, rows), statistic, party)
+        entering.append(start + np.flatnonzero(complete))
+        groups.append(of)
         for total, pieces in zip(totals, parts, strict=True):
             for group, amount in pieces:
                 total[group] += amount
-    _check_rows(complete, given, statistic)
-    own = [_to_integers(total, part, statistic, party) for total, part in zip(totals, statistic.parts, strict=False)]
+    units = given.units(np.concatenate(entering))
+    _check_rows(units, given, statistic)
+    own = [_to_integers(total, part, statistic, party) for total, part in zip(totals, statistic.parts, strict=True)]
     vector = [entry for part in own for entry in part]
     if statistic.grouped:
-        counted = [int(rows) if party != given.request.caller else 0 for rows in totals[-1]]
-        vector += [*counted, *(int(rows > 0) for rows in counted)]
+        counted = units_by_group(statistic.groups, np.concatenate(groups), units)
+        counted = counted if party != given.request.caller else [0] * len(counted)
+        vector += [*counted, *(int(number > 0) for number in counted)]
     return vector
 
 
-def _pieces(table: pa.Table, statistic: Statistic, party: str) -> tuple[int, list[Iterator[Piece]]]:
-    """How many complete rows there are, and what they add to each part and to the rows of each group."""
+def _pieces(
+    table: pa.Table, statistic: Statistic, party: str
+) -> tuple[npt.NDArray[np.bool_], Integers, list[Iterator[Piece]]]:
+    """Which rows are complete, the group of each of those, and what they add to each part."""
     columns = [table.column(name) for name in statistic.columns]
     complete = np.ones(table.num_rows, dtype=np.bool_)
     for column in columns:
@@ -75,17 +83,16 @@ def _pieces(table: pa.Table, statistic: Statistic, party: str) -> tuple[int, lis
             grid.each_to_units(column, party=party, name=name)
             for column, grid, name in zip(values, statistic.grids, statistic.columns, strict=True)
         ]
-    groups = _groups(table, values, complete, statistic)
+    of = groups = _groups(table, values, complete, statistic)
     if statistic.grouped:
         order = np.argsort(groups, kind="stable")
         order = order[np.searchsorted(groups[order], 0) :]  # -1 is no group
         groups, values = groups[order], [column[order] for column in values]
-    rows = exact_sums(np.ones(len(groups), dtype=np.int64), groups)
     parts: list[Iterator[Piece]] = [exact_sums(column, groups) for column in values[: len(statistic.grids)]]
     parts += [exact_products(values[i], values[j], groups) for i, j in statistic.pairs]
     if "rows" in statistic.parts:
         parts.append(exact_sums(np.ones(len(groups), dtype=np.int64), groups))
-    return int(complete.sum()), [*parts, rows]
+    return complete, of, parts
 
 
 def _groups(table: pa.Table, values: list[Numbers], complete: npt.NDArray[np.bool_], statistic: Statistic) -> Integers:
@@ -115,15 +122,16 @@ def bins_of(values: Numbers, edges: Sequence[float]) -> Integers:
     return bins.astype(np.int64)
 
 
-def _check_rows(complete: int, given: RoleInput, statistic: Statistic) -> None:
+def _check_rows(units: Integers, given: RoleInput, statistic: Statistic) -> None:
     names = " and ".join(statistic.columns)
-    if complete < given.min_count:
-        what = f"values in {names}" if len(statistic.columns) == 1 else f"rows with {names}" if names else "rows"
+    if not is_large(units, given.min_count):
+        rows = "rows" if given.keys is None else "units"
+        what = f"values in {names}" if len(statistic.columns) == 1 else f"{rows} with {names}" if names else rows
         raise DataError(
             f"{given.party} has fewer {what} than its minimum count of {given.min_count}: nothing was sent",
             hint="leave this party out",
         )
-    if complete > statistic.max_rows:
+    if len(units) > statistic.max_rows:
         raise DataError(
             f"{given.party} has more rows than the declared {statistic.max_rows:,}: nothing was sent",
             hint="declare a larger max_rows",

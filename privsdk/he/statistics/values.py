@@ -223,7 +223,7 @@ def _matrix(totals: Totals, statistic: Statistic, ddof: int) -> Matrix:
 
 
 def _table(answer: pa.Table, statistic: Statistic, parties: int, ddof: int) -> pa.Table:
-    """One row for each group; null where it is withheld."""
+    """One row for each group; null where it is suppressed."""
     rows = []
     for group in range(statistic.groups):
         known = answer.column(0)[group].is_valid

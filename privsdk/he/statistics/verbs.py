@@ -10,7 +10,7 @@ total over the others, however many contributors it puts its knowledge together 
 or more, four messages of each, and all of them to the end. See `privsdk.crypto.sums` and `privsdk.crypto.seal.schemes`.
 
 By public groups an answer is an Arrow table of the group column (`key` where its own name is taken), the statistic,
-`error`, and `count` where rows are counted. Groups of too few rows or parties are withheld, which is null in each
+`error`, and `count` where rows are counted. Groups of too few rows or parties are suppressed, which is null in each
 column; `privsdk.he.statistics.thresholds` says which and why. Rows of other keys, like those of a null key, are
 counted nowhere.
 """
@@ -69,8 +69,8 @@ def count(
 
     Learns
     ------
-    Key holder: the counts, by group also those that are withheld, and how many parties are in each group. Caller: the
-    counts that are not withheld. Others: nothing. Aggregator and key holder together would see every contribution;
+    Key holder: the counts, by group also those that are suppressed, and how many parties are in each group. Caller: the
+    counts that are not suppressed. Others: nothing. Aggregator and key holder together would see every contribution;
     masked, key holder and other contributors no more than the count over the rest.
 
     Examples
@@ -134,7 +134,7 @@ def sum(
     Learns
     ------
     Key holder and caller: the total. By group the key holder learns all totals, and how many rows and parties are in
-    each group; the caller the totals that are not withheld. Others: nothing. Together, as for `count`.
+    each group; the caller the totals that are not suppressed. Others: nothing. Together, as for `count`.
 
     Examples
     --------
@@ -220,7 +220,7 @@ def variance(
     Learns
     ------
     Key holder and caller: the total, that of the squares, and the number of rows. By group the key holder learns those
-    of each group, and how many parties are in it; the caller what is not withheld. Others: nothing.
+    of each group, and how many parties are in it; the caller what is not suppressed. Others: nothing.
 
     Examples
     --------
@@ -326,7 +326,7 @@ def histogram(
     Returns
     -------
     Plan of Arrow table
-        Columns `from`, `to` and `count`, which is null where a bin is withheld: those of too few rows or parties are,
+        Columns `from`, `to` and `count`, which is null where a bin is suppressed: those of too few rows or parties are,
         as groups are.
 
     Errors as for `variance`.
@@ -334,7 +334,7 @@ def histogram(
     Learns
     ------
     Key holder: the counts of all bins, and how many parties have values in each. Caller: the counts that are not
-    withheld. Others: nothing.
+    suppressed. Others: nothing.
 
     Examples
     --------

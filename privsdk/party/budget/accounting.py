@@ -10,6 +10,8 @@ zCDP charges have no PLD: they are composed by Renyi divergences (RDP). An accou
 two bounds: each kind at half of delta and the epsilons added, or all by RDP with a pure epsilon as epsilon^2 / 2-zCDP
 (Bun, Steinke, TCC 2016, proposition 1.4).
 
+A kind of charge that is not known here is never free: whatever composes it raises, so that the request is refused.
+
 Where mechanisms differ from those they are priced as, their own deltas are added, and what is composed gets the rest of
 the delta.
 
@@ -22,7 +24,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -152,9 +154,7 @@ class Account:
     @cached_property
     def _beside(self) -> float:
         """The mechanisms' own deltas, added: statistical distances, so they add up whatever is composed."""
-        return math.fsum(
-            charge.delta * n for charge, n in self.private.items() if isinstance(charge, Gaussian | ZeroConcentrated)
-        )
+        return math.fsum(_own_delta(charge) * n for charge, n in self.private.items())
 
     @property
     def _concentrated(self) -> bool:
@@ -194,6 +194,17 @@ class Account:
         return _convolve(_losses(self.private))
 
 
+def _own_delta(charge: Charge) -> float:
+    """What a mechanism adds to delta by differing from the one that it is priced as."""
+    match charge:
+        case Gaussian(delta=delta) | ZeroConcentrated(delta=delta):
+            return delta
+        case DiscreteLaplace() | Exact():
+            return 0.0
+        case _:
+            assert_never(charge)
+
+
 def _root(tried: list[tuple[int, float]], fallback: int) -> int:
     """Where the excess is 0, by a polynomial through the trials, in the inverse so that it needs no solving."""
     root = 0.0
@@ -212,10 +223,15 @@ def _losses(tally: Tally) -> list[Any]:
     """One distribution for equal events, in an order of their own: an account opened anew composes as it did before."""
     events: Counter[float | Gaussian] = Counter()
     for charge, n in tally.items():
-        if isinstance(charge, DiscreteLaplace):
-            events[charge.epsilon] += n if charge.epsilon > _SMALL else 0
-        elif isinstance(charge, Gaussian):
-            events[msgspec.structs.replace(charge, delta=0.0)] += n
+        match charge:
+            case DiscreteLaplace():
+                events[charge.epsilon] += n if charge.epsilon > _SMALL else 0
+            case Gaussian():
+                events[msgspec.structs.replace(charge, delta=0.0)] += n
+            case ZeroConcentrated() | Exact():
+                pass  # by Renyi divergences, or counted
+            case _:  # never composed as nothing
+                assert_never(charge)
     return [_distribution(event, n) for event, n in sorted(events.items(), key=repr) if n]
 
 
@@ -262,4 +278,6 @@ def renyi_epsilon(tally: Tally, delta: float) -> float:
                 accountant.compose(noise if charge.sampling_rate == 1 else sampled, n * charge.steps)
             case Exact():
                 pass
+            case _:
+                assert_never(charge)
     return float(accountant.get_epsilon(delta))

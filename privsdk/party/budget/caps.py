@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import ROUND_FLOOR, Context
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import msgspec
 
@@ -254,6 +254,8 @@ def _scaled(tally: Counter[Charge], share: float) -> Counter[Charge]:
                 scaled[msgspec.structs.replace(charge, rho=rho * share**2)] += n
             case Exact():
                 scaled[charge] += n
+            case _:
+                assert_never(charge)
     return scaled
 
 
