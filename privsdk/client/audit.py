@@ -122,15 +122,15 @@ class AuditLogs(Displayed, Tabular, dict[str, control.AuditLog]):
         if not rows:
             return Card(title=f"audit log: {', '.join(self) or 'no party'} wrote nothing about your requests")
         asked = {row["run"]: row["operation"] for row in rows if row["operation"]}
-        events: dict[tuple[str, ...], list[dict[str, Any]]] = {}  # what all parties wrote of one run stands together
+        events: dict[tuple[str, ...], list[dict[str, Any]]] = {}  # rows of one event of a run, at all parties
         for row in rows:
             events.setdefault((row["run"], row["event"], row["why"]), []).append(row)
         shown = []
-        for (run, event, why), told in list(events.items())[:MOST_ROWS]:
-            parties = Counter(row["party"] for row in told)
+        for (run, event, why), rows_of_event in list(events.items())[:MOST_ROWS]:
+            parties = Counter(row["party"] for row in rows_of_event)
             named = ", ".join(f"{party} ({times} times)" if times > 1 else party for party, times in parties.items())
-            tables = ", ".join(dict.fromkeys(table for row in told for table in row["tables"]))
-            when = told[0]["at"][:19].replace("T", " ")
+            tables = ", ".join(dict.fromkeys(table for row in rows_of_event for table in row["tables"]))
+            when = rows_of_event[0]["at"][:19].replace("T", " ")
             shown.append((when, event, asked.get(run, ""), tables, run, named, why))
         header = ("at (UTC)", "event", "operation", "tables", "run", "at which parties", "why")
         more = len(events) - len(shown)

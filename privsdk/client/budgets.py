@@ -35,7 +35,7 @@ def balances_grid(balances: Mapping[str, Sequence[Balance]]) -> Grid:
     held = [(party, balance) for party, each in balances.items() for balance in each]
     rows: list[tuple[str, ...]] = []
     for party, balance in held:
-        rows.append((f"{party}/{balance.dataset}" if party else balance.dataset, *meters(balance), standing(balance)))
+        rows.append((f"{party}/{balance.dataset}" if party else balance.dataset, *meters(balance), status(balance)))
         rows += [(f"  {under.limit}", *limit_meters(under), "") for under in balance.limits]
     return without_empty(Grid(header=(*HEADER, "state"), rows=rows))
 
@@ -46,12 +46,12 @@ def balance_facts(balances: Mapping[str, Sequence[Balance]]) -> list[tuple[str, 
     if not held:
         return []
     facts = []
-    for label, told in (
+    for label, lines in (
         ("epsilon is counted at", [(name, f"delta {b.budget.delta:g}") for name, b in held]),
         ("protects", [(name, b.budget.unit.protected) for name, b in held]),
     ):
         whose: dict[str, list[str]] = {}
-        for name, text in told:
+        for name, text in lines:
             whose.setdefault(text, []).append(name)
         if len(whose) == 1:
             facts.append((label, next(iter(whose))))
@@ -61,7 +61,7 @@ def balance_facts(balances: Mapping[str, Sequence[Balance]]) -> list[tuple[str, 
 
 
 def meters(balance: Balance, before: Balance | None = None) -> tuple[Gauge, Gauge]:
-    """What is left of both currencies; beside what was left before, where a question would take some of it."""
+    """What is left of both currencies; with what was left before, where a question would take some of it."""
     now, cap = before or balance, balance.budget
     taken = now.epsilon_left - balance.epsilon_left, now.exact_left - balance.exact_left
     epsilon = f"{balance.epsilon_left:.3g} of {cap.epsilon:g}"
@@ -86,15 +86,15 @@ def limit_meters(under: LimitBalance, before: LimitBalance | None = None) -> tup
     return epsilon, exact
 
 
-def standing(balance: Balance) -> str:
+def status(balance: Balance) -> str:
     """What else must be known: frozen, runs under way, more spent in its lifetime than counts now."""
-    told = [f"FROZEN by its owner: {balance.frozen}"] if balance.frozen else []
+    notes = [f"FROZEN by its owner: {balance.frozen}"] if balance.frozen else []
     if balance.reserved:
-        told.append(f"{balance.reserved} run{'s' * (balance.reserved > 1)} under way")
+        notes.append(f"{balance.reserved} run{'s' * (balance.reserved > 1)} under way")
     ever = balance.epsilon_lifetime, balance.exact_lifetime
     if ever != (balance.epsilon_spent, balance.exact_spent) or any(each.limit.days for each in balance.limits):
-        told.append(f"ever spent: epsilon {ever[0]:.3g}, {ever[1]:,} exact")
-    return "\n".join(told)
+        notes.append(f"ever spent: epsilon {ever[0]:.3g}, {ever[1]:,} exact")
+    return "\n".join(notes)
 
 
 def balances_table(balances: Mapping[str, Sequence[Balance]]) -> pa.Table:

@@ -17,9 +17,9 @@ from ..protocol.request import Request
 from .pinned_heads import PinnedHeads
 from .progress import Live
 
-AGAIN_S = 0.5  # between two times that a party is told to stop
+AGAIN_S = 0.5  # between two requests to stop
 WATCH_S = 0.25
-LAST_WORD_S = 1.0  # for what a party told last, or paid that a run went on without
+LAST_WORD_S = 1.0  # for a party's last report, or its payments where the run went on without it
 
 
 class Asker:
@@ -90,7 +90,7 @@ class Running:
         """Wait until all have ended, or all that are essential and the others a little longer."""
         run_id = self._request.run_id
         essential = {running[party] for party in operation_of(self._request).essential()}
-        failed, told, leave, watch = False, 0.0, math.inf, time.monotonic() + WATCH_S
+        failed, asked_to_stop, leave, watch = False, 0.0, math.inf, time.monotonic() + WATCH_S
         pending = set(running.values())
         while pending and time.monotonic() < leave:
             done, pending = wait(pending, timeout=0.05, return_when=FIRST_COMPLETED)
@@ -103,9 +103,13 @@ class Running:
             due = now >= watch
             self._watch([party for party, future in running.items() if future in pending], ask=due)
             watch = now + WATCH_S if due else watch
-            # told again until it ends: a Cancel or Stop that overtakes the Start finds no run
-            if pending and now - told > AGAIN_S and (failed or cancelled.is_set() or self._live.stopping.is_set()):
-                told = now
+            # sent again until it ends: a Cancel or Stop that overtakes the Start finds no run
+            if (
+                pending
+                and now - asked_to_stop > AGAIN_S
+                and (failed or cancelled.is_set() or self._live.stopping.is_set())
+            ):
+                asked_to_stop = now
                 stop = control.Cancel(run_id=run_id) if failed or cancelled.is_set() else control.Stop(run_id=run_id)
                 self._asker.ask(self._request.parties, stop, control.Done, quietly=True)
         for party in (party for party, future in running.items() if future in pending):
@@ -118,15 +122,15 @@ class Running:
         error = future.exception()
         if error is None:
             answer = future.result()
-            told = answer.trace.done
-            if told and told[-1] > max((each.done for each in self._live.reports(party)), default=-1):
+            reported = answer.trace.done
+            if reported and reported[-1] > max((each.done for each in self._live.reports(party)), default=-1):
                 self._hear(party)
             self._live.end(party, instalments=answer.instalments)
         else:
             self._live.end(party, why=_why(error), cancelled=isinstance(error, Cancelled))
 
     def _hear(self, party: str) -> None:
-        """Take what a party that has ended told since it was last asked."""
+        """Take the last reports of a party that has ended."""
         since = self._live.count(party)
         asked = self._asker.submit(party, control.Watch(run_id=self._request.run_id, since=since), control.Watched)
         wait([asked], timeout=LAST_WORD_S)

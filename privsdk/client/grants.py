@@ -36,7 +36,7 @@ class Grants(Displayed, Tabular, dict[str, tuple[Grant, ...]]):
         return pa.Table.from_pylist(rows, schema=_GRANTS)
 
     def _card(self) -> Card:
-        parties: dict[str, list[str]] = {}  # owners who would grant the same stand together
+        parties: dict[str, list[str]] = {}  # by the grants, which owners would have to make them
         for party, grants in self.items():
             parties.setdefault("\n".join(map(str, grants)) or "nothing", []).append(party)
         facts = [(", ".join(named), text) for text, named in parties.items()]

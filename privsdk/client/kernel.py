@@ -41,12 +41,12 @@ def register(panel: Callable[[Callable[[Any], None]], Any]) -> None:
         line._reply_subshell_for = _as_sent
     panels: list[Any] = []  # made when a page first speaks: most notebooks are looked at without it
 
-    def told(message: dict[str, Any]) -> None:
+    def on_message(message: dict[str, Any]) -> None:
         if not panels:
             panels.append(panel(line.send))
         panels[0].take(message["content"]["data"])
 
-    line.on_msg(told)
+    line.on_msg(on_message)
     manager.register_comm(line)
     line.send({"kind": "here"})
 

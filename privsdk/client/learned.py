@@ -113,7 +113,7 @@ def _learners(learns: Sequence[Learns], request: Request) -> list[FlowEnd]:
 
 
 def _fewer(ends: Sequence[FlowEnd]) -> list[FlowEnd]:
-    """All who learn something, or nothing, of the same beginning together, so that the drawing stays small."""
+    """The first ends as one, so that the drawing stays small."""
     first, *rest = ends[: len(ends) - MOST_ENDS + 1]
     names = f"{first.who} and {len(rest)} more"
     solid = any(end.solid for end in (first, *rest))

@@ -48,7 +48,7 @@ class Outlook(Protocol):
         """Labelled errors at 95%, in the answer's unit: overall, and for the smallest group of a mock table."""
 
     def simulate(self, mock: pa.Table, times: int) -> pa.Table:
-        """So many answers over a public or mock table, beside its true ones."""
+        """So many answers over a public or mock table, each with its true one."""
 
 
 class TrainingForecast(Protocol):
@@ -141,7 +141,7 @@ class Preview(Displayed, Tabular):
 
     @property
     def picture(self) -> Picture | None:
-        """The error against epsilon, where this question stands, and from where on the budgets do not cover it."""
+        """The error against epsilon, where this question is, and from where on the budgets do not cover it."""
         outlook = self.plans[0].outlook if len(self.plans) == 1 else None
         if outlook is None:
             return None
@@ -269,7 +269,7 @@ def _of_several(plans: Sequence[Planned]) -> tuple[list[tuple[str, str]], list[t
 
 
 def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str]]:
-    """What each policy allows it by; parties that allow it by the same words stand together."""
+    """What each policy allows it by; parties that allow it alike are listed once."""
     parties: dict[str, list[str]] = {}
     for party, quote in quotes.items():
         parts = [part for d in quote.derivations for part in d.under] if isinstance(quote, Quoted) else []

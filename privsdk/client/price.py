@@ -44,5 +44,5 @@ def price_text(price: Mapping[str, tuple[Debit, ...]]) -> str:
 
 
 def _counted(debits: tuple[Debit, ...]) -> list[tuple[str, str, int]]:
-    """Table, charge and how many times, equal ones together."""
+    """Table, charge and number of times, for each that differs."""
     return [(*each, times) for each, times in Counter((debit.table, str(debit.charge)) for debit in debits).items()]

@@ -24,7 +24,7 @@ ENDED = 50  # runs that are remembered
 
 
 @dataclass(eq=False, slots=True)
-class Carried:
+class TrackedRun:
     """One run.
 
     Attributes
@@ -55,12 +55,12 @@ class Activity(Displayed, Tabular):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[str, Carried] = {}
-        self._ended: deque[Carried] = deque(maxlen=ENDED)
+        self._running: dict[str, TrackedRun] = {}
+        self._ended: deque[TrackedRun] = deque(maxlen=ENDED)
         self._observers: Observers[Activity] = Observers()
 
     @property
-    def runs(self) -> tuple[Carried, ...]:
+    def runs(self) -> tuple[TrackedRun, ...]:
         """Those that ended, as far as they are remembered, then those under way."""
         with self._lock:
             return (*self._ended, *self._running.values())
@@ -112,7 +112,7 @@ class Activity(Displayed, Tabular):
     @contextmanager
     def carry(self, request: Request, live: Live, cancelled: threading.Event) -> Iterator[None]:
         """A run, from its beginning to its end."""
-        carried, began = Carried(request, live, cancelled), time.monotonic()
+        carried, began = TrackedRun(request, live, cancelled), time.monotonic()
         leave = live.observe(lambda _: self._observers.notify(self))
         with self._lock:
             self._running[request.run_id] = carried

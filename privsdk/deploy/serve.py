@@ -16,7 +16,7 @@ from ..protocol.roles import Channel
 from ..psi.oprf.ristretto import libsodium
 from ..transport.certificates import Credentials
 from ..transport.flight import FlightNetwork, Server
-from ..transport.identities import Certified
+from ..transport.identities import MemberIdentity
 from .config import read_federation, read_party, reject_names
 
 
@@ -54,7 +54,7 @@ def serve(path: Path) -> None:
         policy=config.policy,
         books=books,
         dial=dial,
-        identity=Certified(identity),
+        identity=MemberIdentity(identity),
         limits=config.limits,
         timeouts=config.timeouts,
     )

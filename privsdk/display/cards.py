@@ -249,7 +249,7 @@ def _drawn(text: str) -> str:
 
 
 def card_of(value: Any) -> Card:
-    """A value's facts, pictures and grids on its result's card; what stands for it in one line is in its title."""
+    """A value's facts, pictures and grids on its result's card; its title is the value in one line."""
     if isinstance(value, pa.Table):
         metadata = value.schema.metadata or {}
         withheld = metadata.get(b"withheld_groups", b"0").decode()

@@ -1,7 +1,7 @@
 """Small pictures for cards, as our own SVG: what all share, and gauges. Curves and flows have files of their own.
 
 Drawn from figures alone; decides nothing. Colours are the page's own (`currentColor`, JupyterLab's brand colour), so
-that light and dark both read, and no two things are told apart by colour only. What a picture shows is also said in
+that light and dark both read, and no two things differ by colour alone. What a picture shows is also said in
 words, which stay where a page takes SVG out, as JupyterLab does with notebooks that it does not trust.
 """
 

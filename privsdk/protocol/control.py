@@ -263,7 +263,7 @@ class AuditReport(Message, frozen=True, kw_only=True, tag="audit-report"):
     head: Head
 
 
-class Noted(msgspec.Struct, frozen=True, kw_only=True):
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An audit row about a caller's request: when (ISO 8601, UTC), what happened, and why where it was not done.
 
     `charged` is what it was charged with this row, by dataset, such as "epsilon 0.1 (discrete Laplace)".
@@ -282,7 +282,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
 class AuditLog(Message, frozen=True, kw_only=True, tag="audit-log"):
     """A party's latest audit rows about the caller who asks, latest first, and the head of its chain."""
 
-    rows: tuple[Noted, ...]
+    rows: tuple[AuditEntry, ...]
     head: Head
 
 

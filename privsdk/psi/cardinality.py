@@ -80,8 +80,8 @@ def cardinality(left: Table, right: Table, *, on: question.On) -> Plan[Cardinali
 
 
 @register("psi.cardinality")
-class CountSharedKeys(question.KeyQuestion[question.Keyed]):
-    parameters_type = question.Keyed
+class CountSharedKeys(question.KeyQuestion[question.KeyParameters]):
+    parameters_type = question.KeyParameters
     disclosure = Disclosure.CARDINALITY
 
     def learns(self) -> tuple[Learns, ...]:

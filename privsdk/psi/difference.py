@@ -129,7 +129,7 @@ def difference(
     return Plan(runner_of(mine, yours), request, finish, notes=said)
 
 
-class DifferenceParameters(question.Keyed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DifferenceParameters(question.KeyParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     columns: tuple[str, ...]
     where: Where
     protocol: choose.Protocol

@@ -74,7 +74,7 @@ def join(*tables: Table, on: question.On, protocol: choose.Protocol = "auto") ->
     return Plan(runner, request, finish, notes=said)
 
 
-class JoinParameters(question.Keyed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JoinParameters(question.KeyParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     protocol: choose.Protocol
 
 

@@ -18,7 +18,7 @@ from ..protocol.role_input import RoleInput
 from ..protocol.roles import Role
 from .keys.declaration import Key, check_agreement, declared, key
 from .keys.distinct import DistinctKeys, distinct_keys
-from .protocols.terms import Agreed, agree
+from .protocols.terms import SharedTerms, agree
 
 ENUMERABLE = (
     "such keys can be listed: a party that enters all possible ones, say all phone numbers, learns the others' whole "
@@ -27,7 +27,7 @@ ENUMERABLE = (
 On: TypeAlias = str | Key | Sequence[str | Key]
 
 
-class Keyed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class KeyParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters of a question about keys: by party, the columns that make its key, and how they are normalised."""
 
     keys: dict[str, Key]
@@ -74,14 +74,14 @@ def expect_tables(operation: str, given: Sequence[object]) -> None:
             )
 
 
-class Opened(NamedTuple):
+class QuestionInputs(NamedTuple):
     """What a role has when the terms are agreed."""
 
     keys: DistinctKeys
-    agreed: Agreed
+    agreed: SharedTerms
 
 
-K = TypeVar("K", bound=Keyed)
+K = TypeVar("K", bound=KeyParameters)
 
 
 class KeyQuestion(Operation[K]):
@@ -133,7 +133,7 @@ class KeyQuestion(Operation[K]):
     def contributors(self) -> tuple[str, ...]:
         return ()
 
-    def opened(self, given: RoleInput) -> Role[Opened]:
+    def opened(self, given: RoleInput) -> Role[QuestionInputs]:
         """A party's distinct keys, and terms agreed with all others."""
         mine = self.parameters.keys[given.party]
         keys = distinct_keys(given.table.select(list(mine.columns)), normalise=mine.normalise)
@@ -147,7 +147,7 @@ class KeyQuestion(Operation[K]):
             session=given.session,
             entropy=given.entropy,
         )
-        return Opened(keys, agreed)
+        return QuestionInputs(keys, agreed)
 
 
 def _wanted(party: str, key: Key, columns: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Token(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     chain: tuple[bytes, ...]
 
 
-class Certified:
+class MemberIdentity:
     """A member's: by its certificate and key, and the federation's authority."""
 
     def __init__(self, identity: certificates.Credentials) -> None:

@@ -150,7 +150,7 @@ class BudgetView(FederationView):
             plans = self._plans
             try:
                 forecast = self._quoted(plans)
-            except PrivsdkError:  # a party is gone: what was forecast stands until it is back
+            except PrivsdkError:  # a party is gone: the last forecast stays until it is back
                 return
             if plans == self._plans:
                 self._put(_forecast=forecast)
@@ -197,11 +197,11 @@ class BudgetView(FederationView):
             facts.append((f"receipt of {receipt['run']}", receipt_text(receipt["heads"], embedded=self._embedded)))
         grids = [("for the lifetime of each ledger", Grid(header=header, rows=rows))]
         if self._spending:
-            told = [
+            spent = [
                 (s["at"][:16].replace("T", " "), s["operation"], "\n".join(s["charged"]), s["state"])
                 for s in self._spending[:10]
             ]
-            grids.append(("what you spent, latest first", Grid(header=("when, UTC", "for", "what", ""), rows=told)))
+            grids.append(("what you spent, latest first", Grid(header=("when, UTC", "for", "what", ""), rows=spent)))
         ended = ": its federation is closed" if self._ended else ""
         return Card(title=f"budgets{ended}", facts=facts, grids=grids)
 
@@ -230,7 +230,7 @@ def check_heads(
 
 
 def forecast_text(forecast: Mapping[str, Any]) -> str:
-    """As it stands on the card."""
+    """As on the card."""
     if forecast["refused"]:
         return "\n".join(f"refused by {party}: {why}" for party, why in forecast["refused"].items())
     least = "at least " if forecast["at_least"] else ""
@@ -241,6 +241,6 @@ EMBEDDED = "these parties share your process, so nothing here proves anything ag
 
 
 def receipt_text(heads: Sequence[Mapping[str, Any]], *, embedded: bool) -> str:
-    """As it stands on the card."""
+    """As on the card."""
     lines = [f"{head['party']}: {head['state']}, {head['why']}" for head in heads]
     return "\n".join([*lines, EMBEDDED] if embedded else lines)

@@ -169,7 +169,7 @@ def _used_up(party: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _code(fed: str, parties: list[dict[str, Any]], chosen: dict[str, str], columns: list[str]) -> list[str]:
-    """As `code` of picker.js has it: a test holds them together."""
+    """The same as `code` of picker.js; a test compares them."""
     ours = [party for party in parties if party["name"] in chosen]
     bringing = [(party["name"], chosen[party["name"]]) for party in ours if chosen[party["name"]]]
     handles = [f"{fed}[{_literal(party)}][{_literal(table)}]" for party, table in bringing]

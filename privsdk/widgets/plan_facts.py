@@ -33,7 +33,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     hint: str
 
 
-class Charged(msgspec.Struct, frozen=True, kw_only=True):
+class ChargeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a release would do to a dataset: its price, what is left now and after, how often it could be asked, how
     sure an attacker can be after it and after all ever charged; "" where a figure means nothing."""
 
@@ -58,7 +58,7 @@ class SimulatedGroup(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: tuple[float, ...]
 
 
-class Simulated(msgspec.Struct, frozen=True, kw_only=True):
+class SimulationFacts(msgspec.Struct, frozen=True, kw_only=True):
     statistic: str
     groups: tuple[SimulatedGroup, ...]
     more: int
@@ -69,7 +69,7 @@ class LearnedFacts(msgspec.Struct, frozen=True, kw_only=True):
     what: str
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class PlanFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A plan before its release. `plan` is its request's id; "" where no plan could be made or no party asked, and then
     `failure` says why. `spends` says in one phrase what a release costs whom."""
 
@@ -86,9 +86,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     price: str = ""
     spends: str = ""
     queries: str = ""
-    charged: tuple[Charged, ...] = ()
+    charged: tuple[ChargeFacts, ...] = ()
     learns: tuple[LearnedFacts, ...] = ()
-    simulated: Simulated | None = None
+    simulated: SimulationFacts | None = None
 
 
 def choices(bounds: tuple[float, float]) -> tuple[float, ...]:
@@ -100,12 +100,12 @@ def choices(bounds: tuple[float, float]) -> tuple[float, ...]:
     return tuple(sorted({low, high, *(value for value in rounded if low < value < high)}))
 
 
-def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, largest: float | None) -> Asked:
+def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, largest: float | None) -> PlanFacts:
     quotes = [(party, quote) for party, datasets in preview.datasets.items() for quote in datasets]
     refused = {party: quote for party, quote in preview.quotes.items() if isinstance(quote, Refused)}
     expected = dict(preview.expected)
     left = preview.queries_left
-    return Asked(
+    return PlanFacts(
         plan=plan.request.run_id,
         operation=plan.request.operation,
         epsilon=epsilon,
@@ -123,12 +123,12 @@ def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, larg
     )
 
 
-def of_failure(error: BaseException, *, epsilon: float | None) -> Asked:
+def of_failure(error: BaseException, *, epsilon: float | None) -> PlanFacts:
     """Of an error of the notebook's own code only the kind is shown: what it says may quote a value."""
     if isinstance(error, PrivsdkError):
         party = f"{error.party}: " if error.party and not error.names_party else ""
-        return Asked(plan="", operation="", epsilon=epsilon, failure=f"{party}{error.message}", hint=error.hint)
-    return Asked(plan="", operation="", epsilon=epsilon, failure=type(error).__name__, hint="its .error holds it")
+        return PlanFacts(plan="", operation="", epsilon=epsilon, failure=f"{party}{error.message}", hint=error.hint)
+    return PlanFacts(plan="", operation="", epsilon=epsilon, failure=type(error).__name__, hint="its .error holds it")
 
 
 def spends(plan: Plan[Any], quotes: Sequence[tuple[str, DatasetQuote]]) -> str:
@@ -159,12 +159,12 @@ def _often(times: int) -> str:
     return f"at least {times:,}" if times >= MOST_QUERIES else f"{times:,}" if times else "none"
 
 
-def _charged(party: str, quote: DatasetQuote) -> Charged:
+def _charged(party: str, quote: DatasetQuote) -> ChargeFacts:
     now, after = (facts.of_balance(party, balance) for balance in (quote.now, quote.after))
     private, exact = quote.epsilon > 0, quote.after.exact_spent > quote.now.exact_spent
     currencies = ["epsilon"] * private + ["exact"] * exact
     by_this, by_all = quote.certainty
-    return Charged(
+    return ChargeFacts(
         party=party,
         dataset=quote.now.dataset,
         id=quote.now.budget.unit.id,
@@ -182,7 +182,7 @@ def _charged(party: str, quote: DatasetQuote) -> Charged:
     )
 
 
-def _simulated(table: pa.Table) -> Simulated:
+def _simulated(table: pa.Table) -> SimulationFacts:
     """By group or bin: the true figure and the outcomes, of those that are drawn."""
     names = table.column_names
     own = names[names.index("low") - 1]
@@ -199,7 +199,7 @@ def _simulated(table: pa.Table) -> Simulated:
         )
         for key, outcomes in list(found.items())[:MOST_GROUPS]
     )
-    return Simulated(statistic=own, groups=groups, more=max(0, len(found) - MOST_GROUPS))
+    return SimulationFacts(statistic=own, groups=groups, more=max(0, len(found) - MOST_GROUPS))
 
 
 def _finite(value: float | None) -> float | None:

@@ -24,7 +24,7 @@ class RunView(View):
     kernel : str
         Which kernel the page has its server interrupt, where one waits for the run and hears no click.
     note : str
-        What the page last told its reader of a button that was pressed.
+        The page's last remark on a button that was pressed.
     """
 
     _esm = module("running", "progress")

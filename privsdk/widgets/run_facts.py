@@ -13,7 +13,7 @@ import msgspec
 
 from ..client.plan import Run
 from ..client.progress import Whereabouts, ended_with
-from ..client.runs import Activity, Carried
+from ..client.runs import Activity, TrackedRun
 from ..display.cards import Card, Grid
 from ..errors import PrivsdkError
 from ..governance.charges import Exact
@@ -25,7 +25,7 @@ MOST_POINTS = 200  # of a run's curve
 ASKED = Whereabouts(state="asked")  # of a party that has not begun
 
 
-def of_run(carried: Carried) -> Json:
+def of_run(carried: TrackedRun) -> Json:
     """A run of this notebook's.
 
     `began` is in seconds since the epoch; `phases` and `latest` are by party. `stops` says that it can end early with
@@ -43,7 +43,7 @@ def of_run(carried: Carried) -> Json:
         "began": carried.began,
         "seconds": carried.seconds,
         "phases": live.phases,
-        "latest": {party: _point(told) for party, told in live.latest.items()},
+        "latest": {party: _point(report) for party, report in live.latest.items()},
         "curve": tuple(map(_point, thinned(live.curve))),
         "stops": operation_named(request.operation).stops,
         "stopping": live.stopping.is_set(),
@@ -53,19 +53,19 @@ def of_run(carried: Carried) -> Json:
     }
 
 
-def thinned(told: tuple[ProgressReport, ...]) -> tuple[ProgressReport, ...]:
+def thinned(reports: tuple[ProgressReport, ...]) -> tuple[ProgressReport, ...]:
     """At most `MOST_POINTS` of them, always with the last and the first two: the second has the first figures.
 
     Of those between every second, fourth, eighth ... is kept: most stay the same when another is added.
     """
     step = 1
-    while len(told) > step * (MOST_POINTS - 2):
+    while len(reports) > step * (MOST_POINTS - 2):
         step *= 2
-    return told if step == 1 else (told[0], *told[1:-1:step], told[-1])
+    return reports if step == 1 else (reports[0], *reports[1:-1:step], reports[-1])
 
 
-def _point(told: ProgressReport) -> Json:
-    plain: Json = msgspec.to_builtins(told)
+def _point(report: ProgressReport) -> Json:
+    plain: Json = msgspec.to_builtins(report)
     return {"sent": plain.pop("bytes_sent"), "received": plain.pop("bytes_received"), **plain}
 
 
@@ -73,7 +73,7 @@ def followed(run: Run[Any], activity: Activity, left: tuple[Json, ...]) -> Json:
     """A run as its own view shows it, with its failure or its result's card when it has ended."""
     over, error = run.done(), run.error
     result = run.result() if over and error is None else None
-    carried = Carried(run.plan.request, run.progress, began=run.began, state=run.state)
+    carried = TrackedRun(run.plan.request, run.progress, began=run.began, state=run.state)
     carried.why = "" if error is None else ended_with(error)[1]
     carried.seconds = result.seconds if result is not None else _seconds(run, activity)
     return {

@@ -29,7 +29,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     at : str
         When the first of them reserved it: ISO 8601, UTC.
     charged : tuple of str
-        Such as "north/patients: epsilon 0.1 (discrete Laplace)"; parties that were charged alike stand together.
+        Such as "north/patients: epsilon 0.1 (discrete Laplace)"; parties that were charged alike are listed once.
     state : str
         Whether that is paid, reserved or given back.
     """
@@ -49,16 +49,16 @@ def spending(events: Sequence[Mapping[str, Any]]) -> tuple[Spent, ...]:
     for event in sorted(events, key=lambda event: str(event["at"]), reverse=True):
         if event["run"] and event["event"] in (*_STATES, "paid"):
             runs.setdefault(event["run"], []).append(event)
-    found = (_of(run, told) for run, told in runs.items())
+    found = (_of(run, rows) for run, rows in runs.items())
     return tuple(islice((spent for spent in found if spent is not None), MOST_RUNS))
 
 
-def _of(run: str, told: Sequence[Mapping[str, Any]]) -> Spent | None:
+def _of(run: str, rows: Sequence[Mapping[str, Any]]) -> Spent | None:
     """A run by its rows, whatever their order; None where it was charged nothing."""
-    told = sorted(told, key=lambda event: (event["at"], event["party"], event["sequence"]))
+    rows = sorted(rows, key=lambda event: (event["at"], event["party"], event["sequence"]))
     last: dict[str, tuple[int, str]] = {}
     charged: dict[tuple[str, str], int] = {}  # by where and what, how often
-    for event in told:
+    for event in rows:
         party, name = event["party"], event["event"]
         if name != "paid":
             last[party] = max(last.get(party, (-1, "")), (event["sequence"], name))
@@ -67,7 +67,7 @@ def _of(run: str, told: Sequence[Mapping[str, Any]]) -> Spent | None:
             charged[at] = charged.get(at, 0) + 1
     if not charged:
         return None
-    begun = {event["party"] for event in told if event["event"] == "reserved"}
+    begun = {event["party"] for event in rows if event["event"] == "reserved"}
     alike: dict[str, list[str]] = {}
     for (where, charge), times in charged.items():
         least = "" if where.split("/")[0] in begun else "at least "  # its first rows are older than what was read
@@ -75,9 +75,9 @@ def _of(run: str, told: Sequence[Mapping[str, Any]]) -> Spent | None:
     names = {name for _, name in last.values()}
     return Spent(
         run=run,
-        at=told[0]["at"],
-        operation=next((event["operation"] for event in told if event["operation"]), ""),
-        parties=tuple(dict.fromkeys(event["party"] for event in told)),
+        at=rows[0]["at"],
+        operation=next((event["operation"] for event in rows if event["operation"]), ""),
+        parties=tuple(dict.fromkeys(event["party"] for event in rows)),
         charged=tuple(f"{', '.join(sorted(where))}: {charge}" for charge, where in alike.items()),
         state=_STATES[next((name for name in _WORST if name in names), "started")],
     )

@@ -21,7 +21,7 @@ from ..client.preview import Preview
 from ..display.cards import Card
 from ..errors import InvalidArgument
 from .follower import RunSubscription
-from .plan_facts import Asked, Make, choices, largest_allowed, of_failure, of_preview
+from .plan_facts import Make, PlanFacts, choices, largest_allowed, of_failure, of_preview
 from .progress import press
 from .view import View, module
 
@@ -43,7 +43,7 @@ class WhatIf(View):
     Traits
     ------
     facts : dict
-        The plan that is shown, as `plan_facts.Asked`; empty before the first answer.
+        The plan that is shown, as `plan_facts.PlanFacts`; empty before the first answer.
     choices, epsilon : list of float, float
         The slider's values and where it is; empty and 0 without one.
     considered, agreed : str
@@ -135,7 +135,12 @@ class WhatIf(View):
         return largest_allowed(self._question, self.choices, lambda other: other.preview().quotes)
 
     def _show(
-        self, number: int, plan: Plan[Any] | None, preview: Preview | None, error: BaseException | None, asked: Asked
+        self,
+        number: int,
+        plan: Plan[Any] | None,
+        preview: Preview | None,
+        error: BaseException | None,
+        asked: PlanFacts,
     ) -> None:
         with self._lock:
             if number <= self._shown or self._run is not None or self._closed:

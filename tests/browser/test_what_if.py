@@ -9,7 +9,7 @@ import pytest
 from mounting import Mount
 from playwright.sync_api import Page, expect
 
-from privsdk.widgets.plan_facts import Asked, Charged, LearnedFacts, Refusal, Simulated, SimulatedGroup
+from privsdk.widgets.plan_facts import ChargeFacts, LearnedFacts, PlanFacts, Refusal, SimulatedGroup, SimulationFacts
 from privsdk.widgets.view import module
 
 CHOICES = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
@@ -18,13 +18,13 @@ SOURCE = module("running", "what_if")
 
 def facts(**changed: Any) -> dict[str, Any]:
     charged = [
-        Charged(
+        ChargeFacts(
             party=party, dataset="flights", id="", price="epsilon 0.2", now="epsilon 3 of 3", after="epsilon 2.8 of 3",
             limits=(), queries="15", certainty="55.0%", lifetime="60.1%", short="",
         )
         for party in ("JFK", "LGA")
     ]  # fmt: skip
-    told = Asked(
+    told = PlanFacts(
         plan="p1",
         operation="dp.count",
         epsilon=0.2,
@@ -40,7 +40,7 @@ def facts(**changed: Any) -> dict[str, Any]:
             LearnedFacts(who="analyst", what="the noisy count"),
             LearnedFacts(who="onlooker", what="<b>nothing</b>"),
         ),
-        simulated=Simulated(
+        simulated=SimulationFacts(
             statistic="count",
             groups=(
                 SimulatedGroup(name="AA", true=60.0, outcomes=tuple(50.0 + n for n in range(20))),
@@ -172,7 +172,7 @@ def test_a_refusal_says_why_and_goes_to_the_largest_that_would_pass(mount: Mount
 
 def test_a_party_that_cannot_be_reached_is_said(mount: Mount) -> None:
     told = msgspec.to_builtins(
-        Asked(plan="", operation="", epsilon=0.2, failure="LGA: it cannot be reached", hint="later")
+        PlanFacts(plan="", operation="", epsilon=0.2, failure="LGA: it cannot be reached", hint="later")
     )
     page = mount(SOURCE, state(facts=told))
     expect(page.get_by_role("alert")).to_contain_text("No preview: LGA: it cannot be reached")

@@ -13,7 +13,7 @@ from privsdk.protocol.roles import Entropy, Role
 from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
 from privsdk.psi.protocols.ddh import intersection
 from privsdk.psi.protocols.ddh_cardinality import cardinality
-from privsdk.psi.protocols.terms import Agreed, agree
+from privsdk.psi.protocols.terms import SharedTerms, agree
 from privsdk.testing import SeededEntropy, Sent, together
 
 SESSION = b"a session's own 32 bytes........"
@@ -21,7 +21,7 @@ Positions = npt.NDArray[np.int64]
 Side = Callable[..., Role[Any]]
 
 
-def agreement(keys: DistinctKeys, *, me: str, peer: str, session: bytes, entropy: Entropy) -> Role[Agreed]:
+def agreement(keys: DistinctKeys, *, me: str, peer: str, session: bytes, entropy: Entropy) -> Role[SharedTerms]:
     size = len(keys.encoded)
     return agree(me, [peer], kind=keys.kind, size=size, min_count=0, session=session, entropy=entropy)
 

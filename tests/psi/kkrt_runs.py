@@ -138,11 +138,11 @@ def dealt() -> Iterator[None]:
         yield from ()
         return pairs(count, salt)
 
-    def choose(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[base_ot.Chosen]:
+    def choose(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[base_ot.ChosenKeys]:
         yield from ()
         bits = np.unpackbits(np.frombuffer(entropy.draw(-(-count // 8)), np.uint8), count=count).view(np.bool_)
         both = pairs(count, salt)
-        return base_ot.Chosen(bits, [(one if bit else zero) for bit, zero, one in zip(bits, *both, strict=True)])
+        return base_ot.ChosenKeys(bits, [(one if bit else zero) for bit, zero, one in zip(bits, *both, strict=True)])
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(base_ot, "offer", offer)

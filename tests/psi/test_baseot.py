@@ -12,7 +12,7 @@ from harness import assert_absent, digest, play
 from scipy.stats import binom
 
 from privsdk.errors import ProtocolViolation
-from privsdk.psi.oprf.base_ot import Choices, Chosen, Offer, Pairs, choose, offer
+from privsdk.psi.oprf.base_ot import Choices, ChosenKeys, Offer, Pairs, choose, offer
 from privsdk.psi.oprf.ristretto import IDENTITY, POINT, POINTS, hash_to_group, libsodium, to_table
 from privsdk.testing import SeededEntropy, Sent, pair
 
@@ -22,7 +22,7 @@ SALT = SeededEntropy(b"salt").draw(32)
 
 def run(
     count: int, *, salts: tuple[bytes, bytes] = (SALT, SALT), seeds: tuple[bytes, bytes] = (b"a", b"b")
-) -> tuple[Pairs, Chosen, list[Sent]]:
+) -> tuple[Pairs, ChosenKeys, list[Sent]]:
     transcript: list[Sent] = []
     pairs, chosen = pair(
         offer(count, peer="b", salt=salts[0], entropy=SeededEntropy(seeds[0])),

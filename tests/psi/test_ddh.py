@@ -25,7 +25,7 @@ from privsdk.protocol.roles import Role, ask, hear, tell
 from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
 from privsdk.psi.oprf.ristretto import hash_to_group, to_table
 from privsdk.psi.protocols.ddh import Blinded, Doubled, intersection
-from privsdk.psi.protocols.terms import Agreed
+from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy, together
 
 # no folding, trimming or normalising: these are all different keys
@@ -124,7 +124,7 @@ def test_the_caller_is_told_the_size_from_the_minimum_count_up(min_count: int, t
         assert outcomes[party].table is None
 
 
-AGREED = Agreed(salt=b"s" * 32, sizes={"a": 3, "b": 3}, min_count=0)
+AGREED = SharedTerms(salt=b"s" * 32, sizes={"a": 3, "b": 3}, min_count=0)
 POINTS = [hash_to_group(b"test", bytes([n])) for n in range(6)]
 
 

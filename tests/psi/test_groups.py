@@ -27,7 +27,7 @@ from privsdk.psi.oprf.ristretto import (
 )
 from privsdk.psi.protocols.ddh import intersection
 from privsdk.psi.protocols.ddh_cardinality import cardinality
-from privsdk.psi.protocols.terms import Agreed
+from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy, together
 
 # RFC 9496, appendix A.1: the generator's multiples by 1, 2, ..., 15
@@ -144,7 +144,7 @@ def test_scalars_are_reduced_and_never_zero() -> None:
 def test_more_keys_than_a_message_holds_are_refused_before_any_work() -> None:
     assert MOST_POINTS * 32 < Message.MAX_BYTES - (1 << 20)
     for sizes in ({"a": 2, "b": MOST_POINTS + 1}, {"a": MOST_POINTS + 1, "b": 2}):
-        agreed = Agreed(salt=bytes(32), sizes=sizes, min_count=0)
+        agreed = SharedTerms(salt=bytes(32), sizes=sizes, min_count=0)
         given = {"me": "a", "peer": "b", "agreed": agreed, "entropy": SeededEntropy(b"a")}
         for role in (cardinality([b"x"] * 2, **given), intersection([b"x"] * 2, learner=None, **given)):
             with pytest.raises(DataError, match="brings 8,000,001 distinct keys"):

@@ -20,7 +20,7 @@ from privsdk.psi.oprf.octets import OCTETS, octets_of, to_table
 from privsdk.psi.oprf.parameters import parameters
 from privsdk.psi.protocols import kkrt
 from privsdk.psi.protocols.kkrt import Corrections, Matches, Tags, intersection
-from privsdk.psi.protocols.terms import Agreed
+from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy, together
 
 EQUALS = pytest.mark.claim("psi.kkrt: equals Python's set intersection, in one order at both")
@@ -103,7 +103,7 @@ def test_100_000_keys_equal_arrows_join(cases: Cases) -> None:
     numbers = np.random.default_rng(7).permutation(150_000)
     left, right = pa.array(numbers[:100_000]), pa.array(numbers[90_000:])
     sides = {"a": left, "b": right}
-    agreed = Agreed(SeededEntropy(b"salt").draw(32), {name: len(side) for name, side in sides.items()}, 0)
+    agreed = SharedTerms(SeededEntropy(b"salt").draw(32), {name: len(side) for name, side in sides.items()}, 0)
     with dealt():
         found = together(
             {
@@ -125,7 +125,7 @@ def test_100_000_keys_equal_arrows_join(cases: Cases) -> None:
 
 
 def test_who_is_to_learn_takes_part() -> None:
-    agreed = Agreed(salt=b"s" * 32, sizes={"a": 1, "b": 1}, min_count=0)
+    agreed = SharedTerms(salt=b"s" * 32, sizes={"a": 1, "b": 1}, min_count=0)
     given = {"me": "a", "peer": "b", "agreed": agreed, "entropy": SeededEntropy(b"a")}
     with pytest.raises(InvalidArgument, match="c is to learn"):
         next(intersection(pa.array([b"k"], pa.large_binary()), learner="c", **given))

@@ -24,7 +24,7 @@ from privsdk.psi.oprf.blocks import blocks_of
 from privsdk.psi.oprf.parameters import parameters
 from privsdk.psi.protocols import kkrt
 from privsdk.psi.protocols.kkrt import Matches, Tags
-from privsdk.psi.protocols.terms import Agreed
+from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy, together
 
 ALPHA = 1e-6
@@ -220,7 +220,7 @@ def test_orders_and_padding_are_the_senders_secret(cases: Cases, monkeypatch: Pa
 def constant_salt(patch: Patch) -> Iterator[Callable[..., Run]]:
     honest = kkrt_runs.agree
 
-    def agree(*args: Any, **given: Any) -> Role[Agreed]:
+    def agree(*args: Any, **given: Any) -> Role[SharedTerms]:
         agreed = yield from honest(*args, **given)
         return agreed._replace(salt=bytes(32))
 

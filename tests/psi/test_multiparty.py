@@ -23,7 +23,7 @@ from privsdk.psi.oprf import okvs, parameters
 from privsdk.psi.oprf.octets import to_table
 from privsdk.psi.protocols import choose, multiparty
 from privsdk.psi.protocols.kkrt import Corrections
-from privsdk.psi.protocols.terms import Agreed
+from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy, Sent, together
 
 EQUAL = pytest.mark.claim("psi.join of 3 to 10 parties equals the intersection of their sets, in one order at all")
@@ -299,7 +299,7 @@ def lone(parties: list[str], sizes: dict[str, int]) -> Role[Any]:
         keys_of([1]).encoded,
         me=parties[0],
         parties=parties,
-        agreed=Agreed(salt=bytes(32), sizes=sizes, min_count=0),
+        agreed=SharedTerms(salt=bytes(32), sizes=sizes, min_count=0),
         entropy=SeededEntropy(b""),
     )
 

@@ -17,7 +17,7 @@ from privsdk.crypto.aes import Words, derived, encrypted
 from privsdk.errors import DataError
 from privsdk.psi.oprf import oprf
 from privsdk.psi.oprf.cuckoo import cells_of
-from privsdk.psi.oprf.oprf import Masked, Placed, Setting, evaluate, mask, place
+from privsdk.psi.oprf.oprf import Masked, Placement, Setting, evaluate, mask, place
 from privsdk.psi.oprf.parameters import DISTANCE, third, width
 from privsdk.testing import SeededEntropy
 
@@ -51,7 +51,7 @@ def blocks(seed: bytes, count: int) -> Words:
     return np.frombuffer(SeededEntropy(seed).draw(16 * count), np.uint64).reshape(-1, 2)
 
 
-def received(setting: Setting, keys: Words, seeds: Seeds) -> tuple[Placed, Masked]:
+def received(setting: Setting, keys: Words, seeds: Seeds) -> tuple[Placement, Masked]:
     held = place(setting, keys)
     return held, mask(setting, held, seeds.zero, seeds.one)
 

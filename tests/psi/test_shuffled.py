@@ -18,7 +18,7 @@ from privsdk.protocol.roles import Role, ask, hear, tell
 from privsdk.psi.keys.distinct import distinct_keys
 from privsdk.psi.oprf.ristretto import hash_to_group, multiply_piece, to_table
 from privsdk.psi.protocols.ddh_cardinality import BlindedSet, DoubledSet, cardinality
-from privsdk.psi.protocols.terms import Agreed
+from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy
 
 SIZE = pytest.mark.claim("psi.cardinality equals the number of distinct keys that both have")
@@ -45,7 +45,7 @@ def test_keys_of_another_type_are_an_error() -> None:
         run(names(1, 2, 3), distinct_keys(pa.array([1, 2, 3])), (counting, counting))
 
 
-AGREED = Agreed(salt=b"s" * 32, sizes={"a": 3, "b": 2}, min_count=0)
+AGREED = SharedTerms(salt=b"s" * 32, sizes={"a": 3, "b": 2}, min_count=0)
 KEYS = names(1, 2, 3).encoded
 POINTS = [hash_to_group(b"test", bytes([n])) for n in range(8)]
 

@@ -12,7 +12,7 @@ from harness import play
 
 from privsdk.errors import DataError, PrivsdkError, ProtocolViolation
 from privsdk.protocol.roles import Entropy, Role, SystemEntropy, hear, tell
-from privsdk.psi.protocols.terms import MOST_KEYS, Agreed, CoinOpening, Terms, agree
+from privsdk.psi.protocols.terms import MOST_KEYS, CoinOpening, SharedTerms, Terms, agree
 from privsdk.testing import SeededEntropy, Sent, together
 
 SESSION = b"a session's own 32 bytes........"
@@ -26,12 +26,12 @@ def hashed(*parts: bytes) -> bytes:
     return blake2b(text, digest_size=32, person=b"privsdk psi").digest()
 
 
-def party(me: str, others: str, entropy: Entropy | None = None, **given: Any) -> Role[Agreed]:
+def party(me: str, others: str, entropy: Entropy | None = None, **given: Any) -> Role[SharedTerms]:
     chosen = {"kind": "string", "size": 10, "min_count": 0, "session": SESSION, **given}
     return agree(me, list(others), entropy=entropy or SeededEntropy(me.encode()), **chosen)
 
 
-def caught(role: Role[Agreed]) -> Role[Agreed | PrivsdkError]:
+def caught(role: Role[SharedTerms]) -> Role[SharedTerms | PrivsdkError]:
     try:
         return (yield from role)
     except PrivsdkError as error:

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from privsdk.errors import IdentityRefused, InvalidArgument
 from privsdk.protocol.role_input import NO_IDENTITY
 from privsdk.transport.certificates import Credentials, make_certificates
-from privsdk.transport.identities import CHAIN_BYTES, PURPOSE, Certified, Members, Token
+from privsdk.transport.identities import CHAIN_BYTES, PURPOSE, MemberIdentity, Members, Token
 
 REFUSED = pytest.mark.claim("identities: a statement is refused unless its named party signed it under the authority")
 STATEMENT = b"what ann said"
@@ -68,10 +68,10 @@ class House:
 
     def member(
         self, name: str, key: Key = None, *between: x509.Certificate, issuer: Any = None, **options: Any
-    ) -> Certified:
+    ) -> MemberIdentity:
         key = key or ec.generate_private_key(ec.SECP256R1())
         leaf = issue(name, key, issuer or (self.root, self.key), **options)
-        return Certified(Credentials(pems(self.root), pems(leaf, *between), pem_of(key)))
+        return MemberIdentity(Credentials(pems(self.root), pems(leaf, *between), pem_of(key)))
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +101,9 @@ def test_certificates_that_privsdk_makes(tmp_path: Path) -> None:
     make_certificates(tmp_path, ["ann", "bob"])
     make_certificates(tmp_path / "elsewhere", ["ann"])
 
-    def of(name: str, folder: Path = tmp_path) -> Certified:
+    def of(name: str, folder: Path = tmp_path) -> MemberIdentity:
         files = {"authority": folder / "ca.pem", "certificate": folder / f"{name}.pem", "key": folder / f"{name}.key"}
-        return Certified(Credentials.read(**files))
+        return MemberIdentity(Credentials.read(**files))
 
     of("bob").check("ann", STATEMENT, of("ann").sign(STATEMENT))
     with pytest.raises(IdentityRefused, match="does not lead to the federation's authority"):
@@ -145,7 +145,9 @@ def test_members_issue_no_certificates(house: House, cases: Cases) -> None:
         house.bob.check("ann", STATEMENT, house.member("ann", None, own, issuer=(own, key)).sign(STATEMENT))
     cases()
     with pytest.raises(IdentityRefused):
-        house.bob.check("eve", STATEMENT, Certified(Credentials(pems(own), pems(own), pem_of(key))).sign(STATEMENT))
+        house.bob.check(
+            "eve", STATEMENT, MemberIdentity(Credentials(pems(own), pems(own), pem_of(key))).sign(STATEMENT)
+        )
     cases()
 
 
@@ -190,9 +192,9 @@ def test_keys_that_cannot_sign_are_refused(house: House) -> None:
     certificate = pems(house.root)
     for pem in (b"", b"no key", pem_of(x25519.X25519PrivateKey.generate())):
         with pytest.raises(InvalidArgument):
-            Certified(Credentials(certificate, certificate, pem))
+            MemberIdentity(Credentials(certificate, certificate, pem))
     with pytest.raises(InvalidArgument):
-        Certified(Credentials(b"", certificate, pem_of(house.key)))
+        MemberIdentity(Credentials(b"", certificate, pem_of(house.key)))
 
 
 @REFUSED

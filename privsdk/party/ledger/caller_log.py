@@ -25,23 +25,23 @@ from ...governance.events import (
     facts_of,
     name_of,
 )
-from ...protocol.control import Noted
+from ...protocol.control import AuditEntry
 from .queries import Queries
 
 AT_ONCE = 500  # rows that are read together
 MOST_READ = 20_000  # a caller who asked little and long ago is not worth reading a long chain
 
 
-def latest(ledger: Queries, caller: str, most: int) -> list[Noted]:
+def latest(ledger: Queries, caller: str, most: int) -> list[AuditEntry]:
     """At most so many rows, the latest first. Where a run began before what is read its operation is left out."""
     rows = [_noted(sequence, event) for sequence, event in islice(_own(ledger, caller), most)]
     operations = {row.run: row.operation for row in rows if row.operation}
     return [msgspec.structs.replace(row, operation=operations.get(row.run, "")) for row in rows]
 
 
-def _noted(sequence: int, event: KnownEvent | UnknownEvent) -> Noted:
+def _noted(sequence: int, event: KnownEvent | UnknownEvent) -> AuditEntry:
     """A row about a caller's request; of an event that this version does not know its name alone."""
-    noted = Noted(sequence=sequence, at=event.at, event=name_of(event))
+    noted = AuditEntry(sequence=sequence, at=event.at, event=name_of(event))
     if isinstance(event, RequestEvent):
         noted = msgspec.structs.replace(noted, run=event.facts.run_id, operation=event.facts.operation)
     elif isinstance(event, RunEvent | UnknownEvent):

@@ -52,7 +52,7 @@ class Pairs(NamedTuple):
     one: list[bytes]
 
 
-class Chosen(NamedTuple):
+class ChosenKeys(NamedTuple):
     """The bits, and the key of each one's choice."""
 
     bits: npt.NDArray[np.bool_]
@@ -79,7 +79,7 @@ def offer(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[Pairs
     return pairs
 
 
-def choose(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[Chosen]:
+def choose(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[ChosenKeys]:
     """Party C, with random bits."""
     sodium = libsodium()
     heard = yield from hear(peer, Offer)
@@ -96,7 +96,7 @@ def choose(count: int, *, peer: str, salt: bytes, entropy: Entropy) -> Role[Chos
         choices.append(sodium.crypto_core_ristretto255_add(blind, point) if bit else blind)
         keys.append(_key(salt, j, point, choices[-1], sodium.crypto_scalarmult_ristretto255(secret, point)))
     yield from tell(peer, Choices(table=to_table(choices)))
-    return Chosen(bits, keys)
+    return ChosenKeys(bits, keys)
 
 
 def _key(salt: bytes, number: int, offered: bytes, chosen: bytes, product: bytes) -> bytes:

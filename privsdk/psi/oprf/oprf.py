@@ -62,7 +62,7 @@ class Setting(NamedTuple):
         return 3 * self.third
 
 
-class Placed(NamedTuple):
+class Placement(NamedTuple):
     """A receiver's keys in their cells: the cell of each, and their codes by columns."""
 
     cells: Cells
@@ -76,7 +76,7 @@ class Masked(NamedTuple):
     outputs: Words
 
 
-def place(setting: Setting, blocks: Words) -> Placed:
+def place(setting: Setting, blocks: Words) -> Placement:
     """The receiver, once for all senders.
 
     Raises
@@ -91,10 +91,10 @@ def place(setting: Setting, blocks: Words) -> Placed:
     codes = np.zeros((_words(setting), setting.cells), np.uint64)
     for word, code in zip(codes, _codes(setting, blocks), strict=True):
         word[cells] = code
-    return Placed(cells, transposed(codes.reshape(len(codes), 64, -1)))
+    return Placement(cells, transposed(codes.reshape(len(codes), 64, -1)))
 
 
-def mask(setting: Setting, keys: Placed, zero: Sequence[bytes], one: Sequence[bytes]) -> Masked:
+def mask(setting: Setting, keys: Placement, zero: Sequence[bytes], one: Sequence[bytes]) -> Masked:
     """The receiver, for a sender with whom it has these pairs of seeds; `outputs` has shape (n, 2)."""
     own = _streams(setting, zero)
     columns = _streams(setting, one)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ...errors import InvalidArgument
 from ...protocol.roles import Entropy, Role
 from . import ddh, kkrt, multiparty
-from .terms import Agreed
+from .terms import SharedTerms
 
 Protocol = Literal["auto", "ddh", "kkrt", "multiparty"]
 SMALL = 1_000  # keys of both parties together up to which Diffie-Hellman costs less than the base transfers of kkrt
@@ -63,7 +63,7 @@ def intersection(
     me: str,
     parties: Sequence[str],
     learner: str | None,
-    agreed: Agreed,
+    agreed: SharedTerms,
     entropy: Entropy,
 ) -> Role[npt.NDArray[np.int64]]:
     """Any party; `keys` are distinct. `learner` is the one who learns, None stands for all.

@@ -32,7 +32,7 @@ from ...errors import InvalidArgument
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, hear, tell
 from ..oprf.ristretto import POINTS, check_sizes, fresh, hash_all, multiply_all, random_scalar, to_table
-from .terms import Agreed
+from .terms import SharedTerms
 
 DOMAIN = b"privsdk psi.ddh v1 "
 
@@ -52,7 +52,7 @@ class Doubled(Message, frozen=True, kw_only=True, tag="psi.ddh.Doubled"):
 
 
 def intersection(
-    keys: pa.LargeBinaryArray, *, me: str, peer: str, learner: str | None, agreed: Agreed, entropy: Entropy
+    keys: pa.LargeBinaryArray, *, me: str, peer: str, learner: str | None, agreed: SharedTerms, entropy: Entropy
 ) -> Role[npt.NDArray[np.int64]]:
     """Either party.
 

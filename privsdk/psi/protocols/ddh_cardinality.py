@@ -33,7 +33,7 @@ import pyarrow as pa
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, hear, tell
 from ..oprf.ristretto import POINTS, check_sizes, fresh, hash_all, multiply_all, random_scalar, to_table
-from .terms import Agreed
+from .terms import SharedTerms
 
 DOMAIN = b"privsdk psi.cardinality v1 "
 
@@ -52,7 +52,7 @@ class DoubledSet(Message, frozen=True, kw_only=True, tag="psi.cardinality.Double
     table: pa.Table
 
 
-def cardinality(keys: pa.LargeBinaryArray, *, me: str, peer: str, agreed: Agreed, entropy: Entropy) -> Role[int]:
+def cardinality(keys: pa.LargeBinaryArray, *, me: str, peer: str, agreed: SharedTerms, entropy: Entropy) -> Role[int]:
     """Either party: how many of its `keys`, distinct and as many as agreed, the peer has too.
 
     Raises

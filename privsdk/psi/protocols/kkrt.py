@@ -46,7 +46,7 @@ from ..oprf.blocks import blocks_of, bucketed
 from ..oprf.octets import OCTETS, octets_of, to_table
 from ..oprf.oprf import Setting, evaluate, mask, place
 from ..oprf.parameters import Sizes, parameters
-from .terms import Agreed
+from .terms import SharedTerms
 
 NO_KEY = -1
 AHEAD = 3  # buckets that the receiver begins before it waits for the tags of the first
@@ -78,7 +78,7 @@ class Matches(Message, frozen=True, kw_only=True, tag="psi.kkrt.Matches"):
 
 
 def intersection(
-    keys: pa.LargeBinaryArray, *, me: str, peer: str, learner: str | None, agreed: Agreed, entropy: Entropy
+    keys: pa.LargeBinaryArray, *, me: str, peer: str, learner: str | None, agreed: SharedTerms, entropy: Entropy
 ) -> Role[Positions]:
     """Either party; `keys` are distinct. `learner` is who learns the result, None stands for both.
 
@@ -166,7 +166,7 @@ def heard_corrections(receiver: str, sizes: Sizes) -> Role[Words]:
 
 
 def _answered(
-    keys: Words, corrections: Words, chosen: base_ot.Chosen, sizes: Sizes, setting: Setting, seed: bytes
+    keys: Words, corrections: Words, chosen: base_ot.ChosenKeys, sizes: Sizes, setting: Setting, seed: bytes
 ) -> tuple[npt.NDArray[np.uint8], Positions]:
     """The sender's part of a bucket: its records, and in which of them each key is. The other records are random."""
     outputs = evaluate(setting, keys, corrections, chosen.bits, chosen.keys)

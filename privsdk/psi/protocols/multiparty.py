@@ -54,7 +54,7 @@ from ..oprf.octets import OCTETS, octets_of, to_table
 from ..oprf.oprf import Setting, evaluate, mask, place
 from ..oprf.parameters import SHARE, Sizes, parameters, unlucky
 from .kkrt import AHEAD, Corrections, heard_corrections
-from .terms import Agreed
+from .terms import SharedTerms
 
 FEWEST, MOST = 3, 10
 MOST_KEYS_OF_LEADER = 1 << 23  # for each the shares' 64 bits add up to zero by chance with 2^-64: 2^-41 in all
@@ -92,7 +92,7 @@ def leader_of(parties: Sequence[str]) -> str:
 
 
 def intersection(
-    keys: pa.LargeBinaryArray, *, me: str, parties: Sequence[str], agreed: Agreed, entropy: Entropy
+    keys: pa.LargeBinaryArray, *, me: str, parties: Sequence[str], agreed: SharedTerms, entropy: Entropy
 ) -> Role[Positions]:
     """Each party; `keys` are distinct, `parties` in the same order at all.
 
@@ -195,7 +195,7 @@ def _program(
 def _answered(
     keys: Words,
     corrections: Words,
-    chosen: base_ot.Chosen,
+    chosen: base_ot.ChosenKeys,
     secrets: Sequence[bytes],
     shape: okvs.Shape,
     setting: Setting,

@@ -46,7 +46,7 @@ class CoinOpening(Message, frozen=True, kw_only=True, tag="psi.Opening"):
     nonce: bytes
 
 
-class Agreed(NamedTuple):
+class SharedTerms(NamedTuple):
     """What all parties know before the protocol proper.
 
     Attributes
@@ -66,7 +66,7 @@ class Agreed(NamedTuple):
 
 def agree(
     me: str, peers: Sequence[str], *, kind: str, size: int, min_count: int, session: bytes, entropy: Entropy
-) -> Role[Agreed]:
+) -> Role[SharedTerms]:
     """Exchange terms with all peers.
 
     Raises
@@ -101,7 +101,7 @@ def agree(
             raise ProtocolViolation(f"{peer} opened its commitment to something else")
     nonces = {me: nonce, **{peer: opening.nonce for peer, opening in openings.items()}}
     salt = _hash(b"salt", session, *(part for party in sorted(nonces) for part in (party.encode(), nonces[party])))
-    return Agreed(
+    return SharedTerms(
         salt=salt,
         sizes={party: terms.size for party, terms in everyone.items()},
         min_count=max(terms.min_count for terms in everyone.values()),

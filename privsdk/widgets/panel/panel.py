@@ -1,7 +1,7 @@
-"""The kernel's side of JupyterLab's panel: tells pages about the open federations while they look, does what they ask.
+"""The kernel's side of JupyterLab's panel: shows pages the open federations while they look, does what they ask.
 
-Everything that is told comes from the parties and from this process's own runs, sent whole at first and as edits from
-then on. What pages say may arrive in any thread, or only when a cell has ended; nothing here waits for it.
+Everything in it comes from the parties and from this process's own runs, sent whole at first and as edits from then
+on. What pages say may arrive in any thread, or only when a cell has ended; nothing here waits for it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     failed: str = ""
 
 
-Asked = PageHello | Bye | Refresh | Verify | StopRun | CancelRun
+PageMessage = PageHello | Bye | Refresh | Verify | StopRun | CancelRun
 
 
 class Panel:
@@ -89,13 +89,13 @@ class Panel:
         self._audits: dict[int, Audit] = {}
         self._asked: dict[str, str] = {}
         self._leave: Callable[[], None] = lambda: None
-        self._told: dict[str, Any] = {}
+        self._sent: dict[str, Any] = {}
         self._serial = 0
         self._whole = 0.0
 
     def take(self, message: Any) -> None:
         """Do what a page says."""
-        asked: Asked = msgspec.convert(message, Asked)
+        asked: PageMessage = msgspec.convert(message, PageMessage)
         match asked:
             case PageHello():
                 self._hello(asked.page)
@@ -119,7 +119,7 @@ class Panel:
             for surplus in list(self._pages)[:-MOST_PAGES]:
                 del self._pages[surplus]
             self._reconcile()
-            self._tell(whole=True)
+            self._send_news(whole=True)
 
     def _bye(self, page: str) -> None:
         with self._lock:
@@ -136,7 +136,7 @@ class Panel:
         with self._lock:
             if self._pages:
                 self._reconcile()
-                self._tell()
+                self._send_news()
 
     def _reconcile(self) -> None:
         """Watch the federations that are open, and no others."""
@@ -159,7 +159,7 @@ class Panel:
                 self._facts[number] = facts
                 known = {run["id"] for facts in self._facts.values() for run in facts["runs"]}
                 self._asked = {run: asked for run, asked in self._asked.items() if run in known}
-                self._tell()
+                self._send_news()
 
     def _verify(self, fed: Federation) -> None:
         def work() -> None:
@@ -175,13 +175,13 @@ class Panel:
                 audit = Audit(running=False, at=_now(), verdicts=verdicts)
             with self._lock:
                 self._audits[fed.number] = audit
-                self._tell()
+                self._send_news()
 
         with self._lock:
             if fed.number in self._audits and self._audits[fed.number].running:
                 return
             self._audits[fed.number] = Audit(running=True)
-            self._tell()
+            self._send_news()
         threading.Thread(target=work, name=f"privsdk-verifying-{fed.number}", daemon=True).start()
 
     def _end(self, asked: StopRun | CancelRun) -> None:
@@ -192,10 +192,10 @@ class Panel:
                     event.set()
                     with self._lock:
                         self._asked[asked.run] = "stop" if isinstance(asked, StopRun) else "cancel"
-                        self._tell()
+                        self._send_news()
 
     def _state(self) -> dict[str, Any]:
-        """All that pages are told, latest opened federation first; one that has not answered yet has its number only.
+        """The state of all pages, latest opened federation first; one that has not answered yet has its number only.
 
         Of tables the names, of audits the latest rows, of runs what was asked of them here.
         """
@@ -217,20 +217,20 @@ class Panel:
         runs = [{**run, "asked": self._asked.get(run["id"], "")} for run in facts["runs"]]
         return {**facts, "parties": parties, "runs": runs, "events": facts["events"][:MOST_EVENTS]}
 
-    def _tell(self, *, whole: bool = False) -> None:
-        """Tell the pages what is new, if they are looking."""
+    def _send_news(self, *, whole: bool = False) -> None:
+        """Send the pages what is new, if they are looking."""
         if not self._pages:
             return
         state, now = self._state(), time.monotonic()
-        whole = whole or (state != self._told and now - self._whole >= WHOLE_S)
+        whole = whole or (state != self._sent and now - self._whole >= WHOLE_S)
         if whole:
             self._serial += 1
             self._whole = now
             self._send({"kind": "whole", "serial": self._serial, "all": state})
-        elif changes := edits(self._told, state):
+        elif changes := edits(self._sent, state):
             self._serial += 1
             self._send({"kind": "edits", "serial": self._serial, "edits": changes})
-        self._told = state
+        self._sent = state
 
 
 def _now() -> str:
