@@ -43,6 +43,7 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
         ("he.covariance", he.covariance(fed.tables("t"), ["x", "y"])),
         ("he.correlation", he.correlation(fed.tables("t"), ["x", "y"])),
         ("he.histogram", he.histogram(fed.tables("t"), "x", edges=[0, 10, 20])),
+        ("he.sum, masked, and all others", he.sum(fed.tables("t"), "x", aggregation="masked")),
         ("he.mean(by), and count, sum, variance", he.mean(fed.tables("t"), "x", by="group", keys=["g", "h"])),
         ("he.score", he.score(fed["K"]["m"], a, features={"x": 100}, weight_bound=1, label="y")),
         ("fl.fit", fl.fit(model, fed.tables("t"), label="y", coordinator="K")),

@@ -109,7 +109,6 @@ def test_tab_shows_public_names_only() -> None:
 
 # still shared by classes of the rooms named; take names away, add none
 SHARED_NAMES = {
-    "Exact", "Key", "Revealed", "Scale", "Step",  # crypto, he
     "Head",  # fl
 }  # fmt: skip
 

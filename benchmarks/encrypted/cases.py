@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from privsdk import he
-from privsdk.crypto.seal.schemes import Exact
+from privsdk.crypto.seal.schemes import ExactScheme
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.he.statistics.fixedpoint import FixedPoint
 from privsdk.testing import Sent, together
@@ -124,7 +124,7 @@ def fedavg(values: int, repeats: int) -> list[Meter]:
     """Weighted updates on federated averaging's grid, through the whole protocol, beside raw SEAL with its limbs."""
     rng = np.random.default_rng(2)
     names = tuple(f"p{i}" for i in range(PARTIES))
-    scheme = Exact(parties=PARTIES, length=values, max_units=GRID.max_units)
+    scheme = ExactScheme(parties=PARTIES, length=values, max_units=GRID.max_units)
     updates = [rng.normal(size=values) * 600 for _ in names]
     raw = Raw(scheme.preset, symmetric=False)
     ours, floor = Meter(f"privsdk, {scheme.limbs} limbs"), Meter(f"floor: raw SEAL, {scheme.limbs} limbs")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 import privsdk as ps
 from privsdk import he
-from privsdk.crypto.seal.schemes import Exact
+from privsdk.crypto.seal.schemes import ExactScheme
 
 from .cases import BOUND, ERROR, GRID, PARTIES
 from .meter import cpu_s
@@ -29,7 +29,7 @@ def gaps(values: int) -> list[dict[str, Any]]:
     made = he.encrypt(column, BOUND, key.public)
     stored = made.to_arrow()
     received = [he.Column.from_arrow(stored, key.public) for _ in range(PARTIES)]
-    limbs = Exact(parties=PARTIES, length=values, max_units=GRID.max_units)
+    limbs = ExactScheme(parties=PARTIES, length=values, max_units=GRID.max_units)
     secret = he.SecretContext.new(limbs.preset)
     rows = limbs.encrypt(secret.public, GRID.to_units(column))
 

@@ -34,7 +34,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..crypto.seal.schemes import Exact
+from ..crypto.seal.schemes import ExactScheme
 from ..crypto.sums.base import Sum, integers
 from ..protocol.roles import Role
 from .noise import noisy_vector
@@ -44,7 +44,7 @@ MOST_ROWS = 1 << 40
 NAME = "release"  # of the one sum in a run
 
 
-def scheme_for(release: ReleaseParameters, scales: Sequence[float], parties: int) -> Exact:
+def scheme_for(release: ReleaseParameters, scales: Sequence[float], parties: int) -> ExactScheme:
     """The encoding with head-room for rows and noise.
 
     A total of fewer than 2**40 rows is within 2**40 times a component's sensitivity s. P(|Z| > a) <= 2 exp(-a / b) for
@@ -56,14 +56,14 @@ def scheme_for(release: ReleaseParameters, scales: Sequence[float], parties: int
         MOST_ROWS * part.sensitivity + math.ceil(scale * tail)
         for part, scale in zip(release.components, scales, strict=True)
     )
-    return Exact(parties=parties, length=release.length, max_units=-(-largest // parties), modular=True)
+    return ExactScheme(parties=parties, length=release.length, max_units=-(-largest // parties), modular=True)
 
 
 def contribute(
     exact: Sequence[Integers],
     scales: Sequence[float],
     sum_: Sum,
-    scheme: Exact,
+    scheme: ExactScheme,
     contributors: Sequence[str],
     *,
     draws_noise: bool,
@@ -76,7 +76,7 @@ def contribute(
     yield from sum_.contribute(NAME, contributors, integers(vector), scheme.max_units)
 
 
-def collect(sum_: Sum, scheme: Exact, contributors: Sequence[str]) -> Role[list[int]]:
+def collect(sum_: Sum, scheme: ExactScheme, contributors: Sequence[str]) -> Role[list[int]]:
     """The key holder's part: the noisy totals."""
     yield from sum_.set_up()
     totals = yield from sum_.collect(NAME, contributors, scheme.length, scheme.max_units)

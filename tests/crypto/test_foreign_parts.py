@@ -11,12 +11,12 @@ import pytest
 from harness import play
 
 from privsdk.crypto.seal.keys import PublicContext, SecretContext
-from privsdk.crypto.seal.schemes import Approximate, Exact
+from privsdk.crypto.seal.schemes import ApproximateScheme, ExactScheme
 from privsdk.crypto.sums.encrypted import BLOBS, Encrypted, EncryptedSum, PublicKeys
 from privsdk.errors import ProtocolViolation
 from privsdk.protocol.roles import Role
 
-SCHEME = Exact(parties=2, length=3, max_units=2**40)  # two limbs
+SCHEME = ExactScheme(parties=2, length=3, max_units=2**40)  # two limbs
 PARTIES = ("north", "south")
 
 
@@ -44,7 +44,7 @@ def key_of(scheme: Any) -> SecretContext:
     return SecretContext.new(scheme.preset)
 
 
-CKKS = Approximate(parties=2, length=1, bounds=(1.0,))
+CKKS = ApproximateScheme(parties=2, length=1, bounds=(1.0,))
 PARTS, SIZE, MALFORMED = "parts where 2 are due", "a key of [0-9,]+ bytes where", "malformed"
 
 BAD_KEYS: dict[str, tuple[Callable[[list[bytes]], list[bytes | None]], str]] = {

@@ -15,7 +15,7 @@ from tenseal import sealapi
 from privsdk.crypto.seal.keys import SecretContext
 from privsdk.crypto.seal.parallel import added
 from privsdk.crypto.seal.presets import PLAIN_PRIMES
-from privsdk.crypto.seal.schemes import MAX_PARTIES, PRIMES, Approximate, Exact, limbs_for
+from privsdk.crypto.seal.schemes import MAX_PARTIES, PRIMES, ApproximateScheme, ExactScheme, limbs_for
 from privsdk.crypto.sums.base import integers
 from privsdk.crypto.sums.encrypted import EncryptedSum, Scheme
 from privsdk.errors import InvalidArgument
@@ -42,7 +42,7 @@ def add(scheme: Scheme, rounds: Rounds) -> list[list[Any]]:
         sum_ = EncryptedSum(me=names[index], clients=names, coordinator="k", scheme=scheme)
         yield from sum_.set_up()
         for number, vectors in enumerate(rounds):
-            mine = integers(vectors[index]) if isinstance(scheme, Exact) else np.array(vectors[index])
+            mine = integers(vectors[index]) if isinstance(scheme, ExactScheme) else np.array(vectors[index])
             yield from sum_.contribute(f"round {number}", names, mine, 1)
 
     roles = {name: contributor(index) for index, name in enumerate(names)}
@@ -80,7 +80,7 @@ SHAPES = [(1, 1, 1), (1, 5000, 2), (2, 4096, 1), (2, 4097, 4), (3, 17, 3), (5, 5
 @pytest.mark.parametrize(("parties", "length", "limbs"), SHAPES)
 def test_exact_sums_equal_pythons(parties: int, length: int, limbs: int, cases: Cases) -> None:
     bound = largest_bound(parties, limbs)
-    scheme = Exact(parties=parties, length=length, max_units=bound)
+    scheme = ExactScheme(parties=parties, length=length, max_units=bound)
     assert scheme.limbs == limbs
     rounds = worst_cases(parties, length, bound, np.random.default_rng([parties, length, limbs]))
     for vectors, totals in zip(rounds, add(scheme, rounds), strict=True):
@@ -124,7 +124,7 @@ def test_ckks_sums_stay_within_the_bound(cases: Cases, soak: bool) -> None:
         20 if soak else 2
     ):
         bounds = tuple(scale * factor for factor in rng.uniform(0.01, 1, length).tolist())
-        scheme = Approximate(parties=parties, length=length, bounds=bounds)
+        scheme = ApproximateScheme(parties=parties, length=length, bounds=bounds)
         rounds = [
             [[math.copysign(min(abs(v * b), b), v) for v, b in zip(vector, bounds, strict=True)] for vector in vectors]
             for vectors in reals(parties, length, rng)
@@ -142,7 +142,7 @@ def test_ckks_sums_stay_within_the_bound(cases: Cases, soak: bool) -> None:
 @pytest.mark.parametrize("other", [-1, 0, 2**63])
 def test_integers_around_the_largest_of_a_machine_word_stay_exact(entry: int, other: int) -> None:
     """NumPy would make floats or unsigned words of them."""
-    scheme = Exact(parties=1, length=2, max_units=2**70)
+    scheme = ExactScheme(parties=1, length=2, max_units=2**70)
     (totals,) = add(scheme, [[[entry, other]]])
     assert totals == [entry, other]
 
@@ -150,13 +150,13 @@ def test_integers_around_the_largest_of_a_machine_word_stay_exact(entry: int, ot
 @pytest.mark.parametrize(
     ("scheme", "vector"),
     [
-        (Exact(parties=2, length=2, max_units=2**70), [2.0**63, 0.0]),
-        (Exact(parties=2, length=2, max_units=2**70), [2.5, 2**63]),
-        (Exact(parties=2, length=2, max_units=10), [11, 0]),
-        (Exact(parties=2, length=2, max_units=10), [-11, 0]),
-        (Exact(parties=2, length=2, max_units=10), [1]),
-        (Approximate(parties=2, length=2, bounds=(1.0, 2.0)), [1.5, 0.0]),
-        (Approximate(parties=2, length=2, bounds=(1.0, 2.0)), [0.5]),
+        (ExactScheme(parties=2, length=2, max_units=2**70), [2.0**63, 0.0]),
+        (ExactScheme(parties=2, length=2, max_units=2**70), [2.5, 2**63]),
+        (ExactScheme(parties=2, length=2, max_units=10), [11, 0]),
+        (ExactScheme(parties=2, length=2, max_units=10), [-11, 0]),
+        (ExactScheme(parties=2, length=2, max_units=10), [1]),
+        (ApproximateScheme(parties=2, length=2, bounds=(1.0, 2.0)), [1.5, 0.0]),
+        (ApproximateScheme(parties=2, length=2, bounds=(1.0, 2.0)), [0.5]),
     ],
 )
 def test_a_vector_outside_the_scheme_is_never_encrypted(scheme: Scheme, vector: list[Any]) -> None:
@@ -165,7 +165,7 @@ def test_a_vector_outside_the_scheme_is_never_encrypted(scheme: Scheme, vector: 
 
 
 def test_a_total_that_wraps_is_a_modular_one() -> None:
-    scheme = Exact(parties=2, length=1, max_units=2**40, modular=True)
+    scheme = ExactScheme(parties=2, length=1, max_units=2**40, modular=True)
     key, modulus = SecretContext.new(scheme.preset), scheme.preset.modulus
     rows = added(key.public, [scheme.encrypt(key.public, scheme.units([modulus - 3]))] * 2)
     assert scheme.totals(scheme.decrypt(key, rows)) == [-6]
@@ -174,12 +174,12 @@ def test_a_total_that_wraps_is_a_modular_one() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Exact(parties=0, length=1, max_units=1),
-        lambda: Exact(parties=MAX_PARTIES + 1, length=1, max_units=1),
-        lambda: Exact(parties=1, length=0, max_units=1),
-        lambda: Exact(parties=1, length=1, max_units=1, limbs=2),
-        lambda: Approximate(parties=1, length=2, bounds=(1.0,)),
-        lambda: Approximate(parties=1, length=1, bounds=(math.inf,)),
+        lambda: ExactScheme(parties=0, length=1, max_units=1),
+        lambda: ExactScheme(parties=MAX_PARTIES + 1, length=1, max_units=1),
+        lambda: ExactScheme(parties=1, length=0, max_units=1),
+        lambda: ExactScheme(parties=1, length=1, max_units=1, limbs=2),
+        lambda: ApproximateScheme(parties=1, length=2, bounds=(1.0,)),
+        lambda: ApproximateScheme(parties=1, length=1, bounds=(math.inf,)),
     ],
 )
 def test_unusable_schemes_are_refused(make: Any) -> None:

@@ -12,15 +12,15 @@ from claims import Cases
 from harness import assert_absent, assert_same_shape, traces
 
 from privsdk.crypto.seal.keys import PublicContext, SecretContext
-from privsdk.crypto.seal.schemes import Approximate, Exact
+from privsdk.crypto.seal.schemes import ApproximateScheme, ExactScheme
 from privsdk.crypto.sums.encrypted import BLOBS, Encrypted, EncryptedSum, Scheme
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
 
 PARTIES = ("north", "south", "east")
-EXACT = Exact(parties=3, length=2, max_units=2**60)
-CKKS = Approximate(parties=3, length=2, bounds=(2.0**60, 2.0**60))
+EXACT = ExactScheme(parties=3, length=2, max_units=2**60)
+CKKS = ApproximateScheme(parties=3, length=2, bounds=(2.0**60, 2.0**60))
 ONE = [[123_456_789_012_345, -1], [987_654_321_098_765, 2**60], [-555_555_555_555_555, 0]]
 OTHER = [[0, 0], [-(2**60), 7_777_777_777_777_777], [424_242_424_242_424, -(2**60)]]
 
@@ -64,7 +64,7 @@ def run(scheme: Scheme, vectors: list[list[int]], leak: str | None = None) -> li
 
     transcript: list[Sent] = []
     totals = together({name: party(name) for name in (*PARTIES, "k")}, transcript)["k"]
-    tolerance = scheme.error_bound(0) if isinstance(scheme, Approximate) else 0
+    tolerance = scheme.error_bound(0) if isinstance(scheme, ApproximateScheme) else 0
     assert totals == pytest.approx([sum(entries) for entries in zip(*vectors, strict=True)], rel=0, abs=tolerance)
     return transcript
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from privsdk.crypto.seal.schemes import Exact
+from privsdk.crypto.seal.schemes import ExactScheme
 from privsdk.crypto.sums.base import Totals, Vector
 from privsdk.he.statistics import operation as declaration
 from privsdk.he.statistics.fixedpoint import FixedPoint
@@ -30,7 +30,7 @@ ROWS = 1 << 24
 class CheckedSum:
     """A sum in the clear, of integers of any size, that refuses what encryption has no room for."""
 
-    def __init__(self, *, me: str, clients: tuple[str, ...], coordinator: str, scheme: Exact) -> None:
+    def __init__(self, *, me: str, clients: tuple[str, ...], coordinator: str, scheme: ExactScheme) -> None:
         self._coordinator = coordinator
         self._scheme = scheme
 

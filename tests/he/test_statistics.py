@@ -19,7 +19,7 @@ from pooling import Truth, answer_of, ask, cosine_within, in_the_clear, request_
 
 from privsdk.errors import DataError, InvalidArgument
 from privsdk.he.statistics.fixedpoint import FixedPoint, exact_products
-from privsdk.he.statistics.moments import Moments, Scale
+from privsdk.he.statistics.moments import Moments, Rounding
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.totals import bins_of
 from privsdk.protocol.operation import operation_of
@@ -505,7 +505,7 @@ def test_bounds_are_not_idle() -> None:
     x = [Fraction(-10) - half, Fraction(10) + half] * 5
     rounded = [round(v * 2) // 2 if v > 0 else -(round(-v * 2) // 2) for v in x]
     assert {abs(v) for v in rounded} == {10}
-    moments = Moments(10, [0], {(0, 0): 1000}, [Scale(Fraction(1), half)], 0)
+    moments = Moments(10, [0], {(0, 0): 1000}, [Rounding(Fraction(1), half)], 0)
     exact = sum(v * v for v in x) / 10
     assert moments.covariance(0, 0).error == pytest.approx(float(exact - 100), rel=1e-9)
 

@@ -26,7 +26,7 @@ _BLIND_SPARE = 64
 Values = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True):
+class CircuitStep(msgspec.Struct, frozen=True, array_like=True):
     """One operation.
 
     `args` are the numbers of earlier steps, or of an input for "load". `operand` is the number of a plain operand, -1
@@ -43,7 +43,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
 class Circuit(msgspec.Struct, frozen=True):
     """Steps, which of them are asked for, and these' levels; `fold` adds the chunks of each."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[CircuitStep, ...]
     outputs: tuple[int, ...]
     levels: tuple[int, ...]
     fold: bool = False
@@ -118,7 +118,9 @@ class Evaluator:
                     rows[:] = [self._added(rows[0], done[output]) if rows else done[output]]
         return [[self._row(rows[0])] for rows in results] if self._circuit.fold else results
 
-    def _step(self, step: Step, done: list[list[Any]], inputs: Sequence[Sequence[Buffer]], chunk: int) -> list[Any]:
+    def _step(
+        self, step: CircuitStep, done: list[list[Any]], inputs: Sequence[Sequence[Buffer]], chunk: int
+    ) -> list[Any]:
         if step.op == "load":
             limbs = split_row(inputs[step.args[0]][chunk], self._preset)
             primes = self._preset.primes_at(step.level)
@@ -136,14 +138,14 @@ class Evaluator:
 
     # plaintexts
 
-    def _operand(self, step: Step, chunk: int) -> float | int | Values:
+    def _operand(self, step: CircuitStep, chunk: int) -> float | int | Values:
         value = self._operands[step.operand]
         if isinstance(value, np.ndarray):
             size = self._preset.values_a_row
             return value[chunk * size : (chunk + 1) * size]
         return value
 
-    def _plain(self, ring: Any, limb: int, step: Step, value: float | int | Values | None) -> tuple[Any, ...]:
+    def _plain(self, ring: Any, limb: int, step: CircuitStep, value: float | int | Values | None) -> tuple[Any, ...]:
         """The operand as a plaintext, None where it is zero; nothing for a step without."""
         if value is None:
             return ()

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from ...protocol import workers
-from .circuit import Circuit, Evaluator, Step, Values, encrypt_chunk
+from .circuit import Circuit, CircuitStep, Evaluator, Values, encrypt_chunk
 from .keys import PublicContext
 from .presets import Preset
 from .serial import Buffer
@@ -92,9 +92,9 @@ def encrypt(public: PublicContext, values: Values) -> list[bytes]:
 
 def added(public: PublicContext, columns: Sequence[Sequence[Buffer]], level: int = 0) -> list[bytes]:
     """The sums, row by row, of columns of ciphertexts of one level and scale; here, as sending them takes longer."""
-    steps = [Step("load", (i,), level) for i in range(len(columns))]
+    steps = [CircuitStep("load", (i,), level) for i in range(len(columns))]
     for i in range(1, len(columns)):
-        steps.append(Step("add", (len(steps) - 1 if i > 1 else 0, i), level))
+        steps.append(CircuitStep("add", (len(steps) - 1 if i > 1 else 0, i), level))
     circuit = Circuit(tuple(steps), (len(steps) - 1,), (level,))
     return Evaluator(public, circuit, []).run(columns, len(columns[0]))[0]
 

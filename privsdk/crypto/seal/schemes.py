@@ -38,7 +38,7 @@ PRIMES = PLAIN_PRIMES[DEGREE][:6]
 Integers = Sequence[int] | npt.NDArray[Any]
 
 
-class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
+class ExactScheme(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
     """Sums of integer vectors with every party's entries within +-max_units; larger ones are refused.
 
     With `modular` they are not: sums are then taken modulo the product of the primes, which is more than
@@ -92,7 +92,7 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
         return [int(total) for total in slots[: self.length].tolist()]
 
 
-class Approximate(msgspec.Struct, frozen=True, kw_only=True, tag="approximate"):
+class ApproximateScheme(msgspec.Struct, frozen=True, kw_only=True, tag="approximate"):
     """Sums of real vectors with every party's entry i within +-bounds[i]."""
 
     parties: int

@@ -44,7 +44,7 @@ T = TypeVar("T")
 MOST = 10  # clients, each of whom sends every vector to all others
 
 
-class Key(Message, frozen=True, kw_only=True, tag="fl.alltoall.Key"):
+class ClientKey(Message, frozen=True, kw_only=True, tag="fl.alltoall.Key"):
     """A client's public key for this run."""
 
     key: bytes
@@ -110,8 +110,8 @@ class PeerSum:
             return
         self._own = Secret.drawn(self._entropy)
         others = [party for party in self._clients if party != self._me]
-        yield from tell_all(dict.fromkeys(others, Key(key=self._own.public)))
-        heard = yield from gather(others, Key)
+        yield from tell_all(dict.fromkeys(others, ClientKey(key=self._own.public)))
+        heard = yield from gather(others, ClientKey)
         self._keys = {self._me: self._own.public} | {party: message.key for party, message in heard.items()}
         if {len(key) for key in self._keys.values()} != {KEY_BYTES} or len(set(self._keys.values())) != len(self._keys):
             raise ProtocolViolation("a client's key is none, or that of another")

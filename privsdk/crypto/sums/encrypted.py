@@ -30,14 +30,14 @@ from ...protocol.messages import Message
 from ...protocol.roles import Role, checkpoint, gather, hear, tell, tell_all
 from ..seal.keys import PublicContext, SecretContext
 from ..seal.parallel import added
-from ..seal.schemes import Approximate, Exact
+from ..seal.schemes import ApproximateScheme, ExactScheme
 from ..seal.serial import Buffer
 from .base import Totals, Vector, check_whole
 
 BLOBS = pa.schema([pa.field("blob", pa.large_binary(), nullable=False)])
 ROWS_A_STEP = 128  # ciphertexts between checkpoints: 0.2 s of encrypting on one core
 
-Scheme = Exact | Approximate
+Scheme = ExactScheme | ApproximateScheme
 
 
 class PublicKeys(Message, frozen=True, kw_only=True, tag="he.sums.PublicKeys"):
@@ -73,7 +73,7 @@ class EncryptedSum:
     me, coordinator : str
     clients : tuple of str
         Every sum is over all of them.
-    scheme : Exact or Approximate, optional
+    scheme : ExactScheme or ApproximateScheme, optional
         That of every sum; its keys are sent by `set_up`. Without one the integers of each length and largest total have
         keys of their own, sent with the first such sum.
     """
@@ -142,9 +142,9 @@ class EncryptedSum:
         return Keys(scheme, PublicContext(scheme.preset, received.table.column("blob").to_pylist()), None)
 
 
-def encrypted_scheme(clients: int, length: int, largest: int) -> Exact:
+def encrypted_scheme(clients: int, length: int, largest: int) -> ExactScheme:
     """The encoding under encryption of sums of this length and size; raises InvalidArgument where there is none."""
-    return Exact(parties=clients, length=length, max_units=largest)
+    return ExactScheme(parties=clients, length=length, max_units=largest)
 
 
 def _message(keys: Keys, rows: Sequence[bytes]) -> Encrypted:

@@ -114,7 +114,7 @@ class Unmask(Message, frozen=True, kw_only=True, tag="fl.secagg.Unmask"):
     dropped: tuple[str, ...]
 
 
-class Revealed(Message, frozen=True, kw_only=True, tag="fl.secagg.Revealed"):
+class RevealedShares(Message, frozen=True, kw_only=True, tag="fl.secagg.Revealed"):
     """A client's share of every survivor's own mask, and of every other's private key."""
 
     SCHEMA = by_party("share")
@@ -183,7 +183,7 @@ class MaskedSum:
         yield from add(words, masks, PHASE)
         unmask = yield from self._ask(message_of(words, name), Unmask)
         shares = masker.revealed(unmask.survivors, unmask.dropped)
-        yield from tell(self._coordinator, Revealed(name=name, table=_table(Revealed, shares)))
+        yield from tell(self._coordinator, RevealedShares(name=name, table=_table(RevealedShares, shares)))
 
     def collect(self, name: str, parties: Sequence[str], length: int, largest: int) -> Role[Totals]:
         """Carry the clients' messages between them, add their vectors and unmask the sum."""
@@ -224,10 +224,10 @@ class MaskedSum:
         dropped = tuple(party for party in boxed if party not in masked)
         unmask = Unmask(name=name, survivors=tuple(masked), dropped=dropped)
 
-        def of_each(party: str, message: Revealed) -> bool:
+        def of_each(party: str, message: RevealedShares) -> bool:
             return _named(message).keys() == boxed.keys()
 
-        revealed = yield from steps.take(tuple(masked), Revealed, dict.fromkeys(masked, unmask), of_each)
+        revealed = yield from steps.take(tuple(masked), RevealedShares, dict.fromkeys(masked, unmask), of_each)
         shares = {party: _named(message) for party, message in revealed.items()}
         yield from add(total, (yield from _unmasking(context, keys, unmask, shares)), PHASE)
         return Totals(totals_of(total, largest, name), tuple(masked), steps.lost)
@@ -313,7 +313,7 @@ def _table(kind: type[Message], rows: Named) -> pa.Table:
     return pa.table([pa.array(rows), *columns], schema=kind.SCHEMA)
 
 
-def _named(message: Directory | Boxes | Revealed) -> Named:
+def _named(message: Directory | Boxes | RevealedShares) -> Named:
     """The bytes by party; raises ProtocolViolation where a party occurs twice."""
     parties, *columns = (column.to_pylist() for column in message.table.columns)
     if len(set(parties)) != len(parties):

@@ -21,7 +21,7 @@ Named = Mapping[str, tuple[bytes, ...]]
 """Rows of bytes, by party."""
 
 
-class Shares(NamedTuple):
+class HeldShares(NamedTuple):
     """What a client holds of another."""
 
     key: bytes
@@ -43,7 +43,7 @@ class Masker:
         self._public = Public(self._box.public, self._mask.public)
         self._keys: dict[str, Public] = {}
         self._agreed: dict[str, bytes] = {}
-        self._held: dict[str, Shares] = {}
+        self._held: dict[str, HeldShares] = {}
         self._revealed: dict[str, bool] = {}
 
     def advertised(self, identity: Identity) -> tuple[Public, bytes]:
@@ -70,7 +70,7 @@ class Masker:
         boxes: dict[str, tuple[bytes]] = {}
         for party, *shares in zip(self._keys, of_key, of_own, strict=True):
             if party == self._me:
-                self._held[party] = Shares(*shares)
+                self._held[party] = HeldShares(*shares)
                 continue
             self._agreed[party] = self._box.shared(party, self._keys[party].box)
             key = self._key_of(self._me, party)
@@ -85,7 +85,7 @@ class Masker:
             content = opened(self._key_of(party, self._me), box, self._digest, party, self._me)
             if len(content) != 2 * shamir.SHARE_BYTES:
                 raise ProtocolViolation(f"{party} closed a box of {len(content)} bytes")
-            self._held[party] = Shares(content[: shamir.SHARE_BYTES], content[shamir.SHARE_BYTES :])
+            self._held[party] = HeldShares(content[: shamir.SHARE_BYTES], content[shamir.SHARE_BYTES :])
         self._require(len(self._held))
         masks = [Mask(self_seed(self._own, self._digest, self._me), plus=True)]
         others = (party for party in self._held if party != self._me)

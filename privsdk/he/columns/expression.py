@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...crypto.seal.circuit import Circuit, Step, Values
+from ...crypto.seal.circuit import Circuit, CircuitStep, Values
 from ...crypto.seal.keys import PublicContext
 from ...crypto.seal.noise import NoiseEstimate, NoiseEstimator
 from ...crypto.seal.parallel import compute
@@ -62,7 +62,7 @@ def run(nodes: Sequence[Node], public: PublicContext | None, chunks: int, *, fol
     if public is None:  # he.choose looks at figures only
         return [[] for _ in nodes]
     estimator = NoiseEstimator(public.preset)
-    steps: list[Step] = []
+    steps: list[CircuitStep] = []
     inputs: list[Sequence[Buffer]] = []
     operands: list[float | Values] = []
     numbers: dict[int, int] = {}
@@ -80,7 +80,7 @@ def run(nodes: Sequence[Node], public: PublicContext | None, chunks: int, *, fol
             operand = len(operands)
             operands.append(node.operand)
         numbers[id(node)] = len(steps)
-        steps.append(Step(node.op, args, estimate.level, scale, operand))
+        steps.append(CircuitStep(node.op, args, estimate.level, scale, operand))
 
     waiting = list(nodes)
     while waiting:  # not by recursion: a sum of thousands of columns is a deep expression

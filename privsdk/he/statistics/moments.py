@@ -37,7 +37,7 @@ class Bounded(NamedTuple):
 UNKNOWN = Bounded(math.nan, math.nan)
 
 
-class Scale(NamedTuple):
+class Rounding(NamedTuple):
     """A column's grid, for exact arithmetic.
 
     Attributes
@@ -58,7 +58,7 @@ def bounded(exact: Fraction, error: Fraction = Fraction()) -> Bounded:
     return Bounded(value, _up(error + last))
 
 
-def mean_of(total: int, rows: int, scale: Scale, parties: int) -> Bounded:
+def mean_of(total: int, rows: int, scale: Rounding, parties: int) -> Bounded:
     """The mean of rows whose total was rounded once by each party."""
     return bounded(total * scale.unit / rows, parties * scale.rounding / rows) if rows else Bounded(math.nan, 0.0)
 
@@ -70,7 +70,7 @@ class Moments:
     ----------
     rows : int
     sums, products : integers by column, and by pair of columns
-    scales : sequence of Scale
+    scales : sequence of Rounding
     ddof : int
     """
 
@@ -79,7 +79,7 @@ class Moments:
         rows: int,
         sums: Sequence[int],
         products: Mapping[tuple[int, int], int],
-        scales: Sequence[Scale],
+        scales: Sequence[Rounding],
         ddof: int,
     ) -> None:
         self.rows = rows

@@ -12,7 +12,7 @@ from ...client.plan import Plan
 from ...client.pooling import PooledTables
 from ...client.tables import new_request
 from ...crypto.seal.presets import Scheme
-from ...crypto.seal.schemes import Approximate, Exact
+from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...crypto.sums.words import bits_for
 from ...display.cards import at_most
 from ...errors import InvalidArgument
@@ -110,8 +110,8 @@ def _of_each(option: OfColumns | None, columns: Sequence[str], name: str) -> lis
     return [option[column] for column in columns]
 
 
-def _arithmetic(statistic: Statistic, scheme: Exact | Approximate) -> str:
-    if isinstance(scheme, Approximate):
+def _arithmetic(statistic: Statistic, scheme: ExactScheme | ApproximateScheme) -> str:
+    if isinstance(scheme, ApproximateScheme):
         return f"CKKS, error of a total at most {at_most(scheme.error_bound(0))}"
     limbs = f"{scheme.limbs} limb{'s' if scheme.limbs > 1 else ''} of 30 bits"
     if statistic.aggregation == "masked":

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import msgspec
 
 from ...crypto.seal.presets import Scheme
-from ...crypto.seal.schemes import Approximate, Exact
+from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...errors import InvalidArgument, UnknownName
 from ...protocol.groups import Key, check_keys, kind_of
 from ...protocol.operation import Kind
@@ -171,7 +171,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         by = {} if self.by is None or self.keys is None else {self.by: kind_of(self.keys)}
         return {**by, **dict.fromkeys(self.columns, Kind.NUMBER)}
 
-    def scheme(self, parties: int) -> Exact | Approximate:
+    def scheme(self, parties: int) -> ExactScheme | ApproximateScheme:
         """How the vectors of so many parties are encrypted.
 
         Raises
@@ -190,5 +190,5 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 )
         if self.preset == "ckks":
             bounds = (self.grids[0].bound, float(self.max_rows))[: self.length]
-            return Approximate(parties=parties, length=self.length, bounds=bounds)
-        return Exact(parties=parties, length=self.length, max_units=self.max_units)
+            return ApproximateScheme(parties=parties, length=self.length, bounds=bounds)
+        return ExactScheme(parties=parties, length=self.length, max_units=self.max_units)

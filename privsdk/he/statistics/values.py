@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...crypto.seal.schemes import Approximate, Exact
+from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...display.cards import Card, Displayed, Grid, at_most, cell
 from ...display.tabular import Tabular
-from .moments import Bounded, Moments, Scale, bounded, mean_of
+from .moments import Bounded, Moments, Rounding, bounded, mean_of
 from .statistic import MATRICES, OF_VALUES, Statistic
 
 Totals = Mapping[str, int]
@@ -143,9 +143,9 @@ class Matrix(Displayed, Tabular):
         return pa.table([pa.array(self.columns), *values.values()], names=["column", *self.columns])
 
 
-def reader(statistic: Statistic, scheme: Exact | Approximate, ddof: int) -> Callable[[pa.Table], Any]:
+def reader(statistic: Statistic, scheme: ExactScheme | ApproximateScheme, ddof: int) -> Callable[[pa.Table], Any]:
     """What makes the plan's value of the key holder's answer."""
-    if isinstance(scheme, Approximate):
+    if isinstance(scheme, ApproximateScheme):
         return lambda answer: _approximate(answer, statistic, scheme)
     parties = scheme.parties
     if statistic.grouped:
@@ -161,11 +161,13 @@ def _totals(answer: pa.Table, group: int) -> Totals:
     return {name: int(column[group].as_py()) for name, column in zip(answer.column_names, answer.columns, strict=True)}
 
 
-def _scales(statistic: Statistic) -> list[Scale]:
+def _scales(statistic: Statistic) -> list[Rounding]:
     """The rounding of each value where second moments are taken, of each party's total otherwise."""
     half = Fraction(1, 2)
     return [
-        Scale(grid.unit, Fraction() if whole else grid.unit * (grid.rounding if statistic.name in OF_VALUES else half))
+        Rounding(
+            grid.unit, Fraction() if whole else grid.unit * (grid.rounding if statistic.name in OF_VALUES else half)
+        )
         for grid, whole in zip(statistic.grids, statistic.whole, strict=True)
     ]
 
@@ -266,7 +268,7 @@ def _row(totals: Totals, statistic: Statistic, parties: int, ddof: int) -> tuple
     return (pooled.value, pooled.error) if pooled.count is None else (pooled.value, pooled.error, pooled.count)
 
 
-def _approximate(answer: pa.Table, statistic: Statistic, scheme: Approximate) -> Pooled:
+def _approximate(answer: pa.Table, statistic: Statistic, scheme: ApproximateScheme) -> Pooled:
     """A sum or mean by CKKS: each total within the scheme's error bound of the exact one."""
     found = {name: float(column[0].as_py()) for name, column in zip(answer.column_names, answer.columns, strict=True)}
     total, rounding = found["sum 0"], scheme.parties * float(_scales(statistic)[0].rounding)
