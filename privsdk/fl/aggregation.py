@@ -8,6 +8,7 @@ argued in the file of its sum.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple, TypeVar
 
@@ -47,7 +48,7 @@ class Participants(NamedTuple):
     drawn: int
 
 
-class AggregationMode:
+class AggregationMode(ABC):
     """What most modes have in common: one coordinator, who sees sums alone, of the clients that are left in a round.
 
     Attributes
@@ -65,10 +66,11 @@ class AggregationMode:
     replicated: ClassVar[bool] = False
     statistic: ClassVar[Disclosure] = Disclosure.HE_OPERAND
 
+    @abstractmethod
     def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
         """The sum, for one party's role."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
         """Raise InvalidArgument where these cannot add up so; `sums` has the length and the largest total of each."""
 
@@ -88,13 +90,13 @@ class AggregationMode:
         """The two halves of a party that coordinates and trains."""
         return colocated(me, coordinating, training)
 
+    @abstractmethod
     def keys(self, coordinator: str) -> str:
         """Who holds which keys, as a plan says it; "" where there are none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
         """What parties learn who put together what they hold; `noisy` where clients add noise to their own steps."""
-        raise NotImplementedError
 
 
 MODES: dict[str, AggregationMode] = {}
@@ -122,7 +124,6 @@ class MaskedMode(AggregationMode):
     name = "masked"
 
     def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
-        """A sum that survives the loss of clients."""
         return MaskedSum(
             me=given.party,
             coordinator=participants.coordinator,
@@ -135,7 +136,6 @@ class MaskedMode(AggregationMode):
         )
 
     def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
-        """At least two in every sum."""
         clients, drawn = participants.clients, participants.drawn
         if len(clients) < 2:
             raise InvalidArgument(
@@ -149,7 +149,6 @@ class MaskedMode(AggregationMode):
             )
 
     def keys(self, coordinator: str) -> str:
-        """Of masks, in shares."""
         return f"{coordinator} coordinates; more than half of a round's clients unmask its sum"
 
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
@@ -168,7 +167,6 @@ class EncryptedMode(AggregationMode):
     whole = True
 
     def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
-        """Sums with keys of their own."""
         return EncryptedSum(me=given.party, clients=participants.clients, coordinator=participants.coordinator)
 
     def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
@@ -182,15 +180,12 @@ class EncryptedMode(AggregationMode):
             encrypted_scheme(len(participants.clients), length, largest)
 
     def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None) -> str:
-        """A party without a table."""
         return pick_key_holder(runner, clients, wanted)
 
     def keys(self, coordinator: str) -> str:
-        """The coordinator's."""
         return f"{coordinator} coordinates and holds the key"
 
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
-        """Who adds up and who decrypts."""
         adds_up, decrypts = participants.clients[-1], participants.coordinator
         updates = "noisy updates" if noisy else "updates"
         return Learns.of(Coalition((adds_up, decrypts)), EveryContribution(contribution=updates))
@@ -205,7 +200,6 @@ class AllToAllMode(AggregationMode):
     replicated = True
 
     def sum(self, given: RoleInput, participants: Participants, *, within_s: float) -> Sum:
-        """A sum that every client has."""
         return PeerSum(
             me=given.party, clients=participants.clients, session=given.session, entropy=given.entropy
         )  # fmt: skip
@@ -234,11 +228,9 @@ class AllToAllMode(AggregationMode):
         return colocated(me, alone(me, coordinating), to_all(me, participants.clients, training))
 
     def keys(self, coordinator: str) -> str:
-        """Nobody's."""
         return "every client sends its masked update to all others; nobody coordinates"
 
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
-        """Any clients."""
         clients = participants.clients
         return Learns.of(Coalition((), len(clients) - 1, clients), SumOfOthers(one=True))
 
@@ -255,8 +247,10 @@ class ClearMode(AggregationMode):
         """Of training statistics; updates come one by one."""
         return PlainSum(coordinator=participants.coordinator, within_s=within_s)
 
+    def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
+        """Any clients may, and one alone."""
+
     def keys(self, coordinator: str) -> str:
-        """There are none."""
         return ""
 
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:

@@ -76,6 +76,16 @@ def test_a_name_stands_for_one_mode() -> None:
         register(TrustedMode)
 
 
+def test_a_mode_that_forgets_what_it_lets_out_is_not_registered() -> None:
+    class Forgetful(AggregationMode):
+        name = "forgetful"
+        sum, keys = TrustedMode.sum, TrustedMode.keys
+
+    with pytest.raises(TypeError, match="coalition"):
+        register(Forgetful)
+    assert "forgetful" not in MODES
+
+
 @pytest.mark.parametrize("name", ["trusted", "", "Masked", None, ["masked"]])
 def test_a_mode_that_is_not_registered_is_refused(name: object) -> None:
     with pytest.raises(UnknownName, match="no aggregation named"):

@@ -247,6 +247,11 @@ def test_fedbuffs_client_sends_no_more_updates_than_are_paid_for() -> None:
         together({"k": asking(7), "p0": asked()})
 
 
+def test_a_loop_that_takes_updates_one_by_one_refuses_a_sum() -> None:
+    with pytest.raises(InvalidArgument, match="one by one"):
+        federate(skewed(6, [12, 30], FEATURES), course_of(FedBuff(K=2), FEATURES, rounds=2), grid)
+
+
 def test_fedbuff_ends_where_nobody_sends_anything_in_time() -> None:
     clients = skewed(6, [12, 30], FEATURES)
     course = course_of(FedBuff(K=2), FEATURES, rounds=3)

@@ -33,14 +33,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ...crypto.sums.base import UNITS
 from ...errors import InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
-from ...governance.learns import Knowledge
 from ...protocol.roles import Role, checkpoint, hear, tell_present
 from ..averages import VALUES, Averages, Each, Update
 from ..learns import ClientSpeeds, RoundModels
@@ -52,6 +51,7 @@ from .course import (
     ClientInput,
     CoordinatorInput,
     Course,
+    Loop,
     Round,
     TrainingResult,
     TrainingStatistics,
@@ -60,21 +60,18 @@ from .course import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asynchronous:
+class Asynchronous(Loop):
     """A step with every so many `updates`, each of which counts for what `scale` makes of its staleness."""
 
     updates: int
     scale: Callable[[int], float]
-    models: ClassVar[Knowledge] = RoundModels(asynchronous=True)
-    timing: ClassVar[tuple[Knowledge, ...]] = (ClientSpeeds(),)
-    draw_refused: ClassVar[str] = "has no rounds to draw clients for: all of them train all the time, and nobody waits"
-    name_refused: ClassVar[str] = "cannot go on where it was interrupted: who trained from which model is not kept"
-    privacy_refused: ClassVar[str] = (
-        "tells how fast each client is and what its losses are: it has no private form here"
-    )
+    models = RoundModels(asynchronous=True)
+    timing = (ClientSpeeds(),)
+    draw_refused = "has no rounds to draw clients for: all of them train all the time, and nobody waits"
+    name_refused = "cannot go on where it was interrupted: who trained from which model is not kept"
+    privacy_refused = "tells how fast each client is and what its losses are: it has no private form here"
 
     def coordinator(self, course: Course, given: CoordinatorInput) -> Role[TrainingResult]:
-        """The coordinator's half."""
         averages = _one_by_one(given.averages)
         yield from given.sum_.set_up()
         sums, present, lost = yield from given.sum_.collect(

@@ -7,9 +7,10 @@ A loop is when clients train and when the model moves: in rounds (`rounds`), or 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -204,7 +205,7 @@ class ClientInput:
         return LocalInput(*model, train, schedule.count(len(rows)), schedule.learning_rate, kept)
 
 
-class Loop(Protocol):
+class Loop(ABC):
     """When clients train and when the model moves, for both halves of a training.
 
     Attributes
@@ -216,27 +217,18 @@ class Loop(Protocol):
         interrupted, or be private; "" where it can
     """
 
-    @property
-    def updates(self) -> int: ...
+    updates: int = 1
+    models: ClassVar[Knowledge]
+    timing: ClassVar[tuple[Knowledge, ...]] = ()
+    draw_refused: ClassVar[str] = ""
+    name_refused: ClassVar[str] = ""
+    privacy_refused: ClassVar[str] = ""
 
-    @property
-    def models(self) -> Knowledge: ...
-
-    @property
-    def timing(self) -> tuple[Knowledge, ...]: ...
-
-    @property
-    def draw_refused(self) -> str: ...
-
-    @property
-    def name_refused(self) -> str: ...
-
-    @property
-    def privacy_refused(self) -> str: ...
-
+    @abstractmethod
     def coordinator(self, course: Course, given: CoordinatorInput) -> Role[TrainingResult]:
         """The coordinator's half."""
 
+    @abstractmethod
     def client(self, course: Course, given: ClientInput) -> Role[Vector]:
         """A client's half; returns the final model."""
 

@@ -30,14 +30,13 @@ Collusion: all clients of a round but one, together, know the last one's update.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ...crypto.sums.base import UNITS
 from ...errors import BudgetExceeded, DatasetFrozen, PeerGone, PrivsdkError, ProtocolViolation
-from ...governance.learns import Knowledge
 from ...protocol.messages import Message
 from ...protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from ..averages import VALUES, Mean, Update
@@ -50,6 +49,7 @@ from .course import (
     ClientInput,
     CoordinatorInput,
     Course,
+    Loop,
     Round,
     TrainingResult,
     TrainingStatistics,
@@ -75,22 +75,15 @@ class Go(Message, frozen=True, kw_only=True, tag="fl.rounds.Go"):
     parties: tuple[str, ...]
 
 
-class Synchronous:
-    """Training in rounds: the `Loop` of most strategies."""
+class Synchronous(Loop):
+    """Training in rounds: the loop of most strategies."""
 
-    updates: ClassVar[int] = 1
-    models: ClassVar[Knowledge] = RoundModels()
-    timing: ClassVar[tuple[Knowledge, ...]] = ()
-    draw_refused: ClassVar[str] = ""
-    name_refused: ClassVar[str] = ""
-    privacy_refused: ClassVar[str] = ""
+    models = RoundModels()
 
     def coordinator(self, course: Course, given: CoordinatorInput) -> Role[TrainingResult]:
-        """The coordinator's half."""
         return _Coordinator(course, given).role()
 
     def client(self, course: Course, given: ClientInput) -> Role[Vector]:
-        """A client's half; returns the final model."""
         return _Client(course, given).role()
 
 
