@@ -107,12 +107,6 @@ def test_tab_shows_public_names_only() -> None:
             assert {name for name in shown if not name.startswith("_")} == public
 
 
-# still shared by classes of the rooms named; take names away, add none
-SHARED_NAMES = {
-    "Head",  # fl
-}  # fmt: skip
-
-
 def test_one_class_name_is_one_class(repository: Path) -> None:
     classes = Counter(
         node.name
@@ -120,7 +114,7 @@ def test_one_class_name_is_one_class(repository: Path) -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.ClassDef)
     )
-    assert {name for name, times in classes.items() if times > 1} <= SHARED_NAMES
+    assert [name for name, times in classes.items() if times > 1] == []
 
 
 @pytest.mark.parametrize("name", GUARDED)

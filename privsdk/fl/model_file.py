@@ -52,7 +52,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     rows: tuple[tuple[Any, ...], ...]
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The metadata."""
 
     version: int
@@ -68,7 +68,7 @@ class _Version(msgspec.Struct, frozen=True, kw_only=True):
 
 def write(path: Path, saved: Saved) -> None:
     """Write a model file, whole or not at all."""
-    head = Head(
+    head = ModelHeader(
         version=VERSION,
         model=saved.model,
         label=saved.label,
@@ -117,11 +117,11 @@ def read(path: Path) -> Saved:
     return Saved(head.model, head.label, weights, {name: Scale(*pair) for name, pair in head.scales.items()}, tables)
 
 
-def _head(path: Path, data: bytes) -> Head:
+def _head(path: Path, data: bytes) -> ModelHeader:
     try:
         version = msgspec.json.decode(data, type=_Version).version
         if version == VERSION:
-            return msgspec.json.decode(data, type=Head)
+            return msgspec.json.decode(data, type=ModelHeader)
     except msgspec.MsgspecError:  # its message may quote the file
         raise _not_a_model(path, "what it says of the model cannot be read") from None
     except PrivsdkError as error:
