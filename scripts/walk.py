@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -19,6 +20,13 @@ import pyarrow as pa
 
 import privsdk as ps
 from privsdk import fl, he, psi
+from privsdk.deploy.open import WORKSHOP_BUDGET, WORKSHOP_POLICY
+from privsdk.party.budget.books import Books
+from privsdk.party.gate import Gate
+from privsdk.party.tables.store import Store
+from privsdk.transport.certificates import Credentials, make_certificates
+from privsdk.transport.flight import FlightNetwork, Server
+from privsdk.transport.identities import Certified
 
 PACKAGE = Path(ps.__file__).parent
 
@@ -29,9 +37,35 @@ def people(seed: int) -> pa.Table:
     return pa.table({"id": rng.permutation(300)[:200], "age": age, "late": age > 30})
 
 
-def embedded(**options: Any) -> ps.Federation:
+def embedded() -> ps.Federation:
     owners: dict[str, Any] = {name: {"people": people(seed)} for seed, name in enumerate(("north", "south", "east"))}
-    return ps.embedded({**owners, "keeper": {}}, store=None, quiet=True, **options)
+    return ps.embedded({**owners, "keeper": {}}, store=None, quiet=True)
+
+
+@contextmanager
+def served() -> Iterator[ps.Federation]:
+    """Parties over Flight on loopback, as `deploy.serve` serves one, but all of them in this process."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as opened:
+        folder, addresses = Path(name), dict[str, str]()
+        make_certificates(folder, ["north", "south", "analyst"])
+        for seed, party in enumerate(("north", "south")):
+            identity = Credentials.read(
+                authority=folder / "ca.pem", certificate=folder / f"{party}.pem", key=folder / f"{party}.key"
+            )
+            dial = FlightNetwork(identity, lambda: addresses).dial
+            books = Books(
+                party, folder / f"{party}.sqlite", budgets={"*": WORKSHOP_BUDGET}, datasets={"people": "people"}
+            )
+            store, who = Store(party, {"people": people(seed)}), Certified(identity)
+            gate = Gate(party, store=store, policy=WORKSHOP_POLICY, books=books, dial=dial, identity=who)
+            opened.callback(gate.close)
+            server = Server(gate, party, "grpc+tls://127.0.0.1:0", identity)
+            opened.callback(server.shutdown)
+            addresses[party] = f"grpc+tls://127.0.0.1:{server.port}"
+        analyst = 'purpose = "workshop"\nauthority = "ca.pem"\ncertificate = "analyst.pem"\nkey = "analyst.key"'
+        parties = "\n".join(f'{party} = "{address}"' for party, address in addresses.items())
+        (folder / "federation.toml").write_text(f"[parties]\n{parties}\n[analyst]\n{analyst}\n")
+        yield opened.enter_context(ps.connect(folder / "federation.toml"))
 
 
 def mean(fed: ps.Federation) -> Any:
@@ -47,7 +81,13 @@ def fit(fed: ps.Federation) -> Any:
     return fl.fit(model, fed.tables("people"), label="late", rounds=1).release().value
 
 
-WALKS: dict[str, Callable[[ps.Federation], Any]] = {"he.mean": mean, "psi.join": join, "fl.fit": fit}
+Open = Callable[[], AbstractContextManager[ps.Federation]]
+WALKS: dict[str, tuple[Callable[[ps.Federation], Any], Open]] = {
+    "he.mean": (mean, embedded),
+    "psi.join": (join, embedded),
+    "psi.join@flight": (join, served),
+    "fl.fit": (fit, embedded),
+}
 
 
 def walk(ask: Callable[[ps.Federation], Any], fed: ps.Federation) -> list[str]:
@@ -71,8 +111,8 @@ def walk(ask: Callable[[ps.Federation], Any], fed: ps.Federation) -> list[str]:
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or WALKS:
-        flight = name.endswith("@flight")
-        with tempfile.TemporaryDirectory() as folder, embedded() as fed:
-            WALKS[name](fed)  # once before: what is only loaded or made at the first question is left out
-            passed = walk(WALKS[name], fed)
+        ask, opening = WALKS[name]
+        with opening() as fed:
+            ask(fed)  # once before: what is only loaded or made at the first question is left out
+            passed = walk(ask, fed)
         print(f"{name}: {len(passed)} files\n  " + "\n  ".join(passed))

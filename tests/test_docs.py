@@ -85,6 +85,12 @@ def test_every_module_is_described_and_exists() -> None:
     assert not {name for name in mentioned if name not in modules and not (ROOT / name).exists()}
 
 
+def test_checks_that_the_architecture_names_exist() -> None:
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", ARCHITECTURE)
+    assert named
+    assert [name for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text()] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_local_links_lead_somewhere(document: str) -> None:
     text = read(document)
@@ -157,7 +163,8 @@ def test_party_example_names_every_field_and_disclosure() -> None:
     text = toml_block("party.toml of north")
     config = msgspec.toml.decode(text, type=PartyConfig)
     grants, (budget,) = config.policy.grants, config.budgets.values()
-    for struct in (config, config.tls, *config.tables.values(), config.policy, *grants, budget):
+    waits = (config.timeouts, config.limits)
+    for struct in (config, config.tls, *config.tables.values(), config.policy, *grants, budget, *waits):
         for field in msgspec.structs.fields(struct):
             assert re.search(rf"\b{field.encode_name}\b", text), f"party.toml does not show {field.encode_name}"
     assert [d.value for d in Disclosure if f'"{d.value}"' not in text] == []
