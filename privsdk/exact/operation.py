@@ -10,16 +10,7 @@ import pyarrow as pa
 from ..client.aggregates import OPERATION, AggregateParameters
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact
-from ..governance.learns import (
-    Caller,
-    Eavesdropper,
-    Knowledge,
-    Learns,
-    LengthsShow,
-    MinimumCounts,
-    Parties,
-    Quantity,
-)
+from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, MinimumCounts, Parties, Quantity
 from ..governance.policy import ROWS, Disclosure, Need
 from ..protocol.operation import Operation, register
 from ..protocol.predicates import check, check_type, passing, text

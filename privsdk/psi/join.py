@@ -6,16 +6,7 @@ from collections.abc import Mapping
 
 from ..client.plan import Plan
 from ..client.tables import Table, runner_of
-from ..governance.learns import (
-    Caller,
-    Coalition,
-    Eavesdropper,
-    Learns,
-    LengthsShow,
-    MinimumCounts,
-    Parties,
-    Quantity,
-)
+from ..governance.learns import Caller, Coalition, Eavesdropper, Learns, LengthsShow, MinimumCounts, Parties, Quantity
 from ..governance.policy import Disclosure
 from ..protocol.control import Finished
 from ..protocol.operation import register

@@ -186,7 +186,7 @@ def test_who_opens_an_exact_sum_sees_uniform_slots_and_their_sum(
 @pytest.mark.claim(FLOODED)
 def test_sums_are_blinded_where_a_notebook_computes_and_where_workers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     from privsdk.crypto.seal import parallel
-    from privsdk.protocol import workers
+    from privsdk.protocol.workers import pool as workers
 
     class Here:
         """Workers' side of a task, in this process."""

@@ -23,7 +23,7 @@ from privsdk import he
 from privsdk.crypto.seal import circuit
 from privsdk.errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
 from privsdk.he.columns.column import Column
-from privsdk.protocol import workers
+from privsdk.protocol.workers import pool as workers
 
 CLAIM = pytest.mark.claim("he: every known trap of TenSEAL is closed")
 SOURCES = [path for room in ("he", "crypto") for path in Path(privsdk.__file__).with_name(room).rglob("*.py")]

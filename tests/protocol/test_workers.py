@@ -23,9 +23,9 @@ from waiting import HANGS_S, until
 
 import privsdk
 from privsdk.errors import BudgetExceeded, Cancelled, InternalError, InvalidArgument, WorkerDied
-from privsdk.protocol import workers
-from privsdk.protocol.worker_process import READY, Worker
-from privsdk.protocol.workers import Workers, usable_cores
+from privsdk.protocol.workers import pool as workers
+from privsdk.protocol.workers.pool import Workers, usable_cores
+from privsdk.protocol.workers.process import READY, Worker
 
 TESTS = Path(__file__).parent
 
@@ -379,7 +379,7 @@ def test_a_process_that_does_not_do_its_part(
     python.write_text(f"#!/bin/sh\necho '{READY.decode().strip()}'\n{end}\n")
     python.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(python))
-    monkeypatch.setattr("privsdk.protocol.worker_process.PATIENCE_S", 0.2)
+    monkeypatch.setattr("privsdk.protocol.workers.process.PATIENCE_S", 0.2)
     with pytest.raises(WorkerDied, match=words):
         pool.submit(tasks.same, bytes(1 << 20 if end == "exit 7" else 1)).result(HANGS_S)
 
@@ -390,7 +390,7 @@ def test_workers_ignore_an_interrupt(pool: Workers) -> None:
 
 UNGUARDED = """
 import worker_tasks
-from privsdk.protocol.workers import Workers, shared, usable_cores
+from privsdk.protocol.workers.pool import Workers, shared, usable_cores
 print("once")
 with Workers(2, packages=("worker_tasks",)) as pool:
     print(sum(pool.map(worker_tasks.same, range(10))))
@@ -407,7 +407,7 @@ def test_an_unguarded_script(tmp_path: Path) -> None:
 BUSY = """
 import os, time
 import worker_tasks
-from privsdk.protocol import workers
+from privsdk.protocol.workers import pool as workers
 other = workers.Workers(1, packages=("worker_tasks",))
 idle = other.submit(worker_tasks.pid).result()
 workers.Workers.__init__.__kwdefaults__["packages"] = ("worker_tasks",)
@@ -470,7 +470,7 @@ def test_an_interrupt_of_the_group_reaches_the_parent_alone(tmp_path: Path) -> N
 
 STARTING = """
 import os, signal, time
-from privsdk.protocol.workers import Workers, usable_cores
+from privsdk.protocol.workers.pool import Workers, usable_cores
 signal.signal(signal.SIGINT, lambda *_: None)
 with Workers(1) as pool:
     future = pool.submit(usable_cores)
@@ -491,7 +491,7 @@ def test_an_interrupt_of_the_group_while_a_worker_starts(tmp_path: Path) -> None
 FORKING = """
 import os, warnings
 warnings.simplefilter("ignore")
-from privsdk.protocol.workers import shared, usable_cores
+from privsdk.protocol.workers.pool import shared, usable_cores
 before = shared().submit(usable_cores).result()
 child = os.fork()
 if child == 0:

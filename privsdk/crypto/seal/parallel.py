@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ...protocol import workers
+from ...protocol.workers import pool as workers
 from .circuit import Circuit, CircuitStep, Evaluator, Values, encrypt_chunk
 from .keys import PublicContext
 from .presets import Preset

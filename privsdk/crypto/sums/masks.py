@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
-from ...protocol.pipeline import Pipeline, threads
 from ...protocol.roles import Role
+from ...protocol.workers.pipeline import Pipeline, threads
 
 # of uint32 or uint64; of shape (entries, words), the lowest word first, where one word is too short
 Words = npt.NDArray[Any]

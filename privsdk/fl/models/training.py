@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InvalidArgument
-from ...protocol.pipeline import Pipeline, threads
 from ...protocol.roles import Role
+from ...protocol.workers.pipeline import Pipeline, threads
 from .blas import one_thread
 from .network import Network, Rows, Vector
 

@@ -54,8 +54,8 @@ from ...crypto.gaussian import discrete_gaussian
 from ...crypto.sums.base import Integers
 from ...errors import DataError, InvalidArgument
 from ...governance.charges import Gaussian
-from ...protocol.pipeline import Pipeline, threads
 from ...protocol.roles import Entropy, Role
+from ...protocol.workers.pipeline import Pipeline, threads
 from ..models.blas import one_thread
 from ..models.network import Network, Rows, Vector
 from ..models.training import Task

@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import DataError, ProtocolViolation
-from ...protocol.pipeline import computed
 from ...protocol.roles import Entropy, Role, checkpoint
+from ...protocol.workers.pipeline import computed
 
 POINT = pa.binary(32)
 IDENTITY = bytes(32)

@@ -39,8 +39,8 @@ import pyarrow.compute as pc
 from ...crypto.aes import KEY_BYTES, Words, shuffled, stream
 from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
-from ...protocol.pipeline import Pipeline, threads
 from ...protocol.roles import Entropy, Role, checkpoint, hear, tell
+from ...protocol.workers.pipeline import Pipeline, threads
 from ..oprf import base_ot
 from ..oprf.blocks import blocks_of, bucketed
 from ..oprf.octets import OCTETS, octets_of, to_table

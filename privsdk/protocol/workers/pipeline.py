@@ -27,8 +27,8 @@ from functools import cache
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
-from . import workers
-from .roles import Role, checkpoint
+from ..roles import Role, checkpoint
+from . import pool as workers
 
 POLL_S = 0.1
 

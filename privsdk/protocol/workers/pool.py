@@ -17,8 +17,8 @@ from concurrent.futures import Executor, Future
 from types import FunctionType
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
-from ..errors import InvalidArgument, PrivsdkError
-from .worker_process import Worker
+from ...errors import InvalidArgument, PrivsdkError
+from .process import Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")

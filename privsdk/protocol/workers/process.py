@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from ..errors import Cancelled, ErrorRecord, InternalError, InvalidArgument, PrivsdkError, WorkerDied
+from ...errors import Cancelled, ErrorRecord, InternalError, InvalidArgument, PrivsdkError, WorkerDied
 
 READY: Final = b"privsdk: a worker is ready\n"
 
@@ -34,7 +34,7 @@ home, *sys.path = sys.argv[1:]
 spec = PathFinder.find_spec("privsdk", [home])
 sys.modules["privsdk"] = module_from_spec(spec)
 spec.loader.exec_module(sys.modules["privsdk"])
-from privsdk.protocol.worker_process import work
+from privsdk.protocol.workers.process import work
 work()
 """
 ONE_THREAD: Final = dict.fromkeys(
@@ -113,7 +113,7 @@ class Worker:
         if self._process and self._process.poll() is None:
             return self._process
         self.end()
-        home = str(Path(__file__).parents[2])
+        home = str(Path(__file__).parents[3])
         path = [folder for folder in sys.path if isinstance(folder, str) and folder]
         self._process = process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-c", ENTRY, home, *path],
