@@ -566,7 +566,7 @@ def test_a_preview_shows_needs_records_and_parameters(fed: ps.Federation) -> Non
         "loans.late as aggregate",
         "model.weight as model weight",
         "bank holds the key; bureau computes on ciphertexts",
-        "each row's score, and bureau's model",
+        "each row's score; bureau's model",
         "how many of them have late",
     ):
         assert words in text
