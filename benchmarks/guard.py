@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from privsdk.governance.charges import Budget
 from privsdk.party.budget.books import Books
-from privsdk.party.differencing.guard import Guard
-from privsdk.party.differencing.row_sets import Tables
+from privsdk.party.guard import Guard
+from privsdk.party.ledger.row_sets import DisclosureTables
 from privsdk.party.tables.store import Store
 from privsdk.protocol.request import Operand, Request
 from privsdk.protocol.role_input import Alignment, RowSet
@@ -61,7 +61,7 @@ def measure(sets: int, *, joint: bool) -> dict[str, list[tuple[float, float]]]:
     release()  # hashes the table
     kept = []
 
-    def fill(tables: Tables) -> list[tuple[int, ...]]:
+    def fill(tables: DisclosureTables) -> list[tuple[int, ...]]:
         for n in range(sets):
             member = rng.integers(0, 256, (ROWS + 7) // 8, dtype=np.uint8)
             kept.append(zlib.compress(member.tobytes(), level=1))

@@ -42,7 +42,7 @@ from . import policy
 from .budget.books import Books
 from .budget.caps import Asking
 from .checkpoints import CheckpointStore
-from .differencing.guard import Guard
+from .guard import Guard
 from .ledger.rollback import anchors
 from .role_input import Inputs
 from .run import Dial, PartyRun

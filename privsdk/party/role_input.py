@@ -16,7 +16,7 @@ from ..protocol.roles import Entropy
 from .budget.books import Books
 from .checkpoint_file import Work
 from .checkpoints import CheckpointStore, work_of
-from .differencing.guard import Guard, Screen
+from .guard import Guard, Screen
 from .run import PartyRun
 from .runs import PartyRuns
 from .tables.store import Store

@@ -20,7 +20,7 @@ from privsdk import psi
 from privsdk.client.plan import Plan
 from privsdk.errors import BudgetExceeded, DifferencingRefused, PolicyRefused
 from privsdk.exact import operation, owner
-from privsdk.party.differencing import guard
+from privsdk.party import guard
 
 PEOPLE = 60
 VICTIM = 37  # the only one of that age

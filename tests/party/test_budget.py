@@ -21,7 +21,7 @@ from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, E
 from privsdk.party.budget.accounting import Account
 from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking, Caps
-from privsdk.party.budget.status import BudgetStatus
+from privsdk.party.budget_status import BudgetStatus
 from privsdk.protocol.request import Request
 
 DELTA = 1e-6

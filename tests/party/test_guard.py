@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from privsdk.errors import DataError, DifferencingRefused
 from privsdk.governance.charges import Budget, Unit
 from privsdk.party.budget.books import Books
-from privsdk.party.differencing.guard import Guard, near_by, with_ordinals
+from privsdk.party.guard import Guard, near_by, with_ordinals
 from privsdk.party.tables.store import Store
 from privsdk.protocol.request import Operand, Request
 from privsdk.protocol.role_input import Alignment, Figures, RowSet

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from ...errors import LedgerError
 from ...governance.charges import Charge
+from ..budget_status import BudgetStatus
 from ..ledger.ledger import Ledger
 from .accounting import Account
 from .caps import Asking, Caps, Scope
-from .status import BudgetStatus
 
 MOST_WARM = 64  # accounts kept: a purpose is whatever a caller says, and describing or quoting one is free
 

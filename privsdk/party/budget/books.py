@@ -37,12 +37,12 @@ from ...protocol import control
 from ...protocol.messages import Frame
 from ...protocol.request import Request
 from ...protocol.role_input import Figures
-from ..differencing.row_sets import DisclosureTables
 from ..ledger import caller_log, summaries
 from ..ledger.ledger import Ledger
 from ..ledger.queries import RunRecord
 from ..ledger.reconcile import answer_hash
 from ..ledger.rollback import RollbackDetection
+from ..ledger.row_sets import DisclosureTables
 from ..ledger.signing import Signer
 from ..ledger.verification import refuse_changed, verify
 from .accounting import Account

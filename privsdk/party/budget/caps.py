@@ -25,8 +25,8 @@ from ...governance.charges import (
     LimitBalance,
     ZeroConcentrated,
 )
+from ..budget_status import BudgetStatus
 from .accounting import Account
-from .status import BudgetStatus
 
 _STEPS = 12  # of a bisection: the largest request that would pass, to three digits
 

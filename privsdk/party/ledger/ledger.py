@@ -31,9 +31,9 @@ from ...governance.events import (
     RunReserved,
     RunStarted,
 )
-from ..budget.status import BudgetStatus, status_after
-from ..differencing import row_sets
+from ..budget_status import BudgetStatus, status_after
 from ..run_states import after, moves
+from . import row_sets
 from .database import Database
 from .queries import Queries
 from .signing import Signer

@@ -12,7 +12,7 @@ import msgspec
 from ...errors import LedgerError
 from ...governance.chain import Row
 from ...governance.charges import Charge
-from ..budget.status import BudgetStatus
+from ..budget_status import BudgetStatus
 from ..run_states import OPEN, UNCHARGED, RunState
 from .database import Database
 from .snapshot import Snapshot

@@ -27,7 +27,7 @@ from ...governance.events import (
     decode,
     name_of,
 )
-from ..budget.status import BudgetStatus, status_after
+from ..budget_status import BudgetStatus, status_after
 from ..run_states import RunState, after
 
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ...files import remove_drafts, replacing
-from ..differencing import row_sets
+from . import row_sets
 
 VERSION = 2
 APPLICATION_ID = 0x50524956  # "PRIV"

@@ -14,8 +14,8 @@ import msgspec
 from ...errors import LedgerError
 from ...governance.chain import Row
 from ...governance.charges import Charge
-from ..budget.status import BudgetStatus
-from ..differencing import row_sets
+from ..budget_status import BudgetStatus
+from . import row_sets
 from .reconcile import LedgerTables, answer_hash
 
 KEY_BYTES = 32  # of an Ed25519 public key

@@ -1,7 +1,7 @@
 """What exact answers a party has let out, as rows of its ledger: row sets, their figures, and the questions.
 
 Tables of the ledger's own file, so that comparing and keeping are one transaction with the audit row. Only stores: the
-rule is `party.differencing.guard`. Sets are bits over the rows ever seen of a table, in the order in which they were
+rule is `party.guard`. Sets are bits over the rows ever seen of a table, in the order in which they were
 seen first.
 """
 

@@ -23,14 +23,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import DataError, DifferencingRefused
-from ...errors.details import RowsTooAlike
-from ...protocol.operation import Operation
-from ...protocol.request import Operand, Request
-from ...protocol.role_input import Alignment, Figures, RowSet
-from ..budget.books import Books
-from ..tables.store import Store
-from .row_sets import BUCKETS, Bits, DisclosureTables, Words
+from ..errors import DataError, DifferencingRefused
+from ..errors.details import RowsTooAlike
+from ..protocol.operation import Operation
+from ..protocol.request import Operand, Request
+from ..protocol.role_input import Alignment, Figures, RowSet
+from .budget.books import Books
+from .ledger.row_sets import BUCKETS, Bits, DisclosureTables, Words
+from .tables.store import Store
 
 Screen = Callable[[Sequence[RowSet], int], list[Figures]]
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplying by it is one-to-one

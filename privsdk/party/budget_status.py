@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from ...errors import InvalidArgument
-from ...governance.charges import Budget, Unit
-from ...governance.events import Action, Freeze, Reset, SetBudget, Unfreeze
+from ..errors import InvalidArgument
+from ..governance.charges import Budget, Unit
+from ..governance.events import Action, Freeze, Reset, SetBudget, Unfreeze
 
 
 class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):

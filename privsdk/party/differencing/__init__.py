@@ -1,1 +1,0 @@
-"""Refuses answers that another answer over almost the same rows would turn into one row."""
