@@ -12,7 +12,7 @@ from ..party.budget.books import Books
 from ..party.gate import Gate
 from ..party.tables.store import Store
 from ..protocol.control import Hello
-from ..protocol.roles import Channel
+from ..protocol.conversation import Channel
 from ..psi.oprf.ristretto import libsodium
 from ..transport.certificates import Credentials
 from ..transport.flight import FlightNetwork, Server

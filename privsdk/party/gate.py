@@ -32,11 +32,12 @@ from ..governance.charges import Debit
 from ..governance.events import RunStarted
 from ..governance.policy import Derivation, Policy
 from ..protocol import control
+from ..protocol.conversation import Channel
 from ..protocol.messages import Message
 from ..protocol.operation import Operation, operation_of
 from ..protocol.request import Request
 from ..protocol.role_input import NO_IDENTITY, Identity, Outcome
-from ..protocol.roles import Channel, Entropy, SystemEntropy, drive
+from ..protocol.roles import Entropy, SystemEntropy, drive
 from ..protocol.timeouts import Limits, Timeouts
 from . import policy
 from .budget.books import Books

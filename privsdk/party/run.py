@@ -15,9 +15,10 @@ from ..errors import Cancelled, ConnectTimeout, PrivsdkError, ProtocolViolation
 from ..errors.details import RunCancelled, TimedOut
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved
 from ..protocol.control import Hello, ProgressReport, Watched
+from ..protocol.conversation import Channel, Conversation
 from ..protocol.messages import Binding
 from ..protocol.operation import Operation
-from ..protocol.roles import Channel, Conversation, Progress
+from ..protocol.roles import Progress
 from ..protocol.timeouts import Timeouts
 from .run_states import RunState, after
 

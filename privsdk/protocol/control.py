@@ -16,9 +16,9 @@ from ..errors import InvalidArgument, PrivsdkError, ProtocolViolation
 from ..governance.charges import Balance, Unit, attacker_certainty
 from ..governance.heads import Count, Head
 from ..governance.policy import Derivation, Policy
+from .conversation import Channel
 from .messages import Abort, Binding, Frame, Message, decode, encode
 from .request import Request
-from .roles import Channel
 
 MOST_REQUESTS = 100  # in one quote: quoting is free
 

@@ -6,8 +6,8 @@ import threading
 
 from ..errors import PeerGone, PrivsdkError, UnknownName
 from ..protocol.control import Call, Endpoint, Hello, R, decode_call, decode_reply, encode_call, encode_reply
+from ..protocol.conversation import Channel
 from ..protocol.messages import Frame
-from ..protocol.roles import Channel
 from .streams import Inbox
 
 

@@ -9,21 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, ProtocolViolation
+from privsdk.protocol.conversation import Conversation
 from privsdk.protocol.messages import Binding, Message, pack
-from privsdk.protocol.roles import (
-    Conversation,
-    Gone,
-    Progress,
-    Role,
-    Step,
-    ask,
-    checkpoint,
-    drive,
-    gather,
-    hear,
-    tell,
-    tell_all,
-)
+from privsdk.protocol.roles import Gone, Progress, Role, Step, ask, checkpoint, drive, gather, hear, tell, tell_all
 from privsdk.testing import Sent, pair, together
 from privsdk.transport.local import LocalChannel
 from privsdk.transport.streams import Inbox

@@ -11,9 +11,9 @@ import pytest
 
 from privsdk.errors import DataError, PeerError, PeerFailed, PeerGone, ProtocolViolation
 from privsdk.protocol.compose import colocated
+from privsdk.protocol.conversation import Conversation
 from privsdk.protocol.messages import Binding, Frame, Message, pack
 from privsdk.protocol.roles import (
-    Conversation,
     Progress,
     Role,
     checkpoint,

@@ -20,8 +20,9 @@ from privsdk.errors import (
     ReadTimeout,
     StepTimeout,
 )
+from privsdk.protocol.conversation import Conversation
 from privsdk.protocol.messages import Binding, Message
-from privsdk.protocol.roles import Conversation, drive, hear
+from privsdk.protocol.roles import drive, hear
 from privsdk.protocol.timeouts import CallerTimeouts, Limits, Timeouts
 from privsdk.transport.local import LocalChannel
 from privsdk.transport.streams import Inbox

@@ -12,8 +12,8 @@ from claims import Cases
 import privsdk as ps
 from privsdk import psi
 from privsdk.errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError
+from privsdk.protocol.conversation import Conversation
 from privsdk.protocol.messages import Packed, tag_of
-from privsdk.protocol.roles import Conversation
 
 # protocol, parties in order, who is lost, at which of its messages, and the phase the others are in
 LOST: list[tuple[str, tuple[str, ...], str, str, str]] = [

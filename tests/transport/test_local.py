@@ -6,8 +6,8 @@ import pytest
 
 from privsdk.errors import PeerGone, ProtocolViolation, UnknownName
 from privsdk.protocol.control import Call, Describe, Description, Done, Hello
+from privsdk.protocol.conversation import Channel
 from privsdk.protocol.messages import Frame, Message
-from privsdk.protocol.roles import Channel
 from privsdk.transport.local import LocalNetwork
 
 
