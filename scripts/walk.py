@@ -26,7 +26,7 @@ from privsdk.party.gate import Gate
 from privsdk.party.tables.store import Store
 from privsdk.transport.certificates import Credentials, make_certificates
 from privsdk.transport.flight import FlightNetwork, Server
-from privsdk.transport.identities import Certified
+from privsdk.transport.identities import MemberIdentity
 
 PACKAGE = Path(ps.__file__).parent
 
@@ -56,7 +56,7 @@ def served() -> Iterator[ps.Federation]:
             books = Books(
                 party, folder / f"{party}.sqlite", budgets={"*": WORKSHOP_BUDGET}, datasets={"people": "people"}
             )
-            store, who = Store(party, {"people": people(seed)}), Certified(identity)
+            store, who = Store(party, {"people": people(seed)}), MemberIdentity(identity)
             gate = Gate(party, store=store, policy=WORKSHOP_POLICY, books=books, dial=dial, identity=who)
             opened.callback(gate.close)
             server = Server(gate, party, "grpc+tls://127.0.0.1:0", identity)

@@ -279,6 +279,11 @@ def test_tables_of_two_federations_are_not_mixed(fed: ps.Federation) -> None:
         psi.join(north(fed), other["west"]["table"], on="id")
 
 
+def test_a_party_is_asked_for_by_name(fed: ps.Federation) -> None:
+    with pytest.raises(UnknownName, match="no party named '0' in this federation"):
+        fed[0]  # type: ignore[index]
+
+
 def test_a_policy_or_budget_for_nobody_is_refused() -> None:
     for option in ({"policy": {"nroth": ps.Policy()}}, {"budget": {"nroth": ps.Budget()}}):
         with pytest.raises(ps.errors.UnknownName, match="did you mean 'north'"):

@@ -91,6 +91,16 @@ def test_checks_that_the_architecture_names_exist() -> None:
     assert [name for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text()] == []
 
 
+@pytest.mark.parametrize("name", ["he.mean", "psi.join@flight"])
+def test_a_walk_passes_the_stations(name: str) -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "walk.py"))
+    ask, opened = script["WALKS"][name]
+    with opened() as fed:
+        passed = script["walk"](ask, fed)
+    link = "transport/flight.py" if name.endswith("@flight") else "transport/local.py"
+    assert {"client/federation.py", link, "party/gate.py", "protocol/roles.py"} <= set(passed)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_local_links_lead_somewhere(document: str) -> None:
     text = read(document)

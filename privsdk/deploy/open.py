@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,6 @@ from ..governance.policy import ANY, Disclosure, Grant, Policy
 from ..party.budget.books import Books
 from ..party.gate import Gate
 from ..party.tables.store import Store
-from ..protocol import control
 from ..transport.certificates import Credentials
 from ..transport.identities import Members
 from ..transport.local import LocalNetwork
@@ -114,9 +114,6 @@ def embedded(
         for name, tables in given.items():
             sources = tables if isinstance(tables, Mapping) else {table: tables}
 
-            def dial(peer: str, hello: control.Hello, name: str = name) -> Any:
-                return network.dial(name, peer, hello)
-
             tables_of = Store(name, sources)
             books = Books(
                 name,
@@ -129,7 +126,7 @@ def embedded(
                 store=tables_of,
                 policy=_for(policy, name, WORKSHOP_POLICY),
                 books=books,
-                dial=dial,
+                dial=partial(network.dial, name),
                 identity=members.of(name),
             )
             opened.callback(gate.close)

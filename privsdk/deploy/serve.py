@@ -11,8 +11,6 @@ from ..errors import IdentityRefused
 from ..party.budget.books import Books
 from ..party.gate import Gate
 from ..party.tables.store import Store
-from ..protocol.control import Hello
-from ..protocol.conversation import Channel
 from ..psi.oprf.ristretto import libsodium
 from ..transport.certificates import Credentials
 from ..transport.flight import FlightNetwork, Server
@@ -38,9 +36,6 @@ def serve(path: Path) -> None:
         )
     peers = FlightNetwork(identity, lambda: read_federation(folder / config.federation).parties)
 
-    def dial(peer: str, hello: Hello) -> Channel:
-        return peers.dial(peer, hello)
-
     books = Books(
         config.name,
         folder / config.ledger,
@@ -53,7 +48,7 @@ def serve(path: Path) -> None:
         store=Store(config.name, {name: table.place(folder) for name, table in config.tables.items()}),
         policy=config.policy,
         books=books,
-        dial=dial,
+        dial=peers.dial,
         identity=MemberIdentity(identity),
         limits=config.limits,
         timeouts=config.timeouts,

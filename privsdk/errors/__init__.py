@@ -188,7 +188,7 @@ class UnknownName(UsageError):
     @classmethod
     def among(cls, kind: str, name: str, known: Iterable[str], *, where: str = "") -> UnknownName:
         """An error for `name` that lists what exists and, where one is near, the likeliest match."""
-        return cls(NameUnknown(kind=kind, name=name, known=tuple(sorted(known)), where=where))
+        return cls(NameUnknown(kind=kind, name=str(name), known=tuple(sorted(known)), where=where))
 
 
 class InvalidArgument(UsageError):
