@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import privsdk
+import privsdk.__main__
 from privsdk.__main__ import main
 from privsdk.deploy.config import FederationConfig, PartyConfig, read_federation, read_party
 from privsdk.governance.policy import Disclosure
@@ -89,6 +89,15 @@ def test_checks_that_the_architecture_names_exist() -> None:
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", ARCHITECTURE)
     assert named
     assert [name for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text()] == []
+
+
+def test_commands_of_the_program_are_those_that_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        privsdk.__main__.main(["--help"])
+    commands = re.findall(r"\{([\w,]+)\}", capsys.readouterr().out)[0].split(",")
+    assert f"`python -m privsdk {' | '.join(commands)}`" in (privsdk.__main__.__doc__ or "")
+    named = {name for document in DOCUMENTS for name in re.findall(r"python -m privsdk (\w+)", read(document))}
+    assert {"serve", "audit"} <= named <= set(commands)
 
 
 @pytest.mark.parametrize("name", ["he.mean", "psi.join@flight"])
