@@ -20,6 +20,7 @@ from dp_accounting.pld import privacy_loss_distribution as pld
 import privsdk as ps
 from privsdk import dp
 from privsdk.governance.charges import DiscreteLaplace
+from privsdk.governance.events import RunReserved
 from privsdk.party.ledger.ledger import Entry, Ledger
 from privsdk.party.ledger.signing import Signer
 from privsdk.protocol.request import Request
@@ -35,7 +36,7 @@ def fill(path: Path, charges: int) -> None:
     with ps.embedded(north=people(), store=path.parent, budget=CAP, quiet=True) as fed:
         dp.count(fed["north"]["table"], epsilon=EPSILON).release()
     ledger = Ledger("north", path, Signer.at(path.with_suffix(".ed25519"), create=False))
-    ledger._db.execute("PRAGMA synchronous=OFF")
+    ledger._database.connection.execute("PRAGMA synchronous=OFF")
     charge = DiscreteLaplace(scale=1 / EPSILON, sensitivity=1.0)
     for n in range(charges - 1):
         request = Request(
@@ -55,7 +56,7 @@ def fill(path: Path, charges: int) -> None:
             purpose="workshop",
             charges=entries,
             check=lambda: None,
-            event={"event": "reserved", "caller": "analyst", "request": request, "entries": entries},
+            event=RunReserved(caller="analyst", request=request, entries=tuple(entries)),
         )
     ledger.close()
 
