@@ -71,7 +71,7 @@ panel: $(VENV)/installed          ## build the JupyterLab panel anew, after a ch
 
 screenshots: $(VENV)/installed    ## the pictures of docs/images, of JupyterLab as it is tested
 	scripts/chromium.sh
-	$(RUN) -m pytest tests/lab/test_accessible.py --screenshots
+	$(RUN) -m pytest --claims tests/lab/test_accessible.py --screenshots
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
 
 class Cases:
     """Counts the cases a test really tried, for the claims report."""
@@ -16,3 +20,9 @@ class Cases:
     def say(self, figure: str) -> None:
         """A measured figure to print beside the claim."""
         self.figure = figure
+
+
+class Counts(Protocol):
+    """What `make test`, `make claims` and `make soak` each try, and which of them this is."""
+
+    def __call__(self, few: T, more: T, most: T, /) -> T: ...

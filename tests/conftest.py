@@ -6,18 +6,17 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 
 from privsdk.client.federation import open_federations
 
-T = TypeVar("T")
 SOAK = os.environ.get("PRIVSDK_SOAK") == "1"
 FEWEST_TESTS = 100  # a floor on collected tests: a suite that silently shrinks fails
 
@@ -126,7 +125,7 @@ def soak() -> bool:
 
 
 @pytest.fixture
-def counts(pytestconfig: pytest.Config) -> Callable[[T, T, T], T]:
+def counts(pytestconfig: pytest.Config) -> Counts:
     """A choice between what `make test`, `make claims` and `make soak` try."""
     return lambda few, more, most: most if SOAK else more if pytestconfig.option.claims else few
 

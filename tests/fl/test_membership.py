@@ -15,7 +15,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from scipy.stats import beta
 
 from privsdk.fl.models.network import Network, Output, Rows
@@ -94,8 +94,8 @@ def trained(privacy: RecordLevel, present: bool, steps: int, runs: int) -> Score
 
 @pytest.mark.claim("DP-SGD: what a canary audit proves stays below the claimed epsilon; with a tenth of the noise not")
 @pytest.mark.parametrize(("noise", "rate", "steps"), [(2.5, 1.0, 3), (1.5, 0.5, 3)])
-def test_membership_of_a_row(noise: float, rate: float, steps: int, cases: Cases, soak: bool) -> None:
-    runs = 20_000 if soak else 700
+def test_membership_of_a_row(noise: float, rate: float, steps: int, cases: Cases, counts: Counts) -> None:
+    runs = counts(700, 700, 20_000)
     privacy = RecordLevel(clip=1.0, noise_multiplier=noise, sampling_rate=rate)
     epsilon = claimed(charge(privacy, batch_size=1, length=NETWORK.size, steps=steps))
     found = audited(trained(privacy, False, steps, runs), trained(privacy, True, steps, runs))
@@ -116,8 +116,8 @@ def sums(grid: NoiseShares, direction: float, runs: int, shares: int, scale: flo
 
 
 @pytest.mark.claim("DP-FedAvg: colluders who know a party's two possible updates prove less than the claimed epsilon")
-def test_membership_of_a_party(cases: Cases, soak: bool) -> None:
-    runs = 4_000_000 if soak else 400_000
+def test_membership_of_a_party(cases: Cases, counts: Counts) -> None:
+    runs = counts(100_000, 400_000, 4_000_000)
     grid = NoiseShares(PartyLevel(clip=1.0, noise_multiplier=2.0), clients=4, fewest=4, length=1)
     price, honest = grid.charge, grid.honest
     found = audited(sums(grid, -1, runs, honest), sums(grid, 1, runs, honest))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from cluster import Cluster
 from forked import Forked
 from resumed_child import train, train_connected
@@ -144,7 +143,7 @@ def left(log: Path) -> dict[str, int]:
 
 @CLAIM
 def test_the_notebook_killed_at_every_fail_point(
-    tmp_path: Path, undisturbed: bytes, cases: Cases, counts: Callable[[Any, Any, Any], Any]
+    tmp_path: Path, undisturbed: bytes, cases: Cases, counts: Counts
 ) -> None:
     """Embedded: with it die all parties. Each time somewhere else, until a child comes to the end."""
     every = [(point, hit) for point in POINTS for hit in (3, 4, 9, 17, 26, 31)]
@@ -170,9 +169,7 @@ def child(folder: Path, failpoint: str) -> int | None:
 
 
 @CLAIM
-def test_servers_killed_over_the_network(
-    tmp_path: Path, undisturbed: bytes, cases: Cases, counts: Callable[[Any, Any, Any], Any]
-) -> None:
+def test_servers_killed_over_the_network(tmp_path: Path, undisturbed: bytes, cases: Cases, counts: Counts) -> None:
     every = [
         (party, point, hit)
         for party in ("bru", LEADER)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from private_training import table
 
 import privsdk as ps
@@ -102,9 +102,9 @@ def test_charges_without_an_own_delta_are_written_as_before() -> None:
         ZeroConcentrated(rho=0.01, delta=2e-8),
     ],
 )
-def test_own_deltas(charge: Charge, cases: Cases) -> None:
+def test_own_deltas(charge: Charge, cases: Cases, counts: Counts) -> None:
     bare = msgspec.structs.replace(charge, delta=0.0)
-    for count in (1, 5, 30):
+    for count in counts((5,), (1, 5, 30), (1, 5, 30)):
         found = Account({charge: count}).epsilon(DELTA)
         assert found == pytest.approx(Account({bare: count}).epsilon(DELTA - count * 2e-8), rel=1e-9)
         assert found > Account({bare: count}).epsilon(DELTA)

@@ -12,7 +12,10 @@ from lab_page import Lab
 from playwright.sync_api import Locator, ViewportSize, expect
 
 SERIOUS = ("serious", "critical")
-CLAIM = pytest.mark.claim("accessible: no serious or critical finding of axe-core in widgets and panel, light and dark")
+pytestmark = [
+    pytest.mark.claim("accessible: no serious or critical finding of axe-core in widgets and panel, light and dark"),
+    pytest.mark.lengthy,
+]
 
 OPEN = """import pyarrow as pa
 import privsdk as ps
@@ -83,7 +86,6 @@ def serious(lab: Lab, shown: Locator) -> list[str]:
     ]
 
 
-@CLAIM
 def test_choosing(lab: Lab, look: Look) -> None:
     lab.of("choosing", OPEN, PICKER, BUDGETS)
     lab.run_all()
@@ -96,7 +98,6 @@ def test_choosing(lab: Lab, look: Look) -> None:
     look(lab, budgets, "budgets")
 
 
-@CLAIM
 def test_asking(lab: Lab, look: Look) -> None:
     lab.of("consent", OPEN, WHAT_IF)
     lab.run_all()
@@ -112,7 +113,6 @@ def test_asking(lab: Lab, look: Look) -> None:
     look(lab, view, "released")
 
 
-@CLAIM
 def test_watching(lab: Lab, look: Look) -> None:
     lab.of("watching", OPEN, RUN)
     lab.run_all()

@@ -10,6 +10,8 @@ from claims import Cases
 from lab_page import Lab
 from playwright.sync_api import expect
 
+CLAIM = pytest.mark.claim("canary in JupyterLab: no row value in pages, messages of the kernel or the saved notebook")
+
 WALK = (
     "from privsdk import widgets\nfed",
     'fed["north"]["people"]',
@@ -31,7 +33,7 @@ WALK = (
 )
 
 
-@pytest.mark.claim("canary in JupyterLab: no row value in pages, messages of the kernel or the saved notebook")
+@CLAIM
 def test_walk(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     lab.of("walk", opening(tmp_path), *WALK)
     lab.command("privsdk:show-panel")
@@ -48,6 +50,8 @@ def test_walk(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     cases(len(lab.frames) + 2)
 
 
+@CLAIM
+@pytest.mark.lengthy
 def test_the_walk_finds_what_it_looks_for(lab: Lab, tmp_path: Path) -> None:
     """A row that a notebook prints, or a widget is told, is found in each of the places."""
     read = f"import pyarrow.parquet as pq\nrows = pq.read_table({(tmp_path / 'north.parquet').as_posix()!r})"

@@ -17,31 +17,23 @@ fed
 SLOW = "import time\nprint('begun', flush=True)\nfor _ in range(600):\n    time.sleep(0.1)"
 
 
-def test_a_federation_shows_itself(lab: Lab) -> None:
-    lab.of("shown", FEDERATION, "1 / 0")
-    lab.run(0)
-    expect(lab.shown(0)).to_contain_text("federation of north, south, east")
-    with pytest.raises(AssertionError, match="ZeroDivisionError"):
-        lab.run(1)
-
-
-def test_interrupt_restart_and_reload(lab: Lab) -> None:
-    lab.of("ended", SLOW, "kept = 1")
-    lab.run(1)
-    lab.start(0)
-    expect(lab.shown(0)).to_contain_text("begun")
-    lab.interrupt()
-    lab.wait()
-    assert errors(lab.outputs()) == ["KeyboardInterrupt: "]
-    lab.reload()
-    assert lab.ask("print(kept)") == "1"
-    lab.restart()
-    assert lab.ask("print('kept' in globals())") == "False"
-
-
-def test_themes(lab: Lab) -> None:
-    lab.of("themes", "1")
+def test_what_these_tests_stand_on(lab: Lab) -> None:
+    lab.of("harness", FEDERATION, "1 / 0", SLOW, "kept = 1")
     for dark in (True, False):
         lab.theme(dark=dark)
         shade = lab.page.evaluate("() => getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')")
         assert shade.strip() == ("#111" if dark else "white"), shade
+    lab.run(0)
+    expect(lab.shown(0)).to_contain_text("federation of north, south, east")
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        lab.run(1)
+    lab.run(3)
+    lab.start(2)
+    expect(lab.shown(2)).to_contain_text("begun")
+    lab.interrupt()
+    lab.wait()
+    assert "KeyboardInterrupt: " in errors(lab.outputs())
+    lab.reload()
+    assert lab.ask("print(kept)") == "1"
+    lab.restart()
+    assert lab.ask("print('kept' in globals())") == "False"

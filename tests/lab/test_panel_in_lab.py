@@ -18,7 +18,9 @@ def panel(lab: Lab) -> Locator:
     return lab.page.locator("#privsdk-panel")
 
 
-def test_it_says_what_to_do_where_there_is_nothing(lab: Lab, panel: Locator) -> None:
+@pytest.mark.claim("panel: says what to do where there is nothing to show, and inserts the cell that does it")
+@pytest.mark.lengthy
+def test_it_says_what_to_do_where_there_is_nothing(lab: Lab, panel: Locator, cases: Cases) -> None:
     lab.of("empty", "1", "import privsdk")
     lab.command("privsdk:show-panel")
     expect(panel).to_contain_text("privsdk is not in use here yet")
@@ -27,6 +29,7 @@ def test_it_says_what_to_do_where_there_is_nothing(lab: Lab, panel: Locator) -> 
     panel.get_by_role("button", name="Insert this cell").click()
     lab.run(2)
     expect(panel).to_contain_text("Federation of north, south, east, notary")
+    cases()
 
 
 @pytest.mark.claim("panel: shows rounds live while a cell blocks the kernel")
@@ -49,6 +52,7 @@ def test_it_is_live_while_a_cell_blocks(lab: Lab, panel: Locator, tmp_path: Path
     expect(panel).to_contain_text("Lately ended: 1")
 
 
+@pytest.mark.lengthy
 @pytest.mark.claim("panel: after a kernel restart all is read anew from the parties, and the ledger remembers")
 def test_it_reads_anew_after_a_restart(lab: Lab, panel: Locator, tmp_path: Path, cases: Cases) -> None:
     lab.of("restarted", opening(tmp_path, tmp_path / "store"), COUNT)
@@ -63,15 +67,3 @@ def test_it_reads_anew_after_a_restart(lab: Lab, panel: Locator, tmp_path: Path,
     lab.run(1)
     expect(left).to_have_attribute("aria-valuetext", "9 of 10")
     cases()
-
-
-def test_it_is_there_after_a_reload(lab: Lab, panel: Locator, tmp_path: Path) -> None:
-    lab.of("reloaded", opening(tmp_path), COUNT)
-    lab.run_all()
-    lab.reload()
-    lab.command("privsdk:show-panel")
-    expect(panel.get_by_role("meter", name="people of north: epsilon left")).to_have_attribute(
-        "aria-valuetext", "9.5 of 10"
-    )
-    panel.get_by_role("button", name="Verify audits").click()
-    expect(panel).to_contain_text("Audits sound")

@@ -35,6 +35,7 @@ def test_picking(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     cases()
 
 
+@pytest.mark.lengthy
 @pytest.mark.claim("a reloaded page shows every widget as it was")
 def test_reloading(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     lab.of("reloading", opening(tmp_path), PICKER, BUDGETS, COUNT)
@@ -50,7 +51,13 @@ def test_reloading(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     expect(lab.shown(2)).to_contain_text("9.5 of 10")
     lab.run(3)
     expect(lab.shown(2)).to_contain_text("9 of 10")
-    cases(2)
+    lab.command("privsdk:show-panel")
+    panel = lab.page.locator("#privsdk-panel")
+    left = panel.get_by_role("meter", name="people of north: epsilon left")
+    expect(left).to_have_attribute("aria-valuetext", "9 of 10")
+    panel.get_by_role("button", name="Verify audits").click()
+    expect(panel).to_contain_text("Audits sound")
+    cases(3)
 
 
 @pytest.mark.claim(

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 import worker_tasks as tasks
-from claims import Cases
+from claims import Cases, Counts
 from waiting import HANGS_S, until
 
 import privsdk
@@ -30,11 +30,14 @@ from privsdk.protocol.workers.process import READY, Worker
 TESTS = Path(__file__).parent
 
 
-@pytest.fixture
-def pool() -> Iterator[Workers]:
+def of_two() -> Iterator[Workers]:
     with Workers(2, packages=("worker_tasks",)) as pool:
         yield pool
         pool._end()
+
+
+own = pytest.fixture(of_two, name="own")  # for tests that change how processes start, count them or shut down
+pool = pytest.fixture(of_two, scope="module", name="pool")
 
 
 def busy(pool: Workers, folder: Path) -> tuple[Future[None], int]:
@@ -105,13 +108,13 @@ def test_large_argument_and_result(pool: Workers) -> None:
     assert all(future.result() == expected for future in futures)
 
 
-def test_one_after_another_uses_one_process(pool: Workers) -> None:
-    assert len({pool.submit(tasks.pid).result() for _ in range(50)}) == 1
+def test_one_after_another_uses_one_process(own: Workers) -> None:
+    assert len({own.submit(tasks.pid).result() for _ in range(50)}) == 1
 
 
-def test_at_most_so_many_processes(pool: Workers) -> None:
+def test_at_most_so_many_processes(own: Workers) -> None:
     before = children()
-    wait([pool.submit(tasks.after, 0.01, None) for _ in range(40)])
+    wait([own.submit(tasks.after, 0.01, None) for _ in range(40)])
     assert len(children() - before) == 2
 
 
@@ -130,9 +133,9 @@ CRASHES: dict[str, tuple[Callable[..., object], tuple[object, ...], str]] = {
 
 @pytest.mark.claim("a worker that crashes fails its own task only, and is replaced")
 @pytest.mark.parametrize("crash", CRASHES)
-def test_a_crash_fails_its_own_task(pool: Workers, cases: Cases, crash: str) -> None:
+def test_a_crash_fails_its_own_task(pool: Workers, cases: Cases, crash: str, counts: Counts) -> None:
     function, arguments, words = CRASHES[crash]
-    for _ in range(3):
+    for _ in range(counts(1, 3, 3)):
         before = [pool.submit(tasks.after, 0.02, i) for i in range(4)]
         died = pool.submit(function, *arguments)
         later = [pool.submit(tasks.same, i) for i in range(4)]
@@ -144,11 +147,11 @@ def test_a_crash_fails_its_own_task(pool: Workers, cases: Cases, crash: str) -> 
         cases()
 
 
-def test_a_worker_that_died_idle_fails_no_task(pool: Workers) -> None:
-    pid = pool.submit(tasks.pid).result()
+def test_a_worker_that_died_idle_fails_no_task(own: Workers) -> None:
+    pid = own.submit(tasks.pid).result()
     psutil.Process(pid).kill()
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # its leading thread is a zombie before all of it is
-    assert pool.submit(tasks.pid).result() != pid
+    assert own.submit(tasks.pid).result() != pid
 
 
 def test_our_errors_come_back_as_they_were(pool: Workers) -> None:
@@ -215,8 +218,8 @@ def test_cancel_of_a_queued_task(pool: Workers, tmp_path: Path) -> None:
 
 
 @pytest.mark.claim("a worker's task is stopped while it computes, and the others go on")
-def test_stop_of_a_running_task(pool: Workers, cases: Cases, tmp_path: Path) -> None:
-    for _ in range(3):
+def test_stop_of_a_running_task(pool: Workers, cases: Cases, tmp_path: Path, counts: Counts) -> None:
+    for _ in range(counts(1, 3, 3)):
         stopped, pid = busy(pool, tmp_path)
         other = pool.submit(tasks.after, 0.1, "whole")
         pool.stop(stopped)
@@ -231,9 +234,9 @@ def test_stop_of_a_running_task(pool: Workers, cases: Cases, tmp_path: Path) -> 
 
 def test_stop_at_any_moment_hits_no_later_task() -> None:
     with Workers(1, packages=("worker_tasks",)) as pool:
-        for i in range(20):
+        for i in range(6):
             hit = pool.submit(tasks.after, 0.002, i)
-            time.sleep(i % 10 / 2000)
+            time.sleep(i / 1200)
             pool.stop(hit)
             assert pool.submit(tasks.same, i).result(HANGS_S) == i
             assert hit.cancelled() or isinstance(hit.exception(), Cancelled) or hit.result() == i
@@ -249,7 +252,7 @@ def test_a_stop_before_the_process_is_there() -> None:
 
 def test_a_stop_after_the_answer_spoils_no_further_task() -> None:
     worker = Worker()
-    for i in range(5):
+    for i in range(2):
         assert worker.ask("worker_tasks:same", (i,), {}).value == i
         worker.stop()
         worker.settle()
@@ -267,11 +270,11 @@ def test_leaving_a_map_early_stops_it(pool: Workers, tmp_path: Path) -> None:
 
 
 def test_prints_do_not_disturb(
-    pool: Workers, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own: Workers, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
-    assert [pool.submit(tasks.chatter, i).result() for i in range(3)] == [0, 1, 2]
-    pool.shutdown()
+    assert [own.submit(tasks.chatter, i).result() for i in range(3)] == [0, 1, 2]
+    own.shutdown()
     printed = capfd.readouterr()
     assert printed.out == ""
     assert printed.err.count("from Python") == printed.err.count("from C") == printed.err.count("from a child") == 3
@@ -313,67 +316,67 @@ def test_the_shared_pool_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     found[0].shutdown()
 
 
-def test_shutdown_leaves_no_process(pool: Workers) -> None:
+def test_shutdown_leaves_no_process(own: Workers) -> None:
     before = children()
-    pids = {pool.submit(tasks.pid).result() for _ in range(3)}
-    queued = [pool.submit(tasks.after, 0.02, i) for i in range(6)]
-    pool.shutdown()
+    pids = {own.submit(tasks.pid).result() for _ in range(3)}
+    queued = [own.submit(tasks.after, 0.02, i) for i in range(6)]
+    own.shutdown()
     assert [future.result() for future in queued] == list(range(6))
     assert not children() - before
     assert all(gone(pid) for pid in pids)
     with pytest.raises(RuntimeError, match="shut down"):
-        pool.submit(tasks.pid)
+        own.submit(tasks.pid)
 
 
-def test_shutdown_can_drop_what_waits(pool: Workers, tmp_path: Path) -> None:
-    running = [busy(pool, tmp_path)[0] for _ in range(2)]
-    queued = [pool.submit(tasks.pid) for _ in range(3)]
-    pool.shutdown(wait=False, cancel_futures=True)
+def test_shutdown_can_drop_what_waits(own: Workers, tmp_path: Path) -> None:
+    running = [busy(own, tmp_path)[0] for _ in range(2)]
+    queued = [own.submit(tasks.pid) for _ in range(3)]
+    own.shutdown(wait=False, cancel_futures=True)
     assert all(future.cancelled() for future in queued)
-    pool.stop(*running)
-    pool.shutdown()
+    own.stop(*running)
+    own.shutdown()
     assert all(isinstance(future.exception(), Cancelled) for future in running)
 
 
 def test_modules_of_the_current_folder_are_not_taken(
-    pool: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("random", "privsdk", "signal", "msgspec", "importlib", "types"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend("")
-    random, package, folder = pool.submit(tasks.shadowed).result()
+    random, package, folder = own.submit(tasks.shadowed).result()
     assert (package, folder) == (privsdk.__file__, str(tmp_path))
     assert not random.startswith(str(tmp_path))
 
 
-def test_privsdk_is_the_parents_own(pool: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_privsdk_is_the_parents_own(own: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "privsdk").mkdir()
     (tmp_path / "privsdk" / "__init__.py").write_text("raise SystemExit('another version')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert pool.submit(tasks.shadowed).result()[1] == privsdk.__file__
+    assert own.submit(tasks.shadowed).result()[1] == privsdk.__file__
 
 
 def test_an_interpreter_that_prints_while_it_starts(
-    pool: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text("import os; os.write(1, b'hello\\n' * 20000 + b'and ')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert pool.submit(tasks.same, 1).result(HANGS_S) == 1
+    assert own.submit(tasks.same, 1).result(HANGS_S) == 1
 
 
-def test_a_worker_that_cannot_start_says_so(pool: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_cannot_start_says_so(own: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(TESTS / "no such python"))
     with pytest.raises(InternalError, match="FileNotFoundError"):
-        pool.submit(tasks.same, 1).result()
+        own.submit(tasks.same, 1).result()
     monkeypatch.undo()
-    assert pool.submit(tasks.same, 1).result() == 1
+    assert own.submit(tasks.same, 1).result() == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
 @pytest.mark.parametrize(("end", "words"), [("exit 7", "exit code 7"), ("exec 1>&-; exec sleep 30", "signal 9")])
 def test_a_process_that_does_not_do_its_part(
-    pool: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, words: str
+    own: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, words: str
 ) -> None:
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\necho '{READY.decode().strip()}'\n{end}\n")
@@ -381,7 +384,7 @@ def test_a_process_that_does_not_do_its_part(
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setattr("privsdk.protocol.workers.process.PATIENCE_S", 0.2)
     with pytest.raises(WorkerDied, match=words):
-        pool.submit(tasks.same, bytes(1 << 20 if end == "exit 7" else 1)).result(HANGS_S)
+        own.submit(tasks.same, bytes(1 << 20 if end == "exit 7" else 1)).result(HANGS_S)
 
 
 def test_workers_ignore_an_interrupt(pool: Workers) -> None:
