@@ -1,19 +1,23 @@
-"""Running one role by hand, and checks on transcripts: what an observer could compare, bytes that must not occur."""
+"""Running one role by hand; checks on transcripts, of what an observer could compare and of bytes that must not occur;
+and leaks, planted to see that the checks find them."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pytest
+from claims import Cases
 from scipy.stats import chi2
 
+from privsdk.errors import ProtocolViolation
 from privsdk.protocol.messages import Message
-from privsdk.protocol.roles import Heard, Role
+from privsdk.protocol.roles import Heard, Role, hear, tell
 from privsdk.testing import Sent
 
 ALPHA = 1e-6  # of each check that words are uniform
@@ -107,3 +111,57 @@ def looks_uniform(found: npt.NDArray[Any]) -> bool:
         if chi2.sf(((counts - expected) ** 2 / expected).sum(), 255) < ALPHA:
             return False
     return True
+
+
+def traces_of_key(key: bytes) -> list[bytes]:
+    """A key and what anyone could compute from it alone."""
+    hashes = [hashlib.new(name, key).digest() for name in ("sha256", "sha1", "md5", "sha512", "blake2b", "sha3_256")]
+    return [key, *hashes, *(digest[:32] for digest in hashes if len(digest) > 32)]
+
+
+class Extra(Message, frozen=True, kw_only=True, tag="test.Extra"):
+    """What a role that leaks says besides."""
+
+    said: tuple[str, ...] = ()
+    table: pa.Table | None = None
+
+
+def saying(role: Role[Any], to: str, leak: Callable[[Any], Message] | None) -> Role[Any]:
+    """The role, which then sends one message more, made of its result."""
+    found = yield from role
+    if leak:
+        yield from tell(to, leak(found))
+    return found
+
+
+def hearing(role: Role[Any], sender: str, kind: type[Message] | None = Extra) -> Role[Any]:
+    """The role, which then waits for one message more."""
+    found = yield from role
+    if kind:
+        yield from hear(sender, kind)
+    return found
+
+
+Change = Callable[[str, Any], Any]
+
+
+def altered(role: Role[Any], *, sent: Change | None = None, heard: Change | None = None) -> Role[Any]:
+    """The role, but what it sends, or hears, is changed on the way; a change is given the peer and the message."""
+    arrived = None
+    while True:
+        try:
+            step = role.send(arrived)
+        except StopIteration as stop:
+            return stop.value
+        if sent:
+            step = step._replace(send={to: sent(to, message) for to, message in step.send.items()})
+        arrived = yield step
+        if heard:
+            arrived = {sender: heard(sender, message) for sender, message in arrived.items()}
+
+
+def assert_found(check: Callable[[], object], cases: Cases) -> None:
+    """The check fails on what was planted, or the protocol itself refuses it."""
+    with pytest.raises((AssertionError, ProtocolViolation)):
+        check()
+    cases()

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from releasing import PARAMETERS, copies, pooled, release
 from scipy import stats
 
@@ -26,7 +26,6 @@ from privsdk.party.tables.store import Store
 
 CLAIM = pytest.mark.claim("dp: the epsilon found by an audit stays below the claimed one")
 ALPHA = 1e-6
-TRIALS, PEOPLE = 20_000, 10_000
 
 BASE: dict[str, list[Any]] = {name: [0.0, 1.0, 2.0, None] for name in PARAMETERS}
 # The row that moves every component furthest.
@@ -70,23 +69,35 @@ def audit_rows(statistic: str, trials: int) -> float:
     return audit(lambda: released([*BASE[statistic], ADDED[statistic]]), lambda: released(BASE[statistic]))
 
 
+@pytest.fixture
+def trials(counts: Counts) -> int:
+    return counts(8_000, 20_000, 20_000)
+
+
+@pytest.fixture
+def people(counts: Counts) -> int:
+    return counts(5_000, 10_000, 10_000)
+
+
 @CLAIM
 @pytest.mark.parametrize("statistic", PARAMETERS)
-def test_a_row_is_told_apart_no_better_than_paid_for(statistic: str, cases: Cases, soak: bool) -> None:
+def test_a_row_is_told_apart_no_better_than_paid_for(statistic: str, trials: int, cases: Cases, counts: Counts) -> None:
     claimed = PARAMETERS[statistic]["epsilon"]
-    for _ in range(10 if soak else 1):
-        found = audit_rows(statistic, TRIALS)
+    for _ in range(counts(1, 1, 10)):
+        found = audit_rows(statistic, trials)
         assert 0.6 * claimed < found <= claimed  # near it, so that the audit would see little more
-        cases(2 * TRIALS)
+        cases(2 * trials)
     cases.say(f"{statistic} at least {found:.2f} of {claimed:g}")
 
 
 @CLAIM
 @pytest.mark.parametrize("statistic", PARAMETERS)
-def test_a_tenth_of_the_noise_is_found(statistic: str, cases: Cases, noise_times: Callable[[float], None]) -> None:
+def test_a_tenth_of_the_noise_is_found(
+    statistic: str, trials: int, cases: Cases, noise_times: Callable[[float], None]
+) -> None:
     noise_times(0.1)
-    assert audit_rows(statistic, TRIALS) > PARAMETERS[statistic]["epsilon"]
-    cases(2 * TRIALS)
+    assert audit_rows(statistic, trials) > PARAMETERS[statistic]["epsilon"]
+    cases(2 * trials)
 
 
 UNIT = Unit(id="who", rows=3)
@@ -115,26 +126,26 @@ def audit_ids(statistic: str, trials: int) -> float:
 
 @CLAIM
 @pytest.mark.parametrize("statistic", ["count", "sum"])
-def test_a_person_is_told_apart_no_better_than_paid_for(statistic: str, cases: Cases) -> None:
+def test_a_person_is_told_apart_no_better_than_paid_for(statistic: str, people: int, cases: Cases) -> None:
     claimed = PARAMETERS[statistic]["epsilon"]
-    found = audit_ids(statistic, PEOPLE)
+    found = audit_ids(statistic, people)
     assert 0.5 * claimed < found <= claimed
-    cases(2 * PEOPLE)
+    cases(2 * people)
     cases.say(f"{statistic} by id at least {found:.2f} of {claimed:g}")
 
 
 @CLAIM
-def test_rows_that_are_not_bounded_are_found(cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_are_not_bounded_are_found(people: int, cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_first_rows", lambda ids, rows: pa.array([True] * len(ids)))
-    assert audit_ids("sum", PEOPLE) > PARAMETERS["sum"]["epsilon"]
-    cases(2 * PEOPLE)
+    assert audit_ids("sum", people) > PARAMETERS["sum"]["epsilon"]
+    cases(2 * people)
 
 
 @CLAIM
-def test_noise_for_one_row_of_three_is_found(cases: Cases, noise_times: Callable[[float], None]) -> None:
+def test_noise_for_one_row_of_three_is_found(people: int, cases: Cases, noise_times: Callable[[float], None]) -> None:
     noise_times(1 / UNIT.rows)
-    assert audit_ids("sum", PEOPLE) > PARAMETERS["sum"]["epsilon"]
-    cases(2 * PEOPLE)
+    assert audit_ids("sum", people) > PARAMETERS["sum"]["epsilon"]
+    cases(2 * people)
 
 
 def audit_pooled(statistic: str, trials: int) -> float:

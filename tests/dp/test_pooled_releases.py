@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from claims import Cases
-from harness import assert_absent, assert_same_shape
+from harness import Extra, assert_absent, assert_same_shape, hearing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releasing import PARAMETERS, pmf, pooled, release, request_for
@@ -35,7 +35,7 @@ from privsdk.governance.learns import (
 )
 from privsdk.protocol.messages import Message
 from privsdk.protocol.operation import operation_of
-from privsdk.protocol.roles import Role, hear, tell
+from privsdk.protocol.roles import Role, tell
 from privsdk.testing import Sent
 
 PARTIES = ("north", "south", "east")
@@ -117,11 +117,6 @@ def test_the_encoding_wraps_with_less_than_the_stated_probability(statistic: str
         assert log_tail <= -64 * math.log(2)
 
 
-class Extra(Message, frozen=True, kw_only=True, tag="test.DpExtra"):
-    said: tuple[str, ...] = ()
-    table: pa.Table | None = None
-
-
 # What a role may let slip: from whom, to whom, made of its exact totals.
 LEAKS: dict[str, tuple[str, Callable[[list[int]], Message]]] = {
     "a contributor's totals as text": ("north", lambda totals: Extra(said=tuple(map(str, totals)))),
@@ -151,9 +146,7 @@ def run(values: Mapping[str, int], leak: str | None = None) -> list[Sent]:
                     yield from tell("k", make([int(v) for part in exact for v in part]))
 
             def listening(*args: Any) -> Role[list[int]]:
-                totals = yield from collect(*args)
-                yield from hear(who, type(make([0])))
-                return totals
+                return hearing(collect(*args), who, type(make([0])))
 
             patched.setattr(protocol, "contribute", leaky)
             patched.setattr(protocol, "collect", listening)

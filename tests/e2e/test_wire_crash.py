@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from cluster import Cluster
 
 import privsdk as ps
@@ -21,7 +21,8 @@ from privsdk.protocol.failpoints import FailPoint
 
 SIGKILL = -9
 WIRE = (FailPoint.SEND_BEFORE, FailPoint.SEND_AFTER, FailPoint.ANSWER_BEFORE, FailPoint.ANSWER_AFTER)
-QUICK = [(point, hit) for point in WIRE for hit in (1, 4)] + [(FailPoint.START_AFTER, 2), (FailPoint.FINISH_AFTER, 1)]
+QUICK = [*((point, 1) for point in WIRE), (FailPoint.START_AFTER, 2)]
+MORE = [*QUICK, *((point, 4) for point in WIRE), (FailPoint.FINISH_AFTER, 1)]
 LONG = [(point, hit) for point in FailPoint for hit in range(1, 9)]
 
 
@@ -59,19 +60,19 @@ def sales_of(tables: Tables, party: str) -> Table:
 
 @pytest.mark.claim("crash: kill -9 of a server at its fail points over Flight never under-counts and never corrupts")
 def test_kill_at_fail_points(
-    tmp_path: Path, small_tables: dict[str, dict[str, pa.Table]], cases: Cases, soak: bool
+    tmp_path: Path, small_tables: dict[str, dict[str, pa.Table]], cases: Cases, counts: Counts
 ) -> None:
-    budget = ps.Budget(epsilon=1000, delta=1e-6, exact=10_000)
+    budget, kills = ps.Budget(epsilon=1000, delta=1e-6, exact=10_000), counts(QUICK, MORE, LONG)
     with Cluster(tmp_path, small_tables, budget=budget) as cluster:
         sums, counts = 0, 0
         cluster.stop("shop0")
-        for point, hit in LONG if soak else QUICK:
+        for point, hit in kills:
             cluster.start("shop0", PRIVSDK_FAILPOINT=f"{point}:{hit}")
             cluster.await_address("shop0")
             answered = ask_until_it_dies(cluster)
             sums, counts = sums + answered[0], counts + answered[1]
-            died = cluster.await_end("shop0", timeout_s=2 if soak else 60) == SIGKILL
-            assert died or soak, (point, hit)  # a later hit of the long counts may not come
+            died = cluster.await_end("shop0", timeout_s=2 if kills is LONG else 60) == SIGKILL
+            assert died or kills is LONG, (point, hit)  # a later hit of the long counts may not come
             cluster.stop("shop0")
             verdict = verify_ledger(tmp_path / "shop0.sqlite")
             assert verdict.first_bad == -1, (point, verdict)
@@ -86,4 +87,4 @@ def test_kill_at_fail_points(
         cluster.await_address("shop0")
         with ps.connect(cluster.federation) as fed:
             assert fed.budgets()["shop0"] == (balance,)
-    assert cases.tried >= len(FailPoint if soak else QUICK)
+    assert cases.tried >= len(FailPoint if kills is LONG else kills)

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
+from harness import altered
 
 from privsdk.protocol.messages import Message
-from privsdk.protocol.roles import Entropy, Role, Step
+from privsdk.protocol.roles import Entropy, Role
 from privsdk.psi.oprf import base_ot, parameters
 from privsdk.psi.oprf.octets import to_table
 from privsdk.psi.protocols.kkrt import intersection
@@ -87,24 +88,14 @@ def rewriting(
     def wrap(role: Role[Any]) -> Role[Any]:
         count = 0
 
-        def changed(message: Any) -> Any:
+        def changed(_: str, message: Any) -> Any:
             nonlocal count
             if not isinstance(message, kind):
                 return message
             count += 1
             return kind(table=to_table(rewrite(octets_in(message), count - 1)))  # type: ignore[call-arg]
 
-        arrived = None
-        while True:
-            try:
-                step = role.send(arrived)
-            except StopIteration as stop:
-                return stop.value
-            if not heard:
-                step = Step({to: changed(message) for to, message in step.send.items()}, step.receive, step.progress)
-            arrived = yield step
-            if heard:
-                arrived = {sender: changed(message) for sender, message in arrived.items()}
+        return altered(role, heard=changed) if heard else altered(role, sent=changed)
 
     return wrap
 

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
+from harness import altered
 
 from privsdk.protocol.messages import Message
-from privsdk.protocol.roles import Heard, Role
+from privsdk.protocol.roles import Role
 from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
 from privsdk.psi.oprf import okvs, parameters
 from privsdk.psi.protocols import multiparty
@@ -60,21 +61,10 @@ def meet(
     parties = list(sets)
     roles = {me: party(me, parties, keys_of(numbers), session) for me, numbers in sets.items()}
     for me, change in (changed or {}).items():
-        roles[me] = tampered(roles[me], change)
+        roles[me] = altered(roles[me], sent=change)
     found = together(roles, transcript)
     held = {me: list(numbers) for me, numbers in sets.items()}
     return {me: [held[me][position] for position in found[me]] for me in parties}
-
-
-def tampered(role: Role[Any], change: Change) -> Role[Any]:
-    """The role, but what it sends goes through `change` first."""
-    heard: Heard | None = None
-    while True:
-        try:
-            step = next(role) if heard is None else role.send(heard)
-        except StopIteration as stop:
-            return stop.value
-        heard = yield step._replace(send={to: change(to, message) for to, message in step.send.items()})
 
 
 def small_buckets(monkeypatch: pytest.MonkeyPatch, size: int) -> None:

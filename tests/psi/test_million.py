@@ -6,25 +6,24 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 
 import privsdk as ps
 from privsdk import psi
 
-KEYS = 1_000_000
 
-
-def rows(first: int, seed: int) -> pa.Table:
+def rows(first: int, keys: int, seed: int) -> pa.Table:
     """A row for each of so many ids in random order, some ids twice, some rows without one."""
     rng = np.random.default_rng(seed)
-    numbers = rng.permutation(np.concatenate([np.arange(first, first + KEYS), np.arange(first, first + 5_000)]))
+    numbers = rng.permutation(np.concatenate([np.arange(first, first + keys), np.arange(first, first + 5_000)]))
     ids = pa.array([f"id{n:010d}" for n in numbers], mask=numbers % 1_000 == 7)
     return pa.table({"id": ids, "value": rng.integers(0, 100, len(numbers))})
 
 
 @pytest.mark.claim("psi.join of a million keys with a million equals DuckDB's join")
-def test_a_million_keys(cases: Cases) -> None:
-    tables = {"north": {"t": rows(0, 1)}, "south": {"t": rows(KEYS // 2, 2)}}
+def test_a_million_keys(cases: Cases, counts: Counts) -> None:
+    keys = counts(200_000, 1_000_000, 1_000_000)
+    tables = {"north": {"t": rows(0, keys, 1)}, "south": {"t": rows(keys // 2, keys, 2)}}
     with ps.embedded(tables, store=None, quiet=True) as fed, duckdb.connect() as sql:
         for party in tables:
             sql.register(party, tables[party]["t"])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from claims import Cases
-from harness import assert_absent, assert_same_shape, digest
+from harness import assert_absent, assert_same_shape, digest, traces_of_key
 from joins import SESSION, Side, agreement, counting, names, points_of, run
 
 from privsdk.protocol.roles import Role, hear, tell
@@ -45,9 +44,7 @@ def secrets_of() -> tuple[bytes, bytes]:
 
 def traces_of(key: bytes) -> list[bytes]:
     """A key and what anyone, or the peer that knows the salt, could compute from it alone."""
-    hashes = [hashlib.new(name, key).digest() for name in ("sha256", "sha1", "md5", "sha512", "blake2b", "sha3_256")]
-    points = [hash_to_group(domain, key) for domain in (b"", DOMAIN, DOMAIN + secrets_of()[0])]
-    return [key, *hashes, *(digest[:32] for digest in hashes if len(digest) > 32), *points]
+    return [*traces_of_key(key), *(hash_to_group(domain, key) for domain in (b"", DOMAIN, DOMAIN + secrets_of()[0]))]
 
 
 def guessed(keys: DistinctKeys, transcript: list[Sent]) -> set[bytes]:
