@@ -177,10 +177,12 @@ class WhatIf(View):
         run = self._run
         if run is None or self._closed:
             return
-        self.followed = followed
-        if run.done():
+        ended = run.done()
+        if ended:  # before the page is told of the end
             self.error = run.error
             self.result = run.result() if run.error is None else None
+        self.followed = followed
+        if ended:
             self._renew()
 
     def _again(self) -> None:

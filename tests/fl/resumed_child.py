@@ -43,4 +43,4 @@ def train(folder: Path, rounds: int) -> None:
 
 def train_connected(federation: Path, rounds: int) -> None:
     with ps.connect(federation) as fed:
-        plan(fed, rounds=rounds, name="n").release()
+        plan(fed, rounds=rounds, name="n", fewest=len(CLIENTS)).release()

@@ -19,10 +19,6 @@ SLOW = "import time\nprint('begun', flush=True)\nfor _ in range(600):\n    time.
 
 def test_what_these_tests_stand_on(lab: Lab) -> None:
     lab.of("harness", FEDERATION, "1 / 0", SLOW, "kept = 1")
-    for dark in (True, False):
-        lab.theme(dark=dark)
-        shade = lab.page.evaluate("() => getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')")
-        assert shade.strip() == ("#111" if dark else "white"), shade
     lab.run(0)
     expect(lab.shown(0)).to_contain_text("federation of north, south, east")
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
@@ -37,3 +33,7 @@ def test_what_these_tests_stand_on(lab: Lab) -> None:
     assert lab.ask("print(kept)") == "1"
     lab.restart()
     assert lab.ask("print('kept' in globals())") == "False"
+    for dark in (True, False):
+        lab.theme(dark=dark)
+        shade = lab.page.evaluate("() => getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')")
+        assert shade.strip() == ("#111" if dark else "white"), shade

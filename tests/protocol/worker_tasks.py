@@ -83,7 +83,9 @@ def wait_busily(mark: str) -> None:
 
 def hold_the_gil(mark: str) -> None:
     """As TenSEAL does, but for longer: no thread of this process notices anything."""
-    Path(mark).write_text(f"{os.getpid():12}")
+    draft = Path(mark + ".draft")
+    draft.write_text(f"{os.getpid():12}")
+    draft.rename(mark)
     ctypes.PyDLL(None).sleep(90)
 
 
