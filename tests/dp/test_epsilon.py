@@ -70,13 +70,13 @@ def audit_rows(statistic: str, trials: int) -> float:
 
 
 @pytest.fixture
-def trials(counts: Counts) -> int:
-    return counts(8_000, 20_000, 20_000)
+def trials() -> int:
+    return 20_000
 
 
 @pytest.fixture
-def people(counts: Counts) -> int:
-    return counts(5_000, 10_000, 10_000)
+def people() -> int:
+    return 10_000
 
 
 @CLAIM

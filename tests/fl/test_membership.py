@@ -117,7 +117,7 @@ def sums(grid: NoiseShares, direction: float, runs: int, shares: int, scale: flo
 
 @pytest.mark.claim("DP-FedAvg: colluders who know a party's two possible updates prove less than the claimed epsilon")
 def test_membership_of_a_party(cases: Cases, counts: Counts) -> None:
-    runs = counts(100_000, 400_000, 4_000_000)
+    runs = counts(400_000, 400_000, 4_000_000)
     grid = NoiseShares(PartyLevel(clip=1.0, noise_multiplier=2.0), clients=4, fewest=4, length=1)
     price, honest = grid.charge, grid.honest
     found = audited(sums(grid, -1, runs, honest), sums(grid, 1, runs, honest))
