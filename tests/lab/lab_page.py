@@ -198,7 +198,7 @@ class Lab:
 
     def errors(self) -> list[str]:
         said = [line for line in self.console if line.startswith("error:")]
-        return [line for line in said if not any(own in line for own in LAB_S_OWN)]
+        return [line for line in said if not any(own in line for own in LAB_S_OWN) and not of_splash(line)]
 
     def _restored(self) -> None:
         self.page.wait_for_function("() => typeof jupyterapp !== 'undefined'")
@@ -233,3 +233,9 @@ def _joined(text: str | list[str]) -> str:
 
 
 Open = Callable[..., Lab]
+
+
+def of_splash(line: str) -> bool:
+    """Whether JupyterLab's own code, and no other, took its splash screen away twice."""
+    frames = [frame for frame in line.split("\n")[1:] if frame.lstrip().startswith("at ")]
+    return "'removeChild'" in line and bool(frames) and all("/static/lab/jlab_core." in frame for frame in frames)
