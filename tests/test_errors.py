@@ -58,6 +58,11 @@ def test_a_detail_crosses_the_wire(kind: type[Detail], cases: Cases) -> None:
     crosses()
 
 
+def test_a_hint_of_its_own_crosses_the_wire() -> None:
+    sent = UnknownName(NameUnknown(kind="column", name="x", known=("a",)), hint="look it up")
+    assert PrivsdkError.from_record(sent.to_record()).hint == "look it up"
+
+
 def test_every_reason_has_a_text() -> None:
     assert texts.ENGLISH.keys() == set(reasons().values())
 

@@ -56,6 +56,7 @@ class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str = ""
     phase: str = ""
     detail: dict[str, Any] | None = None
+    own_hint: bool = False  # where what to do is not what the detail advises
 
 
 class PrivsdkError(Exception):
@@ -156,6 +157,7 @@ class PrivsdkError(Exception):
             run_id=self.run_id,
             phase=self.phase,
             detail=None if stated else msgspec.to_builtins(self.detail),
+            own_hint=bool(self._hint),
         )
 
     @staticmethod
@@ -172,7 +174,7 @@ class PrivsdkError(Exception):
         hint = record.hint
         if reason is not None:
             try:
-                what, hint = msgspec.convert(record.detail, reason), ""
+                what, hint = msgspec.convert(record.detail, reason), record.hint if record.own_hint else ""
             except msgspec.ValidationError:  # of another version: its English will do
                 what = record.message
         return kind(what, hint=hint, party=record.party, run_id=record.run_id, phase=record.phase)

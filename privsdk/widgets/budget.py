@@ -51,7 +51,7 @@ def budgets(
             view.price(*([plan] if isinstance(plan, Plan) else plan))
         if result is not None:
             view.check(result)
-    except BaseException:
+    except BaseException:  # whatever it was goes on; no view stays open that nobody was given
         view.close()
         raise
     return view
