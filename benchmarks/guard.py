@@ -22,8 +22,8 @@ from privsdk.party.budget.books import Books
 from privsdk.party.guard import Guard
 from privsdk.party.ledger.row_sets import DisclosureTables
 from privsdk.party.tables.store import Store
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import Alignment, RowSet
+from privsdk.protocol.operation import Alignment, Operand, Request
+from privsdk.protocol.services import RowSet
 
 ROWS = 336_776
 REPEATS = 5

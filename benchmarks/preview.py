@@ -23,7 +23,7 @@ from privsdk.governance.charges import DiscreteLaplace
 from privsdk.governance.events import RunReserved
 from privsdk.party.ledger.ledger import Entry, Ledger
 from privsdk.party.ledger.signing import Signer
-from privsdk.protocol.request import Request
+from privsdk.protocol.operation import Request
 
 EPSILON = 0.005  # of each charge: 10,000 of them compose to about 2.4 at delta 1e-6
 DEARER = 0.03  # of another question, of which a few are left

@@ -15,7 +15,7 @@ from people import everyone, federation, north, people, south
 import privsdk as ps
 from privsdk import dp, fl, he, psi
 from privsdk.errors import InvalidArgument, LedgerError, Refused, UnknownName, UsageError
-from privsdk.protocol.request import Request
+from privsdk.protocol.operation import Request
 
 Verb = Callable[[ps.Federation], Any]
 MODEL = fl.Logistic(features={"age": (0, 100)})

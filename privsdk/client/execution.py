@@ -12,8 +12,7 @@ from typing import Any
 from ..errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
 from ..errors.details import RunCancelled
 from ..protocol import control
-from ..protocol.operation import operation_of
-from ..protocol.request import Request
+from ..protocol.operation import Request, operation_of
 from .pinned_heads import PinnedHeads
 from .progress import Live
 

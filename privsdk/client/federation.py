@@ -15,7 +15,7 @@ from typing import Any
 from ..display.cards import Card, Grid, without_empty
 from ..errors import InvalidArgument, Refused, UnknownName
 from ..protocol import control
-from ..protocol.request import Request
+from ..protocol.operation import Request
 from ..protocol.timeouts import CallerTimeouts
 from .audit import AuditLogs, AuditReports
 from .budgets import Budgets, balance_facts, balances_grid

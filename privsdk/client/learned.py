@@ -12,7 +12,7 @@ from ..display.flow import FlowEnd, flow
 from ..display.svg import Picture
 from ..display.tabular import Tabular
 from ..governance.learns import Caller, Coalition, Eavesdropper, Learns, Parties
-from ..protocol.request import Request
+from ..protocol.operation import Request
 
 MOST_NAMES = 4
 MOST_ENDS = 8  # on one side of a diagram

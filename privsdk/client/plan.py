@@ -14,8 +14,7 @@ import pyarrow as pa
 from ..display.cards import Card, Displayed, card_of
 from ..errors import Cancelled, Refused
 from ..protocol.control import Answers, Quoted
-from ..protocol.operation import operation_of
-from ..protocol.request import Request
+from ..protocol.operation import Request, operation_of
 from .audit import Receipt
 from .grants import Grants, suggest_grants
 from .learned import Learned, learns_grid

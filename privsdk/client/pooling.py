@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..protocol.groups import Key
-from ..protocol.operation import Kind
-from ..protocol.request import Operand
+from ..protocol.operation import Kind, Operand
 from .plan import Runner
 from .tables import Table, Tables, as_tables, pick_key_holder, runner_of
 

@@ -18,7 +18,7 @@ from ..errors import InvalidArgument, Refused
 from ..governance.charges import MOST_QUERIES, Balance, Debit
 from ..governance.learns import Learns
 from ..protocol.control import DatasetQuote, Quoted
-from ..protocol.request import Request
+from ..protocol.operation import Request
 from .budgets import SCHEMA, balances_table, limit_meters, meters
 from .learned import learns_grid
 from .price import price_text

@@ -19,7 +19,7 @@ from ..display.curves import course
 from ..display.tabular import Tabular
 from ..errors import Cancelled, PrivsdkError
 from ..protocol.control import ProgressReport, Watched
-from ..protocol.request import Request
+from ..protocol.operation import Request
 
 T = TypeVar("T")
 

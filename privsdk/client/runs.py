@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
 from ..display.tabular import Tabular
-from ..protocol.request import Request
+from ..protocol.operation import Request
 from .progress import Live, Observers, ended_with
 
 ENDED = 50  # runs that are remembered

@@ -13,9 +13,8 @@ from ..display.cards import Card, Displayed, Grid
 from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Unit
 from ..protocol.control import Description, TableInfo
-from ..protocol.operation import Kind
+from ..protocol.operation import Kind, Operand, Request
 from ..protocol.predicates import Name
-from ..protocol.request import Operand, Request
 from .aggregates import OPERATION, AggregateParameters, Aggregates
 from .budgets import balance_facts, balances_grid
 from .plan import Plan, Runner

@@ -15,8 +15,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from ..protocol.operation import operation_named
-from ..protocol.request import Request
+from ..protocol.operation import Request, operation_named
 from .progress import Live
 
 AFTER_S = 2.0  # shorter runs are done before anyone could read it

@@ -24,8 +24,7 @@ from ..governance.learns import (
     Quantity,
 )
 from ..governance.policy import ROWS, Disclosure, Need
-from ..protocol.operation import Operation, register
-from ..protocol.role_input import Outcome, RoleInput
+from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import pooled
 from .learns import NoisyFigures, OwnNoise, TotalsWithoutNoise

@@ -27,8 +27,8 @@ import pyarrow.compute as pc
 
 from ..errors import DataError, ProtocolViolation, StaleJoin
 from ..protocol.messages import Message
+from ..protocol.operation import RoleInput
 from ..protocol.predicates import Where, passing
-from ..protocol.role_input import RoleInput
 from ..protocol.roles import Role, hear, tell
 
 NONE = "none"

@@ -12,9 +12,8 @@ from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact
 from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, MinimumCounts, Parties, Quantity
 from ..governance.policy import ROWS, Disclosure, Need
-from ..protocol.operation import Operation, register
+from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.predicates import check, check_type, passing, text
-from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role, checkpoint
 from . import labels
 from .learns import ExactFigures, JointKeyLabels, SuppressedNumber

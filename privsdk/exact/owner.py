@@ -1,6 +1,6 @@
 """The owner's computation: one statistic by group over the rows that pass, small groups suppressed.
 
-Not a protocol: what comes of a partner's columns is `labels`. Which groups are small is `protocol.suppression`.
+Not a protocol: what comes of a partner's columns is `labels`. Which groups are small is `protocol.groups`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from ..client.aggregates import Statistic
 from ..errors import DataError
-from ..protocol.role_input import Figures, Outcome, RoleInput, RowSet
-from ..protocol.suppression import is_large, suppressed_of_rows
+from ..protocol.groups import is_large, suppressed_of_rows
+from ..protocol.operation import Outcome, RoleInput
+from ..protocol.services import Figures, RowSet
 
 _CODES = "number of the group"
 

@@ -22,9 +22,8 @@ from ..crypto.sums.masked import MaskedSum
 from ..errors import InvalidArgument, UnknownName
 from ..governance.learns import Coalition, EveryContribution, Learns
 from ..governance.policy import Disclosure
-from ..protocol.compose import colocated
-from ..protocol.role_input import RoleInput
-from ..protocol.roles import Role
+from ..protocol.operation import RoleInput
+from ..protocol.roles import Role, colocated
 from .learns import NothingBeyond, SumOfOthers
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity
 from ..governance.policy import Disclosure, Need
-from ..protocol.request import Request
+from ..protocol.operation import Request
 from .aggregation import Participants
 from .learns import (
     BoundByCharge,

@@ -8,8 +8,7 @@ from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact, Gaussian, ZeroConcentrated
 from ..governance.learns import Learns
 from ..governance.policy import Need
-from ..protocol.operation import Operation, register
-from ..protocol.role_input import Outcome, RoleInput
+from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import disclosures, roles
 from .averages import LARGEST

@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import InvalidArgument
 from ..protocol.groups import Key, check_keys, kind_of
-from ..protocol.request import LONGEST_NAME, Request
+from ..protocol.operation import LONGEST_NAME, Request
 from ..protocol.timeouts import READ_S
 from .aggregation import AggregationMode, Participants, mode_named
 from .compression.quantised import Quantised

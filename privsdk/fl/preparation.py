@@ -20,8 +20,7 @@ import pyarrow as pa
 
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
-from ..protocol.groups import Key
-from ..protocol.suppression import is_large
+from ..protocol.groups import Key, is_large
 from .loops.course import LARGEST_STATISTIC
 from .models.features import Reals, Scale, Standardised, in_range, inputs, numbers, parts, without_misfits
 from .models.model import Model

@@ -10,8 +10,9 @@ import pyarrow as pa
 from ..crypto.sums.base import Sum
 from ..errors import DataError
 from ..protocol.groups import groups_of
-from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
+from ..protocol.operation import Outcome, RoleInput
 from ..protocol.roles import Role
+from ..protocol.services import UNGUARDED
 from .averages import VALUES, Averages, Each, OnGrid
 from .compression.base import WithFeedback
 from .loops.course import ClientInput, CoordinatorInput, Course, TrainingResult

@@ -22,9 +22,9 @@ from ..errors import DataError, InvalidArgument, UnknownName
 from ..protocol.control import Trace
 from ..protocol.groups import Key
 from ..protocol.in_memory import together
-from ..protocol.request import Operand, Request
-from ..protocol.role_input import UNGUARDED, Outcome, RoleInput
+from ..protocol.operation import Operand, Outcome, Request, RoleInput
 from ..protocol.roles import SystemEntropy
+from ..protocol.services import UNGUARDED
 from .fitted import Fitted, fitted
 from .models.model import Model, check_model
 from .models.stacking import Stack

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..protocol.checkpoints import State
+from ..protocol.services import State
 
 MAGIC = b"privsdk checkpoint 1\n"
 BEGINS = len(MAGIC) + 32 + 8  # where the head does

@@ -17,9 +17,9 @@ from typing import Protocol
 
 from ..errors import Cancelled, DataError, InvalidArgument, LedgerError
 from ..files import remove_drafts, replacing
-from ..protocol.checkpoints import Checkpoints, State
 from ..protocol.failpoints import FailPoint, reach
-from ..protocol.request import Request
+from ..protocol.operation import Request
+from ..protocol.services import Checkpoints, State
 from .checkpoint_file import Work, damaged, pack, read_arrays, read_head
 
 LAST = 2  # states of a part

@@ -34,10 +34,9 @@ from ..governance.policy import Derivation, Policy
 from ..protocol import control
 from ..protocol.conversation import Channel
 from ..protocol.messages import Message
-from ..protocol.operation import Operation, operation_of
-from ..protocol.request import Request
-from ..protocol.role_input import NO_IDENTITY, Identity, Outcome
+from ..protocol.operation import Operation, Outcome, Request, operation_of
 from ..protocol.roles import Entropy, SystemEntropy, drive
+from ..protocol.services import NO_IDENTITY, Identity
 from ..protocol.timeouts import Limits, Timeouts
 from . import policy
 from .budget.books import Books

@@ -25,9 +25,8 @@ import numpy.typing as npt
 
 from ..errors import DataError, DifferencingRefused
 from ..errors.details import RowsTooAlike
-from ..protocol.operation import Operation
-from ..protocol.request import Operand, Request
-from ..protocol.role_input import Alignment, Figures, RowSet
+from ..protocol.operation import Alignment, Operand, Operation, Request
+from ..protocol.services import Figures, RowSet
 from .budget.books import Books
 from .ledger.row_sets import BUCKETS, Bits, DisclosureTables, Words
 from .tables.store import Store

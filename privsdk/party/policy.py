@@ -13,8 +13,7 @@ from ..errors.details import MissingGrant, NotGranted, OperationNotAllowed, TooF
 from ..governance.charges import Debit, Exact, Unit
 from ..governance.policy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
 from ..protocol import control
-from ..protocol.operation import Kind, operation_names
-from ..protocol.request import Operand, Request
+from ..protocol.operation import Kind, Operand, Request, operation_names
 from .budget.books import Books
 from .budget.caps import Asking
 from .tables.store import Store

@@ -9,10 +9,9 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from ..errors import DataError, InternalError
-from ..protocol.checkpoints import Checkpoints, NoCheckpoints
-from ..protocol.request import Request
-from ..protocol.role_input import Figures, Identity, RoleInput, RowSet
+from ..protocol.operation import Request, RoleInput
 from ..protocol.roles import Entropy
+from ..protocol.services import Checkpoints, Figures, Identity, NoCheckpoints, RowSet
 from .budget.books import Books
 from .checkpoint_file import Work
 from .checkpoints import CheckpointStore, work_of

@@ -18,9 +18,7 @@ import msgspec
 from ..errors import Busy, StaleJoin, UnknownName
 from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel
-from ..protocol.operation import Operation
-from ..protocol.request import Operand, Request
-from ..protocol.role_input import Alignment
+from ..protocol.operation import Alignment, Operand, Operation, Request
 from ..protocol.timeouts import Limits, Timeouts
 from .run import PartyRun
 

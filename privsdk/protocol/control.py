@@ -18,7 +18,7 @@ from ..governance.heads import Count, Head
 from ..governance.policy import Derivation, Policy
 from .conversation import Channel
 from .messages import Abort, Binding, Frame, Message, decode, encode
-from .request import Request
+from .operation import Request
 
 MOST_REQUESTS = 100  # in one quote: quoting is free
 

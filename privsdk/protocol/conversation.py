@@ -1,17 +1,20 @@
-"""Two-way streams between parties: a link's channel of frames, and a conversation of messages over one."""
+"""Two-way streams between parties: a link's channel of frames, its inbox, and a conversation of messages over one."""
 
 from __future__ import annotations
 
 import math
+import queue
 import threading
 import time
 from contextlib import suppress
 from typing import Protocol
 
-from ..errors import PeerGone, PrivsdkError, ReadTimeout, StepTimeout
+from ..errors import PeerGone, PrivsdkError, ProtocolViolation, ReadTimeout, StepTimeout
 from ..errors.details import TimedOut
 from .failpoints import FailPoint, reach
 from .messages import Abort, Binding, End, Frame, M, Packed, decode, frames, pack
+
+MAX_QUEUED_BYTES = 2 << 30
 
 
 class Channel(Protocol):
@@ -31,6 +34,59 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """End the stream, what was sent before arrives. Closing twice is harmless."""
+
+
+class Inbox:
+    """The receiving half of every channel: frames that arrived and were not read yet, for a role's thread to read.
+
+    Bounded in bytes, and never blocks the link that fills it; both ends can end it.
+    """
+
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
+        self._queue: queue.SimpleQueue[Frame | PrivsdkError] = queue.SimpleQueue()
+        self._queued = 0
+        self._end: PrivsdkError | None = None
+        self._watching = threading.Event()
+
+    def put(self, frame: Frame) -> None:
+        self._queued += len(frame.header) + len(frame.chunk)
+        if self._queued > MAX_QUEUED_BYTES:
+            self.stop(ProtocolViolation(f"{self.peer} sent more than {MAX_QUEUED_BYTES} bytes unasked"))
+        else:
+            self._queue.put(frame)
+            self._watching.set()
+
+    def stop(self, error: PrivsdkError) -> None:
+        """Nothing more will come: frames already here can be read, then `error` is raised."""
+        self._queue.put(error)
+        self._watching.set()
+
+    def interrupt(self, error: PrivsdkError) -> None:
+        """Raise `error` at the next `get` and at one that waits, whatever is queued."""
+        self._end = error
+        self._queue.put(error)
+        self._watching.set()
+
+    def watch(self, arrived: threading.Event) -> bool:
+        """Have this event set whenever something comes; returns whether something is there already."""
+        self._watching = arrived  # before the look: what comes in between is seen by one or the other
+        return self._end is not None or not self._queue.empty()
+
+    def get(self, timeout_s: float) -> Frame:
+        if self._end is not None:
+            raise self._end
+        try:
+            item = self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            raise ReadTimeout(TimedOut(peer=self.peer, seconds=timeout_s, wait="read")) from None
+        if self._end is not None:
+            raise self._end
+        if isinstance(item, PrivsdkError):
+            self._end = item
+            raise item
+        self._queued -= len(item.header) + len(item.chunk)
+        return item
 
 
 class Conversation:

@@ -1,9 +1,41 @@
-"""Groups whose keys are public: the caller names them, so none is found in the data. What keys may be, and each row's
-group. Rows of other keys and of a null key are in no group.
+"""Groups of rows: those whose keys are public, each row's group, and which groups of an answer are suppressed.
+
+Public keys are named by the caller, so none is found in the data. Rows of other keys and of a null key are in no group.
+
+What is suppressed is decided here alone, for whatever is shown by group: exact aggregates, pooled statistics, scores by
+interval, evaluations by group. Suppressed are the small groups, and as many more as keep them from following from a
+total.
+
+Setting. Every row belongs to a unit: to an id where the dataset's privacy unit is one, to a joint key in a joint table,
+else to itself (`RoleInput.units`). The rows are divided into groups and a remainder, those of no group. A unit may have
+rows in several groups. An answer shows sums over groups, and the total over all rows is shown too, beside them or by
+another question. A set of groups is large where it has rows of at least k units; whatever contains a large set is
+large.
+
+Rule. Primary suppression: a group that is not large is suppressed. Complementary suppression: where the suppressed
+groups, if there are any, and the remainder, if it has rows, are not large together, so is the smallest other group. One
+is enough, as it is large by itself. A group without rows is suppressed like a small one, so that which groups are does
+not tell them apart. Where all rows together are not large, nothing is shown, the total neither.
+
+Theorem. A linear combination of the shown sums and the total either vanishes or depends on values of at least k units:
+nothing about 1 to k - 1 units follows from them by addition and subtraction.
+
+Proof. Write it as a T + sum over shown groups g of b_g S_g. A row of a shown group g has the coefficient a + b_g, any
+other row a. If a is 0, some b_g is not, and it depends on all units of g, which is large. If a is not 0 and there are
+rows outside the shown groups, it depends on all units of those rows, which are large together. If there are none, T is
+the sum of all S_g, and a may be taken as 0. QED. So it is for any other size by which sets are large, such as
+contributors, and for several at once.
+
+Not covered: what follows from bounds of the values (a sum of numbers that are not negative bounds each), what somebody
+knows of others' values beforehand, and what several questions tell together, which `party.guard` compares.
+
+Source: A. Hundepool et al., "Statistical Disclosure Control", Wiley 2012, chapter 4 (tables of magnitude: threshold
+rule, secondary suppression).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +48,8 @@ from .operation import Kind
 
 Key = str | int | bool
 MAX_KEYS = 100_000
+Integers = npt.NDArray[np.int64]
+NO_GROUP = -1
 
 
 def plain_keys(by: str | None, keys: Any) -> tuple[Key, ...] | None:
@@ -56,13 +90,92 @@ def kind_of(keys: tuple[Key, ...]) -> Kind:
     return Kind.TEXT if isinstance(keys[0], str) else Kind.BOOLEAN if isinstance(keys[0], bool) else Kind.INTEGER
 
 
-def groups_of(column: pa.ChunkedArray, keys: tuple[Key, ...]) -> npt.NDArray[np.int64]:
-    """For each row the number of its key, -1 where it is in no group."""
+def groups_of(column: pa.ChunkedArray, keys: tuple[Key, ...]) -> Integers:
+    """For each row the number of its key, `NO_GROUP` where it is in no group."""
     known = pa.array(list(keys))
     if pa.types.is_uint64(column.type):  # those that no key can equal would not fit
         column = pc.if_else(pc.less(column, pa.scalar(2**63, pa.uint64())), column, None)
     if pa.types.is_string(known.type) and not pa.types.is_null(column.type):
         known = known.cast(column.type)
     codes = pc.index_in(column.cast(known.type), value_set=known)
-    numbers: npt.NDArray[np.int64] = pc.fill_null(codes, -1).to_numpy().astype(np.int64)
+    numbers: Integers = pc.fill_null(codes, NO_GROUP).to_numpy().astype(np.int64)
     return numbers
+
+
+def is_large(units: Integers, min_count: int) -> bool:
+    """Whether rows of these units are of at least `min_count` units."""
+    return len(np.unique(units)) >= min_count
+
+
+def shown(size: int, min_count: int) -> int | None:
+    """A size that is shown by itself; None where it is small."""
+    return size if size >= min_count else None
+
+
+def suppressed(
+    groups: Iterable[int],
+    large: Callable[[Collection[int]], bool],
+    size: Callable[[int], Any],
+    remainder: Collection[int] = (),
+) -> frozenset[int]:
+    """The groups to suppress, by the module's rule.
+
+    Parameters
+    ----------
+    groups : iterable of int
+        Their numbers.
+    large : function
+        Whether some of them, with or without the remainder, are large together.
+    size : function
+        What one is ordered by, smallest first, and by its number where it is equal.
+    remainder : collection of int
+        The number by which `large` knows the rows of no group; empty where there are none.
+    """
+    smallest_first = sorted(groups, key=lambda group: (size(group), group))
+    hidden = {group for group in smallest_first if not large([group])}
+    outside = [*hidden, *remainder]
+    if outside and not large(outside):
+        hidden.update([group for group in smallest_first if group not in hidden][:1])
+    return frozenset(hidden)
+
+
+def suppressed_of_rows(groups: Iterable[int], of: Integers, units: Integers, min_count: int) -> frozenset[int]:
+    """The groups to suppress, where each row's group and unit are known.
+
+    Parameters
+    ----------
+    groups : iterable of int
+        Their numbers, those without rows included where their labels are public.
+    of, units : int64 arrays
+        For each row the number of its group, `NO_GROUP` for none, and that of its unit.
+    min_count : int
+        The fewest units; where it is 1 or less nothing is protected.
+    """
+    if min_count <= 1:
+        return frozenset()
+    where, unit = _once(of, units)
+    found, counts = np.unique(where, return_counts=True)
+    sizes = dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+    def large(some: Collection[int]) -> bool:
+        if len(some) == 1:
+            return all(sizes.get(group, 0) >= min_count for group in some)
+        return is_large(unit[np.isin(where, list(some))], min_count)
+
+    return suppressed(groups, large, lambda group: sizes.get(group, 0), [NO_GROUP] if NO_GROUP in sizes else [])
+
+
+def units_by_group(groups: int, of: Integers, units: Integers) -> list[int]:
+    """How many units have rows in each of so many groups, and last in none; `of` and `units` as above."""
+    where, _ = _once(of, units)
+    counts = np.bincount(where - NO_GROUP, minlength=groups + 1).tolist()
+    return [*counts[1:], counts[0]]
+
+
+def _once(of: Integers, units: Integers) -> tuple[Integers, Integers]:
+    """Each unit once in each group."""
+    if (units[1:] > units[:-1]).all():  # rows that are units themselves
+        return of, units
+    number, unit = np.unique(units, return_inverse=True)
+    pairs = np.unique((of - NO_GROUP) * len(number) + unit)
+    return pairs // len(number) + NO_GROUP, pairs % len(number)

@@ -1,28 +1,149 @@
-"""Operations, each declared by a class, and the registry that finds the class by an operation's name.
+"""Operations: a request as every party gets it, the class that answers it, what a role of it gets and gives.
 
 An operation declares, from the request alone, which disclosures it needs, what it costs, what everyone learns and which
-role each party plays. The same declaration is shown before the run, enforced by the gate and checked by the tests.
+role each party plays. The same declaration is shown before the run, enforced by the gate and checked by the tests. The
+registry finds the class by an operation's name.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import InvalidArgument, UnknownName
-from ..governance.charges import Charge, Debit
+from ..governance.charges import Charge, Debit, Unit
 from ..governance.learns import Learns
 from ..governance.policy import Need
 from .messages import build
-from .request import LONGEST_NAME, VERSION, Request
-from .role_input import Outcome, RoleInput
-from .roles import Role
+from .roles import Entropy, Role
+from .services import Services
+
+VERSION = 1
+LONGEST_NAME = 100  # letters of a run id or purpose: ledgers keep them whole, also of requests that cost nothing
+
+
+class Operand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a party brings: columns of one of its tables, or of the rows it matched in a join.
+
+    `unit` bounds how many rows of one id there are in it: the party hands its role no more than that.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    alignment: str = ""
+    unit: Unit = Unit()
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One question, sent in the same canonical form to every party named in it.
+
+    Parameters
+    ----------
+    run_id : str
+        Chosen by the caller; a request repeated under it returns the stored answer and is not charged again.
+    parties : tuple of str
+        Everyone who takes part, in dialling order: of any two, the earlier opens the stream to the later.
+    operands : mapping of party to Operand
+        Parties that bring data; the others only help.
+    parameters : mapping
+        The operation's own parameters, public to all.
+    """
+
+    version: int = VERSION
+    run_id: str
+    operation: str
+    caller: str
+    purpose: str
+    parties: tuple[str, ...]
+    operands: dict[str, Operand]
+    parameters: dict[str, Any]
+
+    def canonical(self) -> bytes:
+        return msgspec.json.encode(self, order="sorted")
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.canonical()).hexdigest()
+
+    def question(self) -> str:
+        """The digest of what is asked, whichever run asks it."""
+        return msgspec.structs.replace(self, run_id="").digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """The rows of one party that take part in a join, by joint key.
+
+    Attributes
+    ----------
+    rows : int64 array of shape (n,)
+        Indices into the party's table, grouped by key.
+    keys : int64 array of shape (n,)
+        For each of them the joint key, numbered as at the partner.
+    min_count : int
+        The larger of both owners' minimum counts.
+    codes : int64 array
+        For each row of the party's table the number of its key, after normalisation; -1 where it has none.
+    session : bytes
+        The session that made it: both sides of one join have the same.
+    """
+
+    rows: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+    min_count: int
+    codes: npt.NDArray[np.int64]
+    session: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleInput:
+    """All that a role gets: its party's share of the request, the columns it may see, entropy, its party's services.
+
+    Attributes
+    ----------
+    session : bytes
+        A hash over the request and every party's nonce: fresh in each run, the same at all parties.
+    keys : int64 array or None
+        Whose each row is: its joint key in a joint table, else its owner in a dataset whose privacy unit is an id. A
+        minimum count is one of distinct keys; None where each row counts for itself.
+    joint : bytes
+        The session that made the joint table; empty for a base table.
+    min_parties : int
+        The fewest contributors to a joint result that this party's owner asks for, not counting one who sees it.
+    """
+
+    request: Request
+    party: str
+    session: bytes
+    table: pa.Table
+    keys: npt.NDArray[np.int64] | None
+    min_count: int
+    entropy: Entropy
+    services: Services
+    joint: bytes = b""
+    min_parties: int = 1
+
+    def units(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The number of the unit of each of these rows: what a minimum count counts."""
+        return rows if self.keys is None else self.keys[rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a role returns: the answer that leaves the party for the caller, and what the party keeps."""
+
+    value: dict[str, Any] = field(default_factory=dict)
+    table: pa.Table | None = None
+    keep: Alignment | None = None
 
 
 class Kind(StrEnum):

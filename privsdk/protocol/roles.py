@@ -15,6 +15,7 @@ import math
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -24,6 +25,7 @@ from ..errors import PeerError, PeerGone, PrivsdkError
 from .conversation import Conversation
 from .messages import M, Message, Packed, pack
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -126,21 +128,20 @@ def collect(
 ) -> Role[Gathered[M]]:
     """Send, then wait for one message of this kind from each sender, but for those that are lost: they stay lost."""
     heard = yield Step(send or {}, dict.fromkeys(senders, kind), tolerant=True, within_s=within_s)
-    lost = {party: message.reason for party, message in heard.items() if isinstance(message, Gone)}
+    lost = _lost(heard)
     return Gathered({party: _present(heard, party, kind) for party in senders if party not in lost}, lost)
 
 
 def next_of(senders: Sequence[str], kind: type[M], *, within_s: float = math.inf) -> Role[Gathered[M]]:
     """Wait for the first message of any of these senders, or until one of them is lost; neither where time is up."""
     heard = yield Step({}, dict.fromkeys(senders, kind), tolerant=True, within_s=within_s, first=True)
-    lost = {party: message.reason for party, message in heard.items() if isinstance(message, Gone)}
+    lost = _lost(heard)
     return Gathered({party: _present(heard, party, kind) for party in heard if party not in lost}, lost)
 
 
 def tell_present(messages: Mapping[str, Message]) -> Role[dict[str, PrivsdkError]]:
     """Send each party its message; returns who was lost, and why."""
-    heard = yield Step(messages, {}, tolerant=True)
-    return {party: message.reason for party, message in heard.items() if isinstance(message, Gone)}
+    return _lost((yield Step(messages, {}, tolerant=True)))
 
 
 def checkpoint(phase: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> Role[None]:
@@ -172,6 +173,10 @@ def during(phase: str, role: Role[T]) -> Role[T]:
     return altered(role, told)
 
 
+def _lost(heard: Heard) -> dict[str, PrivsdkError]:
+    return {party: message.reason for party, message in heard.items() if isinstance(message, Gone)}
+
+
 def _present(heard: Heard, sender: str, kind: type[M]) -> M:
     message = heard[sender]
     if isinstance(message, Gone):
@@ -179,6 +184,66 @@ def _present(heard: Heard, sender: str, kind: type[M]) -> M:
     if not isinstance(message, kind):
         raise TypeError(f"the driver resumed a role with {type(message).__name__} for {kind.__name__}")
     return message
+
+
+def colocated(me: str, first: Role[S], second: Role[T]) -> Role[tuple[S, T]]:
+    """Two roles of one party as one: what either sends to `me`, the other hears. The second goes first where both can.
+
+    Both hear other parties through the one link, so no two of their messages may be of one sender.
+    """
+    pair = [_Colocated(first), _Colocated(second)]
+    with closing(first), closing(second):
+        for inner, other in ((pair[1], pair[0]), (pair[0], pair[1])):
+            yield from inner.advance(me, None, other)
+        while not all(inner.ended for inner in pair):
+            ready = [i for i in reversed(pair) if not i.ended and (i.mail or me not in i.awaited)]
+            if not ready:
+                raise PeerGone(f"one role of {me} waits for the other, which has ended or waits too")
+            inner = ready[0]
+            heard = dict(inner.lost)
+            peers = list(inner.awaited)
+            outside = {peer: kind for peer, kind in inner.awaited.items() if peer != me}
+            if inner.step.first and me in peers:  # its own is there, but those named before it may be, too
+                before = {peer: inner.awaited[peer] for peer in peers[: peers.index(me)]}
+                if before:
+                    heard |= yield inner.step._replace(send={}, receive=before, within_s=0)
+                if not heard:
+                    heard[me] = inner.mail.popleft()
+            else:
+                if me in peers:
+                    heard[me] = inner.mail.popleft()
+                if outside:
+                    heard |= yield inner.step._replace(send={}, receive=outside)
+            yield from inner.advance(me, heard, pair[1 - pair.index(inner)])
+    return pair[0].output, pair[1].output
+
+
+class _Colocated:
+    """One of two co-located roles: what it waits for, and what the other has sent it."""
+
+    def __init__(self, role: Role[Any]) -> None:
+        self.mail: deque[Message] = deque()
+        self.lost: Heard = {}
+        self.step = Step({}, {})
+        self.ended = False
+        self.output: Any = None
+        self._role = role
+
+    @property
+    def awaited(self) -> Mapping[str, type[Message]]:
+        return self.step.receive
+
+    def advance(self, me: str, heard: Heard | None, other: _Colocated) -> Role[None]:
+        """Resume the role, and send what it sends; it then waits."""
+        try:
+            self.step = self._role.send(heard) if heard is not None else next(self._role)
+        except StopIteration as stop:
+            self.output, self.ended, self.step = stop.value, True, Step({}, {})
+            return
+        if me in self.step.send:
+            other.mail.append(self.step.send[me])
+        outside = {peer: message for peer, message in self.step.send.items() if peer != me}
+        self.lost = yield self.step._replace(send=outside, receive={})
 
 
 def drive(

@@ -10,10 +10,9 @@ from ..display.cards import Card, Displayed
 from ..governance.learns import Caller, Eavesdropper, Learns, LengthsShow, MinimumCounts, Parties, Quantity
 from ..governance.policy import Disclosure
 from ..protocol.control import Finished
-from ..protocol.operation import register
-from ..protocol.role_input import Outcome, RoleInput
+from ..protocol.groups import shown
+from ..protocol.operation import Outcome, RoleInput, register
 from ..protocol.roles import Role
-from ..protocol.suppression import shown
 from . import question
 from .learns import KeyNumbers, SharedKeyNumber, SharedKeyNumberAbove
 from .protocols.ddh_cardinality import cardinality as cardinality_role

@@ -23,11 +23,10 @@ from ..governance.learns import Caller, Eavesdropper, Learns, LengthsShow, Minim
 from ..governance.policy import Disclosure, Need
 from ..protocol import predicates
 from ..protocol.control import Finished
-from ..protocol.operation import register
+from ..protocol.groups import shown
+from ..protocol.operation import Outcome, RoleInput, register
 from ..protocol.predicates import Name, Where
-from ..protocol.role_input import Outcome, RoleInput
 from ..protocol.roles import Role
-from ..protocol.suppression import shown
 from . import question
 from .learns import KeyNumbers, KeysByAbsence, MaskedKeyNumber, RowsWithoutPartner, SharedKeys
 from .protocols import choose

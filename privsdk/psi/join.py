@@ -9,10 +9,9 @@ from ..client.tables import Table, runner_of
 from ..governance.learns import Caller, Coalition, Eavesdropper, Learns, LengthsShow, MinimumCounts, Parties, Quantity
 from ..governance.policy import Disclosure
 from ..protocol.control import Finished
-from ..protocol.operation import register
-from ..protocol.role_input import Alignment, Outcome, RoleInput
+from ..protocol.groups import shown
+from ..protocol.operation import Alignment, Outcome, RoleInput, register
 from ..protocol.roles import Role
-from ..protocol.suppression import shown
 from . import question
 from .joint import Joint
 from .learns import KeyNumbers, MoreKeysThan, SharedKeyNumberAbove, SharedKeys, SharedKeysOf

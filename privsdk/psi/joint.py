@@ -16,8 +16,8 @@ from ..client.tables import Handle, Table, new_request
 from ..display.cards import Card, Grid
 from ..errors import UnknownName
 from ..protocol.control import Finished
+from ..protocol.operation import Operand, Request
 from ..protocol.predicates import Name
-from ..protocol.request import Operand, Request
 from .protocols.choose import NAMES
 
 

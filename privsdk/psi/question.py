@@ -12,9 +12,7 @@ from ..client.tables import Table, new_request, runner_of
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact
 from ..governance.policy import Disclosure, Need
-from ..protocol.operation import Operation
-from ..protocol.request import Request
-from ..protocol.role_input import RoleInput
+from ..protocol.operation import Operation, Request, RoleInput
 from ..protocol.roles import Role
 from .keys.declaration import Key, check_agreement, declared, key
 from .keys.distinct import DistinctKeys, distinct_keys

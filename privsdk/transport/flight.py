@@ -29,11 +29,11 @@ from ..protocol.control import (
     encode_call,
     encode_reply,
 )
+from ..protocol.conversation import Inbox
 from ..protocol.failpoints import FailPoint, reach
 from ..protocol.messages import Frame
 from ..protocol.timeouts import CallerTimeouts
 from .certificates import Credentials
-from .streams import Inbox
 
 FRAMES = pa.schema([pa.field("header", pa.binary()), pa.field("table", pa.large_binary())])
 ACTION = "privsdk"

@@ -6,9 +6,8 @@ import threading
 
 from ..errors import PeerGone, PrivsdkError, UnknownName
 from ..protocol.control import Call, Endpoint, Hello, R, decode_call, decode_reply, encode_call, encode_reply
-from ..protocol.conversation import Channel
+from ..protocol.conversation import Channel, Inbox
 from ..protocol.messages import Frame
-from .streams import Inbox
 
 
 class LocalChannel:

@@ -16,11 +16,10 @@ from privsdk.client.wait import Ticker
 from privsdk.errors import UnknownName
 from privsdk.party.run import PartyRun
 from privsdk.protocol.control import ProgressReport, Stop, Trace, Watch, Watched
-from privsdk.protocol.conversation import Conversation
+from privsdk.protocol.conversation import Conversation, Inbox
 from privsdk.protocol.messages import Binding, pack
 from privsdk.protocol.roles import Progress
 from privsdk.transport.local import LocalChannel
-from privsdk.transport.streams import Inbox
 
 
 def watched(*done: int, phase: str = "round 1", loss: float | None = 0.5) -> Watched:

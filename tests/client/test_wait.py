@@ -16,8 +16,7 @@ from privsdk.client.plan import Plan
 from privsdk.client.progress import Live
 from privsdk.errors import Cancelled
 from privsdk.protocol.control import Answers, ProgressReport, Watched
-from privsdk.protocol.operation import operation_named, operation_names
-from privsdk.protocol.request import Request
+from privsdk.protocol.operation import Request, operation_named, operation_names
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
 SAID = "fl.fit ends after the present round with what it has; interrupt again to cancel it\n"

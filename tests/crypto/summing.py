@@ -10,10 +10,9 @@ import numpy as np
 from privsdk.crypto.sums.base import Integers, Sum
 from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.errors import PrivsdkError
-from privsdk.protocol.compose import colocated
 from privsdk.protocol.messages import Message
-from privsdk.protocol.role_input import Identity
-from privsdk.protocol.roles import Heard, Role, Step
+from privsdk.protocol.roles import Heard, Role, Step, colocated
+from privsdk.protocol.services import Identity
 from privsdk.testing import Members, Numbers, SeededEntropy, Sent, together
 
 SENDS = ("Advertised", "Boxes", "Masked", "Revealed")  # a client's messages in a masked sum

@@ -15,9 +15,8 @@ from summing import LARGEST, NAMES, SESSION, both, caught, changing, ending, sam
 
 from privsdk.crypto.sums.all_to_all import PeerSum, alone
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
-from privsdk.protocol.compose import colocated
 from privsdk.protocol.messages import Message
-from privsdk.protocol.roles import Role, Step, hear, tell_all
+from privsdk.protocol.roles import Role, Step, colocated, hear, tell_all
 from privsdk.testing import Numbers, SeededEntropy, Sent, together
 
 

@@ -15,8 +15,8 @@ from privsdk.dp.intervals import finished
 from privsdk.dp.operation import NoisyRelease, components_of
 from privsdk.dp.release import ReleaseParameters
 from privsdk.governance.charges import Unit
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import UNGUARDED, RoleInput
+from privsdk.protocol.operation import Operand, Request, RoleInput
+from privsdk.protocol.services import UNGUARDED
 from privsdk.testing import SeededEntropy, Sent, together
 
 # One release of each kind over the columns x (integers 0, 1 and 2, say) and g.

@@ -14,8 +14,7 @@ from privsdk import dp
 from privsdk.client.tables import Table
 from privsdk.errors import InvalidArgument, UnknownName
 from privsdk.protocol.control import ColumnInfo, TableInfo
-from privsdk.protocol.operation import operation_of
-from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.operation import Operand, Request, operation_of
 
 COLUMNS = {"region": "string", "amount": "double", "items": "int64", "late": "bool"}
 

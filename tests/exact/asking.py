@@ -9,10 +9,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from privsdk.protocol.operation import operation_of
+from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, operation_of
 from privsdk.protocol.predicates import Name, canonical
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import UNGUARDED, Outcome, RoleInput, Services
+from privsdk.protocol.services import UNGUARDED, Services
 from privsdk.testing import SeededEntropy, Sent, together
 
 JOINT = b"the session of a join"

@@ -17,9 +17,8 @@ from hypothesis import given as given_cases
 from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.protocol.operation import operation_of
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import Figures, RowSet, Unguarded
+from privsdk.protocol.operation import Operand, Request, operation_of
+from privsdk.protocol.services import Figures, RowSet, Unguarded
 
 ROWS = st.lists(
     st.tuples(

@@ -15,8 +15,7 @@ from harness import Extra, altered, assert_absent, assert_found, assert_same_sha
 from privsdk.exact.labels import KeyLabels
 from privsdk.exact.learns import JointKeyLabels
 from privsdk.governance.learns import MinimumCounts, Parties
-from privsdk.protocol.operation import operation_of
-from privsdk.protocol.role_input import Outcome, RoleInput
+from privsdk.protocol.operation import Outcome, RoleInput, operation_of
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 

@@ -18,9 +18,8 @@ from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, Train
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
 from privsdk.fl.strategy import LocalInput, LocalUpdate, Strategy
-from privsdk.protocol.compose import colocated
 from privsdk.protocol.messages import End
-from privsdk.protocol.roles import Heard, Role, Step, checkpoint
+from privsdk.protocol.roles import Heard, Role, Step, checkpoint, colocated
 from privsdk.testing import Sent, together
 
 Reals = npt.NDArray[np.float64]

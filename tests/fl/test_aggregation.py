@@ -18,8 +18,7 @@ from privsdk.fl.aggregation import MODES, AggregationMode, Participants, mode_na
 from privsdk.fl.learns import EachUpdate
 from privsdk.fl.parameters import Aggregation
 from privsdk.governance.learns import Coalition, Learns
-from privsdk.protocol.operation import operation_named
-from privsdk.protocol.role_input import RoleInput
+from privsdk.protocol.operation import RoleInput, operation_named
 
 
 class TrustedMode(AggregationMode):

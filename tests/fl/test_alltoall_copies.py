@@ -13,7 +13,7 @@ from privsdk.errors import Cancelled, PrivsdkError
 from privsdk.fl import roles
 from privsdk.fl.parameters import FitParameters
 from privsdk.party.checkpoints import CheckpointStore
-from privsdk.protocol.role_input import RoleInput
+from privsdk.protocol.operation import RoleInput
 from privsdk.protocol.roles import Role
 
 ROUNDS = 6

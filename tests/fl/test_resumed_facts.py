@@ -14,8 +14,8 @@ from privsdk.fl.averages import OnGrid
 from privsdk.fl.loops.course import ClientInput, CoordinatorInput, TrainingResult, TrainingStatistics
 from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.training import Schedule
-from privsdk.protocol.checkpoints import State
 from privsdk.protocol.roles import Role
+from privsdk.protocol.services import State
 from privsdk.testing import Sent, together
 
 SIZES = [30, 40, 50, 60]

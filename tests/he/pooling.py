@@ -18,10 +18,9 @@ from privsdk.he.statistics import operation as declaration
 from privsdk.he.statistics.fixedpoint import FixedPoint
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.values import reader
-from privsdk.protocol.operation import operation_of
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import RoleInput, Unguarded
+from privsdk.protocol.operation import Operand, Request, RoleInput, operation_of
 from privsdk.protocol.roles import Role, gather, tell
+from privsdk.protocol.services import Unguarded
 from privsdk.testing import Members, Numbers, SeededEntropy, Sent, together
 
 ROWS = 1 << 24

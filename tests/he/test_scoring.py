@@ -27,10 +27,9 @@ from privsdk.he.columns.encrypt import encrypt
 from privsdk.he.scoring import ends as told_of
 from privsdk.he.scoring import protocol
 from privsdk.he.scoring.ends import ScoreParameters, linked
-from privsdk.protocol.operation import operation_of
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import UNGUARDED, Outcome, RoleInput
+from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, operation_of
 from privsdk.protocol.roles import Role
+from privsdk.protocol.services import UNGUARDED
 from privsdk.testing import SeededEntropy, Sent, pair, together
 
 EQUAL = pytest.mark.claim("he.score: scores equal NumPy's within the stated error")

@@ -18,8 +18,7 @@ from privsdk.he.learns import GroupSizes, OwnersMinima, PooledTotals, Suppressed
 from privsdk.he.statistics import operation
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.thresholds import Thresholds, tell_thresholds
-from privsdk.protocol.operation import operation_of
-from privsdk.protocol.role_input import RoleInput
+from privsdk.protocol.operation import RoleInput, operation_of
 from privsdk.protocol.roles import Role, tell
 from privsdk.testing import Sent
 

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from privsdk.governance.charges import Budget, Debit, DiscreteLaplace, Exact
 from privsdk.party.budget.books import Books
-from privsdk.protocol.request import Request
+from privsdk.protocol.operation import Request
 
 CHARGES, RUNS, CHANGES = 10_000, 250, 50
 PARTIES = 10

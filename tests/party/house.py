@@ -17,7 +17,7 @@ from privsdk.party.budget.books import Books
 from privsdk.party.gate import Gate
 from privsdk.party.tables.store import Store
 from privsdk.protocol import control
-from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.operation import Operand, Request
 from privsdk.protocol.timeouts import Limits, Timeouts
 from privsdk.psi.joint import Joint
 from privsdk.transport.local import LocalNetwork

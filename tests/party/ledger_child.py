@@ -14,7 +14,7 @@ from privsdk.errors import BudgetExceeded
 from privsdk.governance.charges import Budget, Debit, Exact
 from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
-from privsdk.protocol.request import Request
+from privsdk.protocol.operation import Request
 
 LIMIT = 10
 DEBIT = Debit(table="people", charge=Exact(what="race"))

@@ -22,7 +22,7 @@ from privsdk.party.budget.accounting import Account
 from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking, Caps
 from privsdk.party.budget_status import BudgetStatus
-from privsdk.protocol.request import Request
+from privsdk.protocol.operation import Request
 
 DELTA = 1e-6
 

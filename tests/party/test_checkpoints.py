@@ -14,7 +14,7 @@ from privsdk.errors import Cancelled, DataError, InvalidArgument, LedgerError
 from privsdk.party import checkpoints
 from privsdk.party.checkpoint_file import Work
 from privsdk.party.checkpoints import NAMED, CheckpointStore, Folder
-from privsdk.protocol.checkpoints import Checkpoints, NoCheckpoints, State
+from privsdk.protocol.services import Checkpoints, NoCheckpoints, State
 
 WORK = Work("ann", "study", "digits", "question", "content")
 

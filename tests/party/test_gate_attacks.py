@@ -31,7 +31,7 @@ from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
 from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol import control
-from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.operation import Operand, Request
 
 PEOPLE = pa.table({"x": list(range(50)), "g": ["a", "b"] * 25})
 

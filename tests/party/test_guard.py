@@ -22,8 +22,8 @@ from privsdk.governance.charges import Budget, Unit
 from privsdk.party.budget.books import Books
 from privsdk.party.guard import Guard, near_by, with_ordinals
 from privsdk.party.tables.store import Store
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import Alignment, Figures, RowSet
+from privsdk.protocol.operation import Alignment, Operand, Request
+from privsdk.protocol.services import Figures, RowSet
 from privsdk.psi.keys.distinct import distinct_keys
 
 K = 3

@@ -11,7 +11,7 @@ import pytest
 from house import House, prepare
 
 from privsdk.errors import StaleJoin
-from privsdk.protocol.request import Request
+from privsdk.protocol.operation import Request
 from privsdk.protocol.timeouts import Limits
 from privsdk.psi.joint import Joint
 

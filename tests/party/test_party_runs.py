@@ -26,7 +26,7 @@ from privsdk.governance.events import RunStarted
 from privsdk.party.run import PartyRun
 from privsdk.protocol import control
 from privsdk.protocol.messages import Frame
-from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.operation import Operand, Request
 from privsdk.protocol.timeouts import Limits, Timeouts
 
 

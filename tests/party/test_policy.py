@@ -16,7 +16,7 @@ from privsdk.governance.charges import Debit, Exact
 from privsdk.governance.policy import ROWS, Disclosure, Grant, Need, Policy
 from privsdk.party.policy import Decision, check_price, permits
 from privsdk.party.policy import decide as decided
-from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.operation import Operand, Request
 
 EPSILON = 0.5
 

@@ -13,7 +13,7 @@ from privsdk.client.tables import new_request
 from privsdk.errors import Cancelled, IdentityRefused, Refused
 from privsdk.party.ledger.summaries import KEPT_BYTES, cut, summary
 from privsdk.protocol import control
-from privsdk.protocol.request import Operand, Request
+from privsdk.protocol.operation import Operand, Request
 
 HUGE = 1 << 20
 CLAIM = pytest.mark.claim("audit: requests that cost nothing leave at most 32 KiB each, whatever their size")

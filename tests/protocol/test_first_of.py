@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from privsdk.protocol.compose import colocated
 from privsdk.protocol.messages import Message
-from privsdk.protocol.roles import Role, hear, next_of, tell
+from privsdk.protocol.roles import Role, colocated, hear, next_of, tell
 from privsdk.testing import together
 
 

@@ -10,9 +10,7 @@ from privsdk.errors import UnknownName
 from privsdk.governance.charges import Debit, Exact
 from privsdk.governance.learns import Learns
 from privsdk.governance.policy import Need
-from privsdk.protocol.operation import Operation, operation_named, register
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import Outcome, RoleInput
+from privsdk.protocol.operation import Operand, Operation, Outcome, Request, RoleInput, operation_named, register
 from privsdk.protocol.roles import Role
 
 

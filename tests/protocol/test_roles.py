@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, ProtocolViolation
-from privsdk.protocol.conversation import Conversation
+from privsdk.protocol.conversation import Conversation, Inbox
 from privsdk.protocol.messages import Binding, Message, pack
 from privsdk.protocol.roles import Gone, Progress, Role, Step, ask, checkpoint, drive, gather, hear, tell, tell_all
 from privsdk.testing import Sent, pair, together
 from privsdk.transport.local import LocalChannel
-from privsdk.transport.streams import Inbox
 
 
 class Number(Message, frozen=True, kw_only=True, tag="test.Number"):

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from privsdk.errors import DataError, PeerError, PeerFailed, PeerGone, ProtocolViolation
-from privsdk.protocol.compose import colocated
-from privsdk.protocol.conversation import Conversation
+from privsdk.protocol.conversation import Conversation, Inbox
 from privsdk.protocol.messages import Binding, Frame, Message, pack
 from privsdk.protocol.roles import (
     Progress,
     Role,
     checkpoint,
     collect,
+    colocated,
     drive,
     during,
     gather,
@@ -29,7 +29,6 @@ from privsdk.protocol.roles import (
 from privsdk.testing import together
 from privsdk.transport.flight import ServerChannel
 from privsdk.transport.local import LocalChannel
-from privsdk.transport.streams import Inbox
 
 Run = Callable[[Mapping[str, Role[Any]]], dict[str, Any]]
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import privsdk
 from privsdk.he.statistics.thresholds import Thresholds, suppressed_groups
-from privsdk.protocol import suppression
-from privsdk.protocol.suppression import NO_GROUP, is_large, suppressed, suppressed_of_rows, units_by_group
+from privsdk.protocol import groups
+from privsdk.protocol.groups import NO_GROUP, is_large, suppressed, suppressed_of_rows, units_by_group
 
 GROUPS = 4
 Cells = list[tuple[int, int]]  # of each row the group, or NO_GROUP, and the unit
@@ -225,8 +225,8 @@ USERS = (exact, statistic, scores, evaluation)
 
 
 def input_of(table: Any) -> Any:
-    from privsdk.protocol.request import Request
-    from privsdk.protocol.role_input import UNGUARDED, RoleInput
+    from privsdk.protocol.operation import Request, RoleInput
+    from privsdk.protocol.services import UNGUARDED
     from privsdk.testing import SeededEntropy
 
     request = Request(run_id="r", operation="x", caller="c", purpose="p", parties=("a",), operands={}, parameters={})
@@ -260,7 +260,7 @@ def test_the_rule_alone_decides_what_is_shown(
 
     import privsdk.he.statistics.thresholds
 
-    for module in (suppression, privsdk.he.statistics.thresholds):
+    for module in (groups, privsdk.he.statistics.thresholds):
         monkeypatch.setattr(module, "suppressed", anything)
     assert user([9, 20, 8, 1]) == [True, False, True, False]
 
@@ -285,5 +285,5 @@ def test_nobody_else_compares_with_a_minimum_count() -> None:
                 named = {getattr(each, "attr", getattr(each, "id", "")) for each in ast.walk(node)}
                 if named & {"min_count", "min_parties"}:
                     comparing.add(str(file.relative_to(root)))
-    assert comparing == allowed | {"protocol/suppression.py"}
-    assert suppressed.__module__ == "privsdk.protocol.suppression"
+    assert comparing == allowed | {"protocol/groups.py"}
+    assert suppressed.__module__ == "privsdk.protocol.groups"

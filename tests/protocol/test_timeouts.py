@@ -20,12 +20,11 @@ from privsdk.errors import (
     ReadTimeout,
     StepTimeout,
 )
-from privsdk.protocol.conversation import Conversation
+from privsdk.protocol.conversation import Conversation, Inbox
 from privsdk.protocol.messages import Binding, Message
 from privsdk.protocol.roles import drive, hear
 from privsdk.protocol.timeouts import CallerTimeouts, Limits, Timeouts
 from privsdk.transport.local import LocalChannel
-from privsdk.transport.streams import Inbox
 
 PARTY = """
 name = "north"

@@ -18,10 +18,9 @@ from joins import SESSION, Positions, joining, names, run
 
 from privsdk import psi
 from privsdk.errors import DataError, InvalidArgument, ProtocolViolation
-from privsdk.protocol.operation import operation_of
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import UNGUARDED, RoleInput
+from privsdk.protocol.operation import Operand, Request, RoleInput, operation_of
 from privsdk.protocol.roles import Role, ask, hear, tell
+from privsdk.protocol.services import UNGUARDED
 from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
 from privsdk.psi.oprf.ristretto import hash_to_group, to_table
 from privsdk.psi.protocols.ddh import Blinded, Doubled, intersection

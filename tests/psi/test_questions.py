@@ -19,7 +19,7 @@ from privsdk.client.tables import Table
 from privsdk.errors import BudgetExceeded, DataError, InvalidArgument, PolicyRefused, UnknownName, UsageError
 from privsdk.governance.learns import Caller, Coalition, MinimumCounts, Parties
 from privsdk.protocol.control import Prepare, Prepared
-from privsdk.protocol.request import Request
+from privsdk.protocol.operation import Request
 from privsdk.psi.learns import KeyNumbers, MoreKeysThan, SharedKeyNumberAbove, SharedKeys, SharedKeysOf
 
 MOST_COUNT = 10

@@ -22,9 +22,8 @@ from privsdk.client.plan import Plan
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import InvalidArgument, PolicyRefused, UnknownName, UsageError
 from privsdk.protocol.control import Prepare, Prepared
-from privsdk.protocol.operation import operation_of
-from privsdk.protocol.request import Request
-from privsdk.protocol.role_input import UNGUARDED, Outcome, RoleInput
+from privsdk.protocol.operation import Outcome, Request, RoleInput, operation_of
+from privsdk.protocol.services import UNGUARDED
 from privsdk.testing import SeededEntropy, Sent, together
 
 ANTI = pytest.mark.claim("psi.difference equals DuckDB's anti join: the rows whose keys the other party lacks")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from privsdk.errors import IdentityRefused, InvalidArgument
-from privsdk.protocol.role_input import NO_IDENTITY
+from privsdk.protocol.services import NO_IDENTITY
 from privsdk.transport.certificates import Credentials, make_certificates
 from privsdk.transport.identities import CHAIN_BYTES, PURPOSE, MemberIdentity, Members, Token
 

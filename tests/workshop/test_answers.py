@@ -15,10 +15,9 @@ import pytest
 from claims import Cases
 
 from privsdk.protocol.control import Finished, encode_reply
-from privsdk.protocol.operation import operation_named
-from privsdk.protocol.request import Operand, Request
-from privsdk.protocol.role_input import UNGUARDED, Outcome, RoleInput
+from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, operation_named
 from privsdk.protocol.roles import Role, tell
+from privsdk.protocol.services import UNGUARDED
 from privsdk.testing import Numbers, SeededEntropy, Sent, together
 
 CLAIM = pytest.mark.claim("transcripts: dp and aggregate send nothing to parties and answer what Learns says")

@@ -53,7 +53,7 @@ class ClientKey(Message, frozen=True, kw_only=True, tag="fl.alltoall.Key"):
 class PeerSum:
     """Through masks, without a coordinator: every client sees sums alone, and nobody may be lost.
 
-    Each party runs both halves (`privsdk.protocol.compose`): `contribute` sends to all clients,
+    Each party runs both halves (`privsdk.protocol.roles.colocated`): `contribute` sends to all clients,
     `collect` hears what they sent, its own party among them.
     """
 

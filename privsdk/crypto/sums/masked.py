@@ -57,8 +57,8 @@ import pyarrow as pa
 
 from ...errors import IdentityRefused, InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
 from ...protocol.messages import Message
-from ...protocol.role_input import Identity
 from ...protocol.roles import Entropy, Role, ask, checkpoint, collect, tell
+from ...protocol.services import Identity
 from . import shamir
 from .agreement import KEY_BYTES, TAG_BYTES, Context, Public, Secret, self_seed
 from .base import Totals, Vector

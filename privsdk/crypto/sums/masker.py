@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ...errors import PolicyRefused, ProtocolViolation
-from ...protocol.role_input import Identity
 from ...protocol.roles import Entropy, Role, checkpoint
+from ...protocol.services import Identity
 from . import shamir
 from .agreement import KEY_BYTES, Context, Public, Secret, box_key, closed, mask_seed, opened, self_seed
 from .masks import Mask

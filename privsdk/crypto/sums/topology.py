@@ -19,8 +19,7 @@ from ...governance.learns import (
     Learns,
     Parties,
 )
-from ...protocol.operation import Operation
-from ...protocol.request import Request
+from ...protocol.operation import Operation, Request
 
 P = TypeVar("P", bound=msgspec.Struct)
 

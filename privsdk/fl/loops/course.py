@@ -18,10 +18,9 @@ import pyarrow as pa
 from ...crypto.sums.base import UNITS, Integers, Sum, within
 from ...errors import PrivsdkError, ProtocolViolation
 from ...governance.learns import Knowledge
-from ...protocol.checkpoints import Checkpoints, NoCheckpoints
 from ...protocol.messages import Message
-from ...protocol.role_input import UNGUARDED
 from ...protocol.roles import Role
+from ...protocol.services import UNGUARDED, Checkpoints, NoCheckpoints
 from ..averages import VALUES, Averages
 from ..models.network import Network, Rows, Vector
 from ..models.training import Pull, Schedule, Task, Trainer

@@ -14,9 +14,9 @@ import numpy as np
 
 from ...crypto.sums.base import Integers
 from ...errors import DataError, ErrorRecord, PeerGone, PrivsdkError
-from ...protocol.checkpoints import Checkpoints
-from ...protocol.checkpoints import State as Saved
 from ...protocol.messages import Message
+from ...protocol.services import Checkpoints
+from ...protocol.services import State as Saved
 from ..models.network import Vector
 from ..strategy import State
 from .course import NOTHING, Course, TrainingResult

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...crypto.sums.base import Integers
-from ...protocol.suppression import NO_GROUP, is_large, suppressed_of_rows
+from ...protocol.groups import NO_GROUP, is_large, suppressed_of_rows
 from .features import Reals
 from .network import Network, Output, Rows, Vector
 

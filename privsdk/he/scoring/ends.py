@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from ...crypto.seal.presets import Preset
 from ...errors import CircuitTooDeep, DataError, InvalidArgument
-from ...protocol.role_input import Figures, Outcome, RoleInput, RowSet
+from ...protocol.groups import is_large, suppressed_of_rows
+from ...protocol.operation import Outcome, RoleInput
 from ...protocol.roles import Role, checkpoint
-from ...protocol.suppression import is_large, suppressed_of_rows
+from ...protocol.services import Figures, RowSet
 from ..statistics.totals import bins_of
 from . import protocol
 from .protocol import INTERCEPT

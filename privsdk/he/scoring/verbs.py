@@ -16,8 +16,7 @@ from ...governance.charges import Debit, Exact
 from ...governance.learns import Caller, Eavesdropper, Learns, LengthsShow, Parties, Quantity
 from ...governance.policy import Disclosure, Need
 from ...protocol.control import Finished
-from ...protocol.operation import Kind, Operation, register
-from ...protocol.role_input import Outcome, RoleInput
+from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
 from ...protocol.roles import Role
 from ..learns import ModelOf, RowScores, RowsInThousands, ScoreFigures
 from . import protocol

@@ -17,8 +17,7 @@ from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
 from ...governance.learns import Coalition, Knowledge, Learns, LengthsShow, Quantity, ThatItRan
 from ...governance.policy import ROWS, Disclosure, Need
-from ...protocol.operation import register
-from ...protocol.role_input import Outcome, RoleInput
+from ...protocol.operation import Outcome, RoleInput, register
 from ...protocol.roles import Role
 from ..learns import GroupSizes, OwnersMinima, PooledTotals, SharesOnly, SuppressedGroups, TotalOfOthers
 from .statistic import Name, Statistic

@@ -1,4 +1,4 @@
-"""Which groups of a pooled statistic the key holder shows: by `protocol.suppression`, in units and in parties.
+"""Which groups of a pooled statistic the key holder shows: by `protocol.groups`, in units and in parties.
 
 A group's pooled total can be one party's own subtotal, or one unit's. So beside its totals each contributor adds, for
 each group and for its rows of no group, how many units have rows there and whether there are any, and tells the key
@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from ...protocol.groups import suppressed
 from ...protocol.messages import Message
-from ...protocol.role_input import RoleInput
+from ...protocol.operation import RoleInput
 from ...protocol.roles import Role, gather, tell
-from ...protocol.suppression import suppressed
 
 
 class Thresholds(Message, frozen=True, kw_only=True, tag="he.floors.Floors"):

@@ -16,10 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import DataError
-from ...protocol.groups import groups_of
-from ...protocol.role_input import RoleInput
+from ...protocol.groups import groups_of, is_large, units_by_group
+from ...protocol.operation import RoleInput
 from ...protocol.roles import Role, checkpoint
-from ...protocol.suppression import is_large, units_by_group
 from .fixedpoint import Numbers, PartialSum, exact_products, exact_sums, numbers
 from .statistic import OF_VALUES, Statistic
 

@@ -35,8 +35,8 @@ from ...governance.heads import Head
 from ...governance.policy import ANY
 from ...protocol import control
 from ...protocol.messages import Frame
-from ...protocol.request import Request
-from ...protocol.role_input import Figures
+from ...protocol.operation import Request
+from ...protocol.services import Figures
 from ..ledger import caller_log, summaries
 from ..ledger.ledger import Ledger
 from ..ledger.queries import RunRecord

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...governance.events import AnswerRepeated
-from ...protocol.role_input import Figures
+from ...protocol.services import Figures
 from ..run_states import RunState, after
 
 SCHEMA = """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...protocol.request import Request
+from ...protocol.operation import Request
 
 TEXT = 100  # letters of a name or purpose; in JSON one may take six bytes
 NAMES = 10  # parties, columns

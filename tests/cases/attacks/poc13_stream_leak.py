@@ -5,7 +5,7 @@ import time, os, signal
 from privsdk.protocol import control as calls
 from privsdk.transport.flight import FlightNetwork as Network, FRAMES
 from privsdk.transport.certificates import Credentials as Identity, make_certificates
-from privsdk.protocol.request import Request, Operand
+from privsdk.protocol.operation import Request, Operand
 from pyarrow import flight
 tmp=folder(); T=pa.table({"k":np.arange(300),"x":np.arange(300)})
 def ident(n): return Identity.read(authority=tmp/"ca.pem",certificate=tmp/f"{n}.pem",key=tmp/f"{n}.key")

@@ -2,7 +2,7 @@
 import time, pyarrow as pa, privsdk as ps
 from privsdk import dp
 from privsdk.protocol import control as calls
-from privsdk.protocol.request import Request, Operand
+from privsdk.protocol.operation import Request, Operand
 fed=ps.embedded({"n":{"t":pa.table({"x":list(range(300))})}},store=None,budget=ps.Budget(epsilon=10,exact=10),quiet=True)
 link=[v for v in vars(fed).values() if hasattr(v,"call") and hasattr(v,"parties")][0]
 for n in (1,10,40):

@@ -1,45 +1,19 @@
-"""What a role gets and gives: its party's share of a request, the services of that party, and its outcome."""
+"""What a role may ask of the party that it runs at: to screen figures, charge, keep states and sign; and stand-ins.
+
+The seam, not how a party does it: that is `party.role_input`. Checkpoints are states that a role keeps between runs, so
+that what was interrupted can go on; each party keeps its own, and nothing of them travels but their numbers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from ..errors import IdentityRefused
-from .checkpoints import Checkpoints, NoCheckpoints
-from .request import Request
-from .roles import Entropy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alignment:
-    """The rows of one party that take part in a join, by joint key.
-
-    Attributes
-    ----------
-    rows : int64 array of shape (n,)
-        Indices into the party's table, grouped by key.
-    keys : int64 array of shape (n,)
-        For each of them the joint key, numbered as at the partner.
-    min_count : int
-        The larger of both owners' minimum counts.
-    codes : int64 array
-        For each row of the party's table the number of its key, after normalisation; -1 where it has none.
-    session : bytes
-        The session that made it: both sides of one join have the same.
-    """
-
-    rows: npt.NDArray[np.int64]
-    keys: npt.NDArray[np.int64]
-    min_count: int
-    codes: npt.NDArray[np.int64]
-    session: bytes
-
 
 Figures = tuple[int | float | None, ...]
 
@@ -59,6 +33,56 @@ class RowSet:
     rows: npt.NDArray[np.int64]
     measure: str
     figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a role needs to go on.
+
+    Attributes
+    ----------
+    arrays : mapping of name to array of one dimension
+        Of float32, float64 or int64. Never a key, a share or a seed of noise.
+    facts : mapping
+        Whatever JSON can hold.
+    """
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Checkpoints(Protocol):
+    """One party's states of one piece of work, each under the number of the step that comes next."""
+
+    def numbers(self) -> tuple[int, ...]:
+        """Of the states there are, ascending."""
+
+    def load(self, number: int) -> State:
+        """That state; raises DataError where it is damaged or not there."""
+
+    def save(self, number: int, state: State) -> None:
+        """Keep a state, on disk before it returns, and drop all but the one before it."""
+
+    def rewind(self, number: int) -> None:
+        """Drop the states after this number."""
+
+
+class NoCheckpoints:
+    """Keeps nothing: what ends early begins anew."""
+
+    def numbers(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+    def load(self, number: int) -> State:
+        """There is nothing to load."""
+        raise LookupError(f"no state {number} was kept")
+
+    def save(self, number: int, state: State) -> None:
+        """Drop it."""
+
+    def rewind(self, number: int) -> None:
+        """There is nothing to drop."""
 
 
 class Identity(Protocol):
@@ -139,45 +163,3 @@ class Unguarded:
 
 
 UNGUARDED = Unguarded()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleInput:
-    """All that a role gets: its party's share of the request, the columns it may see, entropy, its party's services.
-
-    Attributes
-    ----------
-    session : bytes
-        A hash over the request and every party's nonce: fresh in each run, the same at all parties.
-    keys : int64 array or None
-        Whose each row is: its joint key in a joint table, else its owner in a dataset whose privacy unit is an id. A
-        minimum count is one of distinct keys; None where each row counts for itself.
-    joint : bytes
-        The session that made the joint table; empty for a base table.
-    min_parties : int
-        The fewest contributors to a joint result that this party's owner asks for, not counting one who sees it.
-    """
-
-    request: Request
-    party: str
-    session: bytes
-    table: pa.Table
-    keys: npt.NDArray[np.int64] | None
-    min_count: int
-    entropy: Entropy
-    services: Services
-    joint: bytes = b""
-    min_parties: int = 1
-
-    def units(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The number of the unit of each of these rows: what a minimum count counts."""
-        return rows if self.keys is None else self.keys[rows]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a role returns: the answer that leaves the party for the caller, and what the party keeps."""
-
-    value: dict[str, Any] = field(default_factory=dict)
-    table: pa.Table | None = None
-    keep: Alignment | None = None
