@@ -21,8 +21,8 @@ import privsdk as ps
 from privsdk import dp
 from privsdk.governance.charges import DiscreteLaplace
 from privsdk.governance.events import RunReserved
+from privsdk.party.ledger.database import Signer
 from privsdk.party.ledger.ledger import Entry, Ledger
-from privsdk.party.ledger.signing import Signer
 from privsdk.protocol.operation import Request
 
 EPSILON = 0.005  # of each charge: 10,000 of them compose to about 2.4 at delta 1e-6

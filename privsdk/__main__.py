@@ -48,7 +48,7 @@ def _run(chosen: argparse.Namespace) -> int:
             serve(chosen.config)
         case "certificates":
             from .deploy.config import reject_names
-            from .transport.certificates import make_certificates
+            from .transport.identities import make_certificates
 
             reject_names(tuple(chosen.names))
             for file in make_certificates(chosen.folder, chosen.names):

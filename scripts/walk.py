@@ -24,9 +24,8 @@ from privsdk.deploy.open import WORKSHOP_BUDGET, WORKSHOP_POLICY
 from privsdk.party.budget.books import Books
 from privsdk.party.gate import Gate
 from privsdk.party.tables.store import Store
-from privsdk.transport.certificates import Credentials, make_certificates
 from privsdk.transport.flight import FlightNetwork, Server
-from privsdk.transport.identities import MemberIdentity
+from privsdk.transport.identities import Credentials, MemberIdentity, make_certificates
 
 PACKAGE = Path(ps.__file__).parent
 

@@ -26,9 +26,7 @@ SECRET_KEEPERS = ("crypto", "he", "psi", "party", "transport", "dp")
 SECURE_SUMS = (
     "shamir.py",
     "masks.py",
-    "agreement.py",
     "masker.py",
-    "words.py",
     "masked.py",
     "all_to_all.py",
     "base.py",

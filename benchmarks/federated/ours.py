@@ -15,8 +15,7 @@ from encrypted.meter import cpu_s
 
 import privsdk as ps
 from privsdk import fl
-from privsdk.crypto.sums.base import Integers, Sum
-from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.base import Integers, PlainSum, Sum
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.fl.averages import Averages, Each, OnGrid

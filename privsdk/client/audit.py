@@ -13,9 +13,8 @@ import pyarrow as pa
 from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
 from ..display.tabular import Tabular
 from ..errors import UnknownName
-from ..governance.chain import verify
+from ..governance.chain import Head, verify
 from ..governance.export import rows_of
-from ..governance.heads import Head
 from ..protocol import control
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from ..errors import InvalidArgument, LedgerChanged, PrivsdkError, ProtocolViolation
 from ..files import SHARED, atomic_write
-from ..governance.heads import Head
+from ..governance.chain import Head
 
 if sys.platform == "win32":
     import msvcrt

@@ -17,8 +17,7 @@ from ..governance.policy import ANY, Disclosure, Grant, Policy
 from ..party.budget.books import Books
 from ..party.gate import Gate
 from ..party.tables.store import Store
-from ..transport.certificates import Credentials
-from ..transport.identities import Members
+from ..transport.identities import Credentials, Members
 from ..transport.local import LocalNetwork
 from .config import read_federation, reject_names
 

@@ -13,18 +13,15 @@ import pyarrow as pa
 from ..client.budgets import balance_facts, balances_grid
 from ..display.cards import Card, Displayed, Grid
 from ..errors import LedgerError, UnknownName
-from ..governance.chain import Verdict
+from ..governance.chain import Head, Verdict
 from ..governance.charges import Balance, Budget
 from ..governance.events import Action, Freeze, Reset, SetBudget, Unfreeze
 from ..governance.export import audit_table
-from ..governance.heads import Head
-from ..party.budget.accounts import Accounts
-from ..party.budget.caps import Asking, Scope
+from ..party.budget.caps import Accounts, Asking, Scope
+from ..party.ledger.database import Signer
 from ..party.ledger.ledger import Ledger
 from ..party.ledger.rollback import RollbackDetection
-from ..party.ledger.signing import Signer
-from ..party.ledger.snapshot import read_ledger
-from ..party.ledger.verification import refuse_changed, verify_ledger
+from ..party.ledger.snapshot import read_ledger, verify_ledger
 
 
 class Owner(Displayed):
@@ -54,7 +51,7 @@ class Owner(Displayed):
         self._path = path
         self._ledger = Ledger(self.party, path, signer)
         try:
-            refuse_changed(self._ledger, signer.public_key)
+            self._ledger.refuse_changed(signer.public_key)
         except LedgerError:
             self._ledger.close()
             raise

@@ -12,9 +12,8 @@ from ..party.budget.books import Books
 from ..party.gate import Gate
 from ..party.tables.store import Store
 from ..psi.oprf.ristretto import libsodium
-from ..transport.certificates import Credentials
 from ..transport.flight import FlightNetwork, Server
-from ..transport.identities import MemberIdentity
+from ..transport.identities import Credentials, MemberIdentity
 from .config import read_federation, read_party, reject_names
 
 

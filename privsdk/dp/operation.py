@@ -8,8 +8,7 @@ from typing import get_args
 import numpy as np
 import pyarrow as pa
 
-from ..crypto.sums.encrypted import EncryptedSum
-from ..crypto.sums.topology import check_key_holder
+from ..crypto.sums.encrypted import EncryptedSum, check_key_holder
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, DiscreteLaplace
 from ..governance.learns import (

@@ -15,8 +15,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 from ..client.plan import Runner
 from ..client.tables import pick_key_holder
 from ..crypto.sums.all_to_all import MOST, PeerSum, alone, to_all
-from ..crypto.sums.base import Sum
-from ..crypto.sums.clear import PlainSum
+from ..crypto.sums.base import PlainSum, Sum
 from ..crypto.sums.encrypted import EncryptedSum, encrypted_scheme
 from ..crypto.sums.masked import MaskedSum
 from ..errors import InvalidArgument, UnknownName

@@ -16,8 +16,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from ..crypto.sums.base import Sum
-from ..crypto.sums.clear import PlainSum
+from ..crypto.sums.base import PlainSum, Sum
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..protocol.control import Trace
 from ..protocol.groups import Key

@@ -1,4 +1,4 @@
-"""Ledger events: what the body of an audit row may say, one struct for each kind of event.
+"""Ledger events: what the body of an audit row may say, one struct for each kind, and how events move a run's state.
 
 The encoding is JSON with sorted keys, the same bytes as in ledgers written before these structs: row hashes depend on
 it. A field that older rows lack is `UNSET` where they do. A kind of event that this version does not know is read as
@@ -7,13 +7,17 @@ it. A field that older rows lack is `UNSET` where they do. A kind of event that 
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from ..errors import InternalError
+from .chain import Head
 from .charges import Budget, Charge, Debit
-from .heads import Head
 
 # An owner's actions on one dataset; each needs a reason.
 
@@ -226,6 +230,11 @@ def facts_of(request: Raw) -> RequestFacts:
     return _FACTS.decode(request)
 
 
+def answer_hash(answer: bytes | None) -> str:
+    """An answer's SHA-256, as an event holds it."""
+    return "" if answer is None else hashlib.sha256(answer).hexdigest()
+
+
 def encode(event: LedgerEvent) -> bytes:
     """The body of an audit row."""
     return msgspec.json.encode(event, order="sorted")
@@ -245,3 +254,49 @@ def decode(body: bytes) -> KnownEvent | UnknownEvent:
 def name_of(event: LedgerEvent | UnknownEvent) -> str:
     """An event's name in the chain."""
     return event.event if isinstance(event, UnknownEvent) else str(event.__struct_config__.tag)
+
+
+# How events move runs. The ledger, its reconciliation with the chain and the runs in memory move by `NEXT` alone; what
+# is not in it is refused. A state that is added and not thought through fails closed: nothing leads out of it, and it
+# counts as spent.
+
+
+class RunState(StrEnum):
+    """As the ledger's table holds it."""
+
+    RESERVED = "reserved"
+    STARTED = "started"
+    FINISHED = "finished"
+    FAILED = "failed"
+    RELEASED = "released"
+
+
+NEXT: Mapping[RunState | None, Mapping[type[LedgerEvent], RunState]] = {
+    None: {RunReserved: RunState.RESERVED, AnswerRepeated: RunState.FINISHED},
+    RunState.RESERVED: {RunStarted: RunState.STARTED, RunReleased: RunState.RELEASED},
+    RunState.STARTED: {RunPaid: RunState.STARTED, RunFinished: RunState.FINISHED, RunFailed: RunState.FAILED},
+    RunState.FINISHED: {},
+    RunState.FAILED: {},
+    RunState.RELEASED: {},
+}
+OPEN = tuple(state for state, following in NEXT.items() if state is not None and following)  # the run has not ended
+UNCHARGED = (RunState.RELEASED,)  # all others count as spent, whoever crashed
+
+
+def moves(event: type[LedgerEvent]) -> tuple[RunState, ...]:
+    """The states that an event may follow."""
+    return tuple(state for state, following in NEXT.items() if state is not None and event in following)
+
+
+def after(state: RunState | None, event: type[LedgerEvent]) -> RunState:
+    """The state that an event leads to.
+
+    Raises
+    ------
+    InternalError
+        It may not follow this state.
+    """
+    following = NEXT.get(state, {}).get(event)
+    if following is None:
+        raise InternalError(f"a run that is {state or 'new'} cannot go on by {event.__name__}")
+    return following

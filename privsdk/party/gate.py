@@ -29,7 +29,7 @@ from ..errors import (
 )
 from ..errors.details import AnswerGone, CallerMismatch, RunCancelled
 from ..governance.charges import Debit
-from ..governance.events import RunStarted
+from ..governance.events import RunStarted, RunState
 from ..governance.policy import Derivation, Policy
 from ..protocol import control
 from ..protocol.conversation import Channel
@@ -46,7 +46,6 @@ from .guard import Guard
 from .ledger.rollback import anchors
 from .role_input import Inputs
 from .run import Dial, PartyRun
-from .run_states import RunState
 from .runs import PartyRuns
 from .tables.store import Store
 

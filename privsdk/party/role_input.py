@@ -13,8 +13,7 @@ from ..protocol.operation import Request, RoleInput
 from ..protocol.roles import Entropy
 from ..protocol.services import Checkpoints, Figures, Identity, NoCheckpoints, RowSet
 from .budget.books import Books
-from .checkpoint_file import Work
-from .checkpoints import CheckpointStore, work_of
+from .checkpoints import CheckpointStore, Work, work_of
 from .guard import Guard, Screen
 from .run import PartyRun
 from .runs import PartyRuns

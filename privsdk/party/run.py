@@ -13,14 +13,13 @@ from typing import Any
 
 from ..errors import Cancelled, ConnectTimeout, PrivsdkError, ProtocolViolation
 from ..errors.details import RunCancelled, TimedOut
-from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved
+from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
 from ..protocol.control import Hello, ProgressReport, Watched
 from ..protocol.conversation import Channel, Conversation
 from ..protocol.messages import Binding
 from ..protocol.operation import Operation
 from ..protocol.roles import Progress
 from ..protocol.timeouts import Timeouts
-from .run_states import RunState, after
 
 MOST_TOLD = 1000  # in one reply
 Dial = Callable[[str, Hello], Channel]

@@ -13,8 +13,8 @@ import msgspec
 import pyarrow as pa
 
 from ..errors import InvalidArgument, PrivsdkError, ProtocolViolation
+from ..governance.chain import Count, Head
 from ..governance.charges import Balance, Unit, attacker_certainty
-from ..governance.heads import Count, Head
 from ..governance.policy import Derivation, Policy
 from .conversation import Channel
 from .messages import Abort, Binding, Frame, Message, decode, encode

@@ -33,7 +33,7 @@ from ..protocol.conversation import Inbox
 from ..protocol.failpoints import FailPoint, reach
 from ..protocol.messages import Frame
 from ..protocol.timeouts import CallerTimeouts
-from .certificates import Credentials
+from .identities import Credentials
 
 FRAMES = pa.schema([pa.field("header", pa.binary()), pa.field("table", pa.large_binary())])
 ACTION = "privsdk"

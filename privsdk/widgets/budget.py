@@ -19,8 +19,8 @@ from ..client.preview import Preview
 from ..client.price import price_text
 from ..display.cards import Card, Grid
 from ..errors import InvalidArgument, PrivsdkError
+from ..governance.chain import Head
 from ..governance.charges import MOST_QUERIES
-from ..governance.heads import Head
 from ..protocol.control import Description
 from .facts import Json
 from .follower import EVENTS

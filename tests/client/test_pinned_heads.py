@@ -16,16 +16,15 @@ from claims import Cases
 import privsdk as ps
 from privsdk.client.pinned_heads import PinnedHeads
 from privsdk.errors import InvalidArgument, LedgerChanged, ProtocolViolation, UnknownName
-from privsdk.governance.chain import head_statement
-from privsdk.governance.heads import Head
-from privsdk.party.ledger.signing import Signer
+from privsdk.governance.chain import Head, head_statement
+from privsdk.party.ledger.database import Signer
 
 NORTH, SOUTH = Signer.fresh(), Signer.fresh()
 CHILD = """
 import sys
 from pathlib import Path
 import msgspec
-from privsdk.governance.heads import Head
+from privsdk.governance.chain import Head
 from test_pinned_heads import keep
 print("ready", flush=True)
 keep(Path(sys.argv[1]), sys.argv[2], msgspec.json.decode(sys.stdin.read(), type=list[Head]))

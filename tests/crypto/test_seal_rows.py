@@ -19,9 +19,8 @@ from rounding import roundoff
 
 from privsdk import he
 from privsdk.crypto.seal.circuit import encrypt_chunk
-from privsdk.crypto.seal.crt import combined, residues
 from privsdk.crypto.seal.presets import Preset, ckks_chains, exact_chains
-from privsdk.crypto.seal.ring import Parameters, ring
+from privsdk.crypto.seal.ring import Parameters, combined, residues, ring
 from privsdk.errors import InvalidArgument, PrivsdkError, ProtocolViolation
 
 BLOBS_CLAIM = "he: malformed ciphertexts are refused and never crash"

@@ -29,10 +29,9 @@ from summing import (
     vectors_of,
 )
 
-from privsdk.crypto.sums.agreement import Context, Public, Secret
 from privsdk.crypto.sums.base import integers
 from privsdk.crypto.sums.masked import Directory, Unmask
-from privsdk.crypto.sums.masker import Masker
+from privsdk.crypto.sums.masker import Context, Masker, Public, Secret
 from privsdk.errors import IdentityRefused, InvalidArgument, PeerGone, PolicyRefused, PrivsdkError, ProtocolViolation
 from privsdk.protocol.roles import Heard, Role, Step
 from privsdk.testing import SeededEntropy

@@ -14,9 +14,8 @@ from harness import assert_same_shape, digest, looks_uniform, wire_bytes, words
 from msgspec.structs import replace
 from summing import LARGEST, SESSION, before_send, ending, late, masked_sum, total, vectors_of
 
-from privsdk.crypto.sums import agreement, shamir
-from privsdk.crypto.sums.agreement import Context, Secret
-from privsdk.crypto.sums.masker import Masker, pairwise
+from privsdk.crypto.sums import masker, shamir
+from privsdk.crypto.sums.masker import Context, Masker, Secret, pairwise
 from privsdk.crypto.sums.masks import Mask, add_from
 from privsdk.errors import IdentityRefused, ProtocolViolation
 from privsdk.protocol.roles import Step
@@ -69,7 +68,7 @@ def test_messages_are_the_declared_ones(cases: Cases) -> None:
             assert body(sent) == {"name": "round 1"}
         elif kind == "Boxes":
             assert columns(sent)["party"] == others
-            assert {len(box) for box in columns(sent)["box"]} == {2 * shamir.SHARE_BYTES + agreement.TAG_BYTES}
+            assert {len(box) for box in columns(sent)["box"]} == {2 * shamir.SHARE_BYTES + masker.TAG_BYTES}
             assert body(sent) == {"name": "round 1"}
         elif kind == "Masked32":
             assert len(words(sent)) == 50
@@ -103,7 +102,7 @@ def without_pairs(transcript: Sequence[Sent], party: str, names: Sequence[str]) 
     (vector,) = (words(sent).copy() for sent in transcript if sent.sender == party and "Masked" in sent.tag)
     directory = next(columns(sent) for sent in transcript if sent.tag.endswith("Directory"))
     keys = {
-        name: agreement.Public(box, mask)
+        name: masker.Public(box, mask)
         for name, box, mask in zip(directory["party"], directory["box_key"], directory["mask_key"], strict=True)
     }
     numbers = {name: number for number, name in enumerate(names, 1)}
@@ -213,26 +212,26 @@ def test_boxes_open_for_their_receivers_alone(cases: Cases) -> None:
     ann, bob, eve = (Secret(bytes([number]) * 32) for number in (1, 2, 3))
     of_sum, other_sum = (Context(s, "round 1", ("a", "b", "e"), "k", 2, 3, 32).digest() for s in (b"s", b"t"))
     ends = ("a", ann.public), ("b", bob.public)
-    key = agreement.box_key(ann.shared("b", bob.public), of_sum, *ends)
-    box = agreement.closed(key, b"content", of_sum, "a", "b")
-    assert key == agreement.box_key(bob.shared("a", ann.public), of_sum, *ends)
-    assert agreement.opened(key, box, of_sum, "a", "b") == b"content"
+    key = masker.box_key(ann.shared("b", bob.public), of_sum, *ends)
+    box = masker.closed(key, b"content", of_sum, "a", "b")
+    assert key == masker.box_key(bob.shared("a", ann.public), of_sum, *ends)
+    assert masker.opened(key, box, of_sum, "a", "b") == b"content"
     others = [
-        agreement.box_key(eve.shared("a", ann.public), of_sum, *ends),
-        agreement.box_key(eve.shared("b", bob.public), of_sum, *ends),
-        agreement.box_key(bob.shared("a", ann.public), of_sum, *reversed(ends)),
-        agreement.box_key(bob.shared("a", ann.public), other_sum, *ends),
-        agreement.box_key(bob.shared("a", ann.public), of_sum, ("a", bob.public), ("b", ann.public)),
-        agreement.mask_seed(bob.shared("a", ann.public), of_sum, dict(ends)),
+        masker.box_key(eve.shared("a", ann.public), of_sum, *ends),
+        masker.box_key(eve.shared("b", bob.public), of_sum, *ends),
+        masker.box_key(bob.shared("a", ann.public), of_sum, *reversed(ends)),
+        masker.box_key(bob.shared("a", ann.public), other_sum, *ends),
+        masker.box_key(bob.shared("a", ann.public), of_sum, ("a", bob.public), ("b", ann.public)),
+        masker.mask_seed(bob.shared("a", ann.public), of_sum, dict(ends)),
     ]
     assert len({key, *others}) == 1 + len(others)
     for wrong in others:
         with pytest.raises(ProtocolViolation):
-            agreement.opened(wrong, box, of_sum, "a", "b")
+            masker.opened(wrong, box, of_sum, "a", "b")
         cases()
     for where in ((other_sum, "a", "b"), (of_sum, "b", "a"), (of_sum, "a", "e"), (of_sum, "e", "b")):
         with pytest.raises(ProtocolViolation, match="does not open"):
-            agreement.opened(key, box, *where)
+            masker.opened(key, box, *where)
         cases()
 
 
@@ -340,10 +339,10 @@ def test_a_coordinator_in_the_middle_reads_who_checks_no_signature(signed: bool)
     digest = Context(SESSION, "round 1", ("a", "b", "c"), "k", 2, LENGTH, 32).digest()
     (vector,) = (words(sent).copy() for sent in transcript if sent.sender == "a" and "Masked" in sent.tag)
     (key,) = (base64.b64decode(body(s)["mask_key"]) for s in transcript if s.sender == "a" and "Advert" in s.tag)
-    masks = [Mask(agreement.self_seed(shamir.recover(shares, threshold=2), digest, "a"), plus=False)]
+    masks = [Mask(masker.self_seed(shamir.recover(shares, threshold=2), digest, "a"), plus=False)]
     for name in "bc":
         ends = {"a": key, name: own[name].public}
-        masks.append(Mask(agreement.mask_seed(own[name].shared("a", key), digest, ends), plus=False))
+        masks.append(Mask(masker.mask_seed(own[name].shared("a", key), digest, ends), plus=False))
     add_from(vector, 0, masks)
     assert (vector == 3).all()
 
@@ -353,9 +352,9 @@ def test_every_bit_of_a_shared_secret_counts() -> None:
     keys = {"a": b"A" * 32, "b": b"B" * 32}
     secrets = [bytes(32), *((1 << bit).to_bytes(32, "big") for bit in range(256))]
     for derive in (
-        lambda secret: agreement.mask_seed(secret, bytes(32), keys),
-        lambda secret: agreement.self_seed(secret, bytes(32), "a"),
-        lambda secret: agreement.box_key(secret, bytes(32), *keys.items()),
+        lambda secret: masker.mask_seed(secret, bytes(32), keys),
+        lambda secret: masker.self_seed(secret, bytes(32), "a"),
+        lambda secret: masker.box_key(secret, bytes(32), *keys.items()),
     ):
         found = {derive(secret) for secret in secrets}
         assert len(found) == len(secrets)

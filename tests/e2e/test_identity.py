@@ -13,8 +13,8 @@ from privsdk import he
 from privsdk.client.tables import new_request
 from privsdk.errors import IdentityRefused, PeerGone
 from privsdk.protocol import control
-from privsdk.transport.certificates import Credentials, make_certificates
 from privsdk.transport.flight import FlightNetwork
+from privsdk.transport.identities import Credentials, make_certificates
 
 CLAIM = pytest.mark.claim("identity: no certificate, a foreign one, or one that names another party is refused")
 

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from privsdk.crypto.sums.base import Integers
-from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.base import Integers, PlainSum
 from privsdk.errors import PeerGone
 from privsdk.fl.averages import Averages, Each, OnGrid
 from privsdk.fl.compression.base import Compression, WithFeedback

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from privsdk.crypto.sums.base import Integers, Sum
-from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.base import Integers, PlainSum, Sum
 from privsdk.fl.averages import Averages, OnGrid
 from privsdk.fl.loops.course import (
     LARGEST_STATISTIC,

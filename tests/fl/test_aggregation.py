@@ -11,8 +11,7 @@ import pytest
 from troubled import CLIENTS, LEADER, MODEL, embedded, plan
 
 from privsdk import fl
-from privsdk.crypto.sums.base import Sum
-from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.base import PlainSum, Sum
 from privsdk.errors import InvalidArgument, PrivsdkError, UnknownName
 from privsdk.fl.aggregation import MODES, AggregationMode, Participants, mode_named, register
 from privsdk.fl.learns import EachUpdate

@@ -17,8 +17,7 @@ from rounding import roundoff
 from scipy.stats import chi2, chi2_contingency, norm
 
 from privsdk.crypto.gaussian import discrete_gaussian, width
-from privsdk.crypto.sums.base import Integers, Sum
-from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.base import Integers, PlainSum, Sum
 from privsdk.errors import InvalidArgument
 from privsdk.fl.averages import LARGEST, Update
 from privsdk.fl.models.training import Schedule, Task, descend

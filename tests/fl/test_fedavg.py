@@ -14,8 +14,7 @@ from harness import play
 from rounding import FUNCTION, descent, roundoff
 from training import Provider, clear, course_of, each, encrypted, problem, roles_of, train
 
-from privsdk.crypto.sums.base import UNITS
-from privsdk.crypto.sums.clear import Contribution, PlainSum
+from privsdk.crypto.sums.base import UNITS, Contribution, PlainSum
 from privsdk.errors import DataError, PeerGone, ProtocolViolation
 from privsdk.fl.averages import BOUND, UNIT, VALUES, ClientUpdate, Each, Update, check
 from privsdk.fl.loops.course import Round, TrainingStatistics

@@ -13,7 +13,7 @@ from claims import Cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.base import PlainSum
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.errors import DataError, ProtocolViolation
 from privsdk.fl import FedAvg, Logistic, Softmax, Standardised

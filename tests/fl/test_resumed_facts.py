@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from training import Held, at_once, course_of, problem
 
-from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.base import PlainSum
 from privsdk.fl.averages import OnGrid
 from privsdk.fl.loops.course import ClientInput, CoordinatorInput, TrainingResult, TrainingStatistics
 from privsdk.fl.loops.rounds import Synchronous

@@ -14,8 +14,7 @@ import pytest
 from claims import Cases
 from federating import Held, Run, course_of, each, federate, grid, here, skewed
 
-from privsdk.crypto.sums.base import UNITS
-from privsdk.crypto.sums.clear import Contribution, PlainSum
+from privsdk.crypto.sums.base import UNITS, Contribution, PlainSum
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.fl import FedAdam, FedAvg, FedBuff, FedProx, FedYogi, Median, Scaffold, TrimmedMean
 from privsdk.fl.averages import VALUES, ClientUpdate, Each

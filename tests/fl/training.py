@@ -9,8 +9,7 @@ import numpy as np
 from rounding import descent as descent_rounding
 from rounding import gradient_terms
 
-from privsdk.crypto.sums.base import Integers, Sum
-from privsdk.crypto.sums.clear import PlainSum
+from privsdk.crypto.sums.base import Integers, PlainSum, Sum
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
 from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, TrainingResult

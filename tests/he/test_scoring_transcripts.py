@@ -13,8 +13,8 @@ import pytest
 from claims import Cases
 from harness import Extra, assert_absent, assert_found, assert_same_shape, hearing, play, saying
 
-from privsdk.crypto.seal.crt import combined
 from privsdk.crypto.seal.keys import SecretContext
+from privsdk.crypto.seal.ring import combined
 from privsdk.errors import PrivsdkError, ProtocolViolation
 from privsdk.he.columns.column import Column
 from privsdk.he.columns.encrypt import encrypt

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from privsdk.errors import Cancelled, DataError, InvalidArgument, LedgerError
 from privsdk.party import checkpoints
-from privsdk.party.checkpoint_file import Work
-from privsdk.party.checkpoints import NAMED, CheckpointStore, Folder
+from privsdk.party.checkpoints import NAMED, CheckpointStore, Folder, Work
 from privsdk.protocol.services import Checkpoints, NoCheckpoints, State
 
 WORK = Work("ann", "study", "digits", "question", "content")

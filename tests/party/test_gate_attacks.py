@@ -25,11 +25,11 @@ from privsdk.client.tables import new_request
 from privsdk.errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, PolicyRefused
 from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, Limit, Unit
 from privsdk.governance.events import Freeze, Reset, SetBudget
-from privsdk.party.budget import accounts
+from privsdk.party.budget import caps
 from privsdk.party.budget.accounting import Account
 from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
-from privsdk.party.ledger.verification import verify_ledger
+from privsdk.party.ledger.snapshot import verify_ledger
 from privsdk.protocol import control
 from privsdk.protocol.operation import Operand, Request
 
@@ -116,9 +116,9 @@ def test_a_unit_that_is_set_after_the_decision_is_not_dodged() -> None:
 def test_purposes_out_of_thin_air_leave_no_accounts_behind() -> None:
     with closing(open_limited(None, Limit(purpose="*", exact=5))) as books:
         spend(books, "ann", "study", ONE)
-        for n in range(3 * accounts.MOST_WARM):
+        for n in range(3 * caps.MOST_WARM):
             books.balances(Asking("ann", f"purpose {n}"))
-        assert len(books._accounts._warm) <= accounts.MOST_WARM
+        assert len(books._accounts._warm) <= caps.MOST_WARM
 
 
 def test_forecasts_of_many_prices_are_not_all_remembered() -> None:

@@ -11,7 +11,7 @@ from house import House, prepare
 
 from privsdk.client.tables import new_request
 from privsdk.errors import Cancelled, IdentityRefused, Refused
-from privsdk.party.ledger.summaries import KEPT_BYTES, cut, summary
+from privsdk.party.ledger.requests import KEPT_BYTES, cut, summary
 from privsdk.protocol import control
 from privsdk.protocol.operation import Operand, Request
 

@@ -17,10 +17,10 @@ from restoring import acknowledge, ask, backup, events, names, opened, restore, 
 
 from privsdk import dp, psi
 from privsdk.errors import InvalidArgument, LedgerBehind, ProtocolViolation
-from privsdk.governance.heads import Head
+from privsdk.governance.chain import Head
+from privsdk.party.ledger.database import Signer
 from privsdk.party.ledger.rollback import RollbackDetection
-from privsdk.party.ledger.signing import Signer
-from privsdk.party.ledger.verification import verify_ledger
+from privsdk.party.ledger.snapshot import verify_ledger
 from privsdk.protocol import control
 
 CLAIM = pytest.mark.claim("restored: an older ledger file is found by the next request, refused until acknowledged")
@@ -317,7 +317,7 @@ def test_true_heads_in_any_order_pass(house: House, cases: Cases) -> None:
 
 def test_heads_that_sign_only_the_hash_would_lock_a_party_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong on purpose: without the number of rows in what is signed, a true hash with a false number is evidence."""
-    monkeypatch.setattr("privsdk.governance.heads.head_statement", lambda rows, branch, digest: digest)
+    monkeypatch.setattr("privsdk.governance.chain.head_statement", lambda rows, branch, digest: digest)
     monkeypatch.setattr("privsdk.party.ledger.rollback.head_statement", lambda rows, branch, digest: digest)
     with pytest.raises(LedgerBehind):
         test_forged_heads_are_no_evidence(house, Cases())

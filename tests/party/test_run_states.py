@@ -17,6 +17,8 @@ from ledger_child import LIMIT, open_books, request, reserve, spent
 
 from privsdk.errors import AnswerLost, InternalError, LedgerError
 from privsdk.governance.events import (
+    NEXT,
+    OPEN,
     AnswerRepeated,
     RunFailed,
     RunFinished,
@@ -24,10 +26,11 @@ from privsdk.governance.events import (
     RunReleased,
     RunReserved,
     RunStarted,
+    RunState,
+    after,
 )
 from privsdk.party.budget.books import Books
 from privsdk.party.run import PartyRun
-from privsdk.party.run_states import NEXT, OPEN, RunState, after
 from privsdk.protocol.control import Finished
 from privsdk.protocol.timeouts import Timeouts
 

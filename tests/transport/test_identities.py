@@ -16,8 +16,15 @@ from cryptography.x509.oid import NameOID
 
 from privsdk.errors import IdentityRefused, InvalidArgument
 from privsdk.protocol.services import NO_IDENTITY
-from privsdk.transport.certificates import Credentials, make_certificates
-from privsdk.transport.identities import CHAIN_BYTES, PURPOSE, MemberIdentity, Members, Token
+from privsdk.transport.identities import (
+    CHAIN_BYTES,
+    PURPOSE,
+    Credentials,
+    MemberIdentity,
+    Members,
+    Token,
+    make_certificates,
+)
 
 REFUSED = pytest.mark.claim("identities: a statement is refused unless its named party signed it under the authority")
 STATEMENT = b"what ann said"

@@ -1,4 +1,4 @@
-"""Runs circuits over ciphertexts, chunk by chunk.
+"""Encrypts and decrypts chunks, and runs circuits over ciphertexts, chunk by chunk.
 
 A circuit is a list of steps, each over the results of earlier ones, as `columns` compiles it from expressions. One
 chunk goes through all of them before the next is loaded, so that what lies between stays in SEAL's own memory and is
@@ -8,6 +8,7 @@ is rescaled, switched or replicated on its own.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,9 +17,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from .crt import residues
-from .keys import PublicContext
+from ...errors import ProtocolViolation
+from ...protocol.roles import Entropy
+from .flooding import error_after, flooded
+from .keys import PublicContext, SecretContext
+from .noise import NoiseEstimate, NoiseEstimator
 from .presets import Preset
+from .ring import combined, residues
 from .serial import Buffer
 
 _BLIND_SPARE = 64
@@ -243,3 +248,48 @@ def uniform(size: int, prime: int) -> npt.NDArray[np.int64]:
         words = np.frombuffer(secrets.token_bytes(4 * (size + _BLIND_SPARE)), np.uint32) & np.uint32((1 << 30) - 1)
         drawn = np.concatenate([drawn, words[words < prime].astype(np.int64)])
     return drawn[:size]
+
+
+def slot_error(preset: Preset, estimate: NoiseEstimate) -> float:
+    """CKKS: bound on the error of a flooded slot."""
+    scale = NoiseEstimator(preset).scale_of(estimate)
+    bound = (estimate.bound + estimate.error) * math.sqrt(2)
+    return estimate.error + error_after(estimate.noise, preset.degree, scale=scale, bound=bound, reveals=preset.reveals)
+
+
+def exactly(rows: Sequence[Buffer], key: SecretContext, *, primes: int, folded: bool = False) -> npt.NDArray[Any]:
+    """Exact rows as integers, every slot of every chunk in order, or their sum over all slots."""
+    limbs: list[list[npt.NDArray[np.int64]]] = [[] for _ in key.preset.rings]
+    for row in rows:
+        for i, part in enumerate(split_row(row, key.preset)):
+            ring, decryptor = key.preset.rings[i], key.decryptors[i]
+            ciphertext, plain = ring.ciphertext(part, primes), ring.new_plain()
+            if not decryptor.invariant_noise_budget(ciphertext):
+                raise ProtocolViolation("a ciphertext is under another key, or holds more noise than its figures say")
+            decryptor.decrypt(ciphertext, plain)
+            limbs[i].append(ring.decode(plain))
+    if folded:
+        return combined([np.concatenate(parts).sum(keepdims=True) for parts in limbs], key.preset.plain_primes)
+    return np.concatenate([combined(chunk, key.preset.plain_primes) for chunk in zip(*limbs, strict=True)])
+
+
+def approximately(
+    rows: Sequence[Buffer], key: SecretContext, estimate: NoiseEstimate, entropy: Entropy
+) -> npt.NDArray[np.float64]:
+    """CKKS rows as reals, every slot of every chunk in order, flooded."""
+    preset, ring = key.preset, key.preset.rings[0]
+    scale, primes = NoiseEstimator(preset).scale_of(estimate), preset.primes_at(estimate.level)
+    parts = []
+    for row in rows:
+        plain = ring.new_plain()
+        key.decryptors[0].decrypt(ring.ciphertext(row, primes, scale=scale), plain)
+        shown = flooded(
+            ring.coefficients(plain, primes),
+            scale=scale,
+            bound=(estimate.bound + estimate.error) * (math.sqrt(2) if preset.packing == "complex" else 1),
+            error=estimate.noise,
+            reveals=preset.reveals,
+            entropy=entropy,
+        )
+        parts.append(values_of(shown, preset))
+    return np.concatenate(parts)

@@ -22,12 +22,12 @@ import numpy.typing as npt
 
 from ...errors import InvalidArgument
 from ...protocol.roles import SystemEntropy
-from .crt import residues
-from .decrypt import approximately, exactly, slot_error
+from .circuit import approximately, exactly, slot_error
 from .keys import PublicContext, SecretContext
 from .noise import NoiseEstimate, NoiseEstimator
 from .parallel import encrypt
 from .presets import PLAIN_PRIMES, Preset
+from .ring import residues
 from .serial import Buffer
 
 MAX_PARTIES = 1000

@@ -33,11 +33,9 @@ from typing import TypeVar
 from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, Step, altered, gather, tell_all
-from .agreement import KEY_BYTES, Context, Secret, mask_seed
 from .base import Totals, Vector, check_whole
-from .masker import PHASE
-from .masks import Mask, add
-from .words import add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
+from .masker import KEY_BYTES, PHASE, Context, Secret, mask_seed
+from .masks import Mask, add, add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
 
 T = TypeVar("T")
 

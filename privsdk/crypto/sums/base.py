@@ -1,4 +1,4 @@
-"""The sum of integer vectors over parties: one seam, whoever provides it.
+"""The sum of integer vectors over parties: one seam, whoever provides it, and the provider that hides nothing.
 
 Clients have a vector each; a coordinator learns the entries' totals. Providers differ in what else is learned, and in
 what the loss of a client does:
@@ -7,7 +7,7 @@ what the loss of a client does:
     EncryptedSum   encrypted    the coordinator       ends the run              coordinator and last client together
     MaskedSum      masked       the coordinator       is out while t are left   coordinator and t clients together
     PeerSum        all_to_all   every client          ends the run              all other clients together
-    PlainSum       clear        the coordinator       is left out               the coordinator
+    PlainSum       here         the coordinator       is left out               the coordinator
 
 Each module's header has its protocol, its assumptions and its cost.
 """
@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import InvalidArgument, PrivsdkError
-from ...protocol.roles import Role
+from ...errors import InvalidArgument, PrivsdkError, ProtocolViolation
+from ...protocol.messages import Message
+from ...protocol.roles import Role, collect, tell
 
 Integers = npt.NDArray[np.int64]
 Vector = npt.NDArray[Any]  # of int64; of Python numbers, dtype object, where totals may be larger or are real
@@ -71,3 +72,42 @@ def check_whole(name: str, parties: Sequence[str], clients: Sequence[str]) -> No
 def within(values: npt.NDArray[np.number[Any]], largest: float) -> bool:
     """Whether all are within +-`largest`, which NaN is not."""
     return bool(-largest <= values.min(initial=0) and values.max(initial=0) <= largest)
+
+
+class Contribution(Message, frozen=True, kw_only=True, tag="fl.sums.Contribution"):
+    """One client's vector in the clear."""
+
+    SCHEMA = UNITS
+    MAX_BYTES = 1 << 30
+    name: str
+    table: pa.Table
+
+
+class PlainSum:
+    """In the clear: the coordinator sees every client's vector. A client that is lost is left out."""
+
+    def __init__(self, *, coordinator: str, within_s: float) -> None:
+        self._coordinator = coordinator
+        self._within_s = within_s
+
+    def set_up(self) -> Role[None]:
+        """No keys to agree on."""
+        yield from ()
+
+    def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
+        """Send the vector as it is."""
+        table = pa.table([pa.array(vector)], schema=UNITS)
+        yield from tell(self._coordinator, Contribution(name=name, table=table))
+
+    def collect(self, name: str, parties: Sequence[str], length: int, largest: int) -> Role[Totals]:
+        """Add what came."""
+        came, lost = yield from collect(parties, Contribution, within_s=self._within_s)
+        sums = np.zeros(length, np.int64)
+        for party, message in list(came.items()):
+            units = message.table.column("units").to_numpy()
+            if message.name != name or len(units) != length or not within(units, largest):
+                lost[party] = ProtocolViolation(f"{party} sent a vector that does not fit {name}")
+                del came[party]
+            else:
+                sums += units
+        return Totals(sums, tuple(came), lost)

@@ -5,7 +5,7 @@ Papers: additively homomorphic aggregation as in Phong, Aono, Hayashi, Wang, Mor
 via Additively Homomorphic Encryption", IEEE TIFS 2018, section IV, with BFV (Fan, Vercauteren, ePrint 2012/144) or CKKS
 (Cheon, Kim, Kim, Song, ASIACRYPT 2017) in place of their schemes, and with a key holder apart from the data owners.
 
-    key holder K               contributor P_i              aggregator A (one of the P_i)
+    key holder K               contributor P_i              aggregator A (the last P_i)
     --- PublicKeys ----------->
     --- PublicKeys ---------------------------------------->
                                --- Encrypted: Enc(v_i) ---->
@@ -20,19 +20,79 @@ collusion threshold is 1. Cost: a ciphertext of 56 KiB for every 4096 values and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...errors import ProtocolViolation
+from ...errors import InvalidArgument, ProtocolViolation
+from ...governance.learns import (
+    Caller,
+    CiphertextsOnly,
+    Coalition,
+    Eavesdropper,
+    EveryContribution,
+    Knowledge,
+    Learns,
+    Parties,
+)
 from ...protocol.messages import Message
+from ...protocol.operation import Operation, Request
 from ...protocol.roles import Role, checkpoint, gather, hear, tell, tell_all
 from ..seal.keys import PublicContext, SecretContext
 from ..seal.parallel import added
 from ..seal.schemes import ApproximateScheme, ExactScheme
 from ..seal.serial import Buffer
 from .base import Totals, Vector, check_whole
+
+P = TypeVar("P", bound=msgspec.Struct)
+
+
+def check_key_holder(request: Request) -> None:
+    """Raise InvalidArgument unless a request has contributors with a table each and then a key holder without."""
+    contributors, holder = request.parties[:-1], request.parties[-1:]
+    if not contributors or set(request.operands) != set(contributors) or holder[0] in request.operands:
+        raise InvalidArgument(f"{request.operation} takes contributors with a table each and a key holder without")
+
+
+class KeyHolderSum(Operation[P]):
+    """An operation whose answer is a sum that the key holder decrypts for the caller."""
+
+    @property
+    def key_holder(self) -> str:
+        return self.request.parties[-1]
+
+    def check(self) -> None:
+        check_key_holder(self.request)
+
+    def contributors(self) -> tuple[str, ...]:
+        return self.request.parties[:-1]
+
+    def recipients(self) -> tuple[str, ...]:
+        return (self.key_holder, self.request.caller)
+
+    def learned(
+        self, holder: Sequence[Knowledge], caller: Sequence[Knowledge], eavesdropper: Knowledge
+    ) -> tuple[Learns, ...]:
+        """Who learns what, where these are what the key holder, the caller and an eavesdropper learn."""
+        return (
+            Learns.of(Parties((self.key_holder,)), *holder),
+            Learns.of(Caller(self.request.caller), *caller),
+            Learns.of(Parties(self.contributors()), self.seen_by_contributors()),
+            Learns.of(Eavesdropper(), eavesdropper),
+            self.coalition(),
+        )
+
+    def seen_by_contributors(self) -> Knowledge:
+        """What a contributor receives."""
+        return CiphertextsOnly()
+
+    def coalition(self) -> Learns:
+        """What parties learn who put together what they hold."""
+        members = Coalition((self.contributors()[-1], self.key_holder))
+        return Learns.of(members, EveryContribution(contribution="totals"))
+
 
 BLOBS = pa.schema([pa.field("blob", pa.large_binary(), nullable=False)])
 ROWS_A_STEP = 128  # ciphertexts between checkpoints: 0.2 s of encrypting on one core

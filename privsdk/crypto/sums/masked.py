@@ -60,11 +60,9 @@ from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, ask, checkpoint, collect, tell
 from ...protocol.services import Identity
 from . import shamir
-from .agreement import KEY_BYTES, TAG_BYTES, Context, Public, Secret, self_seed
 from .base import Totals, Vector
-from .masker import PHASE, Masker, Named, pairwise
-from .masks import Mask, add
-from .words import Masked, add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
+from .masker import KEY_BYTES, PHASE, TAG_BYTES, Context, Masker, Named, Public, Secret, pairwise, self_seed
+from .masks import Mask, Masked, add, add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
 
 BOX_BYTES = 2 * shamir.SHARE_BYTES + TAG_BYTES
 

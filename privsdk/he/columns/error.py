@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ...crypto.seal.decrypt import slot_error
+from ...crypto.seal.circuit import slot_error
 from ...crypto.seal.noise import NoiseEstimate
 from .arrow import Meta
 

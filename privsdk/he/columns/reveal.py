@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...crypto.seal.decrypt import approximately, exactly
+from ...crypto.seal.circuit import approximately, exactly
 from ...crypto.seal.keys import Record, SecretContext
 from ...crypto.seal.serial import Buffer
 from ...display.cards import at_most

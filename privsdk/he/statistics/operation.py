@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...crypto.sums.base import Sum, integers
-from ...crypto.sums.encrypted import EncryptedSum
+from ...crypto.sums.encrypted import EncryptedSum, KeyHolderSum
 from ...crypto.sums.masked import MaskedSum
-from ...crypto.sums.topology import KeyHolderSum
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
 from ...governance.learns import Coalition, Knowledge, Learns, LengthsShow, Quantity, ThatItRan

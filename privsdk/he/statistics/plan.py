@@ -13,7 +13,7 @@ from ...client.pooling import PooledTables
 from ...client.tables import new_request
 from ...crypto.seal.presets import Scheme
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
-from ...crypto.sums.words import bits_for
+from ...crypto.sums.masks import bits_for
 from ...display.cards import at_most
 from ...errors import InvalidArgument
 from ...protocol.control import Finished

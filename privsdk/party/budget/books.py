@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from ...errors import AnswerLost, BudgetExceeded, LedgerError, PolicyRefused, UnknownName
+from ...governance.chain import Head
 from ...governance.charges import Balance, Budget, Charge, Debit, Unit
 from ...governance.events import (
     AnswerRepeated,
@@ -29,25 +30,22 @@ from ...governance.events import (
     RunReserved,
     RunStarted,
     SetBudget,
+    answer_hash,
     raw,
 )
-from ...governance.heads import Head
 from ...governance.policy import ANY
 from ...protocol import control
 from ...protocol.messages import Frame
 from ...protocol.operation import Request
 from ...protocol.services import Figures
-from ..ledger import caller_log, summaries
-from ..ledger.ledger import Ledger
-from ..ledger.queries import RunRecord
-from ..ledger.reconcile import answer_hash
+from ..ledger import requests
+from ..ledger.database import Signer
+from ..ledger.ledger import Ledger, RunRecord
 from ..ledger.rollback import RollbackDetection
 from ..ledger.row_sets import DisclosureTables
-from ..ledger.signing import Signer
-from ..ledger.verification import refuse_changed, verify
+from ..ledger.snapshot import verify
 from .accounting import Account
-from .accounts import Accounts
-from .caps import Asking
+from .caps import Accounts, Asking
 
 
 class Books:
@@ -92,7 +90,7 @@ class Books:
         self.rollback = RollbackDetection(party, self._ledger, self._signer)
         self._accounts = Accounts(self._ledger)
         try:
-            refuse_changed(self._ledger, self._signer.public_key)
+            self._ledger.refuse_changed(self._signer.public_key)
             for dataset in dict.fromkeys(self._datasets.values()):
                 self._configure(dataset, budgets.get(dataset) or budgets.get(ANY) or Budget(epsilon=0, exact=0))
         except BaseException:  # whatever it was goes on; the file must not stay open
@@ -126,8 +124,8 @@ class Books:
         return self._ledger.run(run_id)
 
     def refused(self, caller: str, request: Request, why: str) -> None:
-        summary = raw(summaries.summary(request, self._party))
-        self._ledger.note(RequestRefused(caller=caller, request=summary, why=summaries.cut(why, summaries.WHY)))
+        summary = raw(requests.summary(request, self._party))
+        self._ledger.note(RequestRefused(caller=caller, request=summary, why=requests.cut(why, requests.WHY)))
 
     def reserve(self, caller: str, request: Request, debits: Sequence[Debit], *, then: Sequence[Debit] = ()) -> None:
         """Reserve the debits, or raise BudgetExceeded and change nothing, also where `then` would not be covered."""
@@ -165,7 +163,7 @@ class Books:
         request: Request | None = None,
     ) -> None:
         """From here the charge stands. Keeps the peers' heads, and the request whole if its reservation did not."""
-        whole = raw(request) if request is not None and summaries.is_large(request) else UNSET
+        whole = raw(request) if request is not None and requests.is_large(request) else UNSET
         if not self._ledger.start(RunStarted(run=run_id, session=session, heads=dict(heads or {}), request=whole)):
             raise AnswerLost(f"run {run_id} is no longer reserved here", hint="call the verb again for a new run")
 
@@ -233,7 +231,7 @@ class Books:
 
     def _kept(self, request: Request) -> msgspec.Raw:
         """A request as its reservation keeps it: whole, or a summary of a large one."""
-        return raw(summaries.summary(request, self._party) if summaries.is_large(request) else request)
+        return raw(requests.summary(request, self._party) if requests.is_large(request) else request)
 
     def _packed(self, answer: control.Finished) -> bytes:
         frames = control.encode_reply(self._party, answer)
@@ -289,7 +287,7 @@ class Books:
 
     def log(self, caller: str, most: int) -> control.AuditLog:
         """The latest rows of the chain about this caller's requests."""
-        return control.AuditLog(rows=tuple(caller_log.latest(self._ledger, caller, most)), head=self.head())
+        return control.AuditLog(rows=tuple(requests.latest(self._ledger, caller, most)), head=self.head())
 
     def verify(self) -> control.AuditReport:
         verdict = verify(self._ledger.snapshot(), self._signer.public_key)

@@ -1,29 +1,34 @@
-"""The ledger's SQLite file: opened and checked, read, and written in transactions that each append an audit row.
+"""The ledger's SQLite file: opened and checked, read, and written in transactions that each append a signed audit row.
 
 Rollback journal, `synchronous=EXTRA`, every write in a `BEGIN IMMEDIATE` transaction: threads and processes take turns,
 and what was committed survives a crash. Time never runs backwards in it: a row's time is the clock's or the last row's,
-whichever is later. What the tables mean is in `ledger` and `queries`.
+whichever is later. What the tables mean is in `ledger`.
+
+The file and that of the signing key beside it are on a local disk and readable by their owner alone.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import psutil
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ...errors import InvalidArgument, LedgerError, PrivsdkError
+from ...files import replacing
 from ...governance.chain import GENESIS, chain_hash
 from ...governance.events import LedgerEvent, LedgerMigrated, LedgerOpened, encode
 from ...protocol.failpoints import FailPoint, reach
 from . import schema
-from .disk import refuse_network_mount, touch_private
-from .signing import Signer
 from .snapshot import Snapshot, snapshot
 
 _CLOCK_SLACK = timedelta(seconds=1)  # clocks are set back by less when they are disciplined
@@ -197,3 +202,95 @@ _RESTORE = "restore the file from a backup; do not delete it, or what was spent 
 
 def _clock() -> datetime:
     return datetime.now(UTC)
+
+
+_NETWORK = (
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb",
+    "smb3",
+    "smbfs",
+    "afs",
+    "afpfs",
+    "ncpfs",
+    "9p",
+    "fuse.sshfs",
+    "webdav",
+    "fuse.glusterfs",
+)
+
+
+def touch_private(party: str, path: Path) -> None:
+    """Make a new ledger readable by its owner alone: it holds answers."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise LedgerError(
+            f"{party}'s ledger {path} cannot be opened: {error.strerror}",
+            hint="check that its folder exists and is writable, or give another store",
+        ) from None
+
+
+def refuse_network_mount(party: str, path: Path) -> None:
+    """SQLite's locks cannot be relied on over a network file system."""
+    folder = path.resolve().parent
+    mounts = [
+        (Path(p.mountpoint), p.fstype.lower(), p.opts)
+        for p in psutil.disk_partitions(all=True)
+        if folder.is_relative_to(p.mountpoint)
+    ]
+    if not mounts:
+        return
+    mount, kind, options = max(mounts, key=lambda m: len(m[0].parts))
+    if kind in _NETWORK or "remote" in options.split(","):
+        raise LedgerError(
+            f"{party}'s ledger {path} would be on a network mount ({kind} at {mount}), where locks cannot be relied on",
+            hint="keep the ledger on a local disk: store=..., or `ledger` in party.toml",
+        )
+
+
+class Signer:
+    """A party's Ed25519 key; signs chain hashes."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.public_key = key.public_key().public_bytes_raw()
+
+    def sign(self, digest: bytes) -> bytes:
+        return self._key.sign(digest)
+
+    @classmethod
+    def fresh(cls) -> Signer:
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def at(cls, path: Path, *, create: bool) -> Signer:
+        """The key in this PEM file; made, readable by its owner alone, where there is none and `create` is set."""
+        if not path.exists():
+            if not create:
+                raise LedgerError(
+                    f"the signing key {path} is missing, and the ledger beside it was signed with it",
+                    hint="restore the key file from a backup; if the file beside it is no ledger, give another path",
+                )
+            try:
+                _write_key(path, cls.fresh()._key)
+            except OSError as error:
+                raise LedgerError(
+                    f"the signing key {path} cannot be made: {error.strerror}",
+                    hint="check that its folder is writable and the disk has space, or give another store",
+                ) from None
+        try:
+            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        except (ValueError, OSError):
+            key = None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise LedgerError(f"{path} is not an Ed25519 private key", hint="restore the key file from a backup")
+        return cls(key)
+
+
+def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
+    """Put the whole key on disk before it has its name, so that a crash leaves none or all of it."""
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    with suppress(FileExistsError), replacing(path, exclusive=True) as draft:  # another process may have made it first
+        draft.write_bytes(pem)

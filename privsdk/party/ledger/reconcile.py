@@ -6,7 +6,6 @@ chain that no run's state allows. Rows' hashes and signatures are checked in `go
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -23,12 +22,13 @@ from ...governance.events import (
     RunFinished,
     RunPaid,
     RunReserved,
+    RunState,
     UnknownEvent,
+    after,
     decode,
     name_of,
 )
 from ..budget_status import BudgetStatus, status_after
-from ..run_states import RunState, after
 
 
 class LedgerTables(NamedTuple):
@@ -108,10 +108,6 @@ def _difference(run_id: str, run: _Said, tables: LedgerTables) -> str:
         if number <= least or at < since:  # it would be out of a window, or before a reset
             return f"the charges of run {run_id} are of before its rows in the chain"
     return ""
-
-
-def answer_hash(answer: bytes | None) -> str:
-    return "" if answer is None else hashlib.sha256(answer).hexdigest()
 
 
 class _IllegalTransition(Exception):

@@ -14,12 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from ...errors import InvalidArgument, LedgerBehind, LedgerError, ProtocolViolation
-from ...governance.chain import Row, head_statement
+from ...governance.chain import Head, Row, head_statement
 from ...governance.events import LossAcknowledged, LossShown, decode
-from ...governance.heads import Head
+from .database import Signer
 from .ledger import Ledger
-from .signing import Signer
-from .summaries import cut
+from .requests import cut
 
 NAMES = ("behind", "acknowledged")  # of the events that are read back
 

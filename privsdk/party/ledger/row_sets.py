@@ -16,9 +16,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ...governance.events import AnswerRepeated
+from ...governance.events import AnswerRepeated, RunState, after
 from ...protocol.services import Figures
-from ..run_states import RunState, after
 
 SCHEMA = """
 CREATE TABLE seen_row (tbl TEXT NOT NULL, start INTEGER NOT NULL, ids BLOB NOT NULL, units BLOB NOT NULL,

@@ -1,4 +1,4 @@
-"""A whole ledger at one moment: its chain and its tables, read while its party runs or not, and never changed."""
+"""A whole ledger at one moment, read while its party runs or not, never changed, and whether it is what was signed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import NamedTuple
 import msgspec
 
 from ...errors import LedgerError
+from ...governance import chain
 from ...governance.chain import Row
 from ...governance.charges import Charge
+from ...governance.events import answer_hash
 from ..budget_status import BudgetStatus
 from . import row_sets
-from .reconcile import LedgerTables, answer_hash
+from .reconcile import LedgerTables, reconcile
 
 KEY_BYTES = 32  # of an Ed25519 public key
 _CHARGE = msgspec.json.Decoder(Charge)
@@ -85,3 +87,21 @@ def snapshot(db: sqlite3.Connection) -> Snapshot:
         told=told,
     )
     return Snapshot(facts["party"], bytes.fromhex(facts["public_key"]), [Row(*row) for row in rows], tables)
+
+
+def verify_ledger(path: Path, public_key: bytes | None = None) -> chain.Verdict:
+    """Check the audit chain in a ledger file, and its tables against the chain, without its party.
+
+    By this key if it is given, and by the file's if not.
+    """
+    snapshot = read_ledger(path)
+    return verify(snapshot, public_key or snapshot.public_key)
+
+
+def verify(snapshot: Snapshot, public_key: bytes, *, every_signature: bool = True) -> chain.Verdict:
+    """Check the chain of a ledger read before, then its tables against the chain."""
+    verdict = chain.verify(snapshot.rows, public_key, every_signature=every_signature)
+    if verdict.first_bad >= 0:
+        return verdict
+    difference = reconcile(snapshot.tables, snapshot.rows)
+    return verdict._replace(first_bad=0, reason=difference) if difference else verdict

@@ -19,7 +19,7 @@ from privsdk.governance.charges import Budget
 from privsdk.deploy.open import WORKSHOP_BUDGET, WORKSHOP_POLICY
 from privsdk.deploy.config import PartyConfig, ServedTable, Tls
 from privsdk.governance.policy import Policy
-from privsdk.transport.certificates import make_certificates
+from privsdk.transport.identities import make_certificates
 
 ANALYST = "analyst"
 

@@ -4,7 +4,7 @@ from common import *
 import time, os, signal
 from privsdk.protocol import control as calls
 from privsdk.transport.flight import FlightNetwork as Network, FRAMES
-from privsdk.transport.certificates import Credentials as Identity, make_certificates
+from privsdk.transport.identities import Credentials as Identity, make_certificates
 from privsdk.protocol.operation import Request, Operand
 from pyarrow import flight
 tmp=folder(); T=pa.table({"k":np.arange(300),"x":np.arange(300)})
