@@ -2,10 +2,8 @@
 
 from .cardinality import Cardinality, cardinality
 from .difference import Difference, difference
-from .join import join
-from .joint import Joint, JointSide
+from .join import Joint, JointSide, intersect, join
 from .keys.declaration import Key, key
-from .local import intersect
 
 __all__ = [
     "Cardinality", "Difference", "Joint", "JointSide", "Key", "cardinality", "difference", "intersect", "join", "key",

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from ..client.plan import Plan
 from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed
-from ..governance.learns import Caller, Eavesdropper, Learns, LengthsShow, MinimumCounts, Parties, Quantity
+from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, Parties
 from ..governance.policy import Disclosure
 from ..protocol.control import Finished
 from ..protocol.groups import shown
 from ..protocol.operation import Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import question
-from .learns import KeyNumbers, SharedKeyNumber, SharedKeyNumberAbove
-from .protocols.ddh_cardinality import cardinality as cardinality_role
+from .protocols.ddh import cardinality as cardinality_role
 
 
 class Cardinality(Displayed):
@@ -69,13 +68,19 @@ def cardinality(left: Table, right: Table, *, on: question.On) -> Plan[Cardinali
     """
 
     def finish(answers: Mapping[str, Finished]) -> Cardinality:
-        told = [answer.value for answer in answers.values()]
-        sizes = [each["keys"] for each in told]
-        return Cardinality(size=None if None in sizes else sizes[0], min_count=max(each["min_count"] for each in told))
+        values = [answer.value for answer in answers.values()]
+        sizes = [value["keys"] for value in values]
+        min_count = max(value["min_count"] for value in values)
+        return Cardinality(size=None if None in sizes else sizes[0], min_count=min_count)
 
     request = question.question("psi.cardinality", (left, right), on)
-    said = (("protocol", "shuffled Diffie-Hellman over ristretto255"), *question.notes((left, right), request))
-    return Plan(runner_of(left, right), request, finish, notes=said)
+    notes = question.notes((left, right), request, "shuffled Diffie-Hellman over ristretto255")
+    return Plan(runner_of(left, right), request, finish, notes=notes)
+
+
+class SharedKeyNumber(Knowledge, frozen=True):
+    template = "how many keys it shares with {other}, exactly, not which"
+    other: str
 
 
 @register("psi.cardinality")
@@ -87,16 +92,11 @@ class CountSharedKeys(question.KeyQuestion[question.KeyParameters]):
         left, right = self.request.parties
         return (
             *(
-                Learns.of(
-                    Parties((me,)),
-                    SharedKeyNumber(other=other),
-                    KeyNumbers(of=(other,)),
-                    MinimumCounts(of=(other,)),
-                )
+                Learns.of(Parties((me,)), SharedKeyNumber(other=other), *question.learned_by_terms(other))
                 for me, other in ((left, right), (right, left))
             ),
-            Learns.of(Caller(self.request.caller), SharedKeyNumberAbove(parties=2)),
-            Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.KEYS,), exact=True)),
+            Learns.of(Caller(self.request.caller), question.SharedKeyNumberAbove(parties=2)),
+            Learns.of(Eavesdropper(), question.KEY_NUMBERS_SHOW),
         )
 
     def role(self, given: RoleInput) -> Role[Outcome]:

@@ -19,7 +19,7 @@ from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed, grid_of
 from ..display.tabular import Tabular
 from ..errors import InvalidArgument
-from ..governance.learns import Caller, Eavesdropper, Learns, LengthsShow, MinimumCounts, Parties, Quantity
+from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity
 from ..governance.policy import Disclosure, Need
 from ..protocol import predicates
 from ..protocol.control import Finished
@@ -28,8 +28,6 @@ from ..protocol.operation import Outcome, RoleInput, register
 from ..protocol.predicates import Name, Where
 from ..protocol.roles import Role
 from . import question
-from .learns import KeyNumbers, KeysByAbsence, MaskedKeyNumber, RowsWithoutPartner, SharedKeys
-from .protocols import choose
 
 
 class Difference(Displayed, Tabular):
@@ -70,7 +68,7 @@ def difference(
     on: question.On,
     columns: Sequence[str],
     where: Mapping[str, Any] | None = None,
-    protocol: choose.Protocol = "auto",
+    protocol: question.Protocol = "auto",
 ) -> Plan[Difference]:
     """Return the rows of `mine` whose keys `yours` lacks.
 
@@ -121,17 +119,16 @@ def difference(
     )
 
     def finish(answers: Mapping[str, Finished]) -> Difference:
-        told = answers[mine.party]
-        return Difference(told.table, masked=told.value["masked"], min_count=told.value["min_count"])
+        answer = answers[mine.party]
+        return Difference(answer.table, masked=answer.value["masked"], min_count=answer.value["min_count"])
 
-    said = (("protocol", choose.explained(protocol, request.parties)), *question.notes((mine, yours), request))
-    return Plan(runner_of(mine, yours), request, finish, notes=said)
+    notes = question.notes((mine, yours), request, question.explained(protocol, request.parties))
+    return Plan(runner_of(mine, yours), request, finish, notes=notes)
 
 
-class DifferenceParameters(question.KeyParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DifferenceParameters(question.IntersectionParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     columns: tuple[str, ...]
     where: Where
-    protocol: choose.Protocol
 
     @property
     def returned(self) -> tuple[str, ...]:
@@ -139,10 +136,33 @@ class DifferenceParameters(question.KeyParameters, frozen=True, kw_only=True, fo
         return tuple(dict.fromkeys((*self.columns, *(condition.name.column for condition in self.where))))
 
 
+class RowsWithoutPartner(Knowledge, frozen=True):
+    """`where` is the condition on them, as `predicates.text` writes it."""
+
+    owner: str
+    other: str
+    columns: tuple[str, ...]
+    where: str = ""
+
+    def __str__(self) -> str:
+        where = f" where {self.where}" if self.where else ""
+        return f"{', '.join(self.columns)} of each row of {self.owner}{where} whose key {self.other} lacks"
+
+
+class MaskedKeyNumber(Knowledge, frozen=True):
+    template = "how many keys of such rows {other} has, if not fewer than the owners' minimum count"
+    other: str
+
+
+class KeysByAbsence(Knowledge, frozen=True):
+    template = "of a key that it knows {owner} to have there, by its absence, that {other} has it"
+    owner: str
+    other: str
+
+
 @register("psi.difference")
-class ReturnUnmatched(question.KeyQuestion[DifferenceParameters]):
+class ReturnUnmatched(question.Intersection[DifferenceParameters]):
     parameters_type = DifferenceParameters
-    disclosure = Disclosure.JOIN_KEY
 
     @property
     def owner(self) -> str:
@@ -154,7 +174,6 @@ class ReturnUnmatched(question.KeyQuestion[DifferenceParameters]):
 
     def check(self) -> None:
         super().check()
-        choose.check(self.parameters.protocol, self.request.parties)
         predicates.check(self.parameters.where)
         columns = self.parameters.columns
         if not columns or len(set(columns)) < len(columns):
@@ -179,32 +198,19 @@ class ReturnUnmatched(question.KeyQuestion[DifferenceParameters]):
         owner, other = self.request.parties
         where = predicates.text(self.parameters.where, owner) if self.parameters.where else ""
         return (
-            Learns.of(
-                Parties((owner,)), SharedKeys(others=(other,)), KeyNumbers(of=(other,)), MinimumCounts(of=(other,))
-            ),
-            Learns.of(Parties((other,)), KeyNumbers(of=(owner,)), MinimumCounts(of=(owner,))),
+            Learns.of(Parties((owner,)), question.SharedKeys(others=(other,)), *question.learned_by_terms(other)),
+            Learns.of(Parties((other,)), *question.learned_by_terms(owner)),
             Learns.of(
                 Caller(self.request.caller),
                 RowsWithoutPartner(owner=owner, other=other, columns=self.parameters.columns, where=where),
                 MaskedKeyNumber(other=other),
                 KeysByAbsence(owner=owner, other=other),
             ),
-            Learns.of(
-                Eavesdropper(), LengthsShow(of=(Quantity.KEYS,), exact=True), LengthsShow(of=(Quantity.RETURNED,))
-            ),
+            Learns.of(Eavesdropper(), question.KEY_NUMBERS_SHOW, LengthsShow(of=(Quantity.RETURNED,))),
         )
 
     def role(self, given: RoleInput) -> Role[Outcome]:
-        keys, agreed = yield from self.opened(given)
-        found = yield from choose.intersection(
-            self.parameters.protocol,
-            keys.encoded,
-            me=given.party,
-            parties=self.request.parties,
-            learner=self.owner,
-            agreed=agreed,
-            entropy=given.entropy,
-        )
+        keys, agreed, found = yield from self.intersected(given, learner=self.owner)
         if given.party != self.owner:
             return Outcome(value={"min_count": agreed.min_count})
         chosen = predicates.passing(given.table, self.parameters.where) & (keys.codes >= 0)

@@ -1,24 +1,44 @@
-"""`psi.join` and its declaration."""
+"""`psi.join`, its declaration, and the joint table: what each side can compute of its matched rows; `psi.intersect`.
+
+The notebook holds the random ids of an alignment's two sides; the rows stay at the parties.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..client.plan import Plan
-from ..client.tables import Table, runner_of
-from ..governance.learns import Caller, Coalition, Eavesdropper, Learns, LengthsShow, MinimumCounts, Parties, Quantity
-from ..governance.policy import Disclosure
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..client.aggregates import OPERATION, AggregateParameters, Aggregates
+from ..client.plan import Plan, Runner
+from ..client.tables import Handle, Table, new_request, runner_of
+from ..display.cards import Card, Grid
+from ..errors import UnknownName
+from ..governance.learns import (
+    Caller,
+    Coalition,
+    Eavesdropper,
+    Knowledge,
+    Learns,
+    Parties,
+)
 from ..protocol.control import Finished
 from ..protocol.groups import shown
-from ..protocol.operation import Alignment, Outcome, RoleInput, register
-from ..protocol.roles import Role
+from ..protocol.in_memory import together
+from ..protocol.operation import Alignment, Operand, Outcome, Request, RoleInput, register
+from ..protocol.predicates import Name
+from ..protocol.roles import Role, SystemEntropy
 from . import question
-from .joint import Joint
-from .learns import KeyNumbers, MoreKeysThan, SharedKeyNumberAbove, SharedKeys, SharedKeysOf
-from .protocols import choose, multiparty
+from .keys.declaration import Normalise
+from .keys.distinct import Column, DistinctKeys, distinct_keys
+from .protocols import multiparty
+from .protocols.terms import agree
 
 
-def join(*tables: Table, on: question.On, protocol: choose.Protocol = "auto") -> Plan[Joint]:
+def join(*tables: Table, on: question.On, protocol: question.Protocol = "auto") -> Plan[Joint]:
     """Join tables of two to ten parties on a key without showing any of them the others' keys.
 
     Parameters
@@ -60,65 +80,52 @@ def join(*tables: Table, on: question.On, protocol: choose.Protocol = "auto") ->
     def finish(answers: Mapping[str, Finished]) -> Joint:
         return Joint(runner, request, answers, by_party)
 
-    said = (("protocol", choose.explained(protocol, request.parties)), *question.notes(tables, request))
-    return Plan(runner, request, finish, notes=said)
+    notes = question.notes(tables, request, question.explained(protocol, request.parties))
+    return Plan(runner, request, finish, notes=notes)
 
 
-class JoinParameters(question.KeyParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    protocol: choose.Protocol
+class SharedKeysOf(Knowledge, frozen=True):
+    template = "which of {leader}'s keys all parties but themselves have (collusion threshold 1)"
+    leader: str
+
+
+class MoreKeysThan(Knowledge, frozen=True):
+    template = "whether both together bring more than {number:,} keys"
+    number: int
 
 
 @register("psi.join")
-class Join(question.KeyQuestion[JoinParameters]):
-    parameters_type = JoinParameters
-    disclosure = Disclosure.JOIN_KEY
+class Join(question.Intersection[question.IntersectionParameters]):
+    parameters_type = question.IntersectionParameters
     most = multiparty.MOST
-
-    def check(self) -> None:
-        super().check()
-        choose.check(self.parameters.protocol, self.request.parties)
 
     def learns(self) -> tuple[Learns, ...]:
         parties = self.request.parties
         others = {party: tuple(other for other in parties if other != party) for party in parties}
         by_size = self.parameters.protocol == "auto" and len(parties) == 2  # the answer names the protocol
-        leader = multiparty.leader_of(parties)
+        leading = list(others.items())[:1] if len(parties) > 2 else []
         return (
             *(
-                Learns.of(Parties((me,)), SharedKeys(others=rest), KeyNumbers(of=rest), MinimumCounts(of=rest))
+                Learns.of(Parties((me,)), question.SharedKeys(others=rest), *question.learned_by_terms(*rest))
                 for me, rest in others.items()
             ),
             Learns.of(
                 Caller(self.request.caller),
-                SharedKeyNumberAbove(parties=len(parties)),
-                *([MoreKeysThan(number=choose.SMALL)] if by_size else []),
+                question.SharedKeyNumberAbove(parties=len(parties)),
+                *([MoreKeysThan(number=question.SMALL)] if by_size else []),
             ),
-            Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.KEYS,), exact=True)),
-            *(
-                [Learns.of(Coalition((leader,), 1, others[leader]), SharedKeysOf(leader=leader))]
-                if len(parties) > 2
-                else []
-            ),
+            Learns.of(Eavesdropper(), question.KEY_NUMBERS_SHOW),
+            *(Learns.of(Coalition((leader,), 1, rest), SharedKeysOf(leader=leader)) for leader, rest in leading),
         )
 
     def role(self, given: RoleInput) -> Role[Outcome]:
-        keys, agreed = yield from self.opened(given)
-        found = yield from choose.intersection(
-            self.parameters.protocol,
-            keys.encoded,
-            me=given.party,
-            parties=self.request.parties,
-            learner=None,
-            agreed=agreed,
-            entropy=given.entropy,
-        )
+        keys, agreed, found = yield from self.intersected(given, learner=None)
         rows, joint_keys = keys.rows_of(found)
-        size = len(found)
         return Outcome(
             value={
-                "keys": shown(size, agreed.min_count),
+                "keys": shown(len(found), agreed.min_count),
                 "min_count": agreed.min_count,
-                "protocol": choose.chosen(self.parameters.protocol, agreed.sizes),
+                "protocol": question.chosen(self.parameters.protocol, agreed.sizes),
             },
             keep=Alignment(
                 rows=rows,
@@ -128,3 +135,130 @@ class Join(question.KeyQuestion[JoinParameters]):
                 session=given.session,
             ),
         )
+
+
+class Joint(Handle):
+    """The result of a join: index it with a party's name for that party's side."""
+
+    def __init__(
+        self, runner: Runner, request: Request, answers: Mapping[str, Finished], tables: Mapping[str, Table]
+    ) -> None:
+        sizes = [answer.value["keys"] for answer in answers.values()]
+        self.size: int | None = None if None in sizes else sizes[0]
+        self.protocol: str = next(iter(answers.values())).value["protocol"]
+        self.min_count: int = max(answer.value["min_count"] for answer in answers.values())
+        self.parties = request.parties
+        alignments = {party: answers[party].alignment for party in request.parties}
+        self._sides = {party: JointSide(runner, party, tables, alignments) for party in request.parties}
+
+    def __getitem__(self, party: str) -> JointSide:
+        if party not in self._sides:
+            raise UnknownName.among("party", party, self._sides, where="in this join")
+        return self._sides[party]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._sides)
+
+    def __str__(self) -> str:
+        size = f"fewer than {self.min_count}" if self.size is None else f"{self.size:,}"
+        *others, last = self.parties
+        return f"joint table of {', '.join(others)} and {last}: {size} shared keys"
+
+    def _card(self) -> Card:
+        sides = ", ".join(f'["{party}"]' for party in self.parties)
+        return Card(title=str(self), facts=[("sides", sides), ("protocol", question.NAMES[self.protocol])])
+
+
+class JointSide(Handle, Aggregates):
+    """One party's matched rows: exact aggregates of its own columns, by its own or its partner's; see `count`.
+
+    The partner's columns are named "partner.column", in `by` and `where`. Then the partner takes part: it tells this
+    party of each shared key whether it passes, and its label. A key passes if any of its rows there does; its label is
+    the one that all those rows have, null where they differ.
+    """
+
+    def __init__(self, runner: Runner, party: str, tables: Mapping[str, Table], alignments: Mapping[str, str]) -> None:
+        self.party = party
+        self.table = tables[party]
+        self._runner = runner
+        self._tables = {name: tables[name] for name in alignments}  # in the join's order, which says who dials whom
+        self._alignments = alignments
+
+    @property
+    def _owner(self) -> str:
+        return self.party
+
+    def _name(self, column: str) -> Name:
+        party, _, rest = column.partition(".")
+        if column not in self.table.columns and party in self._tables:
+            self._tables[party].type_of(rest)
+            return Name(party=party, column=rest)
+        if column not in self.table.columns:
+            known = [*self.table.columns, *(f"{p}.{c}" for p, t in self._tables.items() for c in t.columns)]
+            raise UnknownName.among("column", column, known, where=f"on {self.party}'s side of this join")
+        return Name(party=self.party, column=column)
+
+    def _ask(self, parameters: AggregateParameters) -> Plan[pa.Table]:
+        parties = tuple(party for party in self._tables if party in parameters.parties)
+        request = new_request(
+            self._runner,
+            OPERATION,
+            parties=parties,
+            operands={
+                party: Operand(
+                    table=self._tables[party].name,
+                    columns=parameters.columns_of(party),
+                    alignment=self._alignments[party],
+                )
+                for party in parties
+            },
+            parameters=msgspec.to_builtins(parameters),
+        )
+        return Plan(self._runner, request, lambda answers: answers[self.party].table)
+
+    def _card(self) -> Card:
+        rows = [(name, type_) for name, type_ in self.table.columns.items()]
+        return Card(
+            title=f"{self.party}'s side of a join ({self.table.name})",
+            facts=[("offers", ".count(column=None, by=None, where=None), .sum(column, ...), .mean, .min, .max")],
+            grids=(("columns", Grid(header=("column", "type"), rows=rows)),),
+        )
+
+
+def intersect(
+    left: Column, right: Column, *, protocol: question.Protocol = "auto", normalise: Normalise = ()
+) -> pa.Array:
+    """Run an intersection on two local columns, both roles in this process; for learning and for tests.
+
+    Parameters
+    ----------
+    left, right : Arrow arrays of string, integer, binary, date or decimal type
+        Duplicates count once, nulls never match.
+    protocol : "auto", "ddh" or "kkrt"
+        By the number of keys unless forced; see `join`.
+    normalise : names of normalisations
+        As in `key`.
+
+    Returns
+    -------
+    Arrow array
+        The distinct values of `left` that occur in `right`, in the protocol's order.
+    """
+    sides = {"left": distinct_keys(left, normalise=normalise), "right": distinct_keys(right, normalise=normalise)}
+    question.check_protocol(protocol, list(sides))
+    entropy = SystemEntropy()
+    session = entropy.draw(32)
+
+    def party(me: str, keys: DistinctKeys) -> Role[npt.NDArray[np.int64]]:
+        (peer,) = (side for side in sides if side != me)
+        agreed = yield from agree(
+            me, [peer], kind=keys.kind, size=keys.size, min_count=0, session=session, entropy=entropy
+        )
+        return (
+            yield from question.intersection(
+                protocol, keys.encoded, me=me, parties=list(sides), learner=None, agreed=agreed, entropy=entropy
+            )
+        )
+
+    found = together({me: party(me, keys) for me, keys in sides.items()})
+    return sides["left"].values.column(0).take(pa.array(found["left"])).combine_chunks()

@@ -1,21 +1,25 @@
-"""What all questions about the keys of several tables have in common: what is checked of them, and the terms."""
+"""What all questions about the keys of several tables have in common: their checks, what they tell, terms, protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ..client.tables import Table, new_request, runner_of
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact
+from ..governance.learns import MOST_NAMES, Knowledge, LengthsShow, MinimumCounts, Quantity, listed
 from ..governance.policy import Disclosure, Need
 from ..protocol.operation import Operation, Request, RoleInput
-from ..protocol.roles import Role
+from ..protocol.roles import Entropy, Role
 from .keys.declaration import Key, check_agreement, declared, key
 from .keys.distinct import DistinctKeys, distinct_keys
+from .protocols import ddh, kkrt, multiparty
 from .protocols.terms import SharedTerms, agree
 
 ENUMERABLE = (
@@ -23,6 +27,15 @@ ENUMERABLE = (
     "lists; owners limit only the number of answers"
 )
 On: TypeAlias = str | Key | Sequence[str | Key]
+Protocol = Literal["auto", "ddh", "kkrt", "multiparty"]
+SMALL = 1_000  # keys of both parties together up to which Diffie-Hellman costs less than the base transfers of kkrt
+
+NAMES = {
+    "ddh": "Diffie-Hellman over ristretto255",
+    "kkrt": "KKRT16, oblivious PRF from oblivious transfer",
+    "multiparty": "KMPRT17, programmable oblivious PRFs and shares of zero",
+}
+KEY_NUMBERS_SHOW = LengthsShow(of=(Quantity.KEYS,), exact=True)  # what an eavesdropper learns of every question
 
 
 class KeyParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,13 +83,6 @@ def expect_tables(operation: str, given: Sequence[object]) -> None:
             raise InvalidArgument(
                 f"{operation} takes tables, not a {type(each).__name__}", hint='use fed["party"]["table"]'
             )
-
-
-class QuestionInputs(NamedTuple):
-    """What a role has when the terms are agreed."""
-
-    keys: DistinctKeys
-    agreed: SharedTerms
 
 
 K = TypeVar("K", bound=KeyParameters)
@@ -131,7 +137,7 @@ class KeyQuestion(Operation[K]):
     def contributors(self) -> tuple[str, ...]:
         return ()
 
-    def opened(self, given: RoleInput) -> Role[QuestionInputs]:
+    def opened(self, given: RoleInput) -> Role[tuple[DistinctKeys, SharedTerms]]:
         """A party's distinct keys, and terms agreed with all others."""
         mine = self.parameters.keys[given.party]
         keys = distinct_keys(given.table.select(list(mine.columns)), normalise=mine.normalise)
@@ -145,7 +151,96 @@ class KeyQuestion(Operation[K]):
             session=given.session,
             entropy=given.entropy,
         )
-        return QuestionInputs(keys, agreed)
+        return keys, agreed
+
+
+def check_protocol(protocol: str, parties: Sequence[str]) -> None:
+    """Raise InvalidArgument unless so many parties can run this protocol."""
+    known = ("auto", "ddh", "kkrt") if len(parties) == 2 else ("auto", "multiparty")
+    if protocol not in known:
+        raise InvalidArgument(
+            f"{len(parties)} parties cannot intersect by {protocol!r}", hint=f"choose from {', '.join(known)}"
+        )
+    if len(parties) > multiparty.MOST:
+        raise InvalidArgument(
+            f"an intersection of {len(parties)} parties", hint=f"name at most {multiparty.MOST}, or join in groups"
+        )
+
+
+def explained(protocol: str, parties: Sequence[str]) -> str:
+    """What a plan says of it; raises InvalidArgument unless so many parties can run it."""
+    check_protocol(protocol, parties)
+    if len(parties) > 2:
+        return f"{NAMES['multiparty']}; {parties[0]} leads"
+    if protocol != "auto":
+        return f"{NAMES[protocol]}, as asked"
+    return f"by size: up to {SMALL:,} keys together {NAMES['ddh']}, beyond that {NAMES['kkrt']}"
+
+
+def chosen(protocol: str, sizes: Mapping[str, int]) -> str:
+    """The protocol to run, the same at all parties."""
+    if len(sizes) > 2:
+        return "multiparty"
+    if protocol != "auto":
+        return protocol
+    return "ddh" if sum(sizes.values()) <= SMALL else "kkrt"
+
+
+def intersection(
+    protocol: str,
+    keys: pa.LargeBinaryArray,
+    *,
+    me: str,
+    parties: Sequence[str],
+    learner: str | None,
+    agreed: SharedTerms,
+    entropy: Entropy,
+) -> Role[npt.NDArray[np.int64]]:
+    """Any party; `keys` are distinct. `learner` is the one who learns, None stands for all.
+
+    Returns
+    -------
+    int64 array
+        Positions of the shared keys in `keys`, ordered as at the others; empty for one that is not to learn them.
+    """
+    if len(parties) > 2:
+        return multiparty.intersection(keys, me=me, parties=parties, agreed=agreed, entropy=entropy)
+    (peer,) = (party for party in parties if party != me)
+    run = {"ddh": ddh.intersection, "kkrt": kkrt.intersection}[chosen(protocol, agreed.sizes)]
+    return run(keys, me=me, peer=peer, learner=learner, agreed=agreed, entropy=entropy)
+
+
+class IntersectionParameters(KeyParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    protocol: Protocol
+
+
+I = TypeVar("I", bound=IntersectionParameters)  # noqa: E741
+
+
+class Intersection(KeyQuestion[I]):
+    """A question answered by an intersection, which uses join keys and may be asked to run a protocol."""
+
+    disclosure = Disclosure.JOIN_KEY
+
+    def check(self) -> None:
+        super().check()
+        check_protocol(self.parameters.protocol, self.request.parties)
+
+    def intersected(
+        self, given: RoleInput, learner: str | None
+    ) -> Role[tuple[DistinctKeys, SharedTerms, npt.NDArray[np.int64]]]:
+        """A party's keys, the terms, and where the shared keys are among its own; see `intersection`."""
+        keys, agreed = yield from self.opened(given)
+        found = yield from intersection(
+            self.parameters.protocol,
+            keys.encoded,
+            me=given.party,
+            parties=self.request.parties,
+            learner=learner,
+            agreed=agreed,
+            entropy=given.entropy,
+        )
+        return keys, agreed, found
 
 
 def _wanted(party: str, key: Key, columns: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
@@ -171,13 +266,42 @@ def _declaration(table: Table, columns: Key) -> str:
     return declared(types, columns, where=f"{table.party}/{table.name}.")
 
 
-def notes(tables: Sequence[Table], request: Request) -> tuple[tuple[str, str], ...]:
-    """What a plan says of its keys: how they are compared, and a warning where all possible ones could be entered."""
+def notes(tables: Sequence[Table], request: Request, protocol: str) -> tuple[tuple[str, str], ...]:
+    """What a plan says: its protocol, how keys are compared, and a warning where all possible ones could be entered."""
     first = tables[0]
     columns = msgspec.convert(request.parameters["keys"][first.party], Key)
     declaration = _declaration(first, columns)
     listable = [part in ("integer", "date") or part.endswith("digits)") for part in declaration.split(" + ")]
-    said = [("keys", declaration)]
-    if all(listable):
-        said.append(("warning", ENUMERABLE))
-    return tuple(said)
+    return (("protocol", protocol), ("keys", declaration), *([("warning", ENUMERABLE)] if all(listable) else []))
+
+
+class SharedKeys(Knowledge, frozen=True):
+    others: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if len(self.others) > MOST_NAMES:
+            return f"which of its own keys all {len(self.others)} others have"
+        have = {1: "has", 2: "both have"}.get(len(self.others), "all have")
+        return f"which of its own keys {listed(self.others)} {have}"
+
+
+class KeyNumbers(Knowledge, frozen=True):
+    of: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"how many distinct keys {'each' if len(self.of) > 1 else self.of[0]} has"
+
+
+def learned_by_terms(*parties: str) -> tuple[Knowledge, ...]:
+    """What the terms tell of other parties."""
+    return KeyNumbers(of=parties), MinimumCounts(of=parties)
+
+
+class SharedKeyNumberAbove(Knowledge, frozen=True):
+    """The number that `parties` have in common, where it reaches the owners' minimum count."""
+
+    parties: int
+
+    def __str__(self) -> str:
+        among = "both" if self.parties == 2 else "all"
+        return f"how many keys {among} have, if not fewer than the owners' minimum count"

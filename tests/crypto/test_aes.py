@@ -14,7 +14,7 @@ from scipy.stats import binom, chisquare
 
 from privsdk.crypto import aes
 from privsdk.crypto.aes import Words, derived, encrypted, hashed, shuffled, stream
-from privsdk.psi.oprf.bits import LinearMap, transposed
+from privsdk.psi.oprf.oprf import LinearMap, transposed
 from privsdk.testing import SeededEntropy
 
 ALPHA = 1e-6
@@ -204,7 +204,7 @@ def test_compression_is_the_product_with_its_matrix(width: int, size: int, seed:
 def test_compression_of_more_rows_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = random_words(b"rows", 7, 50)
     whole = LinearMap(SALT, 448)(rows)
-    monkeypatch.setattr("privsdk.psi.oprf.bits.CHUNK", 16)
+    monkeypatch.setattr("privsdk.psi.oprf.oprf.CHUNK", 16)
     assert (LinearMap(SALT, 448)(rows) == whole).all()
 
 

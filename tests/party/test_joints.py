@@ -13,7 +13,7 @@ from house import House, prepare
 from privsdk.errors import StaleJoin
 from privsdk.protocol.operation import Request
 from privsdk.protocol.timeouts import Limits
-from privsdk.psi.joint import Joint
+from privsdk.psi.join import Joint
 
 
 def use(house: House, joint: Joint, **changes: Any) -> Request:

@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from privsdk.protocol.roles import Entropy, Role
 from privsdk.psi.keys.distinct import DistinctKeys, distinct_keys
-from privsdk.psi.protocols.ddh import intersection
-from privsdk.psi.protocols.ddh_cardinality import cardinality
+from privsdk.psi.protocols.ddh import cardinality, intersection
 from privsdk.psi.protocols.terms import SharedTerms, agree
 from privsdk.testing import SeededEntropy, Sent, together
 

@@ -15,8 +15,7 @@ from harness import altered
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Entropy, Role
 from privsdk.psi.oprf import base_ot, parameters
-from privsdk.psi.oprf.octets import to_table
-from privsdk.psi.protocols.kkrt import intersection
+from privsdk.psi.protocols.kkrt import intersection, to_table
 from privsdk.psi.protocols.terms import agree
 from privsdk.testing import SeededEntropy, Sent, together
 

@@ -25,8 +25,7 @@ from privsdk.psi.oprf.ristretto import (
     random_scalar,
     to_table,
 )
-from privsdk.psi.protocols.ddh import intersection
-from privsdk.psi.protocols.ddh_cardinality import cardinality
+from privsdk.psi.protocols.ddh import cardinality, intersection
 from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy, together
 

@@ -16,10 +16,9 @@ from kkrt_runs import buckets_of, dealt, numbered, octets, rewriting, run
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.protocol.messages import Binding, End, Message, decode, encode
 from privsdk.psi.oprf.base_ot import Choices
-from privsdk.psi.oprf.octets import OCTETS, octets_of, to_table
 from privsdk.psi.oprf.parameters import parameters
 from privsdk.psi.protocols import kkrt
-from privsdk.psi.protocols.kkrt import Corrections, Matches, Tags, intersection
+from privsdk.psi.protocols.kkrt import OCTETS, Corrections, Matches, Tags, intersection, octets_of, to_table
 from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy, together
 

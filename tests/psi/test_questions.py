@@ -20,7 +20,8 @@ from privsdk.errors import BudgetExceeded, DataError, InvalidArgument, PolicyRef
 from privsdk.governance.learns import Caller, Coalition, MinimumCounts, Parties
 from privsdk.protocol.control import Prepare, Prepared
 from privsdk.protocol.operation import Request
-from privsdk.psi.learns import KeyNumbers, MoreKeysThan, SharedKeyNumberAbove, SharedKeys, SharedKeysOf
+from privsdk.psi.join import MoreKeysThan, SharedKeysOf
+from privsdk.psi.question import KeyNumbers, SharedKeyNumberAbove, SharedKeys
 
 MOST_COUNT = 10
 BUDGET = ps.Budget(exact=50)

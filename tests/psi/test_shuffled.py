@@ -17,7 +17,7 @@ from privsdk.protocol.in_memory import together
 from privsdk.protocol.roles import Role, ask, hear, tell
 from privsdk.psi.keys.distinct import distinct_keys
 from privsdk.psi.oprf.ristretto import hash_to_group, multiply_piece, to_table
-from privsdk.psi.protocols.ddh_cardinality import BlindedSet, DoubledSet, cardinality
+from privsdk.psi.protocols.ddh import BlindedSet, DoubledSet, cardinality
 from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy
 

@@ -15,7 +15,7 @@ from joins import SESSION, Side, agreement, counting, names, points_of, run
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.psi.keys.distinct import DistinctKeys
 from privsdk.psi.oprf.ristretto import hash_piece, hash_to_group, multiply_piece, random_scalar, to_table
-from privsdk.psi.protocols.ddh_cardinality import DOMAIN, BlindedSet, DoubledSet
+from privsdk.psi.protocols.ddh import SIZE_DOMAIN, BlindedSet, DoubledSet
 from privsdk.testing import SeededEntropy, Sent
 
 TRANSCRIPTS = pytest.mark.claim("transcripts: psi.cardinality sends nothing beyond its Learns")
@@ -44,7 +44,10 @@ def secrets_of() -> tuple[bytes, bytes]:
 
 def traces_of(key: bytes) -> list[bytes]:
     """A key and what anyone, or the peer that knows the salt, could compute from it alone."""
-    return [*traces_of_key(key), *(hash_to_group(domain, key) for domain in (b"", DOMAIN, DOMAIN + secrets_of()[0]))]
+    return [
+        *traces_of_key(key),
+        *(hash_to_group(domain, key) for domain in (b"", SIZE_DOMAIN, SIZE_DOMAIN + secrets_of()[0])),
+    ]
 
 
 def guessed(keys: DistinctKeys, transcript: list[Sent]) -> set[bytes]:
@@ -52,7 +55,7 @@ def guessed(keys: DistinctKeys, transcript: list[Sent]) -> set[bytes]:
     salt, secret = secrets_of()
     own = dict(
         zip(
-            multiply_piece(secret, hash_piece(DOMAIN + salt, keys.encoded.to_pylist())),
+            multiply_piece(secret, hash_piece(SIZE_DOMAIN + salt, keys.encoded.to_pylist())),
             keys.encoded.to_pylist(),
             strict=True,
         )
@@ -137,7 +140,7 @@ def leaky(
     """The protocol written once more, with a switch for each thing that it must not leave out."""
     agreed = yield from agreement(keys, me=me, peer=peer, session=session, entropy=entropy)
     secret = random_scalar(entropy)
-    mine = hash_piece(DOMAIN + agreed.salt, keys.encoded.to_pylist())
+    mine = hash_piece(SIZE_DOMAIN + agreed.salt, keys.encoded.to_pylist())
     mine = multiply_piece(secret, mine) if blind else mine
     yield from tell(peer, BlindedSet(table=to_table(sorted(mine) if sort else mine)))
     theirs = (yield from hear(peer, BlindedSet)).table["point"].to_pylist()

@@ -20,29 +20,23 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from ...crypto.aes import KEY_BYTES
 from ...errors import ProtocolViolation
-from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, ask, checkpoint, hear, tell
-from .ristretto import BATCH, POINTS, checked, libsodium, random_scalar, to_table
+from .ristretto import BATCH, Points, checked, libsodium, random_scalar, to_table
 
 
-class Offer(Message, frozen=True, kw_only=True, tag="psi.baseot.Offer"):
+class Offer(Points, frozen=True, kw_only=True, tag="psi.baseot.Offer"):
     """O's point A, one row."""
 
-    SCHEMA = POINTS
     MAX_BYTES = 1 << 16
-    table: pa.Table
 
 
-class Choices(Message, frozen=True, kw_only=True, tag="psi.baseot.Choices"):
+class Choices(Points, frozen=True, kw_only=True, tag="psi.baseot.Choices"):
     """C's points B_j, one row each."""
 
-    SCHEMA = POINTS
     MAX_BYTES = 1 << 20
-    table: pa.Table
 
 
 class Pairs(NamedTuple):

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import DataError, ProtocolViolation
+from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, checkpoint
 from ...protocol.workers.pipeline import computed
 
@@ -106,11 +107,18 @@ def _in_pieces(
     return [value for part in parts for value in part]
 
 
+POINTS = pa.schema([pa.field("point", POINT, nullable=False)])
+
+
+class Points(Message, frozen=True, kw_only=True):
+    """Base of the messages whose table is a column of points."""
+
+    SCHEMA = POINTS
+    table: pa.Table
+
+
 def to_table(points: Sequence[bytes]) -> pa.Table:
     return pa.table({"point": pa.array(points, POINT)}, schema=POINTS)
-
-
-POINTS = pa.schema([pa.field("point", POINT, nullable=False)])
 
 
 def checked(table: pa.Table, sender: str) -> Role[list[bytes]]:

@@ -7,7 +7,7 @@ derived in `parameters`.
 
     receiver R (keys x)                                   sender S (keys y)
         after `terms`: a salt, both numbers of keys
-    <== base oblivious transfers (`baseot`) ==>           one seed of each pair
+    <== base oblivious transfers (`base_ot`) ==>           one seed of each pair
     for each bucket:
     --- Corrections: U --------------------------------->
     <-- Tags: F(cell, y) for y's three cells, shuffled ---
@@ -43,7 +43,6 @@ from ...protocol.roles import Entropy, Role, checkpoint, hear, tell
 from ...protocol.workers.pipeline import Pipeline, threads
 from ..oprf import base_ot
 from ..oprf.blocks import blocks_of, bucketed
-from ..oprf.octets import OCTETS, octets_of, to_table
 from ..oprf.oprf import Setting, evaluate, mask, place
 from ..oprf.parameters import Sizes, parameters
 from .terms import SharedTerms
@@ -51,30 +50,44 @@ from .terms import SharedTerms
 NO_KEY = -1
 AHEAD = 3  # buckets that the receiver begins before it waits for the tags of the first
 Positions = npt.NDArray[np.int64]
+OCTETS = pa.schema([pa.field("octets", pa.large_binary(), nullable=False)])
 
 
-class Corrections(Message, frozen=True, kw_only=True, tag="psi.kkrt.Corrections"):
-    """A bucket's matrix U by columns, in one row."""
+class Octets(Message, frozen=True, kw_only=True):
+    """Base of the messages that are an array of bytes: one row, of a length that the receiver knows beforehand."""
 
     SCHEMA = OCTETS
     MAX_BYTES = 32 << 20
     table: pa.Table
 
 
-class Tags(Message, frozen=True, kw_only=True, tag="psi.kkrt.Tags"):
-    """A bucket's records of three tags, in one row."""
+class Corrections(Octets, frozen=True, kw_only=True, tag="psi.kkrt.Corrections"):
+    """A bucket's matrix U by columns."""
 
-    SCHEMA = OCTETS
+
+class Tags(Octets, frozen=True, kw_only=True, tag="psi.kkrt.Tags"):
+    """A bucket's records of three tags."""
+
     MAX_BYTES = 16 << 20
-    table: pa.Table
 
 
-class Matches(Message, frozen=True, kw_only=True, tag="psi.kkrt.Matches"):
-    """A bit for each record of all buckets, in one row."""
+class Matches(Octets, frozen=True, kw_only=True, tag="psi.kkrt.Matches"):
+    """A bit for each record of all buckets."""
 
-    SCHEMA = OCTETS
-    MAX_BYTES = 32 << 20
-    table: pa.Table
+
+def to_table(array: npt.NDArray[np.uint64] | npt.NDArray[np.uint8]) -> pa.Table:
+    """The array's bytes, not copied."""
+    content = pa.py_buffer(np.ascontiguousarray(array))
+    ends = pa.py_buffer(np.array([0, content.size], np.int64))
+    return pa.table([pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, ends, content])], schema=OCTETS)
+
+
+def octets_of(table: pa.Table, size: int, sender: str) -> npt.NDArray[np.uint8]:
+    """The bytes of a received table; raises ProtocolViolation unless they are one row of so many."""
+    (row,) = table.column("octets") if table.num_rows == 1 else (None,)
+    if row is None or not row.is_valid or row.as_buffer().size != size:  # a peer may send nulls where none belong
+        raise ProtocolViolation(f"{sender} sent something else than one row of the bytes that are due")
+    return np.frombuffer(row.as_buffer(), np.uint8)
 
 
 def intersection(
@@ -113,8 +126,8 @@ def _receive(blocks: Words, sizes: Sizes, *, peer: str, both: bool, salt: bytes,
                 yield from tell(peer, Corrections(table=to_table(corrections)))
                 waiting.append(expected)
             if number >= AHEAD:
-                told = yield from hear(peer, Tags)
-                records = octets_of(told.table, sizes.senders[0] * 3 * sizes.tag_bytes, peer)
+                heard = yield from hear(peer, Tags)
+                records = octets_of(heard.table, sizes.senders[0] * 3 * sizes.tag_bytes, peer)
                 record, position = _matched(records.reshape(-1, 3, sizes.tag_bytes), waiting.popleft(), peer)
                 found.append(position)
                 matches[number - AHEAD, record] = True
@@ -160,8 +173,8 @@ def _send(blocks: Words, sizes: Sizes, *, peer: str, both: bool, salt: bytes, en
 
 def heard_corrections(receiver: str, sizes: Sizes) -> Role[Words]:
     """A bucket's matrix U by columns, from the receiver."""
-    told = yield from hear(receiver, Corrections)
-    octets = octets_of(told.table, sizes.width * sizes.cells // 8, receiver)
+    heard = yield from hear(receiver, Corrections)
+    octets = octets_of(heard.table, sizes.width * sizes.cells // 8, receiver)
     return octets.view(np.uint64).reshape(sizes.width, -1)
 
 
@@ -189,7 +202,7 @@ def _matched(records: npt.NDArray[np.uint8], expected: _Expected, peer: str) -> 
     key = np.full(len(records), -1, np.int64)
     for third in range(3):
         here = np.flatnonzero(expected.thirds == third)
-        index = pc.index_in(_binary(records[:, third]), value_set=_binary(expected.tags[here]))
+        index = pc.index_in(binary(records[:, third]), value_set=binary(expected.tags[here]))
         equal = index.is_valid().to_numpy(zero_copy_only=False)
         if (key[equal] >= 0).any():
             raise ProtocolViolation(f"{peer} sent a record that matches two keys")
@@ -205,6 +218,7 @@ def _tags(outputs: Words, sizes: Sizes) -> npt.NDArray[np.uint8]:
     return outputs.view(np.uint8)[..., : sizes.tag_bytes]
 
 
-def _binary(tags: npt.NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
-    buffer = pa.py_buffer(np.ascontiguousarray(tags))
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(tags.shape[1]), len(tags), [None, buffer])
+def binary(rows: npt.NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
+    """Rows of bytes, which Arrow looks up."""
+    buffer = pa.py_buffer(np.ascontiguousarray(rows))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(rows.shape[1]), len(rows), [None, buffer])

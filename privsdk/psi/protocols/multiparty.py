@@ -9,7 +9,7 @@ CCS 2021: an oblivious PRF (`oprf`) and an oblivious key-value store (`okvs`).
         after `terms` among all: a salt, all numbers of keys
                                                          --- Share: k_ij to each other j ----->
                                                          S_i(y) = xor over j of G(k_ij, y): all S_i add up to zero
-    <== base oblivious transfers (`baseot`), with each ==>
+    <== base oblivious transfers (`base_ot`), with each ==>
     for each bucket:
     --- Corrections: U, as in `kkrt` ------------------->
     <-- Programmed: a store of F(cell, y) ^ S_i(y) for y's three cells
@@ -50,10 +50,9 @@ from ...protocol.roles import Entropy, Role, checkpoint, gather, hear, tell, tel
 from ...protocol.workers.pipeline import Pipeline, threads
 from ..oprf import base_ot, okvs
 from ..oprf.blocks import blocks_of, bucketed
-from ..oprf.octets import OCTETS, octets_of, to_table
 from ..oprf.oprf import Setting, evaluate, mask, place
 from ..oprf.parameters import SHARE, Sizes, parameters, unlucky
-from .kkrt import AHEAD, Corrections, heard_corrections
+from .kkrt import AHEAD, Corrections, Octets, binary, heard_corrections, octets_of, to_table
 from .terms import SharedTerms
 
 FEWEST, MOST = 3, 10
@@ -67,34 +66,23 @@ class Share(Message, frozen=True, kw_only=True, tag="psi.multiparty.Share"):
     key: bytes
 
 
-class Programmed(Message, frozen=True, kw_only=True, tag="psi.multiparty.Programmed"):
-    """A bucket's key-value store, in one row."""
-
-    SCHEMA = OCTETS
-    MAX_BYTES = 32 << 20
-    table: pa.Table
+class Programmed(Octets, frozen=True, kw_only=True, tag="psi.multiparty.Programmed"):
+    """A bucket's key-value store."""
 
 
-class Shared(Message, frozen=True, kw_only=True, tag="psi.multiparty.Shared"):
+class Shared(Octets, frozen=True, kw_only=True, tag="psi.multiparty.Shared"):
     """How many keys are shared, in 8 bytes, and hashes of 16 bytes, in order: of those keys, the others random.
 
     All of it is in the table: the digits of a number in the header would show in the message's length.
     """
 
-    SCHEMA = OCTETS
     MAX_BYTES = 4 << 30
-    table: pa.Table
-
-
-def leader_of(parties: Sequence[str]) -> str:
-    """The party that compares: the first one named."""
-    return parties[0]
 
 
 def intersection(
     keys: pa.LargeBinaryArray, *, me: str, parties: Sequence[str], agreed: SharedTerms, entropy: Entropy
 ) -> Role[Positions]:
-    """Each party; `keys` are distinct, `parties` in the same order at all.
+    """Each party; `keys` are distinct, `parties` in the same order at all, the first of them the leader, who compares.
 
     Returns
     -------
@@ -103,7 +91,7 @@ def intersection(
     """
     if not FEWEST <= len(parties) <= MOST:
         raise InvalidArgument(f"an intersection of {len(parties)} parties", hint=f"name {FEWEST} to {MOST}")
-    leader = leader_of(parties)
+    leader = parties[0]
     if agreed.sizes[leader] > MOST_KEYS_OF_LEADER:
         raise DataError(
             f"{leader} leads with more than {MOST_KEYS_OF_LEADER:,} keys, the most that a leader may have",
@@ -243,26 +231,22 @@ def _shapes(sizes: Sizes) -> list[okvs.Shape]:
 
 def _tell_shared(hashes: Words, smallest: int, others: Sequence[str], entropy: Entropy) -> Role[None]:
     random = np.frombuffer(entropy.draw(16 * (smallest - len(hashes))), np.uint64).reshape(-1, 2)
-    told = np.concatenate([hashes, random])
+    padded = np.concatenate([hashes, random])
     size = np.array([len(hashes)], np.uint64)
-    message = Shared(table=to_table(np.concatenate([size, told[_order(told)].ravel()])))
+    message = Shared(table=to_table(np.concatenate([size, padded[_order(padded)].ravel()])))
     yield from tell_all(dict.fromkeys(others, message))
 
 
 def _hear_shared(hashes: Words, smallest: int, leader: str) -> Role[Positions]:
-    """The positions of one's keys among those told."""
+    """The positions of one's own keys among those that the leader named."""
     heard = yield from hear(leader, Shared)
-    told = octets_of(heard.table, 8 + 16 * smallest, leader)
-    found: Positions = np.flatnonzero(pc.is_in(_binary(hashes), value_set=_binary(told[8:])))
-    if len(found) != told[:8].view(np.uint64)[0]:  # neither number is in the error, which the caller sees
+    octets = octets_of(heard.table, 8 + 16 * smallest, leader)
+    shared = binary(octets[8:].reshape(-1, 16))
+    found: Positions = np.flatnonzero(pc.is_in(binary(hashes.view(np.uint8)), value_set=shared))
+    if len(found) != octets[:8].view(np.uint64)[0]:  # neither number is in the error, which the caller sees
         raise ProtocolViolation(f"{leader} named shared keys that are not ours, or another number than it said")
     return found
 
 
 def _order(hashes: Words) -> Positions:
     return np.lexsort((hashes[:, 1], hashes[:, 0]))
-
-
-def _binary(hashes: npt.NDArray[np.uint64] | npt.NDArray[np.uint8]) -> pa.FixedSizeBinaryArray:
-    content = pa.py_buffer(np.ascontiguousarray(hashes))
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), content.size // 16, [None, content])
