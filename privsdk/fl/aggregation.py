@@ -19,14 +19,29 @@ from ..crypto.sums.base import PlainSum, Sum
 from ..crypto.sums.encrypted import EncryptedSum, encrypted_scheme
 from ..crypto.sums.masked import MaskedSum
 from ..errors import InvalidArgument, UnknownName
-from ..governance.learns import Coalition, EveryContribution, Learns
+from ..governance.learns import Coalition, EveryContribution, Knowledge, Learns
 from ..governance.policy import Disclosure
 from ..protocol.operation import RoleInput
 from ..protocol.roles import Role, colocated
-from .learns import NothingBeyond, SumOfOthers
 
 T = TypeVar("T")
 S = TypeVar("S")
+
+
+class SumOfOthers(Knowledge, frozen=True):
+    """`one` says that all but one know the sum to be that one's."""
+
+    one: bool = False
+
+    def __str__(self) -> str:
+        whose = ", which all but one know to be that one's" if self.one else ""
+        return f"no more than the sum of the other clients' updates{whose}"
+
+
+class NothingBeyond(Knowledge, frozen=True):
+    tells = False
+    template = "nothing that {party} does not see"
+    party: str
 
 
 class Participants(NamedTuple):

@@ -1,22 +1,87 @@
-"""The declaration of `fl.fit`: what is checked, paid, and who plays a part."""
+"""The declaration of `fl.fit`: what is checked, needed, paid and learned, and who plays a part."""
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 import pyarrow as pa
 
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact, Gaussian, ZeroConcentrated
-from ..governance.learns import Learns
-from ..governance.policy import Need
+from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity
+from ..governance.policy import Disclosure, Need
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
-from . import disclosures, roles
+from . import roles
 from .averages import LARGEST
-from .loops.course import LARGEST_STATISTIC
+from .loops.course import LARGEST_STATISTIC, RoundModels
 from .parameters import FitParameters, check_types, clients_of
 from .preparation import length_of
 from .privacy import charges
-from .privacy.levels import PartyLevel, Privacy
+from .privacy.levels import PartyLevel, Privacy, RecordLevel
+
+
+class Fact(StrEnum):
+    """What is learned from trainings and has no fields."""
+
+    ROUND_FIGURES = "the rows and the mean loss of those in each round"
+    LOST_CLIENTS = "who is lost or cannot pay on the way, and why"
+    NOT_PAYING = "who is in each round and who cannot pay for it"
+    ROUND_COSTS = "what each round took"
+    MEAN_OF_NOISY_UPDATES = "the mean of the clients' updates in each round, with noise in every step"
+    NOISY_SUM = "the noisy sum of the clients' bounded updates in each round"
+    NOISY_SUM_WITH_ITS_NOISE = "that noisy sum with the noise that was charged, and no less"
+    BOUND_BY_CHARGE = "of a party's rows no more than its charged noise lets out"
+
+
+class TrainingFact(Knowledge, frozen=True):
+    template = "{fact}"
+    fact: Fact
+
+
+class FinalModel(Knowledge, frozen=True):
+    noisy: bool = False
+
+    def __str__(self) -> str:
+        return f"the final {'noisy ' if self.noisy else ''}model"
+
+
+class RowStatistics(Knowledge, frozen=True):
+    """Of all parties' training rows: how many there are, moments of features, with `filled` also how many values each
+    has, and how many rows have each label."""
+
+    moments: tuple[str, ...] = ()
+    filled: bool = False
+    label: str = ""
+
+    def __str__(self) -> str:
+        values = " and the number of values" if self.filled else ""
+        of = f", over them the mean and standard deviation{values} of {', '.join(self.moments)}" if self.moments else ""
+        label = f", how many have each {self.label}" if self.label else ""
+        return f"the number of training rows over all parties{of}{label}"
+
+
+class EachUpdate(Knowledge, frozen=True):
+    """Of every client by itself: with `timed` also when it came, with `noisy` with noise in every step."""
+
+    timed: bool = False
+    noisy: bool = False
+
+    def __str__(self) -> str:
+        noise = " in each round, with noise in every step" if self.noisy else ""
+        return f"every client's own update{' and when it came' if self.timed else ''}{noise}"
+
+
+class ClientEvaluations(Knowledge, frozen=True):
+    """Every so many rounds and at the end, or only then; by group where a column is named."""
+
+    every: int = 0
+    by: str = ""
+
+    def __str__(self) -> str:
+        every = f", every {self.every} rounds and at the end" if self.every else ""
+        by = f", by {self.by} for groups of at least its minimum count" if self.by else ""
+        return f"each party's evaluation and held-out rows{every}{by}"
 
 
 @register("fl.fit")
@@ -60,7 +125,20 @@ class Fit(Operation[FitParameters]):
         check_types(f"{party}/{self.request.operands[party].table}", types, self.parameters)
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
-        return disclosures.needs(self.request, self.parameters)
+        return {party: self._needs_of(operand.table) for party, operand in self.request.operands.items()}
+
+    def _needs_of(self, table: str) -> tuple[Need, ...]:
+        parameters, mode = self.parameters, self.parameters.mode
+        uses = [(name, Disclosure.TRAINING_FEATURE, "the model's features") for name in parameters.model.features]
+        uses.append((parameters.label, Disclosure.TRAINING_LABEL, "what it predicts"))
+        if not mode.hides:
+            result = "each client's own update, which the coordinator sees"
+            uses += [(name, Disclosure.MODEL_UPDATE, result) for name, _, _ in uses]
+        for name, what in parameters.statistics:
+            uses.append((name, mode.statistic, f"{what}, over all parties' training rows"))
+        if parameters.by is not None:
+            uses.append((parameters.by, Disclosure.GROUP_KEY, f"scores by {parameters.by}"))
+        return tuple(Need(table=table, column=name, disclosure=use, result=result) for name, use, result in uses)
 
     def price(self) -> dict[str, tuple[Debit, ...]]:
         """All rounds, what preparing takes, and all evaluations."""
@@ -98,7 +176,58 @@ class Fit(Operation[FitParameters]):
         return f"{'what preparing takes, ' if statistics else ''}{evaluations}", number + len(statistics)
 
     def learns(self) -> tuple[Learns, ...]:
-        return disclosures.learns(self.request, self.parameters)
+        parameters, mode, privacy = self.parameters, self.parameters.mode, self.parameters.privacy
+        participants = parameters.participants(self.request)
+        leaders = mode.leaders(participants)
+        others = tuple(party for party in participants.clients if party not in leaders)
+        models, led, told = self._exact() if privacy is None else self._noisy()
+        return (
+            *([Learns.of(Parties(others), *models)] if others else []),
+            Learns.of(Parties(leaders), *led),
+            Learns.of(Caller(self.request.caller), *told),
+            Learns.of(
+                Eavesdropper(), LengthsShow(of=(Quantity.ROUNDS, Quantity.FEATURES)), *parameters.strategy.loop.timing
+            ),
+            *([] if privacy is None else [self._hidden(privacy, leaders)]),
+            mode.coalition(participants, noisy=isinstance(privacy, RecordLevel)),
+        )
+
+    def _exact(self) -> tuple[tuple[Knowledge, ...], ...]:
+        """What clients, who leads, and the caller learn of a training that tells exact figures."""
+        parameters, strategy = self.parameters, self.parameters.strategy
+        statistics = RowStatistics(
+            moments=tuple(parameters.model.standardised),
+            filled=parameters.model.missing == "fill",
+            label=parameters.label if parameters.class_weights == "balanced" else "",
+        )
+        models = (strategy.loop.models, statistics, *strategy.extra)
+        figures, lost = TrainingFact(Fact.ROUND_FIGURES), TrainingFact(Fact.LOST_CLIENTS)
+        each = [] if parameters.mode.hides else [EachUpdate(timed=bool(strategy.loop.timing))]
+        evaluations = ClientEvaluations(every=parameters.evaluate_every, by=parameters.by or "")
+        told = (FinalModel(), statistics, figures, evaluations, lost, TrainingFact(Fact.ROUND_COSTS))
+        return models, (*models, figures, lost, *each), told
+
+    def _noisy(self) -> tuple[tuple[Knowledge, ...], ...]:
+        """The same of a private one."""
+        seen: Knowledge = TrainingFact(Fact.MEAN_OF_NOISY_UPDATES)
+        if isinstance(self.parameters.privacy, PartyLevel):
+            seen = TrainingFact(Fact.NOISY_SUM)
+        elif not self.parameters.mode.hides:
+            seen = EachUpdate(noisy=True)
+        told = (FinalModel(noisy=True), TrainingFact(Fact.LOST_CLIENTS))
+        return (RoundModels(noisy=True),), (seen, TrainingFact(Fact.NOT_PAYING)), told
+
+    def _hidden(self, privacy: Privacy, leaders: tuple[str, ...]) -> Learns:
+        """What is left of a private one for those who tell each other what they know."""
+        clients = self.contributors()
+        if isinstance(privacy, RecordLevel):
+            parties = tuple(dict.fromkeys((*clients, self.parameters.coordinator)))
+            return Learns.of(Coalition((), len(parties) - 1, parties), TrainingFact(Fact.BOUND_BY_CHARGE))
+        colluding = Coalition((), privacy.collusion, clients)
+        if len(leaders) == 1:  # with as many clients as the noise allows for: who leads and trains is one of them
+            others = tuple(party for party in clients if party not in leaders)
+            colluding = Coalition(leaders, privacy.collusion - (leaders[0] in clients), others)
+        return Learns.of(colluding, TrainingFact(Fact.NOISY_SUM_WITH_ITS_NOISE))
 
     def contributors(self) -> tuple[str, ...]:
         return clients_of(self.request)

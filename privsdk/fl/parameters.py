@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from numbers import Real
+from typing import Any, Literal
 
 import msgspec
 
 from ..errors import InvalidArgument
-from ..protocol.groups import Key, check_keys, kind_of
+from ..protocol.groups import Key, check_keys, kind_of, plain_keys
 from ..protocol.operation import LONGEST_NAME, Request
 from ..protocol.timeouts import READ_S
 from .aggregation import AggregationMode, Participants, mode_named
 from .compression.quantised import Quantised
 from .compression.topk import TopK
 from .models.features import Vector
-from .models.model import Model
+from .models.model import Model, check_model
 from .models.training import Schedule
 from .preparation import ClassWeights
 from .privacy import charges
@@ -30,6 +31,7 @@ from .strategies.scaffold import Scaffold
 from .strategies.trimmed import TrimmedMean
 
 MAX_ROUNDS = 10_000
+DEADLINE_S = 120.0
 
 Strategies = FedAvg | FedProx | Scaffold | FedAdam | FedYogi | Median | TrimmedMean | FedBuff
 Compressions = Quantised | TopK
@@ -207,7 +209,40 @@ def clients_of(request: Request) -> tuple[str, ...]:
     return tuple(party for party in request.parties if party in request.operands)
 
 
-def plain_class_weights(model: Model, given: Literal["balanced"] | Mapping[Key, float] | None) -> ClassWeights:
+def parameters_of(verb: str, given: Mapping[str, Any], *, clients: int, coordinator: str) -> FitParameters:
+    """The arguments of a verb as a request carries them.
+
+    Raises InvalidArgument where one is not of its type, or not to be used.
+    """
+    check_model(given["model"])
+    named = {name: _plain(given[name]) for name in FitParameters.__struct_fields__ if name in given}
+    named |= {
+        "strategy": FedAvg() if given["strategy"] is None else given["strategy"],
+        "schedule": {
+            "epochs": given["local_epochs"] or 0,
+            "steps": given["local_steps"],
+            "batch_size": given["batch_size"] or 0,
+            "learning_rate": _plain(given["learning_rate"]),
+        },
+        "coordinator": coordinator,
+        "fewest": clients // 2 + 1 if given["fewest"] is None else given["fewest"],
+        "class_weights": _plain_class_weights(given["model"], given["class_weights"]),
+        "groups": plain_keys(given["by"], given["groups"]),
+        "evaluate_every": given["evaluate_every"] or 0,
+    }
+    try:  # types are looked at before values are compared with bounds; then all is as every party reads it
+        typed = msgspec.convert(named, FitParameters)
+        return msgspec.convert(msgspec.to_builtins(typed), FitParameters)
+    except msgspec.ValidationError as error:
+        raise InvalidArgument(f"{verb}: {error}", hint=f"see help({verb})") from None
+
+
+def _plain(value: object) -> object:
+    """A real number, such as NumPy's, as a float; whatever else as it is."""
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool | int) else value
+
+
+def _plain_class_weights(model: Model, given: Literal["balanced"] | Mapping[Key, float] | None) -> ClassWeights:
     """As the declaration takes them: numbers in the order of the classes."""
     if given is None or given == "balanced":
         return given

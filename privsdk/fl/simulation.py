@@ -11,7 +11,6 @@ There are no parties, no gate, no grants, no budget, no minimum counts and no le
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -25,10 +24,9 @@ from ..protocol.operation import Operand, Outcome, Request, RoleInput
 from ..protocol.roles import SystemEntropy
 from ..protocol.services import UNGUARDED
 from .fitted import Fitted, fitted
-from .models.model import Model, check_model
+from .models.model import Model
 from .models.stacking import Stack
-from .options import TrainingOptions
-from .parameters import Compressions, FitParameters, Strategies, check_types
+from .parameters import Compressions, FitParameters, Strategies, check_types, parameters_of
 from .privacy.levels import PartyLevel, Privacy
 from .roles import Backend, role
 
@@ -95,8 +93,7 @@ def simulate(
 
     Source: see `fl.fit`.
     """
-    options = TrainingOptions.among(locals())
-    check_model(model)
+    given = locals()
     clients = _named(tables)
     if compression is not None and isinstance(privacy, PartyLevel):
         raise InvalidArgument(
@@ -104,8 +101,8 @@ def simulate(
             hint="leave compression out, or use fl.RecordLevel(...)",
         )
     clear = compression is not None or bool(getattr(strategy, "each", ""))  # updates come one by one
-    options = replace(options, aggregation="clear" if clear else "masked", deadline_s=DEADLINE_S)
-    parameters = options.parameters("fl.simulate", model, clients=len(clients), coordinator=COORDINATOR)
+    given |= {"aggregation": "clear" if clear else "masked", "deadline_s": DEADLINE_S}
+    parameters = parameters_of("fl.simulate", given, clients=len(clients), coordinator=COORDINATOR)
     if not 1 <= parameters.fewest <= len(clients):
         raise InvalidArgument(
             f"rounds of at least {parameters.fewest} of {len(clients)} clients",

@@ -9,18 +9,15 @@ import msgspec
 
 from ..client.plan import Plan
 from ..client.tables import Table, Tables, as_tables, new_request, runner_of
-from ..display.cards import at_most
 from ..protocol.control import Answers
 from ..protocol.groups import Key
 from .aggregation import mode_named
 from .averages import UNIT
 from .fitted import Fitted, fitted
-from .models.model import Model, check_model
+from .models.model import Model
 from .operation import Fit
-from .options import DEADLINE_S, TrainingOptions
-from .parameters import Aggregation, Compressions, FitParameters, Strategies, check_types
+from .parameters import DEADLINE_S, Aggregation, Compressions, FitParameters, Strategies, check_types, parameters_of
 from .privacy import charges
-from .privacy.forecast import Forecast
 from .privacy.levels import PartyLevel, Privacy
 
 
@@ -129,12 +126,11 @@ def fit(
 
     Source: McMahan et al., AISTATS 2017, algorithm 1; see `privsdk.fl.loops.rounds` and each strategy's file.
     """
-    options = TrainingOptions.among(locals())
+    given = locals()
     group = as_tables(tables)
     runner = runner_of(*group)
-    check_model(model)
     leader = mode_named(aggregation).coordinator(runner, tuple(table.party for table in group), coordinator)
-    parameters = options.parameters("fl.fit", model, clients=len(group), coordinator=leader)
+    parameters = parameters_of("fl.fit", given, clients=len(group), coordinator=leader)
     operands = {table.party: table.operand(*parameters.columns) for table in group}
     if privacy is not None:
         units = {table.party: charges.unit_of(privacy, table.unit) for table in group}
@@ -155,7 +151,7 @@ def fit(
 
     forecast = None
     if privacy is not None:
-        forecast = Forecast(privacy, rounds, Fit(request, parameters).round_charge)
+        forecast = charges.Forecast(privacy, rounds, Fit(request, parameters).round_charge)
     return Plan(
         runner,
         request,
@@ -173,19 +169,16 @@ def _after_cancel(name: str) -> str:
 
 
 def _notes(parameters: FitParameters) -> tuple[tuple[str, str], ...]:
-    notes = _aggregated(parameters)
-    if isinstance(parameters.privacy, PartyLevel):
-        return (*notes[:1], ("protects", "all rows of a party, in every sum of updates"))
-    if parameters.privacy is not None:
-        return (*notes, ("protects", "one row of each unit that a dataset's budget counts, from everyone else"))
-    return notes
-
-
-def _aggregated(parameters: FitParameters) -> tuple[tuple[str, str], ...]:
-    if not parameters.mode.hides:
-        return (("updates", f"{parameters.coordinator} sees every client's update"),)
-    # n clients' weights add up to 1 when all are in a round, so the bound is n / 2 units; fewest of them tell more
-    return (
-        ("keys", parameters.mode.keys(parameters.coordinator)),
-        ("rounding", f"at most {at_most(UNIT / 2)} for each client in any averaged weight in each round"),
-    )
+    privacy, coordinator = parameters.privacy, parameters.coordinator
+    notes = [("updates", f"{coordinator} sees every client's update")]
+    if parameters.mode.hides:
+        notes = [("keys", parameters.mode.keys(coordinator))]
+        if not isinstance(privacy, PartyLevel):
+            # n clients' weights add up to 1 when all are in a round, so the bound is n / 2 units; fewest tell more
+            bound = f"at most {UNIT / 2:.2g} for each client in any averaged weight in each round"  # 1.49e-8, upwards
+            notes.append(("rounding", bound))
+    if isinstance(privacy, PartyLevel):
+        notes.append(("protects", "all rows of a party, in every sum of updates"))
+    elif privacy is not None:
+        notes.append(("protects", "one row of each unit that a dataset's budget counts, from everyone else"))
+    return tuple(notes)

@@ -14,7 +14,7 @@ from privsdk import fl
 from privsdk.crypto.sums.base import PlainSum, Sum
 from privsdk.errors import InvalidArgument, PrivsdkError, UnknownName
 from privsdk.fl.aggregation import MODES, AggregationMode, Participants, mode_named, register
-from privsdk.fl.learns import EachUpdate
+from privsdk.fl.operation import EachUpdate
 from privsdk.fl.parameters import Aggregation
 from privsdk.governance.learns import Coalition, Learns
 from privsdk.protocol.operation import RoleInput, operation_named

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ from troubled import BUDGET, CLIENTS, MODEL, POLICY, tables
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import InvalidArgument, UsageError
-from privsdk.fl.learns import NoisySumWithItsNoise
-from privsdk.fl.options import TrainingOptions
+from privsdk.fl.operation import Fact, TrainingFact
 from privsdk.governance.learns import Coalition, Who
 
 
@@ -43,17 +41,16 @@ def test_a_wrong_type_is_a_usage_error(fed: ps.Federation, wrong: dict[str, Any]
         fl.fit(MODEL, fed.tables("t"), label="y", **wrong)
 
 
-OWN = {fl.fit: set(), fl.simulate: {"aggregation", "deadline_s", "coordinator", "name"}}  # that a verb has not
+OF_PARTIES = {"aggregation", "deadline_s", "coordinator", "name"}  # that a simulation has not
 
 
-@pytest.mark.parametrize("verb", OWN, ids=lambda verb: verb.__name__)
-def test_the_options_are_those_of_the_signature(verb: Callable[..., Any]) -> None:
-    given = {name: each for name, each in inspect.signature(verb).parameters.items() if name not in ("model", "tables")}
-    held = {each.name: each for each in fields(TrainingOptions) if each.name not in OWN[verb]}
-    assert list(given) == list(held)
-    for name, each in given.items():
-        default = MISSING if each.default is inspect.Parameter.empty else each.default
-        assert (name, default, each.annotation) == (name, held[name].default, held[name].type)
+def options_of(verb: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return {name: each for name, each in inspect.signature(verb).parameters.items() if name not in ("model", "tables")}
+
+
+def test_a_simulation_has_the_options_of_a_training() -> None:
+    wanted = {name: each for name, each in options_of(fl.fit).items() if name not in OF_PARTIES}
+    assert list(options_of(fl.simulate).items()) == list(wanted.items())  # also their order, defaults and types
 
 
 CHOSEN: dict[str, Any] = {
@@ -71,7 +68,7 @@ WITH: dict[str, dict[str, Any]] = {
 
 
 def test_each_option_reaches_the_request(fed: ps.Federation) -> None:
-    assert set(CHOSEN) == {each.name for each in fields(TrainingOptions)}
+    assert set(CHOSEN) == set(options_of(fl.fit))
     model = fl.Logistic(features={"x": (-4, 4)})
     learners = [fed[name]["t"] for name in CLIENTS]
     for name, value in CHOSEN.items():
@@ -83,7 +80,7 @@ def test_each_option_reaches_the_request(fed: ps.Federation) -> None:
         assert fl.fit(model, learners, **base | {name: value}).request.parameters != plain, name
 
 
-@pytest.mark.parametrize("wrong", [each for each in WRONG if not set(each) & OWN[fl.simulate]], ids=str)
+@pytest.mark.parametrize("wrong", [each for each in WRONG if not set(each) & OF_PARTIES], ids=str)
 def test_a_wrong_type_is_a_usage_error_of_a_simulation_too(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         fl.simulate(MODEL, [each["t"] for each in tables().values() if each], label="y", **wrong)
@@ -119,7 +116,7 @@ def test_a_coordinator_that_trains_is_one_of_those_who_collude(fed: ps.Federatio
     def who(privacy: fl.PartyLevel, **options: Any) -> list[Who]:
         plan = fl.fit(MODEL, fed.tables("t"), label="y", privacy=privacy, **options)
         plan.preview()
-        return [each.who for each in plan.learns if NoisySumWithItsNoise() in each.what]
+        return [each.who for each in plan.learns if TrainingFact(fact=Fact.NOISY_SUM_WITH_ITS_NOISE) in each.what]
 
     leads: dict[str, Any]
     for leads in ({"coordinator": CLIENTS[0]}, {"aggregation": "all-to-all"}):

@@ -14,7 +14,7 @@ import privsdk as ps
 from privsdk import fl
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import PolicyRefused
-from privsdk.fl.learns import EachUpdate
+from privsdk.fl.operation import EachUpdate
 from privsdk.governance.charges import Exact
 from privsdk.governance.learns import Parties
 

@@ -13,8 +13,9 @@ import privsdk as ps
 from privsdk import fl
 from privsdk.errors import DataError, InvalidArgument
 from privsdk.fl import roles
-from privsdk.fl.learns import EachUpdate, RoundFigures, SumOfOthers
+from privsdk.fl.aggregation import SumOfOthers
 from privsdk.fl.models.training import Task, in_threads
+from privsdk.fl.operation import EachUpdate, Fact, TrainingFact
 from privsdk.governance.learns import Caller, Coalition, Eavesdropper, Parties
 from privsdk.protocol.roles import Role
 
@@ -106,7 +107,7 @@ def test_what_each_learns() -> None:
 
     with federation(60, 80, 100, 90, notary={}) as fed:
         told = learns(fed)
-        assert RoundFigures() in told[Parties(("notary",))]
+        assert TrainingFact(fact=Fact.ROUND_FIGURES) in told[Parties(("notary",))]
         assert not any(isinstance(what, EachUpdate) for each in told.values() for what in each)
         assert told[Coalition(("notary",), 2, clients)] == (SumOfOthers(),)
         assert Coalition(("notary",), 3, clients) in learns(fed, fewest=4)

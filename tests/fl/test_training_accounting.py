@@ -19,9 +19,8 @@ from privsdk import fl
 from privsdk.errors import BudgetExceeded, InvalidArgument, PolicyRefused
 from privsdk.fl.models.training import Schedule
 from privsdk.fl.operation import Fit
-from privsdk.fl.privacy.charges import charge_of, check_unit, times, unit_of
-from privsdk.fl.privacy.forecast import Forecast
-from privsdk.fl.privacy.forecast import epsilon as forecast_epsilon
+from privsdk.fl.privacy.charges import Forecast, charge_of, check_unit, times, unit_of
+from privsdk.fl.privacy.charges import epsilon as forecast_epsilon
 from privsdk.fl.privacy.levels import PartyLevel, RecordLevel
 from privsdk.fl.privacy.party_level import NoiseShares
 from privsdk.governance.charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
@@ -200,7 +199,7 @@ def _possible(privacy: PartyLevel, *, clients: int, fewest: int, length: int) ->
 
 
 def test_forecasts_import_no_accountant() -> None:
-    code = "import sys, privsdk.fl, privsdk.fl.privacy.forecast; sys.exit('dp_accounting' in sys.modules)"
+    code = "import sys, privsdk.fl, privsdk.fl.privacy.charges; sys.exit('dp_accounting' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

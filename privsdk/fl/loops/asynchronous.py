@@ -40,9 +40,9 @@ import pyarrow as pa
 
 from ...crypto.sums.base import UNITS
 from ...errors import InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
+from ...governance.learns import Knowledge
 from ...protocol.roles import Role, checkpoint, hear, tell_present
 from ..averages import VALUES, Averages, Each, Update
-from ..learns import ClientSpeeds, RoundModels
 from ..models.network import Vector
 from .course import (
     LARGEST_STATISTIC,
@@ -53,10 +53,15 @@ from .course import (
     Course,
     Loop,
     Round,
+    RoundModels,
     TrainingResult,
     TrainingStatistics,
     total_rows,
 )
+
+
+class ClientSpeeds(Knowledge, frozen=True):
+    template = "how fast each client is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

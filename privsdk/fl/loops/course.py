@@ -55,6 +55,18 @@ class Round(Message, frozen=True, kw_only=True, tag="fl.rounds.Round"):
     table: pa.Table
 
 
+class RoundModels(Knowledge, frozen=True):
+    """The models that clients train from."""
+
+    noisy: bool = False
+    asynchronous: bool = False
+
+    def __str__(self) -> str:
+        if self.asynchronous:
+            return "the models that they train from and the final one"
+        return f"the {'noisy' if self.noisy else 'averaged'} model of each round and who is in it"
+
+
 class Course(NamedTuple):
     """What all parties of a training have in common.
 

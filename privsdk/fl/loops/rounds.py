@@ -40,7 +40,6 @@ from ...errors import BudgetExceeded, DatasetFrozen, PeerGone, PrivsdkError, Pro
 from ...protocol.messages import Message
 from ...protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from ..averages import VALUES, Mean, Update
-from ..learns import RoundModels
 from ..models.network import Rows, Vector
 from .course import (
     LARGEST_STATISTIC,
@@ -51,6 +50,7 @@ from .course import (
     Course,
     Loop,
     Round,
+    RoundModels,
     TrainingResult,
     TrainingStatistics,
     total_rows,

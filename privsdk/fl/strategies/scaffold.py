@@ -31,11 +31,14 @@ import numpy as np
 from ...errors import InvalidArgument, ProtocolViolation
 from ...governance.learns import Knowledge
 from ...protocol.roles import Role
-from ..learns import MeanControlVariates
 from ..models.network import Vector
 from ..models.training import Pull
 from ..strategy import LocalInput, LocalUpdate, State
 from .fedavg import FedAvg
+
+
+class MeanControlVariates(Knowledge, frozen=True):
+    template = "the mean control variate of each round"
 
 
 class Scaffold(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="Scaffold"):
