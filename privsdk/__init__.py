@@ -11,7 +11,8 @@ from . import dp, errors, fl, he, psi
 from . import exact as exact  # registers the operation behind the tables' own aggregates
 from .client import kernel as _kernel
 from .client.federation import Federation
-from .client.plan import Plan, Result, Run
+from .client.plan import Plan, Run
+from .client.results import Result
 from .deploy.open import connect, embedded
 from .deploy.owner import Owner
 from .display import texts as _texts  # noqa: F401 - the texts of errors

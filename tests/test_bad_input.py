@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from people import everyone, federation, north, people, south
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
+from privsdk.client.progress import Live
 from privsdk.errors import InvalidArgument, LedgerError, Refused, UnknownName, UsageError
 from privsdk.protocol.operation import Request
 
@@ -210,7 +210,7 @@ def test_a_party_checks_the_types_of_columns_before_it_charges(fed: ps.Federatio
         text = msgspec.json.encode(plan.request).replace(b'"age"', b'"id"')
         forged = msgspec.json.decode(text, type=Request)
         with pytest.raises(UsageError, match=r"\bid,? (which )?is string"):
-            fed.execute(forged, threading.Event())
+            fed.execute(Live(forged))
     assert fed.budgets() == before
 
 
@@ -245,7 +245,7 @@ def test_a_party_checks_the_shape_of_what_a_caller_sends(fed: ps.Federation) -> 
     before = fed.budgets()
     for request in forged:
         with pytest.raises((UsageError, Refused)):
-            fed.execute(request, threading.Event())
+            fed.execute(Live(request))
     assert fed.budgets() == before
 
 

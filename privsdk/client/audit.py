@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
 import pyarrow as pa
 
-from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
-from ..display.tabular import Tabular
+from ..display.cards import MOST_ROWS, Card, Displayed, Grid, grouped, without_empty
+from ..display.tabular import Tabular, table_of
 from ..errors import UnknownName
 from ..governance.chain import Head, verify
 from ..governance.export import rows_of
@@ -63,18 +61,16 @@ class Receipt(Displayed, Tabular):
 
     def to_arrow(self) -> pa.Table:
         """A row for each party: its chain's rows, losses acknowledged, head, key, and whether the signature holds."""
-        rows = [
-            {
-                "party": party,
-                "rows": head.rows,
-                "losses_acknowledged": head.branch,
-                "head": head.hash,
-                "public_key": head.public_key,
-                "signature_holds": head.is_signed(),
-            }
-            for party, head in self.heads.items()
-        ]
-        return pa.Table.from_pylist(rows, schema=_HEADS)
+        columns = {
+            "party": pa.string(),
+            "rows": pa.int64(),
+            "losses_acknowledged": pa.int64(),
+            "head": pa.string(),
+            "public_key": pa.string(),
+            "signature_holds": pa.bool_(),
+        }
+        rows = ((p, h.rows, h.branch, h.hash, h.public_key, h.is_signed()) for p, h in self.heads.items())
+        return table_of(columns, rows)
 
 
 class AuditReports(Displayed, Tabular, dict[str, control.AuditReport]):
@@ -82,18 +78,16 @@ class AuditReports(Displayed, Tabular, dict[str, control.AuditReport]):
 
     def to_arrow(self) -> pa.Table:
         """Columns party, rows, sound, reason, losses acknowledged, and the chain's head."""
-        rows = [
-            {
-                "party": party,
-                "rows": report.rows,
-                "sound": report.first_bad < 0,
-                "reason": report.reason or None,
-                "losses_acknowledged": report.head.branch,
-                "head": report.head.hash,
-            }
-            for party, report in self.items()
-        ]
-        return pa.Table.from_pylist(rows, schema=_REPORTS)
+        columns = {
+            "party": pa.string(),
+            "rows": pa.int64(),
+            "sound": pa.bool_(),
+            "reason": pa.string(),
+            "losses_acknowledged": pa.int64(),
+            "head": pa.string(),
+        }
+        rows = ((p, r.rows, r.first_bad < 0, r.reason or None, r.head.branch, r.head.hash) for p, r in self.items())
+        return table_of(columns, rows)
 
     def _card(self) -> Card:
         rows = [
@@ -113,17 +107,29 @@ class AuditLogs(Displayed, Tabular, dict[str, control.AuditLog]):
 
     def to_arrow(self) -> pa.Table:
         """All of it with the columns party, sequence, at, event, run, operation, tables and why, latest first."""
-        rows = [{"party": party, **msgspec.structs.asdict(row)} for party, log in self.items() for row in log.rows]
-        return pa.Table.from_pylist(sorted(rows, key=lambda row: row["at"], reverse=True), schema=_LOG)
+        columns = {
+            "party": pa.string(),
+            "sequence": pa.int64(),
+            "at": pa.string(),  # ISO 8601, UTC
+            "event": pa.string(),
+            "run": pa.string(),
+            "operation": pa.string(),
+            "tables": pa.list_(pa.string()),
+            "why": pa.string(),
+        }
+        rows = [
+            (party, row.sequence, row.at, row.event, row.run, row.operation, row.tables, row.why)
+            for party, log in self.items()
+            for row in log.rows
+        ]
+        return table_of(columns, sorted(rows, key=lambda row: row[2], reverse=True))
 
     def _card(self) -> Card:
         rows = self.to_arrow().to_pylist()
         if not rows:
             return Card(title=f"audit log: {', '.join(self) or 'no party'} wrote nothing about your requests")
         asked = {row["run"]: row["operation"] for row in rows if row["operation"]}
-        events: dict[tuple[str, ...], list[dict[str, Any]]] = {}  # rows of one event of a run, at all parties
-        for row in rows:
-            events.setdefault((row["run"], row["event"], row["why"]), []).append(row)
+        events = grouped(((row["run"], row["event"], row["why"]), row) for row in rows)  # of a run, at all parties
         shown = []
         for (run, event, why), rows_of_event in list(events.items())[:MOST_ROWS]:
             parties = Counter(row["party"] for row in rows_of_event)
@@ -136,37 +142,3 @@ class AuditLogs(Displayed, Tabular, dict[str, control.AuditLog]):
         caption = f"latest first{f', and {more:,} more' if more else ''}; to_arrow() has each row"
         grid = without_empty(Grid(header=header, rows=shown))
         return Card(title=f"audit log: {len(rows):,} rows about your requests", grids=((caption, grid),))
-
-
-_HEADS = pa.schema(
-    [
-        ("party", pa.string()),
-        ("rows", pa.int64()),
-        ("losses_acknowledged", pa.int64()),
-        ("head", pa.string()),
-        ("public_key", pa.string()),
-        ("signature_holds", pa.bool_()),
-    ]
-)
-_REPORTS = pa.schema(
-    [
-        ("party", pa.string()),
-        ("rows", pa.int64()),
-        ("sound", pa.bool_()),
-        ("reason", pa.string()),
-        ("losses_acknowledged", pa.int64()),
-        ("head", pa.string()),
-    ]
-)
-_LOG = pa.schema(
-    [
-        ("party", pa.string()),
-        ("sequence", pa.int64()),
-        ("at", pa.string()),  # ISO 8601, UTC
-        ("event", pa.string()),
-        ("run", pa.string()),
-        ("operation", pa.string()),
-        ("tables", pa.list_(pa.string())),
-        ("why", pa.string()),
-    ]
-)

@@ -1,24 +1,35 @@
-"""One run over all parties: prepared, started, watched, stopped, gathered. It asks all parties at once."""
+"""Runs over all parties: each prepared, started, watched, stopped, gathered, and kept for whoever shows it.
+
+A run's calls are sent to all parties at once. The threads that carry runs fill `Activity`; any thread may read it.
+"""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
+
+from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
+from ..display.tabular import Tabular, table_of
 from ..errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
 from ..errors.details import RunCancelled
 from ..protocol import control
-from ..protocol.operation import Request, operation_of
+from ..protocol.operation import operation_of
 from .pinned_heads import PinnedHeads
-from .progress import Live
+from .progress import Live, Observers, ended_with
 
 AGAIN_S = 0.5  # between two requests to stop
 WATCH_S = 0.25
 LAST_WORD_S = 1.0  # for a party's last report, or its payments where the run went on without it
+ENDED = 50  # runs that are remembered
 
 
 class Asker:
@@ -52,28 +63,27 @@ class Asker:
 class Running:
     """One run of a request."""
 
-    def __init__(
-        self, asker: Asker, pinned_heads: PinnedHeads, request: Request, live: Live, *, stragglers_s: float
-    ) -> None:
+    def __init__(self, asker: Asker, pinned_heads: PinnedHeads, live: Live, *, stragglers_s: float) -> None:
         self._stragglers_s = stragglers_s
         self._asker = asker
         self._pinned_heads = pinned_heads
-        self._request = request
+        self._request = live.request
+        self._essential = operation_of(live.request).essential()
         self._live = live
         self._watching: dict[str, tuple[int, Future[control.Watched] | None]] = {}
 
-    def execute(self, cancelled: threading.Event) -> control.Answers:
-        """Run the request to its end, or until `cancelled` is set; each party's answer."""
+    def execute(self) -> control.Answers:
+        """Run the request to its end, or until it is cancelled; each party's answer."""
         request = self._request
-        prepared = self._prepare(cancelled)
+        prepared = self._prepare()
         nonces = {party: reply.nonce for party, reply in prepared.items()}
         heads = {party: reply.head for party, reply in prepared.items()}
         start = control.Start(run_id=request.run_id, nonces=nonces, heads=heads)
         running = {party: self._asker.submit(party, start, control.Finished) for party in request.parties}
-        self._attend(running, cancelled)
+        self._attend(running)
         ended = {party: future for party, future in running.items() if future.done()}
         errors = {party: e for party, future in ended.items() if (e := future.exception()) is not None}
-        self._raise(errors, cancelled)
+        self._raise(errors)
         lost = {party: e for party, e in errors.items() if isinstance(e, PrivsdkError)}
         lost |= {
             party: PeerGone(f"{party} had not ended when the others had", party=party, run_id=request.run_id)
@@ -85,17 +95,18 @@ class Running:
         self._pinned_heads.remember({party: a.receipt for party, a in answers.items() if a.receipt is not None})
         return answers
 
-    def _attend(self, running: Mapping[str, Future[control.Finished]], cancelled: threading.Event) -> None:
+    def _attend(self, running: Mapping[str, Future[control.Finished]]) -> None:
         """Wait until all have ended, or all that are essential and the others a little longer."""
-        run_id = self._request.run_id
-        essential = {running[party] for party in operation_of(self._request).essential()}
+        run_id, cancelled = self._request.run_id, self._live.cancelled
+        essential = {running[party] for party in self._essential}
         failed, asked_to_stop, leave, watch = False, 0.0, math.inf, time.monotonic() + WATCH_S
         pending = set(running.values())
         while pending and time.monotonic() < leave:
             done, pending = wait(pending, timeout=0.05, return_when=FIRST_COMPLETED)
             failed = failed or any(future.exception() is not None for future in done & essential)
-            for party in (party for party, future in running.items() if future in done):
-                self._end(party, running[party])
+            for party, future in running.items():
+                if future in done:
+                    self._end(party, future)
             now = time.monotonic()
             if not pending & essential:  # what the others still do nobody waits for
                 leave = min(leave, now + self._stragglers_s)
@@ -111,8 +122,9 @@ class Running:
                 asked_to_stop = now
                 stop = control.Cancel(run_id=run_id) if failed or cancelled.is_set() else control.Stop(run_id=run_id)
                 self._asker.ask(self._request.parties, stop, control.Done, quietly=True)
-        for party in (party for party, future in running.items() if future in pending):
-            self._live.end(party, why="had not ended when the others had")
+        for party, future in running.items():
+            if future in pending:
+                self._live.end(party, why="had not ended when the others had")
         if pending:
             self._asker.ask(self._request.parties, control.Cancel(run_id=run_id), control.Done, quietly=True)
 
@@ -126,12 +138,13 @@ class Running:
                 self._hear(party)
             self._live.end(party, instalments=answer.instalments)
         else:
-            self._live.end(party, why=_why(error), cancelled=isinstance(error, Cancelled))
+            state, why = ended_with(error)
+            self._live.end(party, why=why, cancelled=state == "cancelled")
 
     def _hear(self, party: str) -> None:
         """Take the last reports of a party that has ended."""
         since = self._live.count(party)
-        asked = self._asker.submit(party, control.Watch(run_id=self._request.run_id, since=since), control.Watched)
+        asked = self._ask_how_far(party, since)
         wait([asked], timeout=LAST_WORD_S)
         if asked.done() and asked.exception() is None:
             self._live.update(party, asked.result(), since)
@@ -147,22 +160,25 @@ class Running:
                 asked = None
             if ask and asked is None:
                 since = self._live.count(party)
-                call = control.Watch(run_id=self._request.run_id, since=since)
-                self._watching[party] = since, self._asker.submit(party, call, control.Watched)
+                self._watching[party] = since, self._ask_how_far(party, since)
+
+    def _ask_how_far(self, party: str, since: int = 0) -> Future[control.Watched]:
+        return self._asker.submit(party, control.Watch(run_id=self._request.run_id, since=since), control.Watched)
 
     def _paid(self, lost: Iterable[str]) -> dict[str, int]:
         """What those who are lost say they have paid, as far as they answer."""
-        call = control.Watch(run_id=self._request.run_id)
-        asked = {party: self._asker.submit(party, call, control.Watched) for party in lost}
+        asked = {party: self._ask_how_far(party) for party in lost}
         wait(asked.values(), timeout=LAST_WORD_S)
         return {p: f.result().instalments for p, f in asked.items() if f.done() and f.exception() is None}
 
-    def _raise(self, errors: Mapping[str, BaseException], cancelled: threading.Event) -> None:
+    def _raise(self, errors: Mapping[str, BaseException]) -> None:
         """Raise the error that ended the run, if one did, with party and phase."""
-        essential, run_id = operation_of(self._request).essential(), self._request.run_id
+        essential, run_id = self._essential, self._request.run_id
         if not any(party in essential or not isinstance(e, PrivsdkError) for party, e in errors.items()):
             return
-        if cancelled.is_set() and all(isinstance(e, Cancelled | PeerError | Refused) for e in errors.values()):
+        if self._live.cancelled.is_set() and all(
+            isinstance(e, Cancelled | PeerError | Refused) for e in errors.values()
+        ):
             raise Cancelled(RunCancelled(charged=True), run_id=run_id)
         party, cause = root_cause({p: e for p, e in errors.items() if p in essential} or errors)
         if isinstance(cause, PeerError):  # it follows from others' own errors, where there are any
@@ -178,7 +194,7 @@ class Running:
             cause.at(party=party, run_id=run_id, phase=next(iter(phases), ""))
         raise cause
 
-    def _prepare(self, cancelled: threading.Event) -> dict[str, control.Prepared]:
+    def _prepare(self) -> dict[str, control.Prepared]:
         """Have every party decide and reserve; if one does not, the others get their reservations back."""
         request = self._request
         seen = {p: self._pinned_heads.seen(p) for p in request.parties}
@@ -199,18 +215,14 @@ class Running:
             self._pinned_heads.remember({party: reply.head for party, reply in replies.items()}, shown=seen)
         except PrivsdkError as error:
             errors[error.party] = error
-        if cancelled.is_set():
+        if self._live.cancelled.is_set():
             errors.setdefault("", Cancelled(RunCancelled(charged=False), run_id=request.run_id))
         for party in errors.keys() & asked.keys():
-            self._live.end(party, why=_why(errors[party]))
+            self._live.end(party, why=ended_with(errors[party])[1])
         if errors:
             self._asker.ask(tuple(replies), control.Release(run_id=request.run_id), control.Done, quietly=True)
             raise root_cause(errors)[1]
         return replies
-
-
-def _why(error: BaseException) -> str:
-    return error.message if isinstance(error, PrivsdkError) else type(error).__name__
 
 
 def root_cause(errors: Mapping[str, BaseException]) -> tuple[str, BaseException]:
@@ -221,3 +233,87 @@ def root_cause(errors: Mapping[str, BaseException]) -> tuple[str, BaseException]
         return max((place for place, kind in enumerate(following, 1) if isinstance(item[1], kind)), default=0)
 
     return min(errors.items(), key=rank)
+
+
+class Activity(Displayed, Tabular):
+    """The runs of one federation, latest last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Live] = {}
+        self._ended: deque[Live] = deque(maxlen=ENDED)
+        self._observers: Observers[Activity] = Observers()
+
+    @property
+    def runs(self) -> tuple[Live, ...]:
+        """Those that ended, as far as they are remembered, then those under way."""
+        with self._lock:
+            return (*self._ended, *self._running.values())
+
+    def observe(self, observer: Callable[[Activity], None]) -> Callable[[], None]:
+        """Have this called when a run begins, gets further or ends, in another thread; returns how to end it."""
+        return self._observers.add(observer)
+
+    def to_arrow(self) -> pa.Table:
+        """A row for each run: when it began, its state, why it failed, how long it took, how far it is."""
+        columns = {
+            "run": pa.string(),
+            "operation": pa.string(),
+            "parties": pa.list_(pa.string()),
+            "state": pa.string(),
+            "why": pa.string(),
+            "began": pa.timestamp("us", tz="UTC"),
+            "seconds": pa.float64(),
+            "progress": pa.string(),
+        }
+        rows = []
+        for live in self.runs:
+            request, seconds = live.request, None if live.state == "running" else live.seconds
+            asked = (request.run_id, request.operation, request.parties)
+            began = datetime.fromtimestamp(live.began, UTC)
+            rows.append((*asked, live.state, live.why or None, began, seconds, str(live) or None))
+        return table_of(columns, rows)
+
+    def _card(self) -> Card:
+        runs = self.runs[::-1]
+        if not runs:
+            return Card(title="runs: none so far")
+        rows = [
+            (
+                f"{datetime.fromtimestamp(live.began, UTC):%H:%M:%S}",
+                live.request.operation,
+                live.state,
+                "" if live.state == "running" else f"{live.seconds:.2f}",
+                live.why or (str(live) if live.state == "running" else ""),
+                live.request.run_id,
+            )
+            for live in runs[:MOST_ROWS]
+        ]
+        under_way = sum(live.state == "running" for live in runs)
+        header = ("began (UTC)", "operation", "state", "seconds", "how far, or why", "run")
+        more = f", and {len(runs) - MOST_ROWS} more" if len(runs) > MOST_ROWS else ""
+        grid = without_empty(Grid(header=header, rows=rows))
+        title = f"runs: {under_way} under way, {len(runs) - under_way} ended"
+        return Card(title=title, grids=((f"latest first{more}", grid),))
+
+    @contextmanager
+    def carry(self, live: Live) -> Iterator[None]:
+        """A run, from its beginning to its end."""
+        began = time.monotonic()
+        leave = live.observe(lambda _: self._observers.notify(self))
+        with self._lock:
+            self._running[live.request.run_id] = live
+        self._observers.notify(self)
+        try:
+            yield
+            live.state = "done"
+        except BaseException as error:
+            live.state, live.why = ended_with(error)
+            raise
+        finally:
+            leave()
+            live.seconds = time.monotonic() - began
+            with self._lock:
+                self._running.pop(live.request.run_id, None)
+                self._ended.append(live)
+            self._observers.notify(self)

@@ -6,7 +6,6 @@ talk to each other.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -19,12 +18,11 @@ from ..protocol.operation import Request
 from ..protocol.timeouts import CallerTimeouts
 from .audit import AuditLogs, AuditReports
 from .budgets import Budgets, balance_facts, balances_grid
-from .execution import Asker, Running
+from .execution import Activity, Asker, Running
 from .pinned_heads import PinnedHeads
 from .plan import Plan
 from .preview import Preview
 from .progress import Live, Observers
-from .runs import Activity
 from .tables import Handle, Party, Tables
 
 _open: weakref.WeakValueDictionary[int, Federation] = weakref.WeakValueDictionary()
@@ -143,7 +141,7 @@ class Federation(Handle):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    # What plans need: see results.Runner
+    # What plans need: see plan.Runner
 
     def quote(self, requests: Sequence[Request]) -> dict[str, control.Quoted | Refused]:
         quotes: dict[str, control.Quoted | Refused] = {}
@@ -159,12 +157,11 @@ class Federation(Handle):
                 quotes[party] = refusal
         return quotes
 
-    def execute(self, request: Request, cancelled: threading.Event, live: Live | None = None) -> control.Answers:
-        """Run the request to its end, or until `cancelled` is set; says in `live` how far it is."""
-        live = live or Live()
-        with self.activity.carry(request, live, cancelled):
-            running = Running(self._asker, self._pinned_heads, request, live, stragglers_s=self.timeouts.stragglers_s)
-            return running.execute(cancelled)
+    def execute(self, live: Live) -> control.Answers:
+        """Run its request to its end, or until it is cancelled; says in `live` how far it is."""
+        with self.activity.carry(live):
+            running = Running(self._asker, self._pinned_heads, live, stragglers_s=self.timeouts.stragglers_s)
+            return running.execute()
 
     def describe(self) -> dict[str, control.Description]:
         """What each party that can be reached says of itself: tables, permitted uses, balances."""

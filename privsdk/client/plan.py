@@ -1,27 +1,29 @@
-"""Plans, runs and results: what an analyst holds before, during and after a joint computation."""
+"""Plans and runs: what an analyst holds before and during a joint computation."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Future, wait
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
-from ..display.cards import Card, Displayed, card_of
+from ..display.cards import Card, Displayed
 from ..errors import Cancelled, Refused
+from ..governance.policy import smallest_grants
 from ..protocol.control import Answers, Quoted
 from ..protocol.operation import Request, operation_of
 from .audit import Receipt
-from .grants import Grants, suggest_grants
-from .learned import Learned, learns_grid
+from .budgets import Grants, Price, price_text
 from .preview import Outlook, Preview, TrainingForecast
-from .price import Price, price_text
-from .progress import Live, ended_with, run_card
-from .wait import Waiting
+from .progress import Live, Ticker, ended_with
+from .results import Learned, Result, learns_grid
+
+LOOK_S = 0.2  # between two times that the line of a run that is waited for is drawn
+CANCELLED_S = 5.0  # for a cancelled run to end
 
 T = TypeVar("T")
 
@@ -29,11 +31,8 @@ T = TypeVar("T")
 class Runner(Protocol):
     """What a plan needs of a federation."""
 
-    @property
-    def caller(self) -> str: ...
-
-    @property
-    def purpose(self) -> str: ...
+    caller: str
+    purpose: str
 
     @property
     def parties(self) -> tuple[str, ...]: ...
@@ -41,8 +40,8 @@ class Runner(Protocol):
     def quote(self, requests: Sequence[Request]) -> dict[str, Quoted | Refused]:
         """Ask every party of the requests whether it would allow them all; reserves nothing."""
 
-    def execute(self, request: Request, cancelled: threading.Event, live: Live | None = None) -> Answers:
-        """Run the request to its end, or until `cancelled` is set; returns each party's answer, and fills `live`."""
+    def execute(self, live: Live) -> Answers:
+        """Run its request to its end, or until it is cancelled; returns each party's answer, and fills `live`."""
 
 
 class Plan(Displayed, Generic[T]):
@@ -103,8 +102,11 @@ class Plan(Displayed, Generic[T]):
         return Preview([self], self._runner.quote([self.request]), mock=mock)
 
     def suggest_grants(self) -> Grants:
-        """By party, the smallest grants that its owner would have to make for this plan."""
-        return suggest_grants(self._operation)
+        """By party, the smallest grants with which its owner would allow this plan, whatever it allows now."""
+        needs, to, purpose = self._operation.needs(), self.request.caller, self.request.purpose
+        return Grants(
+            {party: smallest_grants(needs.get(party, ()), to=to, purpose=purpose) for party in self.request.parties}
+        )
 
     def start(self) -> Run[T]:
         """Start in the background; see `Run`. While it runs, starting it again gives the same run."""
@@ -130,61 +132,12 @@ class Plan(Displayed, Generic[T]):
         unknown = answers.lost.keys() - answers.paid.keys()
         return Price(spent | {party: debits for party, debits in self.price.items() if party in unknown})
 
-    @property
-    def lasting_notes(self) -> tuple[tuple[str, str], ...]:
-        """Those that still say something when the answer is there, which has its own interval."""
-        foreseen = () if self.outlook is None else self.outlook.expected(None)
-        return tuple(note for note in self.notes if note not in foreseen)
-
     def _card(self) -> Card:
         with self._lock:
             state = "nothing done yet" if self._run is None else f"its run is {self._run.state}"
         facts = [("parties", ", ".join(self.request.parties)), *self.notes, ("price", price_text(self.price))]
         title, learns = f"plan of {self.request.operation}: {state}", (("will learn", learns_grid(self.learns)),)
         return Card(title=title, facts=facts, pictures=(self.learns.picture,), grids=learns)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Result(Displayed, Generic[T]):
-    """The outcome of a run.
-
-    Attributes
-    ----------
-    value : T
-        The answer.
-    learned : Learned, a tuple of Learns
-    spent : Price, a mapping of party to debits
-    receipt : Receipt
-    seconds : float
-        Wall time from the first request to the last answer.
-    """
-
-    value: T
-    operation: str
-    learned: Learned
-    spent: Price
-    receipt: Receipt
-    notes: tuple[tuple[str, str], ...]
-    seconds: float
-
-    def _card(self) -> Card:
-        value = card_of(self.value)
-        said = {label for label, _ in value.facts}  # what came of it takes the place of what was foreseen
-        facts = [
-            *([("value", value.title)] if value.title else []),
-            *value.facts,
-            *(note for note in self.notes if note[0] not in said),
-            ("spent", price_text(self.spent)),
-            ("took", f"{self.seconds:.2f} s, run {self.receipt.run_id}"),
-            ("receipt", self.receipt.verdict()),
-        ]
-        return Card(
-            title=f"result of {self.operation}",
-            answers=value.answers,
-            facts=facts,
-            pictures=(*value.pictures, self.learned.picture),
-            grids=(*value.grids, ("learned", learns_grid(self.learned))),
-        )
 
 
 class Run(Displayed, Generic[T]):
@@ -202,17 +155,17 @@ class Run(Displayed, Generic[T]):
 
     def __init__(self, plan: Plan[T], runner: Runner, finish: Callable[[Answers], T]) -> None:
         self.plan = plan
-        self.progress = Live()
+        self.progress = Live(plan.request)
+        self.began = self.progress.began
         self.stops = plan._operation.stops
-        self.began = time.time()
-        self._cancelled = threading.Event()
         self._future: Future[Result[T]] = Future()
         self._future.set_running_or_notify_cancel()
 
         def work() -> None:
             began = time.monotonic()
             try:
-                answers = runner.execute(plan.request, self._cancelled, self.progress)
+                foreseen = () if plan.outlook is None else plan.outlook.expected(None)
+                answers = runner.execute(self.progress)
                 result = Result(
                     value=finish(answers),
                     operation=plan.request.operation,
@@ -222,7 +175,7 @@ class Run(Displayed, Generic[T]):
                         run_id=plan.request.run_id,
                         heads={p: a.receipt for p, a in answers.items() if a.receipt is not None},
                     ),
-                    notes=plan.lasting_notes,
+                    notes=tuple(note for note in plan.notes if note not in foreseen),  # the answer has its own error
                     seconds=time.monotonic() - began,
                 )
             except BaseException as error:  # handed to whoever waits, who raises it
@@ -253,7 +206,7 @@ class Run(Displayed, Generic[T]):
 
     def cancel(self) -> None:
         """Stop the run at every party. What was already charged stays charged."""
-        self._cancelled.set()
+        self.progress.cancelled.set()
 
     def stop(self) -> None:
         """Have what there is: a run that goes in rounds ends after the present one, with its result so far."""
@@ -274,7 +227,49 @@ class Run(Displayed, Generic[T]):
         KeyboardInterrupt
             It was interrupted, and is cancelled.
         """
-        return Waiting(self._future, self.progress, self.plan.request, self.cancel).outcome(timeout_s)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        ticker, main = Ticker(), threading.current_thread() is threading.main_thread()
+        try:
+            if main:
+                self._set_awaited(True)
+            while True:
+                try:
+                    return self._look(ticker, deadline, timeout_s)
+                except KeyboardInterrupt:
+                    live = self.progress
+                    if not (self.stops and live.latest) or live.stopping.is_set():  # a stop would give no result
+                        raise
+                    self.stop()
+                    named = live.request.operation
+                    ticker.leave(f"{named} ends after the present round with what it has; interrupt again to cancel it")
+        except KeyboardInterrupt:
+            self.cancel()
+            wait([self._future], timeout=CANCELLED_S)
+            raise
+        finally:
+            ticker.end()
+            if main:
+                self._set_awaited(False)
+
+    def _look(self, ticker: Ticker, deadline: float | None, timeout_s: float | None) -> Result[T]:
+        request = self.plan.request
+        while True:
+            ticker.show(f"{request.operation}: {self.progress}")
+            left = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
+            try:
+                return self._future.result(timeout=max(0.0, left))
+            except FutureTimeout:
+                if self.done():
+                    raise
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise TimeoutError(
+                        f"run {request.run_id} did not end within {timeout_s:g} s; "
+                        "it goes on: wait again with result() or release(), or cancel() it"
+                    ) from None
+
+    def _set_awaited(self, awaited: bool) -> None:
+        self.progress.awaited = awaited
+        self.progress.notify()
 
     def __await__(self) -> Generator[Any, None, Result[T]]:
         import asyncio
@@ -289,5 +284,14 @@ class Run(Displayed, Generic[T]):
         return wait().__await__()
 
     def _card(self) -> Card:
-        why = "" if self.error is None else ended_with(self.error)[1]
-        return run_card(self.plan.request, self.progress, self.state, why)
+        request, far, state = self.plan.request, str(self.progress), self.state
+        facts = [("run", request.run_id), ("parties", ", ".join(request.parties))]
+        facts += [("so far" if state == "running" else "when last asked", far)] if far else []
+        facts += [] if self.error is None else [("why", ended_with(self.error)[1])]
+        if state == "running":
+            facts.append(("meanwhile", "result() waits; stop() ends it at its next round; cancel() ends it at once"))
+        elif state == "done":
+            facts.append(("next", "result() gives what came of it"))
+        shown = self.progress._card()
+        title = f"run of {request.operation}: {state}"
+        return Card(title=title, facts=facts, pictures=shown.pictures, grids=shown.grids)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from ..display.cards import MOST_ROWS, Card, Displayed, Grid, cell
+from ..display.cards import MOST_ROWS, Card, Displayed, Grid, cell, grouped
 from ..display.curves import curves
 from ..display.svg import Picture
 from ..display.tabular import Tabular
@@ -19,9 +19,8 @@ from ..governance.charges import MOST_QUERIES, Balance, Debit
 from ..governance.learns import Learns
 from ..protocol.control import DatasetQuote, Quoted
 from ..protocol.operation import Request
-from .budgets import SCHEMA, balances_table, limit_meters, meters
-from .learned import learns_grid
-from .price import price_text
+from .budgets import SCHEMA, balances_table, limit_meters, meters, price_text
+from .results import learns_grid
 
 SIMULATIONS = 20
 FACTORS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the epsilon asked for: where the error is drawn
@@ -102,7 +101,7 @@ class Preview(Displayed, Tabular):
     ) -> None:
         self.plans = tuple(plans)
         self.quotes = dict(quotes)
-        outlook = plans[0].outlook if len(plans) == 1 else None
+        self._outlook = outlook = plans[0].outlook if len(plans) == 1 else None
         if mock is not None and outlook is None:
             raise InvalidArgument(
                 f"{', '.join(plan.request.operation for plan in plans)} cannot be simulated on a mock table",
@@ -142,7 +141,7 @@ class Preview(Displayed, Tabular):
     @property
     def picture(self) -> Picture | None:
         """The error against epsilon, where this question is, and from where on the budgets do not cover it."""
-        outlook = self.plans[0].outlook if len(self.plans) == 1 else None
+        outlook = self._outlook
         if outlook is None:
             return None
         epsilons = [factor * outlook.epsilon for factor in FACTORS]
@@ -152,7 +151,7 @@ class Preview(Displayed, Tabular):
             name = f"over {size:,} values" if len(outlook.sizes) > 1 else "half-width"
             lines[name] = [(e, half if half > 0 else None) for e, half in zip(epsilons, halves, strict=True)]
         described = [
-            f"{name}: {', '.join(f'{_half(half)} at {epsilon:.3g}' for epsilon, half in line)}"
+            f"{name}: {', '.join(f'{half or 0:.3g} at {epsilon:.3g}' for epsilon, half in line)}"
             for name, line in lines.items()
         ]
         described.append(f"this question asks for epsilon {outlook.epsilon:g}")
@@ -194,8 +193,18 @@ class Preview(Displayed, Tabular):
         deltas = [d.now.budget.delta for datasets in self.datasets.values() for d in datasets]
         return min(deltas, default=None)
 
+    def _asked(self) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:
+        """Price and notes: as facts of a single plan, and as a table of several."""
+        if len(self.plans) == 1:
+            return [("price", price_text(self.plans[0].price)), *self.plans[0].notes], []
+        rows = []
+        for plan in self.plans:
+            notes = "\n".join(f"{label}: {text}" for label, text in plan.notes) or "-"
+            rows.append((plan.request.operation, price_text(plan.price), notes))
+        return [], [("questions", Grid(header=("operation", "price", "to be known"), rows=rows))]
+
     def _card(self) -> Card:
-        facts, grids = _of_one(self.plans[0]) if len(self.plans) == 1 else _of_several(self.plans)
+        facts, grids = self._asked()
         if self.simulated is not None:  # what is expected on the mock says more than what is expected of any table
             known = {label for label, _ in self.expected}
             facts = [*self.expected, *((label, text) for label, text in facts if label not in known)]
@@ -239,10 +248,6 @@ def _epsilons_left(party: str, quote: DatasetQuote) -> list[tuple[float, str]]:
     return [(quote.now.epsilon_left, name), *under]
 
 
-def _half(half: float | None) -> str:
-    return "0" if half is None else f"{half:.3g}"
-
-
 def _attacker(quotes: Sequence[DatasetQuote]) -> tuple[str, str]:
     units = " or ".join(dict.fromkeys(quote.now.budget.unit.id or "row" for quote in quotes))
     return (
@@ -252,31 +257,15 @@ def _attacker(quotes: Sequence[DatasetQuote]) -> tuple[str, str]:
     )
 
 
-def _of_one(plan: Planned) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:
-    return [("price", price_text(plan.price)), *plan.notes], []
-
-
-def _of_several(plans: Sequence[Planned]) -> tuple[list[tuple[str, str]], list[tuple[str, Grid]]]:
-    rows = [
-        (
-            plan.request.operation,
-            price_text(plan.price),
-            "\n".join(f"{label}: {text}" for label, text in plan.notes) or "-",
-        )
-        for plan in plans
-    ]
-    return [], [("questions", Grid(header=("operation", "price", "to be known"), rows=rows))]
-
-
 def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str]]:
     """What each policy allows it by; parties that allow it alike are listed once."""
-    parties: dict[str, list[str]] = {}
-    for party, quote in quotes.items():
-        parts = [part for d in quote.derivations for part in d.under] if isinstance(quote, Quoted) else []
-        text = "\n".join(dict.fromkeys(str(part) for part in parts))
-        if text:
-            parties.setdefault(text, []).append(party)
-    return [(f"policy of {', '.join(named)}", text) for text, named in parties.items()]
+    under = {
+        party: [str(part) for d in quote.derivations for part in d.under]
+        for party, quote in quotes.items()
+        if isinstance(quote, Quoted)
+    }
+    alike = grouped(("\n".join(dict.fromkeys(parts)), party) for party, parts in under.items() if parts)
+    return [(f"policy of {', '.join(parties)}", text) for text, parties in alike.items()]
 
 
 def _budget_grid(quotes: Sequence[tuple[str, DatasetQuote]]) -> Grid:
@@ -299,21 +288,29 @@ def _budget_grid(quotes: Sequence[tuple[str, DatasetQuote]]) -> Grid:
     return Grid(header=header, rows=rows)
 
 
-def _summary(simulated: pa.Table) -> Grid:
-    """Of each group or bin: the mock's true value, and the least, middle and largest outcome."""
+Groups = dict[tuple[Any, ...], tuple[Any, list[float]]]
+
+
+def outcomes_by_group(simulated: pa.Table) -> tuple[str, list[str], Groups]:
+    """The statistic that `Outlook.simulate` gave, the columns that name a group or bin, and of each the true value on
+    the mock table with the outcomes."""
     names = simulated.column_names
     own = names[names.index("low") - 1]
     keys = names[1 : names.index(own)]
-    found: dict[tuple[Any, ...], list[float]] = {}
-    true: dict[tuple[Any, ...], Any] = {}
+    groups: Groups = {}
     for row in simulated.to_pylist():
-        key = tuple(row[name] for name in keys)
-        true[key] = row["true"]
-        found.setdefault(key, []).extend([] if row[own] is None else [row[own]])
+        _, outcomes = groups.setdefault(tuple(row[name] for name in keys), (row["true"], []))
+        outcomes += [] if row[own] is None else [row[own]]
+    return own, keys, groups
+
+
+def _summary(simulated: pa.Table) -> Grid:
+    """Of each group or bin: the mock's true value, and the least, middle and largest outcome."""
+    own, keys, groups = outcomes_by_group(simulated)
     rows = []
-    for key, outcomes in found.items():
-        outcomes.sort()
+    for key, (true, unsorted) in groups.items():
+        outcomes = sorted(unsorted)
         shown = (outcomes[0], outcomes[len(outcomes) // 2], outcomes[-1]) if outcomes else (None,) * 3
-        rows.append(tuple(map(cell, (*key, true[key], *shown))))
+        rows.append(tuple(map(cell, (*key, true, *shown))))
     most = [(f"... {len(rows) - MOST_ROWS:,} more", *[""] * (len(keys) + 3))] if len(rows) > MOST_ROWS else []
     return Grid(header=(*keys, f"true {own}", "least", "middle", "largest"), rows=[*rows[:MOST_ROWS], *most])

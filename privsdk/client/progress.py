@@ -1,25 +1,29 @@
-"""How far a run is: each party's phase, and the figures that it reported so far. For displays; decides nothing.
+"""How far a run is: each party's phase, the figures that it reported so far, how it ended. Decides nothing.
 
 `execution` fills it with the parties' replies; any thread may read it.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, TextIO, TypeVar
 
-import msgspec
 import pyarrow as pa
 
 from ..display.cards import Card, Displayed, Grid, size_text, without_empty
 from ..display.curves import course
-from ..display.tabular import Tabular
+from ..display.tabular import Tabular, table_of
 from ..errors import Cancelled, PrivsdkError
 from ..protocol.control import ProgressReport, Watched
 from ..protocol.operation import Request
+
+AFTER_S = 2.0  # shorter runs are done before anyone could read their line
+WIDTH = 100
 
 T = TypeVar("T")
 
@@ -83,20 +87,31 @@ class Whereabouts:
 
 
 class Live(Displayed, Tabular):
-    """A run while it goes on.
+    """A run while it goes on, and how it ended.
 
     Attributes
     ----------
-    stopping : Event
-        Set to have each party end at its next round, with what there is.
+    request : Request
+    cancelled, stopping : Event
+        Set to have each party end at once, and at its next round with what there is.
     awaited : bool
         Whether the main thread waits for it: then a notebook hears no click, and an interrupt reaches the run.
+    state : str
+        "running", "done", "cancelled" or "failed".
+    why : str
+        What it failed with; "" where it did not.
+    began, seconds : float
+        Since the epoch; and how long it took, once it has ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.cancelled = threading.Event()
         self.stopping = threading.Event()
-        self._lock = threading.Lock()
         self.awaited = False
+        self.state, self.why = "running", ""
+        self.began, self.seconds = time.time(), 0.0
+        self._lock = threading.Lock()
         self._whereabouts: dict[str, Whereabouts] = {}
         self._reports: dict[str, list[ProgressReport]] = {}
         self._observers: Observers[Live] = Observers()
@@ -183,12 +198,21 @@ class Live(Displayed, Tabular):
         """All reports: party, done, total, seconds, bytes_sent, bytes_received and figures by name."""
         with self._lock:
             reports = {party: tuple(each) for party, each in self._reports.items()}
+        columns = {
+            "party": pa.string(),
+            "done": pa.int64(),
+            "total": pa.int64(),
+            "seconds": pa.float64(),
+            "bytes_sent": pa.int64(),
+            "bytes_received": pa.int64(),
+            "figures": pa.map_(pa.string(), pa.float64()),
+        }
         rows = [
-            {"party": party, **msgspec.structs.asdict(each), "figures": list(each.figures.items())}
-            for party, all_of_it in reports.items()
-            for each in all_of_it
+            (party, r.done, r.total, r.seconds, r.bytes_sent, r.bytes_received, list(r.figures.items()))
+            for party, each in reports.items()
+            for r in each
         ]
-        return pa.Table.from_pylist(rows, schema=_REPORTS)
+        return table_of(columns, rows)
 
     def _card(self) -> Card:
         phases, latest, curve = self.phases, self.latest, self.curve
@@ -217,20 +241,6 @@ def ended_with(error: BaseException) -> tuple[str, str]:
     return state, error.message if isinstance(error, PrivsdkError) else type(error).__name__
 
 
-def run_card(request: Request, live: Live, state: str, why: str) -> Card:
-    """A run: its state, how far it is, why it failed."""
-    facts = [("run", request.run_id), ("parties", ", ".join(request.parties))]
-    last = "so far" if state == "running" else "when last asked"
-    facts += [(last, str(live))] if str(live) else []
-    facts += [("why", why)] if why else []
-    if state == "running":
-        facts.append(("meanwhile", "result() waits; stop() ends it at its next round; cancel() ends it at once"))
-    elif state == "done":
-        facts.append(("next", "result() gives what came of it"))
-    shown = live._card()
-    return Card(title=f"run of {request.operation}: {state}", facts=facts, pictures=shown.pictures, grids=shown.grids)
-
-
 def _shown(report: ProgressReport | None) -> tuple[str, ...]:
     if report is None:
         return "", "", "", ""
@@ -238,14 +248,41 @@ def _shown(report: ProgressReport | None) -> tuple[str, ...]:
     return f"{report.done:,} of {report.total:,}", f"{report.seconds:.2f}", *sizes
 
 
-_REPORTS = pa.schema(
-    [
-        ("party", pa.string()),
-        ("done", pa.int64()),
-        ("total", pa.int64()),
-        ("seconds", pa.float64()),
-        ("bytes_sent", pa.int64()),
-        ("bytes_received", pa.int64()),
-        ("figures", pa.map_(pa.string(), pa.float64())),
-    ]
-)
+class Ticker:
+    """A line of text in a terminal or notebook, each text in place of the one before; none in a file or a pipe."""
+
+    def __init__(self, output: TextIO | None = None) -> None:
+        self._output = output if output is not None else _interactive()
+        self._began = time.monotonic()
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Replace the line, if there is somewhere to show it and it is another one."""
+        line = text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
+        if self._output is None or line == self._shown or time.monotonic() - self._began < AFTER_S:
+            return
+        self._output.write(f"\r{line.ljust(len(self._shown))}")
+        self._output.flush()
+        self._shown = line
+
+    def leave(self, text: str) -> None:
+        """Say something that stays, above the line; on standard error where nobody watches standard output."""
+        self.end()
+        output = self._output if self._output is not None else sys.stderr
+        if output is not None:
+            output.write(f"{text}\n")
+            output.flush()
+
+    def end(self) -> None:
+        """Take the line away: what came of it is shown by whoever waited."""
+        if self._output is not None and self._shown:
+            self._output.write(f"\r{' ' * len(self._shown)}\r")
+            self._output.flush()
+            self._shown = ""
+
+
+def _interactive() -> TextIO | None:
+    """Standard output, where somebody watches it: a terminal, or a notebook's cell."""
+    output = sys.stdout
+    in_notebook = type(output).__module__.startswith("ipykernel.")
+    return output if output is not None and (in_notebook or output.isatty()) else None

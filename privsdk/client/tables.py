@@ -1,18 +1,20 @@
-"""Handles: names of parties, tables and joint tables that a notebook can hold. They never hold rows."""
+"""Handles: names of parties and tables that a notebook can hold, one by one or taken as one. They never hold rows."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import msgspec
 import pyarrow as pa
 
-from ..display.cards import Card, Displayed, Grid
+from ..display.cards import Card, Displayed, Grid, grouped
 from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Unit
 from ..protocol.control import Description, TableInfo
+from ..protocol.groups import Key
 from ..protocol.operation import Kind, Operand, Request
 from ..protocol.predicates import Name
 from .aggregates import OPERATION, AggregateParameters, Aggregates
@@ -133,9 +135,7 @@ class Tables(Handle):
 
     def _types(self, column: str) -> str:
         """Its type; where parties differ, each type with those that have it."""
-        whose: dict[str, list[str]] = {}
-        for table in self._tables:
-            whose.setdefault(table.columns[column], []).append(table.party)
+        whose = grouped((table.columns[column], table.party) for table in self._tables)
         return next(iter(whose)) if len(whose) == 1 else ", ".join(f"{t} ({', '.join(p)})" for t, p in whose.items())
 
     def _permits(self, column: str) -> str:
@@ -180,6 +180,57 @@ class Party(Handle):
         grids = [("tables", Grid(header=("table", "dataset", "columns"), rows=rows))]
         grids += [("budgets", balances_grid({"": d.balances}))] if d.balances else []
         return Card(title=f"party {self.name}", facts=facts, grids=grids)
+
+
+Sources = Tables | Table | list[Table]
+Keys = Sequence[Key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledTables:
+    """What verbs over several parties' tables have in common; they describe it.
+
+    Attributes
+    ----------
+    tables : Tables, or one or more of Table
+    by, keys : str and sequence, or None
+        Group column and its public keys.
+    key_holder : str or None
+        The party that contributes nothing and has the totals; by default the first without a table.
+    """
+
+    tables: Sources
+    by: str | None = None
+    keys: Keys | None = None
+    key_holder: str | None = None
+
+    @property
+    def group(self) -> Tables:
+        """The tables, one a party."""
+        return as_tables(self.tables)
+
+    @property
+    def runner(self) -> Runner:
+        """The federation behind them."""
+        return runner_of(*self.group)
+
+    def operands(self, columns: Iterable[str]) -> dict[str, Operand]:
+        """These columns of every table, and that of the groups."""
+        used = dict.fromkeys([*columns, *([] if self.by is None else [self.by])])
+        return {table.party: table.operand(*used) for table in self.group}
+
+    def all_of(self, column: str, types: tuple[str, ...]) -> bool:
+        """Whether the column is of one of these types everywhere; types are named by how they begin."""
+        return all(table.type_of(column).startswith(types) for table in self.group)
+
+    def expect(self, kinds: Mapping[str, Kind]) -> None:
+        """Raise InvalidArgument where a column's type is not of the kind that is asked for."""
+        for table in self.group:
+            table.expect(kinds)
+
+    def holder(self) -> str:
+        """Who has the totals; raises InvalidArgument where nobody is left for it."""
+        return pick_key_holder(self.runner, tuple(table.party for table in self.group), self.key_holder)
 
 
 def as_tables(tables: Tables | Table | list[Table] | tuple[Table, ...]) -> Tables:

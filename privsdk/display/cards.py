@@ -6,19 +6,21 @@ own, never rows. Both drawings state the same: what a picture shows is in its wo
 
 from __future__ import annotations
 
-import html
 import math
 import re
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from .svg import Gauge, Picture, readable
+from .svg import Gauge, Picture, escaped, readable
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,14 @@ def without_empty(grid: Grid) -> Grid:
     """A grid without the columns that say nothing in any row."""
     said = [i for i in range(len(grid.header)) if not grid.rows or any(row[i] for row in grid.rows)]
     return Grid(header=tuple(grid.header[i] for i in said), rows=[tuple(row[i] for i in said) for row in grid.rows])
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """The values of each key, in the order in which they first appear: what is alike is said once, of all together."""
+    groups: dict[K, list[V]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 def size_text(count: int) -> str:
@@ -197,21 +207,20 @@ _FRAME = "font-size:0px;line-height:0;margin:2px 0 0 0"
 
 def to_html(card: Card) -> str:
     """The card for notebooks, and for the pages that nbconvert makes of them."""
-    out = [f'<div class="privsdk-card" style="{_BOX}"><div style="font-weight:600">{_escaped(card.title)}</div>']
+    out = [f'<div class="privsdk-card" style="{_BOX}"><div style="font-weight:600">{escaped(card.title)}</div>']
     for caption, grid in card.answers:
         out += _grid_html(caption, grid)
     if card.facts:
         out.append(f'<table style="{_TABLE}">')
-        out += [
-            f'<tr style="background:none"><th scope="row" style="{_CELL};{_QUIET}{_unparted(label)}">{_escaped(label)}'
-            f'</th><td style="{_CELL}">{_escaped(text)}</td></tr>'
-            for label, text in card.facts
-        ]
+        for label, text in card.facts:
+            style = f"{_CELL};{_QUIET}{';white-space:nowrap' if len(label) <= LONGEST else ''}"
+            out.append(f'<tr style="background:none"><th scope="row" style="{style}">{escaped(label)}</th>')
+            out.append(f'<td style="{_CELL}">{escaped(text)}</td></tr>')
         out.append("</table>")
     for picture in card.pictures:
-        out.append(f'<div style="{_CAPTION}">{_escaped(picture.caption)}</div>')
+        out.append(f'<div style="{_CAPTION}">{escaped(picture.caption)}</div>')
         out.append(f'<div style="{_FRAME}">{picture.svg}</div>')
-        out.append(f'<div style="{_DESCRIPTION}">{_escaped(picture.description)}</div>')
+        out.append(f'<div style="{_DESCRIPTION}">{escaped(picture.description)}</div>')
     for caption, grid in card.grids:
         out += _grid_html(caption, grid)
     out.append("</div>")
@@ -220,10 +229,10 @@ def to_html(card: Card) -> str:
 
 def _grid_html(caption: str, grid: Grid) -> list[str]:
     sides = [f"{_CELL};text-align:right" if number else _CELL for number in _numeric(grid)]
-    out = [f'<div style="{_CAPTION}">{_escaped(caption)}</div>']
+    out = [f'<div style="{_CAPTION}">{escaped(caption)}</div>']
     out.append(f'<table style="{_TABLE}"><thead><tr>')
     out += [
-        f'<th scope="col" style="{side};font-weight:600">{_escaped(text)}</th>'
+        f'<th scope="col" style="{side};font-weight:600">{escaped(text)}</th>'
         for side, text in zip(sides, grid.header, strict=True)
     ]
     out.append("</tr></thead><tbody>")
@@ -234,18 +243,10 @@ def _grid_html(caption: str, grid: Grid) -> list[str]:
     return out
 
 
-def _escaped(text: str) -> str:
-    return html.escape(readable(text))
-
-
-def _unparted(label: str) -> str:
-    return ";white-space:nowrap" if len(label) <= LONGEST else ""
-
-
 def _drawn(text: str) -> str:
     if not isinstance(text, Gauge):
-        return _escaped(text)
-    return f'<span style="white-space:nowrap">{text.svg}{_escaped(text)}</span>'
+        return escaped(text)
+    return f'<span style="white-space:nowrap">{text.svg}{escaped(text)}</span>'
 
 
 def card_of(value: Any) -> Card:

@@ -1,4 +1,4 @@
-"""Small pictures for cards, as our own SVG: what all share, and gauges. Curves and flows have files of their own.
+"""Small pictures for cards, as our own SVG: what all share, gauges, and flows. Curves have a file of their own.
 
 Drawn from figures alone; decides nothing. Colours are the page's own (`currentColor`, JupyterLab's brand colour), so
 that light and dark both read, and no two things differ by colour alone. What a picture shows is also said in
@@ -83,8 +83,70 @@ class Gauge(str):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowEnd:
+    """One end of a flow: who, and what is brought or learned; `solid` where that is something."""
+
+    who: str
+    what: str
+    solid: bool
+
+
+def flow(
+    caption: str, givers: Sequence[FlowEnd], verb: str, learners: Sequence[FlowEnd], *, description: str
+) -> Picture:
+    """Who brings what into a computation, and who learns what from it; arrows go to those alone who learn something."""
+    given, learned, row = 180, 250, 44
+    height = row * max(len(givers), len(learners)) + 4
+    middle, box = height / 2, (given + 50, given + 50 + 110)
+    width = box[1] + 50 + learned
+    parts = [
+        rect(box[0], middle - 17, 110, 34, rx=6, fill="none", style=f"stroke:{ACCENT};stroke-width:1.5"),
+        label(_cut(verb, 110), (box[0] + box[1]) / 2, middle + 4, anchor="middle", weight=600),
+    ]
+    for giver, place in zip(givers, _spread(len(givers), row, middle), strict=True):
+        parts += _node(giver, 1, place, given)
+        parts.append(_arrow(given + 1, place, box[0], middle, solid=giver.solid))
+    for learner, place in zip(learners, _spread(len(learners), row, middle), strict=True):
+        parts += _node(learner, width - learned - 1, place, learned)
+        parts.append(_arrow(box[1], middle, width - learned - 1, place, solid=learner.solid))
+    return Picture(caption=caption, description=description, svg=drawing(caption, description, parts, width, height))
+
+
+def _spread(count: int, row: float, middle: float) -> list[float]:
+    return [middle + (n - (count - 1) / 2) * row for n in range(count)]
+
+
+def _node(end: FlowEnd, x: float, y: float, width: float) -> list[str]:
+    solid: dict[str, object] = {} if end.solid else {"stroke_dasharray": "3 3"}
+    return [
+        rect(x, y - 18, width, 36, rx=6, fill="none", stroke="currentColor", stroke_opacity=0.5, **solid),
+        label(_cut(end.who, width), x + 8, y - 3, weight=600),
+        label(_cut(end.what, width), x + 8, y + 12, opacity=0.85),
+    ]
+
+
+def _arrow(x: float, y: float, to_x: float, to_y: float, *, solid: bool) -> str:
+    """A bent line; only a solid one has a head."""
+    turn = (x + to_x) / 2
+    tip = to_x - 7 if solid else to_x
+    start, bend, back, end = (f"{number(a)},{number(b)}" for a, b in ((x, y), (turn, y), (turn, to_y), (tip, to_y)))
+    path = f"M{start} C{bend} {back} {end}"
+    if not solid:
+        return element("path", d=path, fill="none", stroke="currentColor", stroke_opacity=0.4, stroke_dasharray="2 4")
+    head = f"M{number(to_x)},{number(to_y)} l-8,-4 v8 z"
+    line = element("path", d=path, fill="none", style=f"stroke:{ACCENT};stroke-width:1.6")
+    return line + element("path", d=head, style=f"fill:{ACCENT}")
+
+
+def _cut(text: str, width: float) -> str:
+    """As much of a text as surely fits into a box."""
+    most = int((width - 12) / LETTER)
+    return text if len(text) <= most else f"{text[: most - 1].rstrip(' ,;')}…"
+
+
 def drawing(caption: str, description: str, parts: Sequence[str], width: float, height: float) -> str:
-    named = element("title", _escaped(caption)) + element("desc", _escaped(description))
+    named = element("title", escaped(caption)) + element("desc", escaped(description))
     style = "max-width:100%;height:auto;display:block;font-family:inherit"
     size = {"viewBox": f"0 0 {number(width)} {number(height)}", "width": number(width), "height": number(height)}
     return element("svg", named, *parts, role="img", **size, style=style)
@@ -94,7 +156,7 @@ def label(
     text: str, x: float, y: float, *, anchor: str = "start", weight: int = 400, opacity: float = 1, **more: object
 ) -> str:
     style = {"font_size": 11, "font_weight": weight, "fill": "currentColor", "fill_opacity": opacity}
-    return element("text", _escaped(text), x=number(x), y=number(y), text_anchor=anchor, **style, **more)
+    return element("text", escaped(text), x=number(x), y=number(y), text_anchor=anchor, **style, **more)
 
 
 def rect(x: float, y: float, width: float, height: float, **more: object) -> str:
@@ -112,7 +174,7 @@ def element(tag: str, *children: str, **attributes: object) -> str:
     return f"<{tag}{given}>{''.join(children)}</{tag}>"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     return html.escape(readable(text))
 
 

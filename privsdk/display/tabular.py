@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -37,3 +38,9 @@ class Tabular(ABC):
                 hint="pip install pandas, or use to_arrow(): DuckDB and polars read Arrow tables as they are",
             ) from None
         return self.to_arrow().to_pandas()
+
+
+def table_of(columns: Mapping[str, pa.DataType], rows: Iterable[tuple[Any, ...]]) -> pa.Table:
+    """An Arrow table of these columns, from rows with a value for each."""
+    named = [dict(zip(columns, row, strict=True)) for row in rows]
+    return pa.Table.from_pylist(named, schema=pa.schema(columns))

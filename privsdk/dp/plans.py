@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..client.plan import Plan
-from ..client.pooling import PooledTables
-from ..client.tables import Table, new_request
+from ..client.tables import PooledTables, Table, new_request
 from ..errors import InvalidArgument
 from ..governance.charges import Unit
 from ..protocol.control import Finished

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from ..client.plan import Plan
-from ..client.pooling import Keys, PooledTables, Sources
+from ..client.tables import Keys, PooledTables, Sources
 from .plans import plan_release, public_edges
 
 DEFAULT_BINS = 256

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import traitlets
 
+from ..client.budgets import price_text
 from ..client.federation import Federation
-from ..client.plan import Plan, Result
+from ..client.plan import Plan
 from ..client.preview import Preview
-from ..client.price import price_text
+from ..client.results import Result
 from ..display.cards import Card, Grid
 from ..errors import InvalidArgument, PrivsdkError
 from ..governance.chain import Head
@@ -57,39 +57,6 @@ def budgets(
     return view
 
 
-class QueryForecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What the budgets still cover of some plans.
-
-    Attributes
-    ----------
-    what, price : str
-    left : int
-        How often, from now; -1 where a party refuses.
-    at_least : bool
-        Whether it is more than that, further than parties look.
-    by : dict of "party/dataset" to list
-        How often, epsilon and exact disclosures that one more takes.
-    refused : dict of party to reason
-    """
-
-    what: str
-    price: str
-    left: int
-    at_least: bool
-    by: dict[str, tuple[int, float, int]]
-    refused: dict[str, str]
-
-
-class HeadFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One party's word in a receipt: "verified", "claimed" or "invalid", and why."""
-
-    party: str
-    state: str
-    why: str
-    rows: int
-    hash: str
-
-
 class BudgetView(FederationView):
     """Budgets of all parties, kept fresh when runs end."""
 
@@ -126,14 +93,8 @@ class BudgetView(FederationView):
         """Check a result's receipt: the signatures, and that the keys are those which the parties show now."""
         if not isinstance(result, Result):
             raise InvalidArgument(f"a result was expected, not a {type(result).__name__}", hint="plan.release()")
-        heads = check_heads(result.receipt.heads, tuple(result.spent) or (), self._fed.describe())
-        self._put(
-            _receipt={
-                "run": result.receipt.run_id,
-                "operation": result.operation,
-                "heads": msgspec.to_builtins(heads),
-            }
-        )
+        heads = check_heads(result.receipt.heads, tuple(result.spent), self._fed.describe())
+        self._put(_receipt={"run": result.receipt.run_id, "operation": result.operation, "heads": heads})
 
     def _traits_for(self, facts: Json) -> dict[str, Any]:
         parties = [{name: party[name] for name in ("name", "reachable", "balances")} for party in facts["parties"]]
@@ -142,7 +103,7 @@ class BudgetView(FederationView):
         return {
             "_parties": parties,
             "_embedded": facts["embedded"],
-            "_spending": msgspec.to_builtins(spending(facts["events"])),
+            "_spending": spending(facts["events"]),
         }
 
     def _forecast_again(self) -> None:
@@ -155,17 +116,22 @@ class BudgetView(FederationView):
             if plans == self._plans:
                 self._put(_forecast=forecast)
 
-    def _quoted(self, plans: Sequence[Plan[Any]]) -> dict[str, Any] | None:
+    def _quoted(self, plans: Sequence[Plan[Any]]) -> Json | None:
+        """What the budgets still cover of some plans.
+
+        `left` is how often, from now, or -1 where a party refuses; `at_least` says that it is more, further than
+        parties look. `by` has for "party/dataset" how often, and the epsilon and exact disclosures that one more takes.
+        """
         if not plans:
             return None
         preview = Preview(plans, self._fed.quote([plan.request for plan in plans]))
         left = preview.queries_left
-        forecast = QueryForecast(
-            what=" and ".join(dict.fromkeys(plan.request.operation for plan in plans)),
-            price="\n".join(price_text(plan.price) for plan in plans),
-            left=-1 if left is None else left,
-            at_least=left is not None and left >= MOST_QUERIES,
-            by={
+        return {
+            "what": " and ".join(dict.fromkeys(plan.request.operation for plan in plans)),
+            "price": "\n".join(price_text(plan.price) for plan in plans),
+            "left": -1 if left is None else left,
+            "at_least": left is not None and left >= MOST_QUERIES,
+            "by": {
                 f"{party}/{quote.now.dataset}": (
                     quote.queries_left,
                     max(0.0, quote.after.epsilon_spent - quote.now.epsilon_spent),
@@ -174,12 +140,10 @@ class BudgetView(FederationView):
                 for party, quotes in preview.datasets.items()
                 for quote in quotes
             },
-            refused={
+            "refused": {
                 party: quote.message for party, quote in preview.quotes.items() if isinstance(quote, PrivsdkError)
             },
-        )
-        found: dict[str, Any] = msgspec.to_builtins(forecast)
-        return found
+        }
 
     def _card(self) -> Card:
         rows = []
@@ -206,10 +170,11 @@ class BudgetView(FederationView):
         return Card(title=f"budgets{ended}", facts=facts, grids=grids)
 
 
-def check_heads(
-    heads: Mapping[str, Head], paying: Sequence[str], described: Mapping[str, Description]
-) -> tuple[HeadFacts, ...]:
-    """Each party's word in a receipt against its signature, and its key against the one that the party shows now."""
+def check_heads(heads: Mapping[str, Head], paying: Sequence[str], described: Mapping[str, Description]) -> list[Json]:
+    """Each party's word in a receipt against its signature, and its key against the one that the party shows now.
+
+    Its `state` is "verified", "claimed" or "invalid".
+    """
     found = []
     for party, head in heads.items():
         if not head.is_signed():
@@ -220,13 +185,9 @@ def check_heads(
             state, why = "claimed", "signed with another key than the party shows now: ask its owner why"
         else:
             state, why = "verified", "signed with the key that the party shows"
-        found.append(HeadFacts(party=party, state=state, why=why, rows=head.rows, hash=head.hash[:16]))
-    found += [
-        HeadFacts(party=party, state="claimed", why="gave no signed audit head", rows=0, hash="")
-        for party in paying
-        if party not in heads
-    ]
-    return tuple(found)
+        found.append({"party": party, "state": state, "why": why, "rows": head.rows, "hash": head.hash[:16]})
+    nothing = {"state": "claimed", "why": "gave no signed audit head", "rows": 0, "hash": ""}
+    return [*found, *({"party": party, **nothing} for party in paying if party not in heads)]
 
 
 def forecast_text(forecast: Mapping[str, Any]) -> str:

@@ -91,7 +91,7 @@ class RunSubscription(Subscription):
         if ended or not over:
             if follower.described:
                 self._left = run_facts.left_of_budgets(run, follower.described)
-            self.show(run_facts.followed(run, self._fed.activity, self._left))
+            self.show(run_facts.followed(run, self._left))
         if ended:
             self.close()
 

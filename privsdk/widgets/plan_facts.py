@@ -8,87 +8,22 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
+from ..client.budgets import price_text
 from ..client.plan import Plan
-from ..client.preview import Preview
-from ..client.price import price_text
-from ..display.cards import cell
+from ..client.preview import Preview, outcomes_by_group
+from ..display.cards import cell, grouped
 from ..errors import PrivsdkError, Refused
 from ..governance.charges import MOST_QUERIES
 from ..protocol.control import DatasetQuote
 from ..protocol.operation import operation_of
-from . import facts
+from .facts import Json, of_balance
 
 MOST_GROUPS = 12  # of a mock table that are drawn
 STEPS = 60  # of a slider, from its least to its most
 
 Make = Callable[[float], Plan[Any]]
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    party: str
-    message: str
-    hint: str
-
-
-class ChargeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a release would do to a dataset: its price, what is left now and after, how often it could be asked, how
-    sure an attacker can be after it and after all ever charged; "" where a figure means nothing."""
-
-    party: str
-    dataset: str
-    id: str
-    price: str
-    now: str
-    after: str
-    limits: tuple[tuple[str, str], ...]
-    queries: str
-    certainty: str
-    lifetime: str
-    short: str
-
-
-class SimulatedGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """A group of the mock table: its true figure, and the outcomes of so many releases."""
-
-    name: str
-    true: float | None
-    outcomes: tuple[float, ...]
-
-
-class SimulationFacts(msgspec.Struct, frozen=True, kw_only=True):
-    statistic: str
-    groups: tuple[SimulatedGroup, ...]
-    more: int
-
-
-class LearnedFacts(msgspec.Struct, frozen=True, kw_only=True):
-    who: str
-    what: str
-
-
-class PlanFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan before its release. `plan` is its request's id; "" where no plan could be made or no party asked, and then
-    `failure` says why. `spends` says in one phrase what a release costs whom."""
-
-    plan: str
-    operation: str
-    epsilon: float | None
-    failure: str = ""
-    hint: str = ""
-    allowed: bool = False
-    refusals: tuple[Refusal, ...] = ()
-    largest: float | None = None
-    expected: tuple[tuple[str, str], ...] = ()
-    notes: tuple[tuple[str, str], ...] = ()
-    price: str = ""
-    spends: str = ""
-    queries: str = ""
-    charged: tuple[ChargeFacts, ...] = ()
-    learns: tuple[LearnedFacts, ...] = ()
-    simulated: SimulationFacts | None = None
 
 
 def choices(bounds: tuple[float, float]) -> tuple[float, ...]:
@@ -100,46 +35,47 @@ def choices(bounds: tuple[float, float]) -> tuple[float, ...]:
     return tuple(sorted({low, high, *(value for value in rounded if low < value < high)}))
 
 
-def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, largest: float | None) -> PlanFacts:
+def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, largest: float | None) -> Json:
+    """A plan before its release. `plan` is its request's id, `spends` says in one phrase what a release costs whom."""
     quotes = [(party, quote) for party, datasets in preview.datasets.items() for quote in datasets]
     refused = {party: quote for party, quote in preview.quotes.items() if isinstance(quote, Refused)}
     expected = dict(preview.expected)
     left = preview.queries_left
-    return PlanFacts(
-        plan=plan.request.run_id,
-        operation=plan.request.operation,
-        epsilon=epsilon,
-        allowed=preview.allowed,
-        refusals=tuple(Refusal(party=p, message=e.message, hint=e.hint) for p, e in refused.items()),
-        largest=largest,
-        expected=preview.expected,
-        notes=tuple(note for note in plan.notes if note[0] not in expected),
-        price=price_text(plan.price),
-        spends=spends(plan, quotes),
-        queries="" if left is None else _often(left),
-        charged=tuple(_charged(party, quote) for party, quote in quotes),
-        learns=tuple(LearnedFacts(who=str(item.who), what=item.text) for item in plan.learns),
-        simulated=None if preview.simulated is None else _simulated(preview.simulated),
-    )
+    return {
+        "plan": plan.request.run_id,
+        "operation": plan.request.operation,
+        "epsilon": epsilon,
+        "allowed": preview.allowed,
+        "refusals": tuple({"party": p, "message": e.message, "hint": e.hint} for p, e in refused.items()),
+        "largest": largest,
+        "expected": preview.expected,
+        "notes": tuple(note for note in plan.notes if note[0] not in expected),
+        "price": price_text(plan.price),
+        "spends": spends(plan, quotes),
+        "queries": "" if left is None else _often(left),
+        "charged": tuple(_charged(party, quote) for party, quote in quotes),
+        "learns": tuple({"who": str(item.who), "what": item.text} for item in plan.learns),
+        "simulated": None if preview.simulated is None else _simulated(preview.simulated),
+    }
 
 
-def of_failure(error: BaseException, *, epsilon: float | None) -> PlanFacts:
-    """Of an error of the notebook's own code only the kind is shown: what it says may quote a value."""
+def of_failure(error: BaseException, *, epsilon: float | None) -> Json:
+    """Why no plan could be made or no party asked; `plan` is "".
+
+    Of an error of the notebook's own code only the kind is shown: what it says may quote a value.
+    """
+    failure, hint = type(error).__name__, "its .error holds it"
     if isinstance(error, PrivsdkError):
         party = f"{error.party}: " if error.party and not error.names_party else ""
-        return PlanFacts(plan="", operation="", epsilon=epsilon, failure=f"{party}{error.message}", hint=error.hint)
-    return PlanFacts(plan="", operation="", epsilon=epsilon, failure=type(error).__name__, hint="its .error holds it")
+        failure, hint = f"{party}{error.message}", error.hint
+    return {"plan": "", "operation": "", "epsilon": epsilon, "failure": failure, "hint": hint}
 
 
 def spends(plan: Plan[Any], quotes: Sequence[tuple[str, DatasetQuote]]) -> str:
     """What a release costs whom, in one phrase, such as "epsilon 0.2 at JFK and LGA"."""
-    payers: dict[str, list[str]] = {}
     parties = [party for party, _ in quotes]
-    for party, quote in quotes:
-        price = _price(quote)
-        if price:
-            name = party if parties.count(party) == 1 else f"{party}/{quote.now.dataset}"
-            payers.setdefault(price, []).append(name)
+    names = (party if parties.count(party) == 1 else f"{party}/{quote.now.dataset}" for party, quote in quotes)
+    payers = grouped((_price(quote), name) for name, (_, quote) in zip(names, quotes, strict=True) if _price(quote))
     most = "up to " if operation_of(plan.request).per_round() else ""
     return "; ".join(f"{most}{price} at {_listed(names)}" for price, names in payers.items()) or "nothing"
 
@@ -159,51 +95,43 @@ def _often(times: int) -> str:
     return f"at least {times:,}" if times >= MOST_QUERIES else f"{times:,}" if times else "none"
 
 
-def _charged(party: str, quote: DatasetQuote) -> ChargeFacts:
-    now, after = (facts.of_balance(party, balance) for balance in (quote.now, quote.after))
+def _charged(party: str, quote: DatasetQuote) -> Json:
+    """What a release would do to a dataset: its price, what is left now and after, how often it could be asked, how
+    sure an attacker can be after it and after all ever charged; "" where a figure means nothing."""
+    now, after = (of_balance(party, balance) for balance in (quote.now, quote.after))
     private, exact = quote.epsilon > 0, quote.after.exact_spent > quote.now.exact_spent
     currencies = ["epsilon"] * private + ["exact"] * exact
     by_this, by_all = quote.certainty
-    return ChargeFacts(
-        party=party,
-        dataset=quote.now.dataset,
-        id=quote.now.budget.unit.id,
-        price=_price(quote) or "nothing",
-        now="\n".join(f"{name} {now[name]['text']}" for name in currencies),
-        after="\n".join(f"{name} {after[name]['text']}" for name in currencies),
-        limits=tuple(
+    return {
+        "party": party,
+        "dataset": quote.now.dataset,
+        "id": quote.now.budget.unit.id,
+        "price": _price(quote) or "nothing",
+        "now": "\n".join(f"{name} {now[name]['text']}" for name in currencies),
+        "after": "\n".join(f"{name} {after[name]['text']}" for name in currencies),
+        "limits": tuple(
             (limit["text"], ", ".join(f"{name} {limit[name]}" for name in ("epsilon", "exact") if limit[name]))
             for limit in after["limits"]
         ),
-        queries=_often(quote.queries_left),
-        certainty=f"{by_this:.1%}" if private else "",
-        lifetime=f"{by_all:.1%}" if private else "",
-        short=quote.short,
-    )
+        "queries": _often(quote.queries_left),
+        "certainty": f"{by_this:.1%}" if private else "",
+        "lifetime": f"{by_all:.1%}" if private else "",
+        "short": quote.short,
+    }
 
 
-def _simulated(table: pa.Table) -> SimulationFacts:
-    """By group or bin: the true figure and the outcomes, of those that are drawn."""
-    names = table.column_names
-    own = names[names.index("low") - 1]
-    keys = names[1 : names.index(own)]
-    found: dict[tuple[Any, ...], list[float]] = {}
-    true: dict[tuple[Any, ...], Any] = {}
-    for row in table.select([*keys, own, "true"]).to_pylist():
-        key = tuple(row[name] for name in keys)
-        true[key] = row["true"]
-        found.setdefault(key, []).extend([] if row[own] is None else [float(row[own])])
+def _simulated(table: pa.Table) -> Json:
+    """By group or bin of the mock table: the true figure and the outcomes, of those that are drawn."""
+    statistic, _, found = outcomes_by_group(table)
     groups = tuple(
-        SimulatedGroup(
-            name=" to ".join(map(cell, key)), true=_finite(true[key]), outcomes=tuple(filter(math.isfinite, outcomes))
-        )
-        for key, outcomes in list(found.items())[:MOST_GROUPS]
+        {
+            "name": " to ".join(map(cell, key)),
+            "true": None if true is None or not math.isfinite(true) else float(true),
+            "outcomes": tuple(float(outcome) for outcome in outcomes if math.isfinite(outcome)),
+        }
+        for key, (true, outcomes) in list(found.items())[:MOST_GROUPS]
     )
-    return SimulationFacts(statistic=own, groups=groups, more=max(0, len(found) - MOST_GROUPS))
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
+    return {"statistic": statistic, "groups": groups, "more": max(0, len(found) - MOST_GROUPS)}
 
 
 def largest_allowed(

@@ -6,15 +6,14 @@ The keys are those that the pages read.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from ..client.plan import Run
-from ..client.progress import Whereabouts, ended_with
-from ..client.runs import Activity, TrackedRun
-from ..display.cards import Card, Grid
+from ..client.progress import Live, Whereabouts, ended_with
+from ..display.cards import Card
 from ..errors import PrivsdkError
 from ..governance.charges import Exact
 from ..protocol.control import Description, ProgressReport
@@ -25,23 +24,22 @@ MOST_POINTS = 200  # of a run's curve
 ASKED = Whereabouts(state="asked")  # of a party that has not begun
 
 
-def of_run(carried: TrackedRun) -> Json:
+def of_run(live: Live) -> Json:
     """A run of this notebook's.
 
     `began` is in seconds since the epoch; `phases` and `latest` are by party. `stops` says that it can end early with
     its result so far, `stopping` that it was asked to.
     """
-    request, live = carried.request, carried.live
-    whereabouts = live.whereabouts
+    request, whereabouts = live.request, live.whereabouts
     return {
         "id": request.run_id,
         "operation": request.operation,
         "purpose": request.purpose,
         "parties": request.parties,
-        "state": carried.state,
-        "why": carried.why,
-        "began": carried.began,
-        "seconds": carried.seconds,
+        "state": live.state,
+        "why": live.why,
+        "began": live.began,
+        "seconds": live.seconds,
         "phases": live.phases,
         "latest": {party: _point(report) for party, report in live.latest.items()},
         "curve": tuple(map(_point, thinned(live.curve))),
@@ -69,28 +67,27 @@ def _point(report: ProgressReport) -> Json:
     return {"sent": plain.pop("bytes_sent"), "received": plain.pop("bytes_received"), **plain}
 
 
-def followed(run: Run[Any], activity: Activity, left: tuple[Json, ...]) -> Json:
-    """A run as its own view shows it, with its failure or its result's card when it has ended."""
+def followed(run: Run[Any], left: tuple[Json, ...]) -> Json:
+    """A run as its own view shows it, with its failure or its result's card when it has ended.
+
+    It has ended when its result is made of the parties' answers; for the federation it did before, with the answers.
+    """
     over, error = run.done(), run.error
     result = run.result() if over and error is None else None
-    carried = TrackedRun(run.plan.request, run.progress, began=run.began, state=run.state)
-    carried.why = "" if error is None else ended_with(error)[1]
-    carried.seconds = result.seconds if result is not None else _seconds(run, activity)
+    seconds = run.progress.seconds if over else max(0.0, time.time() - run.began)
+    ended = {
+        "state": run.state,
+        "why": "" if error is None else ended_with(error)[1],
+        "seconds": seconds if result is None else result.seconds,
+    }
     return {
-        "run": of_run(carried),
+        "run": of_run(run.progress) | ended,
         "awaited": run.progress.awaited and not over,
         "stopped": "" if result is None else str(getattr(result.value, "ended", "")),
         "left": left,
         "failure": None if error is None else _failure(error),
         "result": None if result is None else of_card(result._card()),
     }
-
-
-def _seconds(run: Run[Any], activity: Activity) -> float:
-    """Since it began, or until it failed where that is remembered; else 0."""
-    if not run.done():
-        return max(0.0, time.time() - run.began)
-    return next((each.seconds for each in activity.runs if each.live is run.progress), 0.0)
 
 
 def left_of_budgets(run: Run[Any], described: Mapping[str, Description]) -> tuple[Json, ...]:
@@ -123,13 +120,7 @@ def _failure(error: BaseException) -> Json:
 
 def of_card(card: Card) -> Json:
     """A card without its pictures."""
-    return {
-        "title": card.title,
-        "answers": _of_grids(card.answers),
-        "facts": tuple(map(tuple, card.facts)),
-        "grids": _of_grids(card.grids),
-    }
-
-
-def _of_grids(grids: Sequence[tuple[str, Grid]]) -> tuple[Json, ...]:
-    return tuple({"caption": caption, **msgspec.to_builtins(grid)} for caption, grid in grids)
+    plain: Json = {"title": card.title, "facts": tuple(map(tuple, card.facts))}
+    for name, grids in (("answers", card.answers), ("grids", card.grids)):
+        plain[name] = tuple({"caption": caption, **msgspec.to_builtins(grid)} for caption, grid in grids)
+    return plain

@@ -11,17 +11,18 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import traitlets
 
 from ..client.kernel import kernel_id
-from ..client.plan import Plan, Result, Run
+from ..client.plan import Plan, Run
 from ..client.preview import Preview
+from ..client.results import Result
 from ..display.cards import Card
 from ..errors import InvalidArgument
+from .facts import Json
 from .follower import RunSubscription
-from .plan_facts import Make, PlanFacts, choices, largest_allowed, of_failure, of_preview
+from .plan_facts import Make, choices, largest_allowed, of_failure, of_preview
 from .progress import press
 from .view import View, module
 
@@ -43,7 +44,7 @@ class WhatIf(View):
     Traits
     ------
     facts : dict
-        The plan that is shown, as `plan_facts.PlanFacts`; empty before the first answer.
+        The plan that is shown, as `plan_facts` gives it; empty before the first answer.
     choices, epsilon : list of float, float
         The slider's values and where it is; empty and 0 without one.
     considered, agreed : str
@@ -140,14 +141,14 @@ class WhatIf(View):
         plan: Plan[Any] | None,
         preview: Preview | None,
         error: BaseException | None,
-        asked: PlanFacts,
+        asked: Json,
     ) -> None:
         with self._lock:
             if number <= self._shown or self._run is not None or self._closed:
                 return
             first, self._shown = self._shown == 0, number
-            self.plan, self._preview, self.error = plan if asked.plan else None, preview, error
-            self.facts = msgspec.to_builtins(asked)
+            self.plan, self._preview, self.error = plan if asked["plan"] else None, preview, error
+            self.facts = asked
             if first:
                 self._renew()
 

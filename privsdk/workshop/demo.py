@@ -14,10 +14,9 @@ from rich.text import Text
 
 from .. import dp, embedded, fl, he, psi
 from ..client.audit import AuditReports
-from ..client.budgets import Budgets
-from ..client.learned import learns_grid
-from ..client.plan import Plan, Result
-from ..client.price import price_text
+from ..client.budgets import Budgets, price_text
+from ..client.plan import Plan
+from ..client.results import Result, learns_grid
 from ..display.cards import Displayed, Grid, grid_of
 from . import airlines, nyc_flights
 

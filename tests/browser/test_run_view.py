@@ -10,7 +10,6 @@ from mounting import Mount
 from playwright.sync_api import Page, Route, expect
 
 from privsdk.client.progress import Live, Whereabouts
-from privsdk.client.runs import TrackedRun
 from privsdk.display.cards import Card, Grid
 from privsdk.protocol.operation import Request
 from privsdk.widgets.run_facts import of_card, of_run
@@ -42,7 +41,7 @@ WHERE = {
 def followed(*, rounds: int = 12, awaited: bool = False, **changed: Any) -> dict[str, Any]:
     """As `run_facts.followed` gives it."""
     curve = tuple(map(point, range(rounds + 1))) if rounds else ()
-    run = of_run(TrackedRun(REQUEST, Live()))
+    run = of_run(Live(REQUEST))
     drawn = {
         "state": "running", "seconds": 65.0, "curve": curve, "latest": {"keeper": curve[-1]} if curve else {},
         "where": tuple({"party": party, **msgspec.to_builtins(there)} for party, there in WHERE.items()),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
+import pyarrow as pa
 import pytest
 from mounting import Mount
+from offering import clinics
 from playwright.sync_api import Page, expect
 
-from privsdk.widgets.plan_facts import ChargeFacts, LearnedFacts, PlanFacts, Refusal, SimulatedGroup, SimulationFacts
+from privsdk import dp
+from privsdk.errors import PeerError
+from privsdk.widgets.plan_facts import of_failure, of_preview
 from privsdk.widgets.view import module
 
 CHOICES = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
@@ -17,40 +20,62 @@ SOURCE = module("running", "what_if")
 
 
 def facts(**changed: Any) -> dict[str, Any]:
-    charged = [
-        ChargeFacts(
-            party=party, dataset="flights", id="", price="epsilon 0.2", now="epsilon 3 of 3", after="epsilon 2.8 of 3",
-            limits=(), queries="15", certainty="55.0%", lifetime="60.1%", short="",
-        )
+    """As `plan_facts.of_preview` gives it."""
+    charged = tuple(
+        {
+            "party": party, "dataset": "flights", "id": "", "price": "epsilon 0.2", "now": "epsilon 3 of 3",
+            "after": "epsilon 2.8 of 3", "limits": (), "queries": "15", "certainty": "55.0%", "lifetime": "60.1%",
+            "short": "",
+        }
         for party in ("JFK", "LGA")
-    ]  # fmt: skip
-    told = PlanFacts(
-        plan="p1",
-        operation="dp.count",
-        epsilon=0.2,
-        allowed=True,
-        expected=(
+    )  # fmt: skip
+    return {
+        "plan": "p1",
+        "operation": "dp.count",
+        "epsilon": 0.2,
+        "allowed": True,
+        "refusals": (),
+        "largest": None,
+        "expected": (
             ("expected error", "at most 15 with 95% probability"),
             ("smallest group", "'AA', 60 rows: at most 15"),
         ),
-        spends="epsilon 0.2 at JFK and LGA",
-        queries="15",
-        charged=tuple(charged),
-        learns=(
-            LearnedFacts(who="analyst", what="the noisy count"),
-            LearnedFacts(who="onlooker", what="<b>nothing</b>"),
-        ),
-        simulated=SimulationFacts(
-            statistic="count",
-            groups=(
-                SimulatedGroup(name="AA", true=60.0, outcomes=tuple(50.0 + n for n in range(20))),
-                SimulatedGroup(name="B6", true=400.0, outcomes=(380.0, 5000.0)),
+        "notes": (),
+        "price": "",
+        "spends": "epsilon 0.2 at JFK and LGA",
+        "queries": "15",
+        "charged": charged,
+        "learns": ({"who": "analyst", "what": "the noisy count"}, {"who": "onlooker", "what": "<b>nothing</b>"}),
+        "simulated": {
+            "statistic": "count",
+            "groups": (
+                {"name": "AA", "true": 60.0, "outcomes": tuple(50.0 + n for n in range(20))},
+                {"name": "B6", "true": 400.0, "outcomes": (380.0, 5000.0)},
             ),
-            more=3,
-        ),
-    )
-    plain: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(told, **changed))
-    return plain
+            "more": 3,
+        },
+        **changed,
+    }
+
+
+def test_these_facts_have_the_fields_of_real_ones() -> None:
+    def fields(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: fields(each) for name, each in value.items() if name not in ("expected", "limits")}
+        return fields(value[0]) if isinstance(value, tuple) and value else None
+
+    with clinics() as fed:
+        for epsilon in (0.05, 3.0):
+            plan = dp.mean(fed["north"]["people"], "age", bounds=(0, 60), epsilon=epsilon)
+            preview = plan.preview(mock=pa.table({"age": [30, 40]}))
+            real = of_preview(plan, preview, epsilon=epsilon, largest=None)
+            refusals = () if preview.allowed else (REFUSAL,)
+            assert fields(real) == fields(
+                facts(refusals=refusals, charged=facts()["charged"] if real["charged"] else ())
+            )
+
+
+REFUSAL = {"party": "JFK", "message": "JFK/flights has epsilon 0.3 left of 3", "hint": ""}
 
 
 def state(**changed: Any) -> dict[str, Any]:
@@ -160,8 +185,7 @@ def test_a_consent_can_be_taken_back(mount: Mount) -> None:
 
 def test_a_refusal_says_why_and_goes_to_the_largest_that_would_pass(mount: Mount) -> None:
     hint = "ask with epsilon 1 or less; or the smallest grant its owner could add: ps.Grant(...)\nhow it was derived: x"
-    refusal = Refusal(party="JFK", message="JFK/flights has epsilon 0.3 left of 3", hint=hint)
-    told = facts(epsilon=2.0, allowed=False, refusals=(refusal,), largest=0.5, queries="")
+    told = facts(epsilon=2.0, allowed=False, refusals=({**REFUSAL, "hint": hint},), largest=0.5, queries="")
     page = mount(SOURCE, state(facts=told, epsilon=2.0, considered="p1", agreed="p1"))
     text = page.locator("main").inner_text()
     assert "JFK/flights has epsilon 0.3 left of 3" in text
@@ -177,9 +201,7 @@ def test_a_refusal_says_why_and_goes_to_the_largest_that_would_pass(mount: Mount
 
 
 def test_a_party_that_cannot_be_reached_is_said(mount: Mount) -> None:
-    told = msgspec.to_builtins(
-        PlanFacts(plan="", operation="", epsilon=0.2, failure="LGA: it cannot be reached", hint="later")
-    )
+    told = of_failure(PeerError("it cannot be reached", hint="later").at(party="LGA"), epsilon=0.2)
     page = mount(SOURCE, state(facts=told))
     expect(page.get_by_role("alert")).to_contain_text("No preview: LGA: it cannot be reached")
     assert page.get_by_role("button").count() == 0

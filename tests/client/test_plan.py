@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from waiting import until
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
+from privsdk.client.progress import Live
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import AnswerLost, Cancelled, DataError, PolicyRefused, PrivsdkError, Refused
@@ -190,9 +190,9 @@ def test_a_plan_that_runs_is_waited_for_and_not_run_twice(fed: ps.Federation) ->
 
 
 def test_a_run_that_is_cancelled_before_it_begins_is_free(fed: ps.Federation) -> None:
-    cancelled = threading.Event()
-    cancelled.set()
+    live = Live(he.sum(everyone(fed), "age").request)
+    live.cancelled.set()
     with pytest.raises(Cancelled, match="nothing was charged"):
-        fed.execute(he.sum(everyone(fed), "age").request, cancelled)
+        fed.execute(live)
     assert fed.budgets()["north"][0].exact_spent == 0
     assert fed.budgets()["north"][0].reserved == 0

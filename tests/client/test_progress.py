@@ -11,15 +11,19 @@ from waiting import until
 
 import privsdk as ps
 from privsdk import fl, psi
-from privsdk.client.progress import Live
-from privsdk.client.wait import Ticker
+from privsdk.client.progress import Live, Ticker
 from privsdk.errors import UnknownName
 from privsdk.party.run import PartyRun
 from privsdk.protocol.control import ProgressReport, Stop, Trace, Watch, Watched
 from privsdk.protocol.conversation import Conversation, Inbox
 from privsdk.protocol.messages import Binding, pack
+from privsdk.protocol.operation import Request
 from privsdk.protocol.roles import Progress
 from privsdk.transport.local import LocalChannel
+
+REQUEST = Request(
+    run_id="r", operation="fl.fit", caller="analyst", purpose="workshop", parties=("k", "p"), operands={}, parameters={}
+)
 
 
 def watched(*done: int, phase: str = "round 1", loss: float | None = 0.5) -> Watched:
@@ -28,7 +32,7 @@ def watched(*done: int, phase: str = "round 1", loss: float | None = 0.5) -> Wat
 
 
 def test_news_are_added_once_whatever_order_they_come_in() -> None:
-    live = Live()
+    live = Live(REQUEST)
     live.update("k", watched(0, 1, 2), 0)
     live.update("k", watched(1, 2, 3), 1)  # an older question, answered later
     live.update("k", watched(7), 6)  # what came between is not known
@@ -40,7 +44,7 @@ def test_news_are_added_once_whatever_order_they_come_in() -> None:
 
 
 def test_a_line_of_phases_where_nothing_else_is_told() -> None:
-    live = Live()
+    live = Live(REQUEST)
     assert (str(live), live.curve, live.latest) == ("", (), {})
     live.update("a", Watched(phase="blinding"), 0)
     live.update("b", Watched(phase=""), 0)
@@ -48,7 +52,7 @@ def test_a_line_of_phases_where_nothing_else_is_told() -> None:
 
 
 def test_observers_hear_news_and_one_that_fails_is_dropped() -> None:
-    live, heard = Live(), []
+    live, heard = Live(REQUEST), []
 
     def fails(_: Live) -> None:
         raise ValueError("broken")
@@ -70,7 +74,7 @@ def test_the_line_follows_after_a_while_and_goes(monkeypatch: pytest.MonkeyPatch
     ticker = Ticker(output)
     ticker.show("too early")
     assert output.getvalue() == ""
-    monkeypatch.setattr("privsdk.client.wait.AFTER_S", 0.0)
+    monkeypatch.setattr("privsdk.client.progress.AFTER_S", 0.0)
     for text in ("round 10", "round 10", "round 2", "x" * 200):
         ticker.show(text)
     ticker.end()
@@ -83,7 +87,7 @@ def test_the_line_follows_after_a_while_and_goes(monkeypatch: pytest.MonkeyPatch
 def test_nothing_is_written_where_nobody_watches(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("privsdk.client.wait.AFTER_S", 0.0)
+    monkeypatch.setattr("privsdk.client.progress.AFTER_S", 0.0)
     with federation() as fed:
         plan(fed, 5).release()
     assert capsys.readouterr() == ("", "")

@@ -10,8 +10,8 @@ from people import everyone, federation, north
 
 import privsdk as ps
 from privsdk import dp, fl
+from privsdk.client.execution import ENDED, Activity
 from privsdk.client.federation import open_federations, openings
-from privsdk.client.runs import ENDED, Activity
 from privsdk.errors import Cancelled, PolicyRefused
 
 
@@ -46,7 +46,7 @@ def test_a_cancelled_run(fed: ps.Federation) -> None:
     while not run.progress.latest:
         assert not run.done()
     assert [each.state for each in fed.activity.runs] == ["running"]
-    assert fed.activity.runs[0].live is run.progress
+    assert fed.activity.runs[0] is run.progress
     run.cancel()
     with pytest.raises(Cancelled):
         run.result()

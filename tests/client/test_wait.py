@@ -34,12 +34,11 @@ class Rounds:
     def quote(self, requests: Sequence[Request]) -> Any:
         raise NotImplementedError
 
-    def execute(self, request: Request, cancelled: threading.Event, live: Live | None = None) -> Answers:
-        assert live is not None
+    def execute(self, live: Live) -> Answers:
         if self._told:
             live.update("north", Watched(phase="round 2", told=(ProgressReport(done=1, total=9),)), 0)
-        self._then(cancelled, live)
-        if cancelled.is_set():
+        self._then(live.cancelled, live)
+        if live.cancelled.is_set():
             raise Cancelled("the run was cancelled")
         return Answers({})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Literal
 
 import duckdb
@@ -14,6 +13,7 @@ import pytest
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
+from privsdk.client.progress import Live
 from privsdk.protocol.operation import operation_names
 
 Tables = dict[str, dict[str, pa.Table]]
@@ -160,7 +160,7 @@ def test_aggregates_by_the_other_sides_columns(fed: ps.Federation, tables: Table
         mixed, operands={**mixed.operands, "bank": other["bank"].count().request.operands["bank"]}
     )
     with pytest.raises(ps.errors.StaleJoin, match="different joins"):
-        fed.execute(stale, threading.Event())
+        fed.execute(Live(stale))
 
 
 @pytest.mark.parametrize("column", ["number", "amount", "late"])

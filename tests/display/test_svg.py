@@ -11,8 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from privsdk.display.curves import BOTTOM, LEFT, RIGHT, TOP, Axis, axis_over, course, curves
-from privsdk.display.flow import FlowEnd, flow
-from privsdk.display.svg import Gauge, Picture
+from privsdk.display.svg import FlowEnd, Gauge, Picture, flow
 
 REALS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 6))
 POSITIVE = st.floats(1e-6, 1e6, allow_nan=False)

@@ -11,7 +11,7 @@ import pytest
 
 import privsdk as ps
 from privsdk import dp
-from privsdk.client.plan import Outlook
+from privsdk.client.preview import Outlook
 from privsdk.dp.intervals import half_widths
 from privsdk.errors import InvalidArgument, UnknownName
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 
 import privsdk as ps
 from privsdk import dp, he
+from privsdk.client.progress import Live
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import InvalidArgument, PolicyRefused, UnknownName
 from privsdk.governance.charges import Unit
@@ -165,7 +165,7 @@ def test_a_request_by_another_unit_is_refused_and_free(fed: ps.Federation, unit:
     before = fed.budgets()
     forged = msgspec.structs.replace(plan.request, operands={"north": msgspec.structs.replace(operand, unit=unit)})
     with pytest.raises(PolicyRefused, match="where noisy answers go by 3 rows of one who"):
-        fed.execute(forged, threading.Event())
+        fed.execute(Live(forged))
     assert fed.budgets() == before
 
 
@@ -178,7 +178,7 @@ def test_an_exact_answer_over_bounded_rows_is_refused() -> None:
         operands = dict(plan.request.operands)
         operands["north"] = msgspec.structs.replace(operands["north"], unit=ps.Unit(id="who", rows=1))
         with pytest.raises(PolicyRefused, match="where exact answers go by one row"):
-            fed.execute(msgspec.structs.replace(plan.request, operands=operands), threading.Event())
+            fed.execute(Live(msgspec.structs.replace(plan.request, operands=operands)))
 
 
 def test_units_that_cannot_be_used(fed: ps.Federation) -> None:

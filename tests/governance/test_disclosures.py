@@ -35,7 +35,7 @@ from privsdk.errors import PolicyRefused
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.governance.policy import Disclosure, Grant, Need, Policy
 from privsdk.party.policy import decide, permits
-from privsdk.protocol.request import Request
+from privsdk.protocol.operation import Request
 
 survey = Disclosure("survey")
 need = Need(table="people", column="age", disclosure=survey)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 
 import privsdk as ps
 from privsdk import he
+from privsdk.client.progress import Live
 from privsdk.crypto.seal.keys import SecretContext
 from privsdk.errors import CircuitTooDeep, DataError, DifferencingRefused, InvalidArgument, PolicyRefused, UsageError
 from privsdk.he.columns.arrow import Meta
@@ -677,7 +677,7 @@ def test_a_party_checks_what_a_caller_sends(fed: ps.Federation) -> None:
     before = fed.budgets()
     for request in forged:
         with pytest.raises(UsageError):
-            fed.execute(request, threading.Event())
+            fed.execute(Live(request))
     assert fed.budgets() == before
 
 

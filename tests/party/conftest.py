@@ -15,7 +15,7 @@ from ledger_child import open_books, reserve
 
 import privsdk as ps
 from privsdk import dp
-from privsdk.client.plan import Receipt
+from privsdk.client.audit import Receipt
 from privsdk.errors import Refused
 from privsdk.protocol.timeouts import Limits, Timeouts
 

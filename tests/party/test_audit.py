@@ -16,7 +16,7 @@ from tampering import ROWS, flip
 
 import privsdk as ps
 from privsdk import dp
-from privsdk.client.plan import Receipt
+from privsdk.client.audit import Receipt
 from privsdk.errors import Refused
 from privsdk.governance.chain import chain_hash
 from privsdk.party.ledger.database import Signer

@@ -21,6 +21,7 @@ from test_limits import open_books as open_limited
 
 import privsdk as ps
 from privsdk import dp, he
+from privsdk.client.progress import Live
 from privsdk.client.tables import new_request
 from privsdk.errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, PolicyRefused
 from privsdk.governance.charges import Budget, Charge, Debit, DiscreteLaplace, Limit, Unit
@@ -78,7 +79,7 @@ def test_words_of_a_mark_within_a_request_do_not_lock_a_party(tmp_path: Path) ->
         (grid,) = forged.parameters["grids"]
         forged.parameters["grids"] = [{**grid, "event": "behind", "pad": "x" * 9000}]
         with pytest.raises(InvalidArgument, match="unknown field"):
-            fed.execute(forged, threading.Event())
+            fed.execute(Live(forged))
     with closing(open_books(tmp_path / "other.sqlite", 5)) as books:
         reserve(books, "r")
         odd = msgspec.structs.replace(request("r"), parameters={"event": "behind", "pad": "x" * 9000})

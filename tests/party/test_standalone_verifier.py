@@ -17,7 +17,7 @@ from claims import Cases
 from tampering import ROWS, cut, flip
 
 from privsdk.__main__ import main
-from privsdk.client.plan import Receipt
+from privsdk.client.audit import Receipt
 from privsdk.governance.chain import Row, chain_hash
 from privsdk.governance.export import audit_table, write_audit
 from privsdk.party.ledger.database import Signer

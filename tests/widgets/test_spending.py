@@ -17,7 +17,7 @@ from privsdk.errors import InvalidArgument, PolicyRefused
 from privsdk.protocol import control
 from privsdk.widgets import budgets, facts
 from privsdk.widgets.budget import check_heads
-from privsdk.widgets.spending import MOST_RUNS, Spent, spending
+from privsdk.widgets.spending import MOST_RUNS, spending
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def fed() -> Iterator[ps.Federation]:
         yield opened
 
 
-def spent(fed: ps.Federation, most: int = 50) -> tuple[Spent, ...]:
+def spent(fed: ps.Federation, most: int = 50) -> tuple[dict[str, Any], ...]:
     return spending(facts.events(fed.audit_log(most=most)))
 
 
@@ -45,24 +45,30 @@ def test_own_runs_with_what_each_party_was_charged(fed: ps.Federation) -> None:
     with pytest.raises(PolicyRefused):
         dp.count(north(fed), epsilon=2.0).release()
     last, first = spent(fed)
-    assert (first.operation, first.charged, first.state) == (
+    assert (first["operation"], first["charged"], first["state"]) == (
         "dp.count", ("north/people: epsilon 0.1 (discrete Laplace)",), "paid",
     )  # fmt: skip
-    assert (last.run, last.operation, set(last.parties)) == (joined.request.run_id, "psi.join", {"north", "south"})
-    assert last.charged == ("north/people, south/people: 1 exact disclosure (psi.join)",)
+    assert (last["run"], last["operation"], set(last["parties"])) == (
+        joined.request.run_id,
+        "psi.join",
+        {"north", "south"},
+    )
+    assert last["charged"] == ("north/people, south/people: 1 exact disclosure (psi.join)",)
 
 
 def test_charges_on_the_way_count_and_those_not_read_are_said_to_be_missing(fed: ps.Federation) -> None:
     model = fl.Logistic(features={"age": (0, 60)})
     fl.fit(model, everyone(fed), label="late", rounds=5, aggregation="masked").release()
     (whole,) = spent(fed)
-    assert whole.charged == tuple(
+    assert whole["charged"] == tuple(
         f"east/people, north/people, south/people: {charge}"
         for charge in ("1 exact disclosure (one evaluation)", "5 x 1 exact disclosure (a model round)")
     )
     assert fed.describe()["north"].balances[0].exact_spent == 6
     (cut,) = spent(fed, most=3)
-    assert cut.charged == ("east/people, north/people, south/people: at least 2 x 1 exact disclosure (a model round)",)
+    assert cut["charged"] == (
+        "east/people, north/people, south/people: at least 2 x 1 exact disclosure (a model round)",
+    )
 
 
 def test_states_of_runs() -> None:
@@ -77,10 +83,10 @@ def test_states_of_runs() -> None:
     ):
         for order in (rows, rows[::-1]):
             (found,) = spending(order)
-            assert found.state == state
+            assert found["state"] == state
     both = [begun, row(2, "finished"), row(1, "reserved", party="b", charged=price), row(2, "failed", party="b")]
     (found,) = spending(both)
-    assert (found.state, found.charged) == ("paid, and failed", ("a/t, b/t: 1 exact disclosure (op)",))
+    assert (found["state"], found["charged"]) == ("paid, and failed", ("a/t, b/t: 1 exact disclosure (op)",))
 
 
 def test_what_cost_nothing_is_left_out_and_few_are_kept() -> None:
@@ -90,7 +96,7 @@ def test_what_cost_nothing_is_left_out_and_few_are_kept() -> None:
     ]
     kept = spending(many)
     assert len(kept) == MOST_RUNS
-    assert [s.at for s in kept] == sorted((s.at for s in kept), reverse=True)
+    assert [s["at"] for s in kept] == sorted((s["at"] for s in kept), reverse=True)
 
 
 def test_a_forecast_is_the_parties_own(fed: ps.Federation) -> None:
@@ -158,12 +164,12 @@ def test_receipts_are_verified_claimed_or_invalid(fed: ps.Federation) -> None:
         foreign = other.describe()["north"].head
     altered = msgspec.structs.replace(heads["south"], rows=heads["south"].rows + 1)
     found = check_heads({"north": foreign, "south": altered}, ("north", "south", "east"), described)
-    assert [(head.party, head.state) for head in found] == [
+    assert [(head["party"], head["state"]) for head in found] == [
         ("north", "claimed"), ("south", "invalid"), ("east", "claimed"),
     ]  # fmt: skip
-    assert "another key" in found[0].why
+    assert "another key" in found[0]["why"]
     (gone,) = check_heads({"north": heads["north"]}, (), {})
-    assert (gone.state, "cannot be reached" in gone.why) == ("claimed", True)
+    assert (gone["state"], "cannot be reached" in gone["why"]) == ("claimed", True)
     forged = dataclasses.replace(result.receipt, heads={"south": altered})
     view = budgets(fed, result=dataclasses.replace(result, receipt=forged))
     assert "south: invalid" in repr(view)

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from ...client.plan import Plan
-from ...client.pooling import PooledTables
-from ...client.tables import new_request
+from ...client.tables import PooledTables, new_request
 from ...crypto.seal.presets import Scheme
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...crypto.sums.masks import bits_for

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from ...client.plan import Plan
-from ...client.pooling import Keys, Sources
+from ...client.tables import Keys, Sources
 from ...crypto.seal.presets import Scheme
 from ...errors import InvalidArgument
 from .plan import DEFAULT_BOUND, DEFAULT_ROWS, OfColumns, Pooling, plan_statistic

@@ -15,8 +15,10 @@ from typing import Any
 
 import msgspec
 
+from ...client.audit import AuditReports
 from ...client.federation import Federation, open_federations, openings
 from ...errors import PrivsdkError
+from ..facts import Json
 from ..follower import Subscription
 from .edits import edits
 
@@ -57,23 +59,6 @@ class CancelRun(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_fie
     run: str
 
 
-class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a party said of its audit chain. `fault` is "" where it is sound."""
-
-    party: str
-    rows: int
-    fault: str
-
-
-class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """The last verification that was asked for: under way, or when it ended and with what verdicts."""
-
-    running: bool
-    at: str = ""
-    verdicts: tuple[AuditVerdict, ...] = ()
-    failed: str = ""
-
-
 PageMessage = PageHello | Bye | Refresh | Verify | StopRun | CancelRun
 
 
@@ -86,7 +71,7 @@ class Panel:
         self._pages: dict[str, None] = {}
         self._subscriptions: dict[int, Subscription] = {}
         self._facts: dict[int, dict[str, Any]] = {}
-        self._audits: dict[int, Audit] = {}
+        self._audits: dict[int, Json] = {}  # the last verification: under way, or when it ended and with what verdicts
         self._asked: dict[str, str] = {}
         self._leave: Callable[[], None] = lambda: None
         self._sent: dict[str, Any] = {}
@@ -163,35 +148,35 @@ class Panel:
 
     def _verify(self, fed: Federation) -> None:
         def work() -> None:
+            failed, reports = "", AuditReports()
             try:
                 reports = fed.verify_audit()
             except PrivsdkError as error:
-                audit = Audit(running=False, at=_now(), failed=str(error))
-            else:
-                verdicts = tuple(
-                    AuditVerdict(party=party, rows=report.rows, fault="" if report.first_bad < 0 else report.reason)
-                    for party, report in reports.items()
-                )
-                audit = Audit(running=False, at=_now(), verdicts=verdicts)
+                failed = str(error)
+            verdicts = tuple(
+                {"party": party, "rows": report.rows, "fault": "" if report.first_bad < 0 else report.reason}
+                for party, report in reports.items()
+            )
+            at = datetime.now(UTC).isoformat(timespec="seconds")
             with self._lock:
-                self._audits[fed.number] = audit
+                self._audits[fed.number] = {"running": False, "at": at, "verdicts": verdicts, "failed": failed}
                 self._send_news()
 
         with self._lock:
-            if fed.number in self._audits and self._audits[fed.number].running:
+            if self._audits.get(fed.number, {}).get("running"):
                 return
-            self._audits[fed.number] = Audit(running=True)
+            self._audits[fed.number] = {"running": True, "at": "", "verdicts": (), "failed": ""}
             self._send_news()
         threading.Thread(target=work, name=f"privsdk-verifying-{fed.number}", daemon=True).start()
 
     def _end(self, asked: StopRun | CancelRun) -> None:
         for fed in open_federations().values():
-            for carried in fed.activity.runs:
-                if carried.request.run_id == asked.run and carried.state == "running":
-                    event = carried.live.stopping if isinstance(asked, StopRun) else carried.cancelled
+            for live in fed.activity.runs:
+                if live.request.run_id == asked.run and live.state == "running":
+                    word, event = ("stop", live.stopping) if isinstance(asked, StopRun) else ("cancel", live.cancelled)
                     event.set()
                     with self._lock:
-                        self._asked[asked.run] = "stop" if isinstance(asked, StopRun) else "cancel"
+                        self._asked[asked.run] = word
                         self._send_news()
 
     def _state(self) -> dict[str, Any]:
@@ -204,7 +189,7 @@ class Panel:
                 {
                     **self._panel_facts(self._facts.get(number, {})),
                     "number": number,
-                    "audit": msgspec.to_builtins(self._audits.get(number)),
+                    "audit": self._audits.get(number),
                 }
                 for number in sorted(self._subscriptions, reverse=True)
             ]
@@ -231,7 +216,3 @@ class Panel:
             self._serial += 1
             self._send({"kind": "edits", "serial": self._serial, "edits": changes})
         self._sent = state
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,18 +1,22 @@
-"""What a run tells whom, to look at: in words, and as a diagram of who brings what and who learns something."""
+"""What comes of a run, to look at: the result, and what it tells whom, in words and as a diagram."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
-from ..display.cards import Card, Displayed, Grid
-from ..display.flow import FlowEnd, flow
-from ..display.svg import Picture
-from ..display.tabular import Tabular
+from ..display.cards import Card, Displayed, Grid, card_of, grouped
+from ..display.svg import FlowEnd, Picture, flow
+from ..display.tabular import Tabular, table_of
 from ..governance.learns import Caller, Coalition, Eavesdropper, Learns, Parties
 from ..protocol.operation import Request
+from .audit import Receipt
+from .budgets import Price, price_text
+
+T = TypeVar("T")
 
 MOST_NAMES = 4
 MOST_ENDS = 8  # on one side of a diagram
@@ -53,22 +57,59 @@ class Learned(Displayed, Tabular, tuple[Learns, ...]):
         description += f". Something is learned by {', '.join(some)}" if some else ""
         description += f". Nothing of the data is learned by {', '.join(none)}" if none else ""
         caption = "who brings what, and who learns something"
-        shown = givers if len(givers) <= MOST_ENDS else _fewer(givers)
-        return flow(
-            caption, shown, self.request.operation, learners if len(learners) <= MOST_ENDS else _fewer(learners),
-            description=f"{description}.",
-        )  # fmt: skip
+        verb = self.request.operation
+        return flow(caption, _fewer(givers), verb, _fewer(learners), description=f"{description}.")
 
     def to_arrow(self) -> pa.Table:
         """Columns who and what."""
-        return pa.table(
-            {"who": [str(item.who) for item in self], "what": [item.text for item in self]},
-            schema=pa.schema([("who", pa.string()), ("what", pa.string())]),
-        )
+        return table_of({"who": pa.string(), "what": pa.string()}, learns_grid(self).rows)
 
     def _card(self) -> Card:
         title = f"what is learned from {self.request.operation}"
         return Card(title=title, pictures=(self.picture,), grids=(("in words", learns_grid(self)),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Result(Displayed, Generic[T]):
+    """The outcome of a run.
+
+    Attributes
+    ----------
+    value : T
+        The answer.
+    learned : Learned, a tuple of Learns
+    spent : Price, a mapping of party to debits
+    receipt : Receipt
+    seconds : float
+        Wall time from the first request to the last answer.
+    """
+
+    value: T
+    operation: str
+    learned: Learned
+    spent: Price
+    receipt: Receipt
+    notes: tuple[tuple[str, str], ...]
+    seconds: float
+
+    def _card(self) -> Card:
+        value = card_of(self.value)
+        said = {label for label, _ in value.facts}  # what came of it takes the place of what was foreseen
+        facts = [
+            *([("value", value.title)] if value.title else []),
+            *value.facts,
+            *(note for note in self.notes if note[0] not in said),
+            ("spent", price_text(self.spent)),
+            ("took", f"{self.seconds:.2f} s, run {self.receipt.run_id}"),
+            ("receipt", self.receipt.verdict()),
+        ]
+        return Card(
+            title=f"result of {self.operation}",
+            answers=value.answers,
+            facts=facts,
+            pictures=(*value.pictures, self.learned.picture),
+            grids=(*value.grids, ("learned", learns_grid(self.learned))),
+        )
 
 
 def learns_grid(learns: Sequence[Learns]) -> Grid:
@@ -84,15 +125,15 @@ def _brief(names: Sequence[str]) -> str:
 
 def _brought(request: Request) -> dict[str, list[str]]:
     """Who brings which columns of tables of which name; "" is for no data."""
-    whose: dict[str, list[str]] = {}
-    for party in request.parties:
-        operand = request.operands.get(party)
-        what = ""
-        if operand is not None:
-            matched = "matched rows of " if operand.alignment else ""
-            what = f"{matched}{operand.table}: {', '.join(operand.columns) or 'rows'}"
-        whose.setdefault(what, []).append(party)
-    return whose
+
+    def what(party: str) -> str:
+        if party not in request.operands:
+            return ""
+        operand = request.operands[party]
+        matched = "matched rows of " if operand.alignment else ""
+        return f"{matched}{operand.table}: {', '.join(operand.columns) or 'rows'}"
+
+    return grouped((what(party), party) for party in request.parties)
 
 
 def _learners(learns: Sequence[Learns], request: Request) -> list[FlowEnd]:
@@ -112,8 +153,10 @@ def _learners(learns: Sequence[Learns], request: Request) -> list[FlowEnd]:
     return ends
 
 
-def _fewer(ends: Sequence[FlowEnd]) -> list[FlowEnd]:
-    """The first ends as one, so that the drawing stays small."""
+def _fewer(ends: Sequence[FlowEnd]) -> Sequence[FlowEnd]:
+    """The first of many ends as one, so that the drawing stays small."""
+    if len(ends) <= MOST_ENDS:
+        return ends
     first, *rest = ends[: len(ends) - MOST_ENDS + 1]
     names = f"{first.who} and {len(rest)} more"
     solid = any(end.solid for end in (first, *rest))
