@@ -7,9 +7,8 @@ have operators, live in Arrow tables and come out by `reveal` alone; `choose` fi
 from ..crypto.seal.keys import PublicContext, SecretContext
 from ..crypto.seal.presets import Preset
 from .columns.choose import Range, choose
-from .columns.column import Column
+from .columns.column import Column, dot, matmul, weighted_sum
 from .columns.encrypt import columns, encrypt, restored
-from .columns.linear import dot, matmul, weighted_sum
 from .columns.reveal import Revealed, reveal
 from .scoring.verbs import Scores, score
 from .statistics.verbs import correlation, count, covariance, histogram, mean, sum, variance

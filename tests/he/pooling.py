@@ -16,8 +16,8 @@ from privsdk.crypto.seal.schemes import ExactScheme
 from privsdk.crypto.sums.base import Totals, Vector
 from privsdk.he.statistics import operation as declaration
 from privsdk.he.statistics.fixedpoint import FixedPoint
+from privsdk.he.statistics.moments import reader
 from privsdk.he.statistics.statistic import Statistic
-from privsdk.he.statistics.values import reader
 from privsdk.protocol.operation import Operand, Request, RoleInput, operation_of
 from privsdk.protocol.roles import Role, gather, tell
 from privsdk.protocol.services import Unguarded

@@ -14,9 +14,8 @@ from harness import assert_absent, assert_same_shape, traces
 from pooling import answer_of, request_for, statistic
 
 from privsdk.governance.learns import Caller, CiphertextsOnly, Parties, Quantity
-from privsdk.he.learns import GroupSizes, OwnersMinima, PooledTotals, SuppressedGroups
 from privsdk.he.statistics import operation
-from privsdk.he.statistics.statistic import Statistic
+from privsdk.he.statistics.statistic import GroupSizes, OwnersMinima, PooledTotals, Statistic, SuppressedGroups
 from privsdk.he.statistics.thresholds import Thresholds, tell_thresholds
 from privsdk.protocol.operation import RoleInput, operation_of
 from privsdk.protocol.roles import Role, tell

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from ...crypto.seal.keys import PublicContext
 from ...crypto.seal.noise import NoiseEstimator
 from ...errors import CircuitTooDeep, InvalidArgument
-from .arrow import Meta
-from .error import revealed_error
+from .arrow import Meta, revealed_error
 from .expression import Node, at_level, at_one_level, rescaled, times_plain
 from .operands import Number, Vector, is_vector, largest, numbers, on_grid, same, to_units, valid_of
 

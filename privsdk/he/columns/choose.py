@@ -10,6 +10,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -87,13 +88,15 @@ def choose(
     _check_inputs(circuit, given)
     reasons: list[CircuitTooDeep] = []
     best = math.inf
+    error_of = partial(_error_of, circuit, given, secret)
     if scheme != "ckks":
-        preset, best = _exact(circuit, error, secret, given, reasons)
+        ranges = [one for each in given.values() for one in ([each] if isinstance(each, Range) else each)]
+        preset, best = _exact(error_of, error, all(one.integers for one in ranges), reasons)
         if preset is not None:
             return preset
     for chain in ckks_chains() if scheme != "exact" else ():
         for packing in ("complex", "real"):
-            preset, found = _ckks(circuit, chain, packing, error, secret, reveals, given, reasons)
+            preset, found = _ckks(error_of, chain, packing, reveals, reasons)
             if preset is not None and found <= error:
                 return preset
             best = min(best, found)
@@ -109,27 +112,22 @@ def choose(
 
 
 def _exact(
-    circuit: Callable[..., Any],
-    error: float,
-    secret: bool,
-    inputs: Mapping[str, Any],
-    reasons: list[CircuitTooDeep],
+    error_of: Callable[[Preset], float], error: float, integers: bool, reasons: list[CircuitTooDeep]
 ) -> tuple[Preset | None, float]:
     """With a grid as coarse as the error allows, and as few limbs as the totals ask for; and the error it comes to."""
-    ranges = [one for given in inputs.values() for one in ([given] if isinstance(given, Range) else given)]
     best = math.inf
     for chain in (*exact_chains(0), *exact_chains(1)):
         probe = Preset(scheme="exact", limbs=MAX_LIMBS, resolution=2.0**-40 if error < 1 else 1.0, **chain)
         try:
-            _, found = _trace(circuit, probe, secret, inputs)
+            found = error_of(probe)
             resolution = 1.0
-            if found and not (found <= error and all(one.integers for one in ranges)):
+            if found and not (found <= error and integers):
                 finer = math.log2(error) - math.log2(found) + math.log2(probe.resolution)
                 resolution = 2.0 ** max(-1000, min(math.floor(finer), 1000))
             for limbs in range(1, MAX_LIMBS + 1):
                 preset = Preset(scheme="exact", limbs=limbs, resolution=resolution, **chain)
                 try:
-                    found = _trace(circuit, preset, secret, inputs)[1]
+                    found = error_of(preset)
                 except CircuitTooDeep as refused:
                     reasons.append(refused)
                     continue
@@ -143,13 +141,10 @@ def _exact(
 
 
 def _ckks(
-    circuit: Callable[..., Any],
+    error_of: Callable[[Preset], float],
     chain: Mapping[str, Any],
     packing: Packing,
-    error: float,
-    secret: bool,
     reveals: int,
-    inputs: Mapping[str, Any],
     reasons: list[CircuitTooDeep],
 ) -> tuple[Preset | None, float]:
     """A chain with the largest scale that the circuit's values allow, and the error it comes to."""
@@ -160,7 +155,7 @@ def _ckks(
                 scheme="ckks", packing=packing, scale_bits=bits, reveals=reveals, products=products, **chain
             )
             try:
-                return preset, _trace(circuit, preset, secret, inputs)[1]
+                return preset, error_of(preset)
             except CircuitTooDeep as refused:
                 reasons.append(refused)
             if packing == "complex":
@@ -180,12 +175,9 @@ def _ckks(
     return best or (None, math.inf)
 
 
-def _trace(
-    circuit: Callable[..., Any], preset: Preset, secret: bool, inputs: Mapping[str, Any]
-) -> tuple[list[Column], float]:
-    """The circuit over columns without ciphertexts, and the largest error of its results."""
+def _error_of(circuit: Callable[..., Any], inputs: Mapping[str, Any], secret: bool, preset: Preset) -> float:
+    """The largest error of the circuit's results under a preset: it runs over columns without ciphertexts."""
     estimator = NoiseEstimator(preset)
-
     nullable = itertools.count()
 
     def symbol(given: Range) -> Column:
@@ -206,7 +198,7 @@ def _trace(
         raise InvalidArgument(
             "the circuit returns no encrypted column", hint="return what will be revealed: a column, or a list or dict"
         )
-    return results, max(result.error for result in results)
+    return max(result.error for result in results)
 
 
 def _check_inputs(circuit: Callable[..., Any], inputs: Mapping[str, Any]) -> None:

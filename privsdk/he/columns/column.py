@@ -1,4 +1,4 @@
-"""Encrypted columns: expressions over ciphertexts, checked when written, computed when asked for.
+"""Encrypted columns and their linear algebra: expressions over ciphertexts, computed when asked for.
 
     amount, rate = columns["amount"], columns["rate"]
     he.reveal((amount * rate + 3).sum(), key)
@@ -26,7 +26,7 @@ from ...errors import CircuitTooDeep, InvalidArgument, ProtocolViolation
 from .arithmetic import Arithmetic
 from .arrow import NUMBER_BYTES, EncryptedType, Meta, check_key, in_order, rows_of
 from .expression import Node, run
-from .operands import Vector, kinds
+from .operands import Number, Vector, kinds
 
 
 class Column(Arithmetic, Displayed):
@@ -232,3 +232,44 @@ def folded(columns: Sequence[Column]) -> list[Column]:
         )
         made.append(Column.of_rows(meta, rows, column._public))
     return made
+
+
+def weighted_sum(columns: Sequence[Column], weights: Sequence[Number], *, intercept: Number = 0.0) -> Column:
+    """The sum of columns, each times its weight, plus the intercept: a linear score of every row."""
+    return matmul(columns, np.asarray(weights, dtype=np.float64).reshape(-1, 1), intercepts=[intercept])[0]
+
+
+def matmul(
+    columns: Sequence[Column], weights: npt.NDArray[Any], *, intercepts: Sequence[Number] | None = None
+) -> list[Column]:
+    """Encrypted columns, as a matrix of rows by d, times a plain matrix of shape (d, k): k encrypted columns.
+
+    A column of weight zero does not enter a result, nor do its nulls.
+    """
+    matrix = np.asarray(weights)
+    if matrix.ndim != 2 or len(matrix) != len(columns) or not columns:
+        raise InvalidArgument(
+            f"{len(columns)} columns and weights of shape {matrix.shape}", hint="give a row of weights for each column"
+        )
+    if intercepts is not None and len(intercepts) != matrix.shape[1]:
+        raise InvalidArgument(f"{len(intercepts)} intercepts for {matrix.shape[1]} results")
+    made = []
+    for i in range(matrix.shape[1]):
+        total: Column | None = None
+        for column, weight in zip(columns, matrix[:, i].tolist(), strict=True):
+            if weight:
+                total = column * weight if total is None else total + column * weight
+        if total is None:
+            raise InvalidArgument("all weights are zero: the answer is not secret")
+        made.append(total if intercepts is None or not intercepts[i] else total + intercepts[i])
+    return made
+
+
+def dot(column: Column, other: Column | Vector) -> Column | list[Column]:
+    """The sum of products row by row; of a matrix of shape (rows, d), a list of d sums: its transpose times the column.
+
+    Computes.
+    """
+    if isinstance(other, np.ndarray) and other.ndim == 2:
+        return folded([(column * other[:, j])._clean() for j in range(other.shape[1])])
+    return column.dot(other)

@@ -29,9 +29,8 @@ from ...crypto.seal.serial import Buffer
 from ...display.cards import at_most
 from ...errors import InvalidArgument, PolicyRefused, ProtocolViolation
 from ...protocol.roles import Entropy, SystemEntropy
-from .arrow import Meta, check_key
+from .arrow import FLOAT_ERROR, Meta, check_key, revealed_error, shown_whole
 from .column import Column
-from .error import FLOAT_ERROR, revealed_error, shown_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

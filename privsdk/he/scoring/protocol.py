@@ -40,9 +40,8 @@ from ...protocol.messages import Message
 from ...protocol.roles import Role, ask, checkpoint, hear, tell
 from ..columns.arrow import Meta
 from ..columns.choose import Range, choose
-from ..columns.column import Column
+from ..columns.column import Column, matmul
 from ..columns.encrypt import encrypt
-from ..columns.linear import matmul
 from ..columns.reveal import reveal
 
 INTERCEPT = "(intercept)"

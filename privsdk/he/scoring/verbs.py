@@ -13,12 +13,11 @@ from ...display.cards import Card, Displayed, at_most, grid_of
 from ...display.tabular import Tabular
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
-from ...governance.learns import Caller, Eavesdropper, Learns, LengthsShow, Parties, Quantity
+from ...governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity
 from ...governance.policy import Disclosure, Need
 from ...protocol.control import Finished
 from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
 from ...protocol.roles import Role
-from ..learns import ModelOf, RowScores, RowsInThousands, ScoreFigures
 from . import protocol
 from .ends import LARGEST, Link, ScoreParameters, complete, linked, told
 
@@ -179,6 +178,35 @@ def _affordable(parameters: ScoreParameters, *, fixed: bool) -> ScoreParameters:
             if fixed or parameters.error * 10 > LARGEST:
                 raise
         parameters = msgspec.structs.replace(parameters, error=parameters.error * 10)
+
+
+class RowScores(Knowledge, frozen=True):
+    template = "each row's score"
+
+
+class ModelOf(Knowledge, frozen=True):
+    template = "{owner}'s model"
+    owner: str
+
+
+class RowsInThousands(Knowledge, frozen=True):
+    template = "how many rows {owner} has, to the next multiple of thousands"
+    owner: str
+
+
+class ScoreFigures(Knowledge, frozen=True):
+    """Of so many intervals of scores; `label` is counted in each where there is one."""
+
+    intervals: int
+    label: str = ""
+
+    def __str__(self) -> str:
+        labelled = f", and how many of them have {self.label}" if self.label else ""
+        return (
+            "the number of complete rows, their mean score, and how many rows are in each of "
+            f"{self.intervals} intervals{labelled}, over at least the owner's minimum count; which intervals are "
+            "suppressed"
+        )
 
 
 @register(OPERATION)

@@ -1,14 +1,11 @@
-"""Fixed point: real columns as integers on a grid, summed exactly, with the rounding stated.
-
-Shared by the encrypted sums (he, fl) and the noisy ones (dp), which both need integers that add without surprises.
-"""
+"""Fixed point: real columns as integers on a grid, summed exactly, with the rounding stated."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,20 +21,6 @@ _HALF = 31
 _LOW = (1 << _HALF) - 1
 
 Numbers = npt.NDArray[Any]  # of int64, uint64 or float64
-
-
-class ColumnSum(NamedTuple):
-    """An exact sum in units of the grid, and the number of values in it."""
-
-    units: int
-    rows: int
-
-
-class PartialSum(NamedTuple):
-    """The exact sum of a piece of a column, and the number of values in it."""
-
-    value: Fraction
-    rows: int
 
 
 class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,32 +112,21 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """The value of a number of units, correctly rounded to a float."""
         return float(units * self.unit)
 
-    def sum(self, column: pa.ChunkedArray, *, party: str, name: str) -> ColumnSum:
-        """The exact sum of a numeric or boolean column, rounded once to the grid; nulls are left out.
+    def total(self, exact: int | Fraction, *, party: str, name: str) -> int:
+        """A column's exact sum in units, rounded once to the grid.
 
         Raises
         ------
         DataError
-            The column is not numeric, holds NaN or infinity, or its total exceeds the bound. Names party and column,
-            never the value.
+            It exceeds the bound. Names party and column, never the value.
         """
-        return self.total([self.part(column, party=party, name=name)], party=party, name=name)
-
-    def part(self, column: pa.ChunkedArray, *, party: str, name: str) -> PartialSum:
-        """The sum of a piece of a column, not rounded yet; raises as `sum` does."""
-        values = numbers(column.drop_null(), party=party, name=name)
-        pieces = exact_sums(values, np.zeros(len(values), dtype=np.int64))
-        return PartialSum(sum((piece for _, piece in pieces), start=Fraction()), len(values))
-
-    def total(self, parts: Sequence[PartialSum], *, party: str, name: str) -> ColumnSum:
-        """The parts together, rounded once to the grid; raises DataError beyond the bound."""
-        units = round(sum((part.value for part in parts), start=Fraction()) / self.unit)
+        units = round(exact / self.unit)
         if abs(units) > self.max_units:
             raise DataError(
                 f"{party}'s {name} exceeds the declared bound of {self.bound:g}: nothing was encrypted or sent",
                 hint="declare a larger bound",
             )
-        return ColumnSum(units, sum(part.rows for part in parts))
+        return units
 
 
 def numbers(column: pa.ChunkedArray, *, party: str, name: str) -> Numbers:

@@ -1,32 +1,157 @@
-"""The declaration of every he operation: what is checked, needed, paid and learned, and the role that parties run."""
+"""Every pooled statistic: a verb's arguments as a plan, what parties check, need, charge and learn, and its role."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from ...client.plan import Plan
+from ...client.tables import PooledTables, new_request
+from ...crypto.seal.presets import Scheme
+from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...crypto.sums.base import Sum, integers
 from ...crypto.sums.encrypted import EncryptedSum, KeyHolderSum
 from ...crypto.sums.masked import MaskedSum
+from ...crypto.sums.masks import bits_for
+from ...display.cards import at_most
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
 from ...governance.learns import Coalition, Knowledge, Learns, LengthsShow, Quantity, ThatItRan
 from ...governance.policy import ROWS, Disclosure, Need
+from ...protocol.control import Finished
+from ...protocol.groups import plain_keys
 from ...protocol.operation import Outcome, RoleInput, register
 from ...protocol.roles import Role
-from ..learns import GroupSizes, OwnersMinima, PooledTotals, SharesOnly, SuppressedGroups, TotalOfOthers
-from .statistic import Name, Statistic
+from .fixedpoint import FixedPoint
+from .moments import reader
+from .statistic import (
+    OF_VALUES,
+    Aggregation,
+    GroupSizes,
+    Name,
+    OwnersMinima,
+    PooledTotals,
+    SharesOnly,
+    Statistic,
+    SuppressedGroups,
+    TotalOfOthers,
+)
 from .thresholds import Thresholds, hear_thresholds, suppressed_groups, tell_thresholds
 from .totals import exact_vector
 
+OfColumns = float | Mapping[str, float]  # one for all columns, or one for each
+
+DEFAULT_BOUND = 2.0**40
+DEFAULT_ROWS = 1 << 24
+
 OPERATIONS: Mapping[Name, str] = {name: f"he.{name}" for name in get_args(Name)}
-
-
+_INTEGERS = ("int", "uint", "bool", "null")
 _SUM = "totals"  # of the one sum in a run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pooling(PooledTables):
+    """Rows of several parties, each of whom has at most `max_rows`, and how their totals are added."""
+
+    max_rows: int
+    aggregation: Aggregation
+
+
+def plan_statistic(
+    name: Name,
+    pooling: Pooling,
+    columns: Sequence[str],
+    *,
+    bound: OfColumns | None = None,
+    resolution: OfColumns | None = None,
+    preset: Scheme = "exact",
+    edges: Sequence[float] | None = None,
+    ddof: int = 0,
+) -> Plan[Any]:
+    """The plan of one statistic; `bound` is None where values are only counted."""
+    if not isinstance(ddof, int) or ddof < 0:
+        raise InvalidArgument(f"ddof is {ddof}", hint="give 1 for a sample's, 0 for a population's")
+    runner, columns = pooling.runner, tuple(columns)
+    operands = pooling.operands(columns)
+    integers = [pooling.all_of(column, _INTEGERS) for column in columns]
+    grids: tuple[FixedPoint, ...] = ()
+    if bound is not None:
+        grids = tuple(
+            FixedPoint.choose(bound=largest, resolution=finest, integers=integer)
+            for largest, finest, integer in zip(
+                _of_each(bound, columns, "bound"), _of_each(resolution, columns, "resolution"), integers, strict=True
+            )
+        )
+    statistic = Statistic(
+        name=name,
+        columns=columns,
+        grids=grids,
+        whole=tuple(i and grid.resolution == 1.0 for i, grid in zip(integers, grids, strict=False)),
+        max_rows=pooling.max_rows,
+        preset=preset,
+        by=pooling.by,
+        keys=plain_keys(pooling.by, pooling.keys),
+        edges=None if edges is None else _numbers(edges),
+        aggregation=pooling.aggregation,
+    )
+    pooling.expect(statistic.kinds)
+    holder = pooling.holder()
+    parameters = msgspec.to_builtins(statistic)
+    if pooling.aggregation == "encrypted":  # as requests were when there was no other: stored answers to them are found
+        del parameters["aggregation"]
+    request = new_request(
+        runner, OPERATIONS[name], parties=(*operands, holder), operands=operands, parameters=parameters
+    )
+    scheme = statistic.scheme(len(operands))
+    answer = reader(statistic, scheme, ddof)
+
+    def finish(answers: Mapping[str, Finished]) -> Any:
+        return answer(answers[holder].table)
+
+    keys = f"{holder} holds the key and contributes nothing; {request.parties[-2]} adds the ciphertexts"
+    if pooling.aggregation == "masked":
+        keys = f"nobody's: {holder} adds up masked totals and contributes nothing; all contributors unmask the sum"
+    notes = (("keys", keys), ("arithmetic", _arithmetic(statistic, scheme)))
+    return Plan(runner, request, finish, notes=notes)
+
+
+def _of_each(option: OfColumns | None, columns: Sequence[str], name: str) -> list[Any]:
+    """What an option says for each column."""
+    if not isinstance(option, Mapping):
+        return [option] * len(columns)
+    if set(option) != set(columns):
+        raise InvalidArgument(
+            f"{name} is given for {', '.join(map(str, option)) or 'nothing'}",
+            hint=f"give one number, or one for each column; name only {', '.join(columns)}",
+        )
+    return [option[column] for column in columns]
+
+
+def _arithmetic(statistic: Statistic, scheme: ExactScheme | ApproximateScheme) -> str:
+    if isinstance(scheme, ApproximateScheme):
+        return f"CKKS, error of a total at most {at_most(scheme.error_bound(0))}"
+    limbs = f"{scheme.limbs} limb{'s' if scheme.limbs > 1 else ''} of 30 bits"
+    if statistic.aggregation == "masked":
+        limbs = f"masks of {bits_for(statistic.largest(scheme.parties))} bits"
+    if not statistic.grids:
+        return f"exact, {limbs}"
+    what = "values" if statistic.name in OF_VALUES else "totals"
+    of = [f"{grid.resolution:.3g}, {what} within {grid.bound:.3g}" for grid in statistic.grids]
+    return f"exact on a grid of {'; '.join(dict.fromkeys(of))}; {limbs}"
+
+
+def _numbers(edges: Sequence[float]) -> tuple[float, ...]:
+    try:
+        return tuple(float(edge) for edge in edges)
+    except (TypeError, ValueError):
+        raise InvalidArgument(
+            f"edges are {edges!r}", hint="give the edges themselves, such as [0, 100, 1_000]: they are public"
+        ) from None
 
 
 @register(*OPERATIONS.values())

@@ -1,7 +1,7 @@
 """A pooled statistic as a value: which integers each party makes of its rows, to be added under encryption or masks.
 
 Every statistic is one vector of integers, of components times groups; its value is made from the totals afterwards, in
-`answers`. Parties compute it in the clear from their own rows, so that only additions happen under encryption. It never
+`moments`. Parties compute it in the clear from their own rows, so that only additions happen under encryption. It never
 sees data.
 """
 
@@ -17,6 +17,7 @@ import msgspec
 from ...crypto.seal.presets import Scheme
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...errors import InvalidArgument, UnknownName
+from ...governance.learns import Knowledge, Quantity
 from ...protocol.groups import Key, check_keys, kind_of
 from ...protocol.operation import Kind
 from .fixedpoint import FixedPoint
@@ -192,3 +193,57 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             bounds = (self.grids[0].bound, float(self.max_rows))[: self.length]
             return ApproximateScheme(parties=parties, length=self.length, bounds=bounds)
         return ExactScheme(parties=parties, length=self.length, max_units=self.max_units)
+
+
+# What is learned of pooled statistics
+
+_MATRIX = (
+    "the number of complete rows over all parties, each column's total and that of its squares, and that of each two "
+    "columns' products"
+)
+_TOTALS = {
+    "count": "the number of rows over all parties",
+    "sum": "the total over all parties",
+    "mean": "the total over all parties and the number of rows",
+    "variance": "the total over all parties, that of the squares, and the number of rows",
+    "covariance": _MATRIX,
+    "correlation": _MATRIX,
+    "histogram": "the number of values over all parties",
+}
+
+
+class PooledTotals(Knowledge, frozen=True):
+    """Those that a pooled statistic is made of; `groups` is 0 where there are none, `suppressed` says whether those of
+    small groups are among them."""
+
+    statistic: str
+    groups: int = 0
+    kind: Quantity = Quantity.GROUPS
+    suppressed: bool = False
+
+    def __str__(self) -> str:
+        which = f"in each of {self.groups} {self.kind}, also in suppressed ones"
+        if not self.suppressed:
+            which = f"in those of {self.groups} {self.kind} that reach the owners' minima"
+        return f"{_TOTALS[self.statistic]}{f', {which}' if self.groups else ''}"
+
+
+class GroupSizes(Knowledge, frozen=True):
+    template = "how many units and parties are in each and in none"
+
+
+class OwnersMinima(Knowledge, frozen=True):
+    template = "each owner's minimum count and least number of parties, and whether its units are ids"
+
+
+class SuppressedGroups(Knowledge, frozen=True):
+    template = "which were suppressed, and the largest minimum count and least number of parties"
+
+
+class SharesOnly(Knowledge, frozen=True):
+    tells = False
+    template = "nothing but public keys, and shares of secrets that take all contributors to open"
+
+
+class TotalOfOthers(Knowledge, frozen=True):
+    template = "no more than the total over the other contributors"

@@ -19,7 +19,7 @@ from ...errors import DataError
 from ...protocol.groups import groups_of, is_large, units_by_group
 from ...protocol.operation import RoleInput
 from ...protocol.roles import Role, checkpoint
-from .fixedpoint import Numbers, PartialSum, exact_products, exact_sums, numbers
+from .fixedpoint import Numbers, exact_products, exact_sums, numbers
 from .statistic import OF_VALUES, Statistic
 
 ROWS_A_STEP = 1 << 20  # of one part: about 0.1 s of summing between checkpoints
@@ -142,4 +142,4 @@ def _to_integers(totals: list[int | Fraction], part: str, statistic: Statistic, 
     if statistic.name in OF_VALUES or not part.startswith("sum"):
         return [int(total) for total in totals]
     (grid,), (name,) = statistic.grids, statistic.columns
-    return [grid.total([PartialSum(Fraction(total), 0)], party=party, name=name).units for total in totals]
+    return [grid.total(total, party=party, name=name) for total in totals]

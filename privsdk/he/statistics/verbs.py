@@ -25,7 +25,7 @@ from ...client.plan import Plan
 from ...client.tables import Keys, Sources
 from ...crypto.seal.presets import Scheme
 from ...errors import InvalidArgument
-from .plan import DEFAULT_BOUND, DEFAULT_ROWS, OfColumns, Pooling, plan_statistic
+from .operation import DEFAULT_BOUND, DEFAULT_ROWS, OfColumns, Pooling, plan_statistic
 from .statistic import Aggregation
 from .values import Matrix, Pooled, Variance
 
@@ -98,8 +98,8 @@ def sum(
 
     Parameters
     ----------
-    tables : Tables
-        One table a party, such as `fed.tables("sales")`.
+    tables, by, keys, key_holder, aggregation
+        As for `count`; CKKS is encrypted only.
     column : str
         Numeric or boolean. Nulls are left out; a NaN or infinite value is refused by its party before anything is
         encrypted.
@@ -112,12 +112,6 @@ def sum(
         Grid of the fixed point, in the column's unit. Default: 1 for integers; for reals 2**-60 of the bound.
     preset : "exact" or "ckks"
         Exact integers by BFV, or approximate reals by CKKS with a stated error; groups are exact only.
-    by, keys : str and sequence, optional
-        Text, integer or boolean column, and the public group keys to answer for.
-    key_holder, aggregation
-        As for `count`; CKKS is encrypted only.
-
-    Each party takes part with at least its owner's minimum count of values.
 
     Returns
     -------
@@ -129,7 +123,8 @@ def sum(
     InvalidArgument
         A column, key or option cannot be used, or nobody is left to hold the key.
     DataError
-        On release: a party's values cannot be summed within the bound, or it has too few or too many.
+        On release: a party's values cannot be summed within the bound, or there are more than `max_rows` or fewer than
+        its owner's minimum count.
 
     Learns
     ------
@@ -192,17 +187,12 @@ def variance(
 
     Parameters
     ----------
-    tables, column, by, keys, key_holder, aggregation
+    tables, column, max_rows, by, keys, key_holder, aggregation
         As for `sum`.
     ddof : int
         Delta degrees of freedom: 1 for a sample's variance, as in pandas and SQL; 0 for a population's, as in NumPy.
-    bound : float
-        Largest absolute value, in the column's unit; each party refuses if it has a larger one.
-    max_rows : int
-        Most values of one party, which refuses if it has more.
-    resolution : float, optional
-        Grid to which each value is rounded, in the column's unit. Default: 1 for integers; for reals 2**-60 of the
-        bound.
+    bound, resolution : float
+        Of each value, not of the total: the largest absolute one, and the grid to which each is rounded.
 
     Returns
     -------
@@ -210,12 +200,7 @@ def variance(
         By group the columns are the group, `variance`, `error`, `std`, `std_error`, `mean`, `mean_error` and `count`.
         NaN where there are no more rows than `ddof`.
 
-    Raises
-    ------
-    InvalidArgument
-        A column, key or option cannot be used, or nobody is left to hold the key.
-    DataError
-        On release: a value is beyond the bound, NaN or infinite, or a party has too few rows or too many.
+    Errors as for `sum`.
 
     Learns
     ------
@@ -247,22 +232,18 @@ def covariance(
 
     Parameters
     ----------
-    tables, key_holder, aggregation
-        As for `sum`.
+    tables, ddof, max_rows, key_holder, aggregation
+        As for `variance`.
     columns : sequence of str
         2 to 64 numeric or boolean columns. Rows with a null in any of them are left out, as pandas' `dropna` does.
-    ddof : int
-        Delta degrees of freedom, as for `variance`.
     bound, resolution : float, or mapping of column to float
         As for `variance`; one for all columns or one for each.
-    max_rows : int
-        Most complete rows of one party, which refuses if it has more.
 
     Returns
     -------
     Plan of Matrix
 
-    Errors as for `variance`.
+    Errors as for `sum`.
 
     Learns
     ------
@@ -315,13 +296,11 @@ def histogram(
 
     Parameters
     ----------
-    tables, column, key_holder, aggregation
+    tables, column, max_rows, key_holder, aggregation
         As for `sum`.
     edges : sequence of float
         Public edges, each above the one before: bin i holds edges[i] <= value < edges[i + 1], and the last one its
         upper edge too, as in `numpy.histogram`. Values outside are counted nowhere.
-    max_rows : int
-        Most values of one party, which refuses if it has more.
 
     Returns
     -------
@@ -329,7 +308,7 @@ def histogram(
         Columns `from`, `to` and `count`, which is null where a bin is suppressed: those of too few rows or parties are,
         as groups are.
 
-    Errors as for `variance`.
+    Errors as for `sum`.
 
     Learns
     ------
