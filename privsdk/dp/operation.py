@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pyarrow as pa
 
-from ..crypto.sums.encrypted import EncryptedSum, check_key_holder
+from ..crypto.sums.encrypted import check_key_holder
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, DiscreteLaplace
 from ..governance.learns import (
@@ -17,6 +17,7 @@ from ..governance.learns import (
     Coalition,
     Eavesdropper,
     EveryContribution,
+    Knowledge,
     Learns,
     LengthsShow,
     Parties,
@@ -26,12 +27,36 @@ from ..governance.policy import ROWS, Disclosure, Need
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import pooled
-from .learns import NoisyFigures, OwnNoise, TotalsWithoutNoise
 from .noise import noisy_vector
 from .release import WIDEST, ReleaseParameters, Statistic
 from .vectors import exact_vector
 
 _LARGEST = 2**62  # leaves room for the width of an interval
+_PARTS = {
+    "mean": ", and the noisy sums and counts it is computed from",
+    "variance": ", and the noisy sums, squares and counts it is computed from",
+    "quantile": ", and the noisy counts of the bins it is computed from",
+}
+
+
+class NoisyFigures(Knowledge, frozen=True):
+    """A release, for each of so many groups or none, with what it is computed from."""
+
+    statistic: str
+    epsilon: float
+    groups: int = 0
+
+    def __str__(self) -> str:
+        each = f" of each of {self.groups} groups" if self.groups else ""
+        return f"the noisy {self.statistic}{each}{_PARTS.get(self.statistic, '')}, epsilon {self.epsilon:g}"
+
+
+class OwnNoise(Knowledge, frozen=True):
+    template = "the noise it draws, and nothing of the totals"
+
+
+class TotalsWithoutNoise(Knowledge, frozen=True):
+    template = "the exact totals: the noise taken off"
 
 
 @register(*(f"dp.{name}" for name in get_args(Statistic)))
@@ -115,20 +140,12 @@ class NoisyRelease(Operation[ReleaseParameters]):
 
     def role(self, given: RoleInput) -> Role[Outcome]:
         request, release = self.request, self.parameters
-        if len(request.parties) == 1:
+        if len(request.parties) > 1:
+            noisy = yield from pooled.role(given, release, self.scales)
+        else:
             exact = yield from exact_vector(given.table, release, where=given.party)
             noisy = yield from noisy_vector(exact, self.scales)
-            return Outcome(table=_answer(release, noisy))
-        *contributors, holder = request.parties
-        scheme = pooled.scheme_for(release, self.scales, len(contributors))
-        sum_ = EncryptedSum(me=given.party, clients=tuple(contributors), coordinator=holder, scheme=scheme)
-        if given.party == holder:
-            totals = yield from pooled.collect(sum_, scheme, contributors)
-            return Outcome(table=_answer(release, totals))
-        exact = yield from exact_vector(given.table, release, where=given.party)
-        draws_noise = given.party == contributors[-1]
-        yield from pooled.contribute(exact, self.scales, sum_, scheme, contributors, draws_noise=draws_noise)
-        return Outcome()
+        return Outcome(table=_answer(release, noisy) if noisy else None)
 
 
 def _answer(release: ReleaseParameters, noisy: Sequence[int]) -> pa.Table:

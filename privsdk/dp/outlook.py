@@ -6,7 +6,7 @@ parties' own code on it, with the real sampler.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import InvalidArgument, UnknownName
+from ..protocol.in_memory import together
 from ..protocol.roles import Role
 from .intervals import finished
 from .noise import noisy_vector
@@ -128,16 +129,7 @@ class ReleaseOutlook:
 
     def _alone(self) -> ReleaseParameters:
         """The release without groups."""
-        r = self._release
-        return ReleaseParameters(
-            statistic=r.statistic,
-            epsilon=r.epsilon,
-            column=r.column,
-            bounds=r.bounds,
-            resolution=r.resolution,
-            edges=r.edges,
-            quantile=r.quantile,
-        )
+        return msgspec.structs.replace(self._release, by=None, keys=None)
 
 
 def _evenly(release: ReleaseParameters, rows: int) -> list[Integers]:
@@ -167,10 +159,5 @@ def _span(halves: np.ndarray[Any, np.dtype[np.float64]]) -> str:
 
 def _run(role: Role[T]) -> T:
     """Run a role that sends nothing and hears nobody."""
-    steps: Generator[Any, Any, T] = role
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+    ran: T = together({"": role})[""]
+    return ran

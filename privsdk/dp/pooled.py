@@ -35,10 +35,13 @@ import math
 from collections.abc import Sequence
 
 from ..crypto.seal.schemes import ExactScheme
-from ..crypto.sums.base import Sum, integers
+from ..crypto.sums.base import integers
+from ..crypto.sums.encrypted import EncryptedSum
+from ..protocol.operation import RoleInput
 from ..protocol.roles import Role
 from .noise import noisy_vector
-from .release import Integers, ReleaseParameters
+from .release import ReleaseParameters
+from .vectors import exact_vector
 
 MOST_ROWS = 1 << 40
 NAME = "release"  # of the one sum in a run
@@ -59,25 +62,19 @@ def scheme_for(release: ReleaseParameters, scales: Sequence[float], parties: int
     return ExactScheme(parties=parties, length=release.length, max_units=-(-largest // parties), modular=True)
 
 
-def contribute(
-    exact: Sequence[Integers],
-    scales: Sequence[float],
-    sum_: Sum,
-    scheme: ExactScheme,
-    contributors: Sequence[str],
-    *,
-    draws_noise: bool,
-) -> Role[None]:
-    """A contributor's part; the aggregator's, where it draws the noise."""
+def role(given: RoleInput, release: ReleaseParameters, scales: Sequence[float]) -> Role[list[int]]:
+    """A party's part; the key holder's returns the noisy totals, the others' nothing."""
+    *contributors, holder = given.request.parties
+    scheme = scheme_for(release, scales, len(contributors))
+    sum_ = EncryptedSum(me=given.party, clients=tuple(contributors), coordinator=holder, scheme=scheme)
+    if given.party == holder:
+        yield from sum_.set_up()
+        totals = yield from sum_.collect(NAME, contributors, scheme.length, scheme.max_units)
+        return list(totals.sums.tolist())
+    exact = yield from exact_vector(given.table, release, where=given.party)
     yield from sum_.set_up()
     vector = [int(entry) for part in exact for entry in part]
-    if draws_noise:
+    if given.party == contributors[-1]:
         vector = yield from noisy_vector(exact, scales)
     yield from sum_.contribute(NAME, contributors, integers(vector), scheme.max_units)
-
-
-def collect(sum_: Sum, scheme: ExactScheme, contributors: Sequence[str]) -> Role[list[int]]:
-    """The key holder's part: the noisy totals."""
-    yield from sum_.set_up()
-    totals = yield from sum_.collect(NAME, contributors, scheme.length, scheme.max_units)
-    return list(totals.sums.tolist())
+    return []

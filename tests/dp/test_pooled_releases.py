@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,9 @@ from privsdk.crypto.sums.base import Totals
 from privsdk.crypto.sums.encrypted import BLOBS, Encrypted, EncryptedSum
 from privsdk.dp import operation as declaration
 from privsdk.dp import pooled as protocol
-from privsdk.dp.learns import NoisyFigures, OwnNoise, TotalsWithoutNoise
-from privsdk.dp.release import ReleaseParameters
+from privsdk.dp.operation import NoisyFigures, OwnNoise, TotalsWithoutNoise
+from privsdk.dp.release import Integers, ReleaseParameters
+from privsdk.dp.vectors import exact_vector
 from privsdk.errors import InvalidArgument
 from privsdk.governance.learns import (
     Caller,
@@ -34,7 +35,7 @@ from privsdk.governance.learns import (
     Quantity,
 )
 from privsdk.protocol.messages import Message
-from privsdk.protocol.operation import operation_of
+from privsdk.protocol.operation import RoleInput, operation_of
 from privsdk.protocol.roles import Role, tell
 from privsdk.testing import Sent
 
@@ -138,18 +139,19 @@ def run(values: Mapping[str, int], leak: str | None = None) -> list[Sent]:
     with pytest.MonkeyPatch.context() as patched:
         if leak is not None:
             who, make = LEAKS[leak]
-            contribute, collect = protocol.contribute, protocol.collect
+            honest = protocol.role
 
-            def leaky(exact: Any, scales: Any, sum_: EncryptedSum, *args: Any, draws_noise: bool) -> Role[None]:
-                yield from contribute(exact, scales, sum_, *args, draws_noise=draws_noise)
-                if sum_._me == who:
+            def leaky(input_: RoleInput, release: ReleaseParameters, scales: Any) -> Role[list[int]]:
+                role = honest(input_, release, scales)
+                if input_.party == "k":
+                    return (yield from hearing(role, who, type(make([0]))))
+                noisy = yield from role
+                if input_.party == who:
+                    exact = yield from exact_vector(input_.table, release, where=who)
                     yield from tell("k", make([int(v) for part in exact for v in part]))
+                return noisy
 
-            def listening(*args: Any) -> Role[list[int]]:
-                return hearing(collect(*args), who, type(make([0])))
-
-            patched.setattr(protocol, "contribute", leaky)
-            patched.setattr(protocol, "collect", listening)
+            patched.setattr(protocol, "role", leaky)
         pooled(held, "sum", transcript, **LARGE)
     return transcript
 
@@ -198,10 +200,9 @@ def test_leaks_are_found(leak: str, cases: Cases) -> None:
 
 @TRANSCRIPTS
 def test_an_aggregator_that_draws_no_noise_is_found(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
-    contribute = protocol.contribute
-
-    def silent(*args: Any, draws_noise: bool) -> Role[None]:
-        return contribute(*args, draws_noise=False)
+    def silent(exact: Sequence[Integers], scales: Any) -> Role[list[int]]:
+        yield from ()
+        return [int(v) for part in exact for v in part]
 
     def totals() -> list[int]:
         frame = pa.table({"g": list(range(200))})
@@ -209,7 +210,7 @@ def test_an_aggregator_that_draws_no_noise_is_found(monkeypatch: pytest.MonkeyPa
         return list(released.noisy[0])
 
     assert len(set(totals())) > 20
-    monkeypatch.setattr(protocol, "contribute", silent)
+    monkeypatch.setattr(protocol, "noisy_vector", silent)
     assert set(totals()) == {3}
     cases(2)
 
