@@ -11,9 +11,8 @@ from .strategies.fedavg import FedAvg
 from .strategies.fedbuff import FedBuff
 from .strategies.fedopt import FedAdam, FedYogi
 from .strategies.fedprox import FedProx
-from .strategies.median import Median
+from .strategies.robust import Median, TrimmedMean
 from .strategies.scaffold import Scaffold
-from .strategies.trimmed import TrimmedMean
 from .verbs import fit
 
 __all__ = [

@@ -10,7 +10,7 @@ In the clear updates may be packed (`compression`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -60,10 +60,8 @@ class Mean(NamedTuple):
     sizes: Mapping[str, int] = MappingProxyType({})
 
 
-class Combine(Protocol):
-    """`Strategy.combine`."""
-
-    def __call__(self, updates: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> Vector: ...
+Combine = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float64]], Vector]
+"""`Strategy.combine`."""
 
 
 class Averages(Protocol):

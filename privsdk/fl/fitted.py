@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ TOOK = pa.schema([("seconds", pa.float64()), ("bytes_sent", pa.int64()), ("bytes
 _REALS = ("loss", "staleness")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Fitted(Displayed):
     """A jointly trained model.
 
@@ -64,32 +66,17 @@ class Fitted(Displayed):
         The round after which an interrupted training of the same name went on; 0 where it began anew.
     """
 
-    def __init__(
-        self,
-        *,
-        model: Model,
-        label: str,
-        weights: Vector,
-        scales: Mapping[str, Scale],
-        history: pa.Table,
-        evaluation: pa.Table,
-        curve: pa.Table,
-        groups: pa.Table,
-        lost: pa.Table,
-        ended: str = "",
-        resumed: int = 0,
-    ) -> None:
-        self.model = model
-        self.label = label
-        self.weights = weights
-        self.scales = dict(scales)
-        self.history = history
-        self.evaluation = evaluation
-        self.curve = curve
-        self.groups = groups
-        self.lost = lost
-        self.ended = ended
-        self.resumed = resumed
+    model: Model
+    label: str
+    weights: Vector
+    scales: Mapping[str, Scale]
+    history: pa.Table
+    evaluation: pa.Table
+    curve: pa.Table
+    groups: pa.Table
+    lost: pa.Table
+    ended: str = ""
+    resumed: int = 0
 
     def predict(self, table: pa.Table) -> pa.Array:
         """For each row of a local table P(label), the most probable class, or a number in the label's unit.
@@ -120,7 +107,7 @@ class Fitted(Displayed):
         See `privsdk.fl.model_file` for the format. The file holds what the caller learned and no rows.
         """
         tables = {name: getattr(self, name) for name in model_file.TABLES}
-        model_file.write(Path(path), model_file.Saved(self.model, self.label, self.weights, self.scales, tables))
+        model_file.write(Path(path), model_file.Saved(self.model, self.label, self.weights, dict(self.scales), tables))
 
     def __str__(self) -> str:
         network, losses = self.model.network, self.history.column("loss").to_pylist()

@@ -26,9 +26,8 @@ from .strategies.fedavg import FedAvg
 from .strategies.fedbuff import FedBuff
 from .strategies.fedopt import FedAdam, FedYogi
 from .strategies.fedprox import FedProx
-from .strategies.median import Median
+from .strategies.robust import Median, TrimmedMean
 from .strategies.scaffold import Scaffold
-from .strategies.trimmed import TrimmedMean
 
 MAX_ROUNDS = 10_000
 DEADLINE_S = 120.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,7 +15,6 @@ from ..protocol.operation import Outcome, RoleInput
 from ..protocol.roles import Role
 from ..protocol.services import UNGUARDED
 from .averages import VALUES, Averages, Each, OnGrid
-from .compression.base import WithFeedback
 from .loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from .models.evaluation import Groups, HeldOut
 from .models.training import Trainer, in_threads
@@ -27,26 +27,16 @@ from .privacy.record_level import NoisySteps
 HISTORY = ("round", "clients", "rows", "loss", "staleness", "update_bytes")
 
 
-def _sum(given: RoleInput, parameters: FitParameters) -> Sum:
-    return parameters.mode.sum(given, parameters.participants(given.request), within_s=parameters.deadline_s)
-
-
-class Backend(NamedTuple):
-    """What a training runs on: what trains a client, and what adds up."""
-
-    train: Trainer
-    sums: Callable[[RoleInput, FitParameters], Sum]
-
-
-DISTRIBUTED = Backend(in_threads, _sum)  # every party by itself
-
-
-def role(given: RoleInput, parameters: FitParameters, backend: Backend = DISTRIBUTED) -> Role[Outcome]:
+def role(
+    given: RoleInput, parameters: FitParameters, train: Trainer = in_threads, sums: Callable[[], Sum] | None = None
+) -> Role[Outcome]:
+    """A party's part; `train` trains a client, and `sums` makes what adds up in place of the aggregation's."""
     clients = clients_of(given.request)
-    compression, strategy = parameters.compression, parameters.strategy
+    mode, participants = parameters.mode, parameters.participants(given.request)
+    sums = sums or partial(mode.sum, given, participants, within_s=parameters.deadline_s)
     course = Course(
         parameters.model.network,
-        WithFeedback(strategy, compression) if compression and compression.feedback else strategy,
+        parameters.strategy,
         parameters.schedule,
         parameters.rounds,
         parameters.seed,
@@ -54,14 +44,14 @@ def role(given: RoleInput, parameters: FitParameters, backend: Backend = DISTRIB
         parameters.participation,
         parameters.deadline_s,
         private=parameters.privacy is not None,
+        compression=parameters.compression,
     )
-    mode, participants = parameters.mode, parameters.participants(given.request)
     if given.party not in mode.leaders(participants):
-        return Outcome(value=(yield from _train(given, parameters, course, backend)))
-    coordinating = _coordinate(given, parameters, course, backend)
+        return Outcome(value=(yield from _train(given, parameters, course, train, sums())))
+    coordinating = _coordinate(given, parameters, course, sums())
     if given.party not in clients:
         return _outcome((yield from coordinating), {})
-    training = _train(given, parameters, course, backend)
+    training = _train(given, parameters, course, train, sums())
     trained, value = yield from mode.both(given.party, participants, coordinating, training)
     return _outcome(trained, value) if given.party == parameters.coordinator else Outcome(value=value)
 
@@ -82,51 +72,44 @@ def _outcome(trained: TrainingResult, evaluation: Mapping[str, Any]) -> Outcome:
     return Outcome(value=value, table=weights)
 
 
-def _provided(given: RoleInput, parameters: FitParameters, backend: Backend) -> tuple[Sum, Averages]:
-    sum_ = backend.sums(given, parameters)
-    return sum_, _hidden(given, parameters, sum_) if parameters.mode.hides else _each(given, parameters)
-
-
-def _each(given: RoleInput, parameters: FitParameters) -> Each:
+def _averages(given: RoleInput, parameters: FitParameters, sum_: Sum) -> Averages:
     clients = clients_of(given.request)
-    number = clients.index(given.party) if given.party in clients else len(clients)
-    return Each(
-        coordinator=parameters.coordinator,
-        within_s=parameters.deadline_s,
-        compression=parameters.compression,
-        seed=(parameters.seed, number),
-    )
-
-
-def _hidden(given: RoleInput, parameters: FitParameters, sum_: Sum) -> Averages:
-    """Averages through a sum that hides."""
+    if not parameters.mode.hides:
+        number = clients.index(given.party) if given.party in clients else len(clients)
+        return Each(
+            coordinator=parameters.coordinator,
+            within_s=parameters.deadline_s,
+            compression=parameters.compression,
+            seed=(parameters.seed, number),
+        )
     if not isinstance(parameters.privacy, PartyLevel):
         return OnGrid(sum_)
-    clients, length = len(clients_of(given.request)), parameters.strategy.parts * parameters.model.network.size
-    shares = NoiseShares(parameters.privacy, clients=clients, fewest=parameters.least(clients), length=length)
+    length, fewest = parameters.strategy.parts * parameters.model.network.size, parameters.least(len(clients))
+    shares = NoiseShares(parameters.privacy, clients=len(clients), fewest=fewest, length=length)
     return NoisyOnGrid(sum_, shares, given.entropy)
 
 
-def _trainer(given: RoleInput, parameters: FitParameters, backend: Backend) -> Trainer:
+def _trainer(given: RoleInput, parameters: FitParameters, train: Trainer) -> Trainer:
     if isinstance(parameters.privacy, RecordLevel):
         return NoisySteps(parameters.privacy, batch_size=parameters.schedule.batch_size, entropy=given.entropy)
-    return backend.train
+    return train
 
 
-def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, backend: Backend) -> Role[TrainingResult]:
-    sum_, averages = _provided(given, parameters, backend)
+def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, sum_: Sum) -> Role[TrainingResult]:
     coordinating = CoordinatorInput(
         clients=clients_of(given.request),
         statistics=length_of(parameters.model, parameters.class_weights),
         sum_=sum_,
-        averages=averages,
+        averages=_averages(given, parameters, sum_),
         checkpoints=given.services.checkpoints("coordinator"),
         stop_requested=UNGUARDED.stop_requested if parameters.mode.replicated else given.services.stop_requested,
     )
     return parameters.strategy.loop.coordinator(course, coordinating)
 
 
-def _train(given: RoleInput, parameters: FitParameters, course: Course, backend: Backend) -> Role[dict[str, Any]]:
+def _train(
+    given: RoleInput, parameters: FitParameters, course: Course, train: Trainer, sum_: Sum
+) -> Role[dict[str, Any]]:
     """A client's part, and its evaluation of the final model and of those on the way."""
     clients = clients_of(given.request)
     size = parameters.schedule.batch_size
@@ -161,7 +144,6 @@ def _train(given: RoleInput, parameters: FitParameters, course: Course, backend:
         every=parameters.evaluate_every,
         groups=groups,
     )
-    sum_, averages = _provided(given, parameters, backend)
     alike = parameters.mode.replicated
     training = ClientInput(
         prepared=prepared,
@@ -169,8 +151,8 @@ def _train(given: RoleInput, parameters: FitParameters, course: Course, backend:
         clients=clients,
         coordinator=given.party if alike else parameters.coordinator,
         sum_=sum_,
-        averages=averages,
-        train=_trainer(given, parameters, backend),
+        averages=_averages(given, parameters, sum_),
+        train=_trainer(given, parameters, train),
         pay=given.services.pay,
         look=held_out.look,
         checkpoints=given.services.checkpoints("client"),

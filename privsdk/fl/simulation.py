@@ -1,9 +1,9 @@
 """A training whose clients are all in this process: for prototyping over plain tables. It protects nothing.
 
-The roles are those of `fl.fit`, message by message, driven in one thread (`together`); what differs is what they run on
-(`roles.Backend`). Clients of small models are trained at once (`stacking`). Updates go through the sums that `fl.fit`
-would mask, on the same grid, without the masks, so that all totals are those that the coordinator of a masked training
-sees; where a strategy or a compression takes updates one by one, they come one by one.
+The roles are those of `fl.fit`, message by message, driven in one thread (`together`); what trains and what adds up is
+given to them. Clients of small models are trained at once (`stacking`). Updates go through the sums that `fl.fit` would
+mask, on the same grid, without the masks, so that all totals are those that the coordinator of a masked training sees;
+where a strategy or a compression takes updates one by one, they come one by one.
 
 There are no parties, no gate, no grants, no budget, no minimum counts and no ledger. One process sees everything.
 """
@@ -11,11 +11,12 @@ There are no parties, no gate, no grants, no budget, no minimum counts and no le
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from ..crypto.sums.base import PlainSum, Sum
+from ..crypto.sums.base import PlainSum
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..protocol.control import Trace
 from ..protocol.groups import Key
@@ -28,7 +29,7 @@ from .models.model import Model
 from .models.stacking import Stack
 from .parameters import Compressions, FitParameters, Strategies, check_types, parameters_of
 from .privacy.levels import PartyLevel, Privacy
-from .roles import Backend, role
+from .roles import role
 
 COORDINATOR = "the coordinator"
 DEADLINE_S = 60.0  # of nothing: in one thread nobody is late
@@ -126,7 +127,8 @@ def _played(clients: Mapping[str, pa.Table], parameters: FitParameters) -> dict[
         operands={name: Operand(table=name, columns=columns) for name in clients},
         parameters={},
     )
-    nothing, entropy, backend = pa.table({}), SystemEntropy(), Backend(Stack().train, _in_the_clear)
+    nothing, entropy, train = pa.table({}), SystemEntropy(), Stack().train
+    sums = partial(PlainSum, coordinator=parameters.coordinator, within_s=parameters.deadline_s)
 
     def of(party: str, table: pa.Table) -> RoleInput:
         return RoleInput(
@@ -141,12 +143,8 @@ def _played(clients: Mapping[str, pa.Table], parameters: FitParameters) -> dict[
         )
 
     inputs = [*(of(name, table.select(list(columns))) for name, table in clients.items()), of(COORDINATOR, nothing)]
-    outcomes: dict[str, Any] = together({given.party: role(given, parameters, backend) for given in inputs})
+    outcomes: dict[str, Any] = together({given.party: role(given, parameters, train, sums) for given in inputs})
     return {party: outcomes[party] for party in request.parties}
-
-
-def _in_the_clear(given: RoleInput, parameters: FitParameters) -> Sum:
-    return PlainSum(coordinator=parameters.coordinator, within_s=parameters.deadline_s)
 
 
 def _named(tables: object) -> dict[str, pa.Table]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from privsdk.crypto.sums.base import Integers, PlainSum
 from privsdk.errors import PeerGone
 from privsdk.fl.averages import Averages, Each, OnGrid
-from privsdk.fl.compression.base import Compression, WithFeedback
+from privsdk.fl.compression.base import Compression
 from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
@@ -85,11 +85,11 @@ def federate(
     take so many turns more for each of theirs, `stalled` send none and do not end, `poisoned` send something made of
     theirs; `host` coordinates, and may be a client."""
     names = tuple(f"p{i}" for i in range(len(clients)))
-    if compression is not None and compression.feedback:
-        course = course._replace(strategy=WithFeedback(course.strategy, compression))
+    course = course._replace(compression=compression)
     sum_ = PlainSum(coordinator=host, within_s=1)
     roles: dict[str, Role[Any]] = {}
-    loop = algorithm_of(course).loop
+    strategy: Any = course.strategy
+    loop = strategy.loop
     for i, (name, rows) in enumerate(zip(names, clients, strict=True)):
         own = course
         if poisoned and name in poisoned:
@@ -120,10 +120,6 @@ def federate(
         return Run(trained, outputs, transcript)
     outputs = together({**roles, host: leads}, transcript)
     return Run(outputs.pop(host), outputs, transcript)
-
-
-def algorithm_of(course: Course) -> Any:
-    return course.strategy._strategy if isinstance(course.strategy, WithFeedback) else course.strategy
 
 
 def ended(role: Role[Any], round_: int) -> Role[Any]:

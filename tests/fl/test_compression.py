@@ -22,8 +22,9 @@ from rounding import roundoff
 from privsdk.errors import InvalidArgument, ProtocolViolation
 from privsdk.fl import FedAvg, FedBuff, FedProx, Median, Quantised, TopK
 from privsdk.fl.averages import Each, Update, Whole
-from privsdk.fl.compression.base import Compression, WithFeedback
+from privsdk.fl.compression.base import Compression, with_feedback
 from privsdk.fl.compression.quantised import BLOCK
+from privsdk.fl.loops.course import Course
 from privsdk.fl.models.network import Rows, Vector
 from privsdk.fl.models.training import Pull
 from privsdk.fl.parameters import Strategies
@@ -280,7 +281,6 @@ def test_fedbuffs_clients_keep_their_residual_from_update_to_update() -> None:
 
 @pytest.mark.rounding
 def test_nothing_is_lost_between_what_is_sent_and_what_is_kept() -> None:
-    strategy = WithFeedback(FedAvg(), TopK(share=0.2))
     rng, start = np.random.default_rng(0), np.zeros(10, np.float32)
     kept, sent, wanted, terms = np.zeros(0, np.float32), np.zeros(10), np.zeros(10), np.zeros(10)
     for number in range(20):
@@ -290,14 +290,15 @@ def test_nothing_is_lost_between_what_is_sent_and_what_is_kept() -> None:
             yield from ()
             return update
 
-        local = together({"p0": strategy.local(LocalInput(start, start[:0], train, 1, 0.1, kept))})["p0"]
+        half = LocalInput(start, start[:0], train, 1, 0.1, kept)
+        local = together({"p0": with_feedback(FedAvg().local, TopK(share=0.2), half, 10)})["p0"]
         assert np.count_nonzero(local.update) == 2
         kept, sent, wanted = local.kept, sent + local.update, wanted + update
         terms += np.abs(update)
         assert (np.abs(sent + kept - wanted) <= roundoff(number + 1) * terms).all()
 
 
-def test_what_a_strategy_keeps_is_kept_beside_the_residual() -> None:
+def test_what_a_strategy_keeps_is_kept_beside_the_residual(monkeypatch: pytest.MonkeyPatch) -> None:
     class Counting(FedAvg):
         def local(self, given: LocalInput) -> Role[Any]:
             local = yield from super().local(given)
@@ -305,16 +306,15 @@ def test_what_a_strategy_keeps_is_kept_beside_the_residual() -> None:
 
     clients, top = skewed(2, [12, 30], 4), TopK(share=0.2)
     states: list[Vector] = []
-    inner = WithFeedback.local
+    inner = Course.local
 
-    class Watched(WithFeedback):
-        def local(self, given: LocalInput) -> Role[Any]:
-            local = yield from inner(self, given)
-            states.append(local.kept)
-            return local
+    def watched(self: Course, given: LocalInput) -> Role[Any]:
+        local = yield from inner(self, given)
+        states.append(local.kept)
+        return local
 
-    course = course_of(Watched(Counting(), top), 4, rounds=3)
-    federate(clients, course, each(top))
+    monkeypatch.setattr(Course, "local", watched)
+    federate(clients, course_of(Counting(), 4, rounds=3), each(top), compression=top)
     assert [state[:-5].tolist() for state in states[::2]] == [[0.0], [1.0, 0.0], [2.0, 1.0, 0.0]]
 
 

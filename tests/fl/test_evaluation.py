@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rounding import FUNCTION, roundoff
 
-from privsdk.fl.models.evaluation import SCORES, Groups, HeldOut, auc, by_group, calibration, evaluate, main_score
+from privsdk.fl.models.evaluation import SCORES, Groups, HeldOut, auc, calibration, evaluate, main_score
 from privsdk.fl.models.network import Network, Output, Rows
 
 Reals = npt.NDArray[np.float64]
@@ -148,9 +148,8 @@ def marked(sizes: list[int]) -> tuple[Rows, npt.NDArray[np.int64]]:
 )
 def test_small_groups_are_suppressed_and_do_not_follow_from_the_others(sizes: list[int], shown: list[int]) -> None:
     rows, groups = marked(sizes)
-    found = by_group(
-        ONE, SLOPE, rows, Groups(len(sizes) - 1, groups), owners=np.arange(len(groups)), min_count=10, unit=1.0
-    )
+    held_out = HeldOut(ONE, rows, owners=np.arange(len(groups)), min_count=10)
+    found = held_out.by_group(SLOPE, Groups(len(sizes) - 1, groups))
     assert [each.group for each in found] == shown
     for each in found:
         here = groups == each.group
@@ -164,7 +163,7 @@ def test_small_groups_are_suppressed_and_do_not_follow_from_the_others(sizes: li
 def test_what_is_suppressed_is_of_none_or_of_enough_owners(sizes: list[int], seed: int) -> None:
     rows, groups = marked(sizes)
     owners = np.random.default_rng(seed).integers(0, 60, len(groups))
-    found = by_group(ONE, SLOPE, rows, Groups(len(sizes) - 1, groups), owners=owners, min_count=10, unit=1.0)
+    found = HeldOut(ONE, rows, owners=owners, min_count=10).by_group(SLOPE, Groups(len(sizes) - 1, groups))
     shown = [each.group for each in found]
     assert all(len(set(owners[groups == group])) >= 10 for group in shown)
     rest = set(owners[~np.isin(groups, shown)])
@@ -174,9 +173,8 @@ def test_what_is_suppressed_is_of_none_or_of_enough_owners(sizes: list[int], see
 def test_regression_groups_have_errors() -> None:
     rows = Rows(x=np.zeros((20, 1), np.float32), y=np.repeat(np.array([0.5, -1], np.float32), 10))
     network = Network((1, 1), Output.IDENTITY)
-    found = by_group(
-        network, SLOPE, rows, Groups(2, np.repeat([0, 1], 10)), owners=np.arange(20), min_count=10, unit=4.0
-    )  # fmt: skip
+    held_out = HeldOut(network, rows, owners=np.arange(20), min_count=10, unit=4.0)
+    found = held_out.by_group(SLOPE, Groups(2, np.repeat([0, 1], 10)))
     assert [tuple(each) for each in found] == [(0, 10, 2.0), (1, 10, 4.0)]
     assert main_score(Output.IDENTITY) == "rmse"
 

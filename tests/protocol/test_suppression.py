@@ -202,21 +202,14 @@ def scores(sizes: Sequence[int]) -> list[bool]:
 
 def evaluation(sizes: Sequence[int]) -> list[bool]:
     """Scores of a model by group."""
-    from privsdk.fl.models.evaluation import Groups, by_group
+    from privsdk.fl.models.evaluation import Groups, HeldOut
     from privsdk.fl.models.network import Network, Output, Rows
 
     of = np.repeat(np.arange(len(sizes)), sizes)
     rows = Rows(x=np.zeros((len(of), 1), np.float32), y=np.zeros(len(of), np.float32))
     weights = np.zeros(2, np.float32)
-    found = by_group(
-        Network((1, 1), Output.IDENTITY),
-        weights,
-        rows,
-        Groups(len(sizes), of),
-        owners=np.arange(len(of)),
-        min_count=MIN_COUNT,
-        unit=1.0,
-    )
+    held_out = HeldOut(Network((1, 1), Output.IDENTITY), rows, np.arange(len(of)), MIN_COUNT)
+    found = held_out.by_group(weights, Groups(len(sizes), of))
     return [group in [each.group for each in found] for group in range(len(sizes))]
 
 

@@ -6,9 +6,7 @@
     e_i = p - unpack(packed)  (with feedback)
 
 What is left out of an update is random with mean zero (`quantised`), or kept and added to the client's next update
-(`topk`): error feedback, S. U. Stich, J.-B. Cordonnier, M. Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, algorithm
-1, and S. P. Karimireddy, Q. Rebjock, S. Stich, M. Jaggi, "Error Feedback Fixes SignSGD and other Gradient Compression
-Schemes", ICML 2019, algorithm 2. Which compression goes with what is in `composition`.
+(`topk`): error feedback. Which compression goes with what is in `parameters`.
 
 Stochastic rounding draws from a generator seeded by the run's public seed, the client and the round: it protects
 nothing, and a run can be repeated. The coordinator learns no more than from the update itself.
@@ -16,16 +14,16 @@ nothing, and a run can be repeated. The coordinator learns no more than from the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import ProtocolViolation
 from ...protocol.roles import Role
 from ..models.network import Vector
-from ..strategy import LocalInput, LocalUpdate, State, Strategy
+from ..strategy import LocalInput, LocalUpdate
 
 
 class Compression(Protocol):
@@ -57,43 +55,18 @@ def require(fits: bool) -> None:
         raise ProtocolViolation("a packed update is not of the agreed form")
 
 
-class WithFeedback:
-    """A strategy whose clients keep what compression leaves out of an update, and add it to their next one.
+def with_feedback(
+    local: Callable[[LocalInput], Role[LocalUpdate]], compression: Compression, given: LocalInput, length: int
+) -> Role[LocalUpdate]:
+    """A client's half that keeps what compression leaves out of its update of this length, for the next one.
 
-    The client's half sends what the coordinator will unpack, so that packing it once more loses nothing.
+    It sends what the coordinator will unpack, so that packing it once more loses nothing. The residual is kept behind
+    what the strategy keeps.
     """
-
-    def __init__(self, strategy: Strategy, compression: Compression) -> None:
-        self._strategy = strategy
-        self._compression = compression
-        self.parts = strategy.parts
-        self.by_rows = strategy.by_rows
-        self.each = strategy.each
-
-    def local(self, given: LocalInput) -> Role[LocalUpdate]:
-        """The strategy's half; the residual is kept behind what the strategy keeps."""
-        length = self.parts * len(given.start)
-        inner, residual = np.zeros(0, np.float32), np.zeros(length, np.float32)
-        if len(given.kept):
-            inner, residual = given.kept[:-length], given.kept[-length:]
-        local = yield from self._strategy.local(given._replace(kept=inner))
-        wanted = local.update + residual
-        packed = self._compression.pack(wanted, np.random.default_rng(0))
-        sent = self._compression.unpack(packed, length)
-        return LocalUpdate(sent, np.concatenate([local.kept, wanted - sent]))
-
-    def begin(self, weights: Vector) -> State:
-        """As the strategy."""
-        return self._strategy.begin(weights)
-
-    def broadcast(self, state: State) -> Vector:
-        """As the strategy."""
-        return self._strategy.broadcast(state)
-
-    def combine(self, updates: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> Vector:
-        """As the strategy."""
-        return self._strategy.combine(updates, weights)
-
-    def step(self, state: State, average: Vector, share: float) -> State:
-        """As the strategy."""
-        return self._strategy.step(state, average, share)
+    inner, residual = np.zeros(0, np.float32), np.zeros(length, np.float32)
+    if len(given.kept):
+        inner, residual = given.kept[:-length], given.kept[-length:]
+    made = yield from local(given._replace(kept=inner))
+    wanted = made.update + residual
+    sent = compression.unpack(compression.pack(wanted, np.random.default_rng(0)), length)
+    return LocalUpdate(sent, np.concatenate([made.kept, wanted - sent]))

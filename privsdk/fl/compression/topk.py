@@ -1,7 +1,8 @@
 """Only the largest entries of an update are sent; the others wait at the client until they have grown.
 
 Papers: S. U. Stich, J.-B. Cordonnier, M. Jaggi, "Sparsified SGD with Memory", NeurIPS 2018, definition 2.1 and
-algorithm 1; S. P. Karimireddy, Q. Rebjock, S. Stich, M. Jaggi, ICML 2019, algorithm 2.
+algorithm 1; S. P. Karimireddy, Q. Rebjock, S. Stich, M. Jaggi, "Error Feedback Fixes SignSGD and other Gradient
+Compression Schemes", ICML 2019, algorithm 2.
 
     p = update + e;   sent: positions and values of the k entries of p that are largest by magnitude;   e = p - sent
 

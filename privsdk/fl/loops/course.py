@@ -1,30 +1,32 @@
 """A training as all of its parties know it, what each half of it is given, and the seam to its loop.
 
 A loop is when clients train and when the model moves: in rounds (`rounds`), or whenever enough updates have come
-(`asynchronous`). A strategy names its loop. Both halves of a loop are roles; what they share with other loops is here.
+(`strategies.fedbuff`). A strategy names its loop. Both halves of a loop are roles; what they share with other loops is
+here.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from ...crypto.sums.base import UNITS, Integers, Sum, within
-from ...errors import PrivsdkError, ProtocolViolation
+from ...crypto.sums.base import UNITS, Integers, Sum, Totals, within
+from ...errors import PeerGone, PrivsdkError, ProtocolViolation
 from ...governance.learns import Knowledge
 from ...protocol.messages import Message
 from ...protocol.roles import Role
 from ...protocol.services import UNGUARDED, Checkpoints, NoCheckpoints
 from ..averages import VALUES, Averages
+from ..compression.base import Compression, with_feedback
 from ..models.network import Network, Rows, Vector
 from ..models.training import Pull, Schedule, Task, Trainer
-from ..strategy import LocalInput, Strategy
+from ..strategy import LocalInput, LocalUpdate, Strategy
 
 STATISTICS = "facts"  # the name of their sum, which travels and enters its masks
 LARGEST_STATISTIC = 1 << 61
@@ -72,7 +74,8 @@ class Course(NamedTuple):
 
     `fewest` is the number of clients a round needs; `participation` the share of those present that is drawn for each;
     `deadline_s` how long the coordinator waits for the clients of a round. In a `private` one clients count equally,
-    and tell neither losses nor numbers of rows: their statistics are constants.
+    and tell neither losses nor numbers of rows: their statistics are constants. Of `compression` the half is here that
+    keeps what is left out of updates.
     """
 
     network: Network
@@ -84,6 +87,7 @@ class Course(NamedTuple):
     participation: float = 1.0
     deadline_s: float = math.inf
     private: bool = False
+    compression: Compression | None = None
 
     @property
     def by_rows(self) -> bool:
@@ -114,6 +118,22 @@ class Course(NamedTuple):
         count = min(len(present), max(self.fewest, round(self.participation * len(present))))
         rng = np.random.default_rng([self.seed, 1 << 32, number])
         return tuple(present[i] for i in sorted(rng.choice(len(present), count, replace=False)))
+
+    def require(self, taking: Sequence[str], where: str, lost: Mapping[str, PrivsdkError]) -> None:
+        """Raise PeerGone unless a round, or whatever is named, has enough clients left."""
+        if len(taking) < self.fewest:
+            why = "; ".join(f"{party}: {error.message}" for party, error in lost.items())
+            named = f" ({why})" if why else ""
+            raise PeerGone(
+                f"{len(taking)} clients are left in {where}, and {self.fewest} are asked for{named}",
+                hint="fit again without those that were lost, or allow fewer clients",
+            )
+
+    def local(self, given: LocalInput) -> Role[LocalUpdate]:
+        """A client's half of a round, in which compression has its part where it keeps what it leaves out."""
+        if self.compression is None or not self.compression.feedback:
+            return self.strategy.local(given)
+        return with_feedback(self.strategy.local, self.compression, given, self.strategy.parts * len(given.start))
 
     def model_in(self, message: Round, sender: str) -> tuple[Vector, Vector]:
         """The weights, and what the strategy sent with them."""
@@ -179,6 +199,11 @@ class CoordinatorInput:
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
     stop_requested: Callable[[], bool] = UNGUARDED.stop_requested
 
+    def collect_statistics(self) -> Role[Totals]:
+        """What all clients' rows add up to, after keys are agreed on."""
+        yield from self.sum_.set_up()
+        return (yield from self.sum_.collect(STATISTICS, self.clients, self.statistics, LARGEST_STATISTIC))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientInput:
@@ -205,15 +230,23 @@ class ClientInput:
     copy: Checkpoints | None = None
     stop_requested: Callable[[], bool] = UNGUARDED.stop_requested
 
-    def local(self, course: Course, rows: Rows, model: tuple[Vector, Vector], number: int, kept: Vector) -> LocalInput:
-        """What the strategy's half works with in a round: batches are drawn by the seed, the client and the round."""
+    def add_statistics(self) -> Role[None]:
+        """Agree on keys, and add what its rows add up to."""
+        yield from self.sum_.set_up()
+        yield from self.sum_.contribute(STATISTICS, self.clients, self.prepared.statistics(), LARGEST_STATISTIC)
+
+    def local(
+        self, course: Course, rows: Rows, model: tuple[Vector, Vector], number: int, kept: Vector
+    ) -> Role[LocalUpdate]:
+        """The client's half of a round: batches are drawn by the seed, the client and the round."""
 
         def train(pull: Pull) -> Role[Vector]:
             rng = np.random.default_rng([course.seed, self.clients.index(self.me), number])
             return (yield from self.train(Task(course.network, model[0], rows, course.schedule, rng, pull)))
 
         schedule = course.schedule
-        return LocalInput(*model, train, schedule.count(len(rows)), schedule.learning_rate, kept)
+        given = LocalInput(*model, train, schedule.count(len(rows)), schedule.learning_rate, kept)
+        return course.local(given)
 
 
 class Loop(ABC):

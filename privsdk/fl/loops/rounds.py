@@ -36,15 +36,13 @@ import numpy as np
 import pyarrow as pa
 
 from ...crypto.sums.base import UNITS
-from ...errors import BudgetExceeded, DatasetFrozen, PeerGone, PrivsdkError, ProtocolViolation
+from ...errors import BudgetExceeded, DatasetFrozen, PrivsdkError, ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from ..averages import VALUES, Mean, Update
 from ..models.network import Rows, Vector
 from .course import (
-    LARGEST_STATISTIC,
     NOTHING,
-    STATISTICS,
     ClientInput,
     CoordinatorInput,
     Course,
@@ -116,11 +114,8 @@ class _Coordinator:
 
     def _begin(self) -> Role[None]:
         """Sum the training statistics, and tell everyone them and the round that all can go on from."""
-        course, sum_ = self._course, self._given.sum_
-        yield from sum_.set_up()
-        sums, present, lost = yield from sum_.collect(
-            STATISTICS, self._given.clients, self._given.statistics, LARGEST_STATISTIC
-        )
+        course = self._course
+        sums, present, lost = yield from self._given.collect_statistics()
         kept, gone = yield from collect(present, Kept, within_s=course.deadline_s)
         self._present = tuple(kept)
         self._at = latest_state(course, self._given.checkpoints, kept, sums, present)
@@ -183,15 +178,9 @@ class _Coordinator:
 
     def _require(self, taking: Sequence[str]) -> None:
         """Raise unless a round has enough clients."""
-        if len(taking) < self._course.fewest:
-            trained = self._at.trained
-            lost = {party: error for party, (_, error) in trained.lost.items() if party not in self._present}
-            why = "; ".join(f"{party}: {error.message}" for party, error in lost.items())
-            raise PeerGone(
-                f"{len(taking)} clients are left in round {len(trained.rounds) + 1}, and {self._course.fewest} "
-                f"are asked for{f' ({why})' if why else ''}",
-                hint="fit again without those that were lost, or allow fewer clients",
-            )
+        trained = self._at.trained
+        lost = {party: error for party, (_, error) in trained.lost.items() if party not in self._present}
+        self._course.require(taking, f"round {len(trained.rounds) + 1}", lost)
 
     def _models(self, number: int, chosen: Sequence[str], *, last: bool = False) -> dict[str, Message]:
         """The model for those who are chosen; to the others, that it goes on."""
@@ -241,8 +230,7 @@ class _Client:
     def _begin(self) -> Role[Rows]:
         """Add to the training statistics, and prepare the rows by their sums; then go on where the coordinator does."""
         given = self._given
-        yield from given.sum_.set_up()
-        yield from given.sum_.contribute(STATISTICS, given.clients, given.prepared.statistics(), LARGEST_STATISTIC)
+        yield from given.add_statistics()
         copies = None if given.copy is None else given.copy.numbers()
         yield from tell(given.coordinator, Kept(numbers=given.checkpoints.numbers(), copies=copies))
         heard = yield from hear(given.coordinator, TrainingStatistics)
@@ -265,7 +253,7 @@ class _Client:
         course, given, number = self._course, self._given, message.number
         name = f"round {number + 1}"
         loss = 0.0 if course.private else course.network.loss(model[0], rows)
-        local = yield from during(name, course.strategy.local(given.local(course, rows, model, number, self._kept)))
+        local = yield from during(name, given.local(course, rows, model, number, self._kept))
         yield from tell(given.coordinator, Ready(number=number, keeps=bool(len(local.kept))))
         go = yield from hear(given.coordinator, Go)
         if go.number != number or not set(go.parties) <= set(message.parties) <= set(given.clients):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,22 +68,11 @@ def main_score(output: Output) -> str:
     return SCORES[output][0]
 
 
-def by_group(
-    network: Network, weights: Vector, rows: Rows, groups: Groups, *, owners: Integers, min_count: int, unit: float
-) -> list[Group]:
-    """The main score of the rows of each group that has any and is not suppressed."""
-    hidden = suppressed_of_rows(range(groups.number), groups.of, owners, min_count)
-    score, shown = main_score(network.output), []
-    for group in sorted({*groups.of.tolist()} - {NO_GROUP} - hidden):
-        here = rows.take(np.flatnonzero(groups.of == group))
-        shown.append(Group(group, len(here), evaluate(network, weights, here, unit)[score]))
-    return shown
-
-
+@dataclass(slots=True)
 class HeldOut:
     """What one party tells of models on its held-out rows: nothing where these are of fewer than `min_count` owners.
 
-    Parameters
+    Attributes
     ----------
     owners : int64 array
         For each row whose it is.
@@ -92,50 +82,41 @@ class HeldOut:
         Of the rows.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        rows: Rows,
-        *,
-        owners: Integers,
-        min_count: int,
-        unit: float = 1.0,
-        every: int = 0,
-        groups: Groups | None = None,
-    ) -> None:
-        self._network = network
-        self._rows = rows
-        self._owners = owners
-        self._min_count = min_count
-        self._unit = unit
-        self._every = every
-        self._groups = groups
-        self._enough = is_large(owners, min_count)
-        self._curve: list[dict[str, float | None]] = []
+    network: Network
+    rows: Rows
+    owners: Integers
+    min_count: int
+    unit: float = 1.0
+    every: int = 0
+    groups: Groups | None = None
+    _curve: list[dict[str, float | None]] = field(default_factory=list, init=False)
+    _enough: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._enough = is_large(self.owners, self.min_count)
 
     def look(self, number: int, weights: Vector) -> None:
         """Evaluate a model on the way, of so many rounds, if it is its turn."""
-        due = self._enough and self._every and number and number % self._every == 0
+        due = self._enough and self.every and number and number % self.every == 0
         if due and not (self._curve and self._curve[-1]["round"] == number):  # a round that is not held comes twice
-            self._curve.append({"round": number, **evaluate(self._network, weights, self._rows, self._unit)})
+            self._curve.append({"round": number, **evaluate(self.network, weights, self.rows, self.unit)})
 
     def told(self, weights: Vector) -> dict[str, Any]:
         """What the party answers with: scores of the final model, those on the way, and those by group."""
         if not self._enough:
             return {"evaluation": {}, "curve": [], "groups": []}
-        scores = evaluate(self._network, weights, self._rows, self._unit)
-        groups: list[Group] = []
-        if self._groups is not None:
-            groups = by_group(
-                self._network,
-                weights,
-                self._rows,
-                self._groups,
-                owners=self._owners,
-                min_count=self._min_count,
-                unit=self._unit,
-            )
-        return {"evaluation": {"rows": len(self._rows), **scores}, "curve": self._curve, "groups": groups}
+        scores = evaluate(self.network, weights, self.rows, self.unit)
+        groups = [] if self.groups is None else self.by_group(weights, self.groups)
+        return {"evaluation": {"rows": len(self.rows), **scores}, "curve": self._curve, "groups": groups}
+
+    def by_group(self, weights: Vector, groups: Groups) -> list[Group]:
+        """The main score of the rows of each group that has any and is not suppressed."""
+        hidden = suppressed_of_rows(range(groups.number), groups.of, self.owners, self.min_count)
+        score, shown = main_score(self.network.output), []
+        for group in sorted({*groups.of.tolist()} - {NO_GROUP} - hidden):
+            here = self.rows.take(np.flatnonzero(groups.of == group))
+            shown.append(Group(group, len(here), evaluate(self.network, weights, here, self.unit)[score]))
+        return shown
 
 
 def _of_numbers(found: Reals, y: Reals, unit: float) -> dict[str, float]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -43,17 +43,11 @@ class _Single(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     low: float
     high: float
+    kind: ClassVar[Kind] = Kind.NUMBER
+    width: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         plain_range(self)
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.NUMBER
-
-    @property
-    def width(self) -> int:
-        return 1
 
     def names(self, column: str) -> tuple[str, ...]:
         """What its inputs are called."""
@@ -140,15 +134,12 @@ class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="Vecto
     length: int
     low: float = 0.0
     high: float = 255.0
+    kind: ClassVar[Kind] = Kind.VECTOR
 
     def __post_init__(self) -> None:
         plain_range(self)
         if not 0 < self.length <= MOST_INPUTS:
             raise InvalidArgument(f"a vector of {self.length} numbers", hint=f"give 1 to {MOST_INPUTS:,}")
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.VECTOR
 
     @property
     def width(self) -> int:

@@ -169,7 +169,7 @@ class Network:
         return each
 
     def loss(self, weights: Vector, rows: Rows) -> float:
-        """The mean of all rows' losses, times their weights; `gradient` is its gradient."""
+        """The mean of all rows' losses, times their weights; its gradient is the mean of what `backward` gives."""
         losses = self.losses(weights, rows)
         return float(np.mean(losses if rows.weights is None else losses * rows.weights, dtype=np.float64))
 
@@ -188,15 +188,6 @@ class Network:
             errors = (errors @ layer.matrix.swapaxes(-1, -2)) * (parts[-1].inputs > 0)
             parts.append(Backward(given, errors))
         return parts[::-1]
-
-    def gradient(self, weights: Vector, rows: Rows) -> Vector:
-        """The mean of all rows' gradients."""
-        gradient = np.empty(self.size, np.float32)
-        for layer, part in zip(self.layers(gradient), self.backward(weights, rows), strict=True):
-            np.matmul(part.inputs.T, part.errors, out=layer.matrix)
-            part.errors.sum(axis=0, out=layer.bias)
-        gradient /= len(rows)
-        return gradient
 
     def _activated(self, sums: Matrix) -> Matrix:
         if self.output is Output.SOFTMAX:
