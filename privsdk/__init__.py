@@ -51,7 +51,7 @@ def __dir__() -> list[str]:
 
 def _panel(send: _Callable[[_Any], None]) -> _Any:
     """The kernel's side of JupyterLab's panel, loaded when a page first asks for it."""
-    from .widgets.panel.panel import Panel
+    from .widgets.panel import Panel
 
     return Panel(send)
 

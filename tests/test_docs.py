@@ -22,7 +22,7 @@ import pytest
 
 import privsdk.__main__
 from privsdk.__main__ import main
-from privsdk.deploy.config import FederationConfig, PartyConfig, read_federation, read_party
+from privsdk.deploy.config import FederationConfig, PartyConfig, read_config
 from privsdk.governance.policy import Disclosure
 from privsdk.workshop.demo import demo
 
@@ -173,9 +173,9 @@ def test_configuration_examples_are_valid(tmp_path: Path) -> None:
     for title, name in (("party.toml of north", "north"), ("party.toml of notary", "notary")):
         file = tmp_path / "party.toml"
         file.write_text(toml_block(title))
-        assert read_party(file).name == name
+        assert read_config(file, PartyConfig).name == name
     file.write_text(toml_block("federation.toml"))
-    assert set(read_federation(file).parties) == {"north", "south", "notary"}
+    assert set(read_config(file, FederationConfig).parties) == {"north", "south", "notary"}
 
 
 def test_party_example_names_every_field_and_disclosure() -> None:

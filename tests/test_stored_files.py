@@ -14,7 +14,7 @@ from claims import Cases
 
 import privsdk as ps
 from privsdk import fl, he
-from privsdk.deploy.config import read_party
+from privsdk.deploy.config import PartyConfig, read_config
 
 CLAIM = "files of the version before open: ledgers with all that was spent, a model, a key, a column, a party.toml"
 
@@ -68,5 +68,5 @@ def test_a_key_opens_its_column(stored: Path, cases: Cases) -> None:
 
 @pytest.mark.claim(CLAIM)
 def test_a_party_toml_is_read(stored: Path, cases: Cases) -> None:
-    assert read_party(stored / "party.toml").policy.grants[0].max_epsilon == 0.5
+    assert read_config(stored / "party.toml", PartyConfig).policy.grants[0].max_epsilon == 0.5
     cases()

@@ -81,7 +81,27 @@ class Budgets(Displayed, Tabular, dict[str, tuple[Balance, ...]]):
 
     def to_arrow(self) -> pa.Table:
         """A row for each dataset, where `limit` is null, and one for each limit below its cap."""
-        return balances_table(self)
+        rows = []
+        for party, each in self.items():
+            for b in each:
+                named = {"party": party, "dataset": b.dataset, "delta": b.budget.delta}
+                rows.append(
+                    {
+                        **named,
+                        "epsilon": b.budget.epsilon,
+                        "epsilon_spent": b.epsilon_spent,
+                        "epsilon_left": b.epsilon_left,
+                        "exact": b.budget.exact,
+                        "exact_spent": b.exact_spent,
+                        "exact_left": b.exact_left,
+                        "epsilon_lifetime": b.epsilon_lifetime,
+                        "exact_lifetime": b.exact_lifetime,
+                        "reserved": b.reserved,
+                        "frozen": b.frozen or None,
+                    }
+                )
+                rows += [{**named, **_limit_row(under)} for under in b.limits]
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
 
     def _card(self) -> Card:
         grid = balances_grid(self)
@@ -153,31 +173,6 @@ def status(balance: Balance) -> str:
     if ever != (balance.epsilon_spent, balance.exact_spent) or any(each.limit.days for each in balance.limits):
         notes.append(f"ever spent: epsilon {ever[0]:.3g}, {ever[1]:,} exact")
     return "\n".join(notes)
-
-
-def balances_table(balances: Mapping[str, Sequence[Balance]]) -> pa.Table:
-    """A row for each dataset, where `limit` is null, and one for each limit below it."""
-    rows = []
-    for party, each in balances.items():
-        for b in each:
-            named = {"party": party, "dataset": b.dataset, "delta": b.budget.delta}
-            rows.append(
-                {
-                    **named,
-                    "epsilon": b.budget.epsilon,
-                    "epsilon_spent": b.epsilon_spent,
-                    "epsilon_left": b.epsilon_left,
-                    "exact": b.budget.exact,
-                    "exact_spent": b.exact_spent,
-                    "exact_left": b.exact_left,
-                    "epsilon_lifetime": b.epsilon_lifetime,
-                    "exact_lifetime": b.exact_lifetime,
-                    "reserved": b.reserved,
-                    "frozen": b.frozen or None,
-                }
-            )
-            rows += [{**named, **_limit_row(under)} for under in b.limits]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def _limit_row(under: LimitBalance) -> dict[str, object]:

@@ -143,7 +143,7 @@ class Running:
 
     def _hear(self, party: str) -> None:
         """Take the last reports of a party that has ended."""
-        since = self._live.count(party)
+        since = len(self._live.reports(party))
         asked = self._ask_how_far(party, since)
         wait([asked], timeout=LAST_WORD_S)
         if asked.done() and asked.exception() is None:
@@ -159,7 +159,7 @@ class Running:
                     self._live.update(party, asked.result(), since)
                 asked = None
             if ask and asked is None:
-                since = self._live.count(party)
+                since = len(self._live.reports(party))
                 self._watching[party] = since, self._ask_how_far(party, since)
 
     def _ask_how_far(self, party: str, since: int = 0) -> Future[control.Watched]:

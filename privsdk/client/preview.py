@@ -15,12 +15,11 @@ from ..display.curves import curves
 from ..display.svg import Picture
 from ..display.tabular import Tabular
 from ..errors import InvalidArgument, Refused
-from ..governance.charges import MOST_QUERIES, Balance, Debit
-from ..governance.learns import Learns
+from ..governance.charges import MOST_QUERIES, Balance
 from ..protocol.control import DatasetQuote, Quoted
 from ..protocol.operation import Request
-from .budgets import SCHEMA, balances_table, limit_meters, meters, price_text
-from .results import learns_grid
+from .budgets import Budgets, Price, limit_meters, meters, price_text
+from .results import Learned, learns_grid
 
 SIMULATIONS = 20
 FACTORS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the epsilon asked for: where the error is drawn
@@ -63,23 +62,12 @@ class TrainingForecast(Protocol):
 class Planned(Protocol):
     """What a preview needs of a plan."""
 
-    @property
-    def request(self) -> Request: ...
-
-    @property
-    def price(self) -> Mapping[str, tuple[Debit, ...]]: ...
-
-    @property
-    def learns(self) -> tuple[Learns, ...]: ...
-
-    @property
-    def notes(self) -> tuple[tuple[str, str], ...]: ...
-
-    @property
-    def outlook(self) -> Outlook | None: ...
-
-    @property
-    def forecast(self) -> TrainingForecast | None: ...
+    request: Request
+    price: Price
+    learns: Learned
+    notes: tuple[tuple[str, str], ...]
+    outlook: Outlook | None
+    forecast: TrainingForecast | None
 
 
 class Preview(Displayed, Tabular):
@@ -179,14 +167,11 @@ class Preview(Displayed, Tabular):
 
     def to_arrow(self) -> pa.Table:
         """What each dataset and limit would have left after it, and how many such requests it covers from now."""
-        tables = []
-        for party, datasets in self.datasets.items():
+        often: list[int | None] = []
+        for datasets in self.datasets.values():
             for dataset in datasets:
-                table = balances_table({party: [dataset.after]})
-                often = pa.array([dataset.queries_left] + [None] * len(dataset.after.limits), pa.int64())
-                tables.append(table.append_column("queries_left", often))
-        empty = SCHEMA.append(pa.field("queries_left", pa.int64())).empty_table()
-        return pa.concat_tables(tables) if tables else empty
+                often += [dataset.queries_left, *[None] * len(dataset.after.limits)]
+        return Budgets(self.remaining).to_arrow().append_column("queries_left", pa.array(often, pa.int64()))
 
     @property
     def _delta(self) -> float | None:

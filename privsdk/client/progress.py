@@ -144,10 +144,6 @@ class Live(Displayed, Tabular):
         with self._lock:
             return tuple(self._reports.get(party, ()))
 
-    def count(self, party: str) -> int:
-        """The number of this party's reports so far."""
-        return len(self.reports(party))
-
     def observe(self, observer: Callable[[Live], None]) -> Callable[[], None]:
         """Have this called with the run's progress whenever there is news, in another thread; returns how to end it."""
         return self._observers.add(observer)

@@ -77,15 +77,8 @@ class FederationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     analyst: Analyst | None = None
 
 
-def read_party(path: Path) -> PartyConfig:
-    return _read(path, PartyConfig)
-
-
-def read_federation(path: Path) -> FederationConfig:
-    return _read(path, FederationConfig)
-
-
-def _read(path: Path, kind: type[T]) -> T:
+def read_config(path: Path, kind: type[T]) -> T:
+    """A party.toml or federation.toml; what is wrong with one is said by its path."""
     try:
         return msgspec.toml.decode(path.read_bytes(), type=kind)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..client.federation import Federation
 from ..client.pinned_heads import PinnedHeads
-from ..display.cards import Card, Displayed
+from ..display.cards import Card, to_text
 from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Budget
 from ..governance.policy import ANY, Disclosure, Grant, Policy
@@ -19,7 +19,7 @@ from ..party.gate import Gate
 from ..party.tables.store import Store
 from ..transport.identities import Credentials, Members
 from ..transport.local import LocalNetwork
-from .config import read_federation, reject_names
+from .config import FederationConfig, read_config, reject_names
 
 T = TypeVar("T")
 
@@ -32,28 +32,24 @@ WORKSHOP_POLICY = Policy(
 WORKSHOP_BUDGET = Budget(epsilon=3.0, delta=1e-6, exact=200)
 
 
-class _WorkshopPolicy(Displayed):
+def _workshop_card(parties: list[str], budget: Budget | Mapping[str, Budget] | None, store: str) -> Card:
     """The workshop policy as it is printed when a federation is embedded."""
-
-    def __init__(self, parties: list[str], budget: str, store: str) -> None:
-        self._parties, self._budget, self._store = parties, budget, store
-
-    def _card(self) -> Card:
-        (grant,) = WORKSHOP_POLICY.grants
-        facts = [
-            ("of", ", ".join(self._parties)),
-            ("any column", ", ".join(_WORKSHOP)),
-            ("", f"exact aggregates over at least {grant.min_count} rows, keys or values"),
-            ("", f"DP releases up to epsilon {grant.max_epsilon:g}"),
-            (
-                "joint results",
-                f"at least {WORKSHOP_POLICY.min_parties} contributors, not counting one who sees the result",
-            ),
-            ("never", "rows, single values, minima, maxima; but a model's weights to the party whose rows they score"),
-            ("budget", self._budget),
-            ("ledgers", self._store),
-        ]
-        return Card(title="workshop policy (give policy= and budget= for your own)", facts=facts)
+    (grant,), contributors = WORKSHOP_POLICY.grants, f"at least {WORKSHOP_POLICY.min_parties} contributors"
+    cap = budget or WORKSHOP_BUDGET
+    amount = "as given for each party"
+    if isinstance(cap, Budget):
+        amount = f"epsilon {cap.epsilon:g} at delta {cap.delta:g} and {cap.exact} exact disclosures for each dataset"
+    facts = [
+        ("of", ", ".join(parties)),
+        ("any column", ", ".join(_WORKSHOP)),
+        ("", f"exact aggregates over at least {grant.min_count} rows, keys or values"),
+        ("", f"DP releases up to epsilon {grant.max_epsilon:g}"),
+        ("joint results", f"{contributors}, not counting one who sees the result"),
+        ("never", "rows, single values, minima, maxima; but a model's weights to the party whose rows they score"),
+        ("budget", amount),
+        ("ledgers", store),
+    ]
+    return Card(title="workshop policy (give policy= and budget= for your own)", facts=facts)
 
 
 def embedded(
@@ -112,7 +108,6 @@ def embedded(
     with ExitStack() as opened:  # what was opened is closed again if a later party cannot be
         for name, tables in given.items():
             sources = tables if isinstance(tables, Mapping) else {table: tables}
-
             tables_of = Store(name, sources)
             books = Books(
                 name,
@@ -137,7 +132,7 @@ def embedded(
         if folder is not None:
             place = f"{folder.resolve()}; opening them again continues their budgets"
         lenient = [name for name in given if _for(policy, name, WORKSHOP_POLICY) is WORKSHOP_POLICY]
-        print(_WorkshopPolicy(lenient, _budget_text(budget), place) if lenient else f"ledgers: {place}")
+        print(to_text(_workshop_card(lenient, budget, place)) if lenient else f"ledgers: {place}")
 
     return Federation(network, caller=caller, purpose=purpose, close=close, pinned_heads=pinned_heads)
 
@@ -168,7 +163,7 @@ def connect(path: str | Path) -> Federation:
     from ..transport.flight import FlightNetwork
 
     file = Path(path)
-    config = read_federation(file)
+    config = read_config(file, FederationConfig)
     if config.analyst is None:
         raise InvalidArgument(f"{file} has no [analyst]", hint="name your purpose and certificate files there")
     folder, analyst = file.parent, config.analyst
@@ -178,29 +173,17 @@ def connect(path: str | Path) -> Federation:
     timeouts = analyst.timeouts
     network = FlightNetwork(identity, lambda: config.parties, call_s=timeouts.call_s)
     caller = identity.name()
-    pinned_heads = PinnedHeads.of(caller, folder, f"{file.stem}.")
     return Federation(
         network,
         caller=caller,
         purpose=analyst.purpose,
         close=lambda: None,
-        pinned_heads=pinned_heads,
+        pinned_heads=PinnedHeads.of(caller, folder, f"{file.stem}."),
         timeouts=timeouts,
     )
 
 
-def _budget_text(budget: Budget | Mapping[str, Budget] | None) -> str:
-    if isinstance(budget, Mapping):
-        return "as given for each party"
-    cap = budget or WORKSHOP_BUDGET
-    return f"epsilon {cap.epsilon:g} at delta {cap.delta:g} and {cap.exact} exact disclosures for each dataset"
-
-
 def _for(given: T | Mapping[str, T] | None, party: str, default: T) -> T:
-    if given is None:
-        return default
     if isinstance(given, Mapping):
-        if party not in given:
-            return default
-        return given[party]
-    return given
+        return given.get(party, default)
+    return default if given is None else given

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ..client.budgets import balance_facts, balances_grid
 from ..display.cards import Card, Displayed, Grid
+from ..display.tabular import table_of
 from ..errors import LedgerError, UnknownName
 from ..governance.chain import Head, Verdict
 from ..governance.charges import Balance, Budget
@@ -77,15 +78,24 @@ class Owner(Displayed):
             disclosures; `first` and `last` charge in UTC. Analysts' epsilons do not add up to the dataset's: they
             compose.
         """
+        columns = {
+            "dataset": pa.string(),
+            "analyst": pa.string(),
+            "purpose": pa.string(),
+            "runs": pa.int64(),
+            "epsilon": pa.float64(),
+            "exact": pa.int64(),
+            "first": pa.timestamp("us", tz="UTC"),
+            "last": pa.timestamp("us", tz="UTC"),
+        }
         rows = []
         for dataset in self.datasets:
             delta = self._accounts.status(dataset).budget.delta
             for analyst, purpose, runs, first, last in self._ledger.spenders(dataset):
                 account = self._accounts.account(dataset, Scope(analyst, purpose))
-                names = {"dataset": dataset, "analyst": analyst, "purpose": purpose, "runs": runs}
-                spent = {"epsilon": account.epsilon(delta), "exact": account.exact}
-                rows.append({**names, **spent, "first": first, "last": last})
-        return pa.Table.from_pylist(rows, schema=_SPENDING)
+                spent = account.epsilon(delta), account.exact
+                rows.append((dataset, analyst, purpose, runs, *spent, first, last))
+        return table_of(columns, rows)
 
     def set(self, dataset: str, budget: Budget, *, reason: str) -> Balance:
         """Put another budget in force; it holds until it is set again or the party's configuration changes.
@@ -164,17 +174,3 @@ class Owner(Displayed):
         grids = [("budgets", balances_grid(balances))] if self.datasets else []
         grids += [("spent", Grid(header=header, rows=shown))] if shown else []
         return Card(title=f"the ledger of {self.party}", facts=facts, grids=grids)
-
-
-_SPENDING = pa.schema(
-    [
-        ("dataset", pa.string()),
-        ("analyst", pa.string()),
-        ("purpose", pa.string()),
-        ("runs", pa.int64()),
-        ("epsilon", pa.float64()),
-        ("exact", pa.int64()),
-        ("first", pa.timestamp("us", tz="UTC")),
-        ("last", pa.timestamp("us", tz="UTC")),
-    ]
-)

@@ -14,13 +14,13 @@ from ..party.tables.store import Store
 from ..psi.oprf.ristretto import libsodium
 from ..transport.flight import FlightNetwork, Server
 from ..transport.identities import Credentials, MemberIdentity
-from .config import read_federation, read_party, reject_names
+from .config import FederationConfig, PartyConfig, read_config, reject_names
 
 
 def serve(path: Path) -> None:
     """Serve the party of this party.toml until SIGINT or SIGTERM; prints its address when it is ready."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    config = read_party(path)
+    config = read_config(path, PartyConfig)
     folder = path.parent
     reject_names((config.name,))
     identity = Credentials.read(
@@ -33,7 +33,7 @@ def serve(path: Path) -> None:
             f"{config.tls.certificate} names {identity.name()}, and {path} is of {config.name}",
             hint="use the certificate of that party",
         )
-    peers = FlightNetwork(identity, lambda: read_federation(folder / config.federation).parties)
+    peers = FlightNetwork(identity, lambda: read_config(folder / config.federation, FederationConfig).parties)
 
     books = Books(
         config.name,

@@ -138,11 +138,6 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def _lines(row: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """A row whose cells have several lines, as several rows."""
-    return list(zip_longest(*(text.split("\n") for text in row), fillvalue=""))
-
-
 def _lettered(grid: Grid) -> list[tuple[str, ...]]:
     """Header and rows as text of no more than `WIDTH` letters, as far as the widest columns can be made narrower."""
     rows = [
@@ -178,7 +173,9 @@ def to_text(card: Card) -> str:
 
 def _grid_lines(caption: str, grid: Grid) -> list[str]:
     lines = [f"  {readable(caption)}"]
-    split = [line for row in _lettered(grid) for line in _lines(row)]
+    split: list[tuple[str, ...]] = []
+    for row in _lettered(grid):
+        split += zip_longest(*(text.split("\n") for text in row), fillvalue="")
     widths = [max(len(row[i]) for row in split) for i in range(len(grid.header))]
     aligned = [">" if number else "<" for number in _numeric(grid)]
     for row in split:

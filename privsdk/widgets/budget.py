@@ -27,6 +27,8 @@ from .follower import EVENTS
 from .spending import spending
 from .view import FederationView, module
 
+EMBEDDED = "these parties share your process, so nothing here proves anything against the laptop's owner"
+
 
 def budgets(
     fed: Federation, *, plan: Plan[Any] | Sequence[Plan[Any]] | None = None, result: Result[Any] | None = None
@@ -156,9 +158,13 @@ class BudgetView(FederationView):
         header = ("party", "dataset", "epsilon left", "exact disclosures left", "")
         facts = []
         if forecast := self._forecast:
-            facts.append(("at this price", forecast_text(forecast)))
+            least = "at least " if forecast["at_least"] else ""
+            refused = "\n".join(f"refused by {party}: {why}" for party, why in forecast["refused"].items())
+            facts.append(("at this price", refused or f"{least}{forecast['left']:,} more {forecast['what']}"))
         if receipt := self._receipt:
-            facts.append((f"receipt of {receipt['run']}", receipt_text(receipt["heads"], embedded=self._embedded)))
+            lines = [f"{head['party']}: {head['state']}, {head['why']}" for head in receipt["heads"]]
+            lines += [EMBEDDED] if self._embedded else []
+            facts.append((f"receipt of {receipt['run']}", "\n".join(lines)))
         grids = [("for the lifetime of each ledger", Grid(header=header, rows=rows))]
         if self._spending:
             spent = [
@@ -188,20 +194,3 @@ def check_heads(heads: Mapping[str, Head], paying: Sequence[str], described: Map
         found.append({"party": party, "state": state, "why": why, "rows": head.rows, "hash": head.hash[:16]})
     nothing = {"state": "claimed", "why": "gave no signed audit head", "rows": 0, "hash": ""}
     return [*found, *({"party": party, **nothing} for party in paying if party not in heads)]
-
-
-def forecast_text(forecast: Mapping[str, Any]) -> str:
-    """As on the card."""
-    if forecast["refused"]:
-        return "\n".join(f"refused by {party}: {why}" for party, why in forecast["refused"].items())
-    least = "at least " if forecast["at_least"] else ""
-    return f"{least}{forecast['left']:,} more {forecast['what']}"
-
-
-EMBEDDED = "these parties share your process, so nothing here proves anything against the laptop's owner"
-
-
-def receipt_text(heads: Sequence[Mapping[str, Any]], *, embedded: bool) -> str:
-    """As on the card."""
-    lines = [f"{head['party']}: {head['state']}, {head['why']}" for head in heads]
-    return "\n".join([*lines, EMBEDDED] if embedded else lines)

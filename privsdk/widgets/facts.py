@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ..client.budgets import meters
 from ..client.federation import Federation
 from ..governance.charges import Balance, LimitBalance
 from ..governance.policy import ANY, ROWS, Disclosure, Policy
@@ -86,6 +87,7 @@ def of_balance(party: str, balance: Balance) -> Json:
     `spent` holds what is reserved by runs that have not ended; by itself that amounts to at most `reserved`.
     """
     budget = balance.budget
+    epsilon, exact = map(str, meters(balance))
     return {
         "party": party,
         "dataset": balance.dataset,
@@ -97,7 +99,7 @@ def of_balance(party: str, balance: Balance) -> Json:
             "reserved": min(balance.epsilon_reserved, balance.epsilon_spent),
             "left": balance.epsilon_left,
             "lifetime": balance.epsilon_lifetime,
-            "text": f"{balance.epsilon_left:.3g} of {budget.epsilon:g}",
+            "text": epsilon,
         },
         "exact": {
             "cap": budget.exact,
@@ -105,7 +107,7 @@ def of_balance(party: str, balance: Balance) -> Json:
             "reserved": balance.exact_reserved,
             "left": balance.exact_left,
             "lifetime": balance.exact_lifetime,
-            "text": f"{balance.exact_left:,} of {budget.exact:,}",
+            "text": exact,
         },
         "reserved": balance.reserved,
         "frozen": balance.frozen,

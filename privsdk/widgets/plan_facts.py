@@ -5,7 +5,8 @@ mock table, never from a party's rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -134,13 +135,7 @@ def _simulated(table: pa.Table) -> Json:
     return {"statistic": statistic, "groups": groups, "more": max(0, len(found) - MOST_GROUPS)}
 
 
-def largest_allowed(
-    make: Make, values: Sequence[float], quoted: Callable[[Plan[Any]], Mapping[str, Any]]
-) -> float | None:
+def largest_allowed(make: Make, values: Sequence[float]) -> float | None:
     """The largest of these epsilons, the least first, that all parties would allow; None where they allow none."""
-    low, high = 0, len(values)  # those before low are allowed, those from high on are not
-    while low < high:
-        middle = (low + high) // 2
-        refused = any(isinstance(quote, Refused) for quote in quoted(make(values[middle])).values())
-        low, high = (low, middle) if refused else (middle + 1, high)
-    return values[low - 1] if low else None
+    refused = bisect_left(values, True, key=lambda epsilon: not make(epsilon).preview().allowed)
+    return values[refused - 1] if refused else None

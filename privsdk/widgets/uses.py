@@ -73,7 +73,7 @@ def _key(need: Disclosure) -> Part:
 
 
 def _public_groups(need: Disclosure) -> Part:
-    """Groups whose keys the caller names: see `publicgroups`."""
+    """Groups whose keys the caller names: see `protocol.groups`."""
     pattern = "|".join(kind.pattern for kind in (Kind.TEXT, Kind.INTEGER, Kind.BOOLEAN))
     return Part(name="groups", needs=(need,), kind="text, integer or boolean", pattern=pattern)
 

@@ -74,7 +74,7 @@ class View(anywidget.AnyWidget):
         return self._bundle()
 
     def _bundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The card, and while it is open the widget."""
+        """The card, and while it is open the widget. ipywidgets takes `_repr_mimebundle_` away from a closed one."""
         card = self._card()
         shown = {"text/plain": to_text(card), "text/html": to_html(card)}
         data, metadata = (super()._repr_mimebundle_() if self.comm is not None else None) or ({}, {})

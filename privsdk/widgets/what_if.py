@@ -133,7 +133,7 @@ class WhatIf(View):
         """The largest epsilon of the slider that would pass, where this one does not."""
         if preview.allowed or isinstance(self._question, Plan):
             return None
-        return largest_allowed(self._question, self.choices, lambda other: other.preview().quotes)
+        return largest_allowed(self._question, self.choices)
 
     def _show(
         self,

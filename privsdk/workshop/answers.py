@@ -47,7 +47,7 @@ def _by(plan: Any, operation: str) -> bool:
     return bool(plan.request.operation == operation and plan.preview().allowed)
 
 
-_QUICKSTART = {
+ANSWERS: dict[str, Solution] = {
     "00.1": Solution(
         lambda width: abs(float(width) - 12) <= 0.5,
         "preview the same plan with epsilon=0.25 and read 'expected error'; half the epsilon, twice the noise",
@@ -60,9 +60,6 @@ _QUICKSTART = {
         lambda plan: _by(plan, "aggregate") and "carrier" in str(plan.learns) and "dep_delay" in str(plan.learns),
         'joint["EWR"] has the verbs of a table: .mean(column, by=...); give the plan without .release()',
     ),
-}
-
-_JOINS = {
     "01.1": Solution(
         lambda people: int(getattr(people, "size", people)) == _guests_who_stayed(),
         "psi.cardinality(visits, stays, ...) with the key that keeps only the digits",
@@ -80,9 +77,6 @@ _JOINS = {
         lambda new: sorted(new.table["name"].to_pylist()) == _unknown_of_old_town(),
         "psi.difference as in step 7, with another station in where= and no date",
     ),
-}  # fmt: skip
-
-_ENCRYPTION = {
     "02.1": Solution(
         lambda parties: set(parties) == {"BUREAU", "NOTARY"},
         "whoever opens the sum must not be one of those who add to it",
@@ -99,9 +93,6 @@ _ENCRYPTION = {
         lambda plan: _by(plan, "dp.mean") and "8 groups" in str(plan.learns) and "epsilon 0.5" in str(plan.learns),
         "dp.mean(loans, column, bounds=..., by=..., keys=..., epsilon=...); give the plan without .release()",
     ),
-}
-
-_TRAINING = {
     "03.1": Solution(
         lambda parties: int(parties) == 4,
         "a round needs more than half of the parties; how many are needed stands under 'keys'",
@@ -118,9 +109,6 @@ _TRAINING = {
         lambda rounds: int(rounds) == 2,
         "forecast is an Arrow table: filter it by sampling_rate, noise_multiplier and epsilon",
     ),
-}
-
-_TRAFFIC = {
     "04.1": Solution(
         lambda city: city == "JFK",
         "compare 'federated' with 'own' in each row of found",
@@ -137,9 +125,6 @@ _TRAFFIC = {
         lambda hours: int(hours) == 100,
         "up to which size is the blue line below the grey one?",
     ),
-}
-
-_BUDGETS = {
     "05.1": Solution(
         lambda epsilon: abs(float(epsilon) - 0.3) < 1e-9,
         "the error is about 3 divided by epsilon",
@@ -157,9 +142,6 @@ _BUDGETS = {
         lambda columns: set(columns) == {"carrier", "dep_delay"},
         "make the plan, with keys=carriers and any epsilon, and look at plan.suggest_grants()",
     ),
-}  # fmt: skip
-
-_OWNER = {
     "06.1": Solution(
         lambda grant: grant.permits("flights", "dest") == {Disclosure.DP_RELEASE}
         and grant.to == ("ben",) and grant.max_epsilon == 0.1,
@@ -177,8 +159,4 @@ _OWNER = {
         lambda unit: unit == Unit(id="tailnum", rows=1),
         "a unit by tail number, with as few rows each as can be",
     ),
-}  # fmt: skip
-
-ANSWERS: dict[str, Solution] = {
-    **_QUICKSTART, **_JOINS, **_ENCRYPTION, **_TRAINING, **_TRAFFIC, **_BUDGETS, **_OWNER
 }  # fmt: skip

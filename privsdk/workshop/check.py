@@ -96,18 +96,14 @@ def findings(folder: Path | None = None) -> Iterator[Finding]:
         "JupyterLab": _lab,
     }
     for what, look in looks.items():
-        yield _finding(what, look)
-
-
-def _finding(what: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what=what, ok=True, found=look())
-    except NotReady as problem:
-        return Finding(what=what, ok=False, found=str(problem), hint=problem.hint)
-    except PrivsdkError as error:
-        return Finding(what=what, ok=False, found=error.message, hint=error.hint or INSTALL)
-    except Exception as error:  # a broken installation fails in ways that nobody foresees
-        return Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}", hint=INSTALL)
+        try:
+            yield Finding(what=what, ok=True, found=look())
+        except NotReady as problem:
+            yield Finding(what=what, ok=False, found=str(problem), hint=problem.hint)
+        except PrivsdkError as error:
+            yield Finding(what=what, ok=False, found=error.message, hint=error.hint or INSTALL)
+        except Exception as error:  # a broken installation fails in ways that nobody foresees
+            yield Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}", hint=INSTALL)
 
 
 def _python() -> str:

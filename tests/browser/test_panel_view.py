@@ -12,7 +12,7 @@ from applying import applied
 from mounting import Mount
 from playwright.sync_api import Page, expect
 
-from privsdk.widgets.panel.edits import edits
+from privsdk.widgets.panel import edits
 from privsdk.widgets.view import asset
 
 SOURCES = Path(__file__).parents[2] / "extensions" / "privsdk-panel" / "src"

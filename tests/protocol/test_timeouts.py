@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from claims import Cases
 
-from privsdk.deploy.config import read_federation, read_party
+from privsdk.deploy.config import FederationConfig, PartyConfig, read_config
 from privsdk.errors import (
     ConnectTimeout,
     ErrorRecord,
@@ -58,18 +58,18 @@ def config(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def test_the_defaults_stay(config: Callable[[str], Path]) -> None:
-    read = read_party(config(PARTY))
+    read = read_config(config(PARTY), PartyConfig)
     assert msgspec.structs.astuple(read.timeouts) == (60.0, 30.0, 600.0, math.inf)
     assert msgspec.structs.astuple(read.limits) == (64, 1000, 28800.0)
-    analyst = read_federation(config(FEDERATION)).analyst
+    analyst = read_config(config(FEDERATION), FederationConfig).analyst
     assert analyst is not None
     assert analyst.timeouts == CallerTimeouts(call_s=30.0, stragglers_s=5.0)
 
 
 def test_they_are_read(config: Callable[[str], Path]) -> None:
-    read = read_party(config(f"{PARTY}\n[timeouts]\nread_s = 5\nstep_s = inf\n[limits]\nruns = 3"))
+    read = read_config(config(f"{PARTY}\n[timeouts]\nread_s = 5\nstep_s = inf\n[limits]\nruns = 3"), PartyConfig)
     assert (read.timeouts, read.limits) == (Timeouts(read_s=5), Limits(runs=3))
-    analyst = read_federation(config(f"{FEDERATION}timeouts = {{ call_s = 2 }}")).analyst
+    analyst = read_config(config(f"{FEDERATION}timeouts = {{ call_s = 2 }}"), FederationConfig).analyst
     assert analyst is not None
     assert analyst.timeouts.call_s == 2
 
@@ -92,7 +92,7 @@ def test_what_cannot_be_used_is_refused_with_the_nearest_match(
     config: Callable[[str], Path], more: str, said: str, hint: str
 ) -> None:
     with pytest.raises(InvalidArgument, match=said) as refused:
-        read_party(config(f"{PARTY}\n{more}"))
+        read_config(config(f"{PARTY}\n{more}"), PartyConfig)
     assert hint in str(refused.value)
 
 

@@ -9,7 +9,7 @@ from applying import applied
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsdk.widgets.panel.edits import edits
+from privsdk.widgets.panel import edits
 
 scalars = st.none() | st.integers(-3, 3) | st.text("ab", max_size=2)
 values = st.recursive(

@@ -19,7 +19,7 @@ from privsdk.client.federation import openings
 from privsdk.errors import InvalidArgument
 from privsdk.widgets import budgets, follower, picker, progress
 from privsdk.widgets.follower import Subscription
-from privsdk.widgets.panel.panel import Panel
+from privsdk.widgets.panel import Panel
 from privsdk.widgets.view import FederationView
 
 VIEWS: tuple[Callable[[ps.Federation], FederationView], ...] = (picker, budgets)

@@ -25,7 +25,7 @@ import privsdk as ps
 from privsdk import dp, fl
 from privsdk.client import kernel
 from privsdk.client.federation import openings
-from privsdk.widgets.panel.panel import MOST_EVENTS, MOST_PAGES, Panel
+from privsdk.widgets.panel import MOST_EVENTS, MOST_PAGES, Panel
 
 WAIT_S = 120.0
 MODEL = fl.Logistic(features={"age": (0, 60)})

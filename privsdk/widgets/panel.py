@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import msgspec
 
-from ...client.audit import AuditReports
-from ...client.federation import Federation, open_federations, openings
-from ...errors import PrivsdkError
-from ..facts import Json
-from ..follower import Subscription
-from .edits import edits
+from ..client.audit import AuditReports
+from ..client.federation import Federation, open_federations, openings
+from ..errors import PrivsdkError
+from .facts import Json
+from .follower import Subscription
 
 WHOLE_S = 2.0  # at most between two times that all is sent while there is news: for pages that cannot ask for it
 MOST_EVENTS = 30  # of a federation's audits
@@ -216,3 +216,47 @@ class Panel:
             self._serial += 1
             self._send({"kind": "edits", "serial": self._serial, "edits": changes})
         self._sent = state
+
+
+Path = tuple[str | int, ...]
+Edit = list[Any]
+
+
+def edits(old: Any, new: Any) -> list[Edit]:
+    """The edits that make `new` of `old`, two JSON values, in the order in which a page is to make them.
+
+    An edit is a list: `["set", path, value]`, `["drop", path]` of a key, or `["cut", path, at, count, items]`, which
+    takes `count` items of a list out at `at` and puts others there. A path is the keys and indices that lead there.
+    """
+    return list(_edits(old, new, ()))
+
+
+def _edits(old: Any, new: Any, path: Path) -> Iterator[Edit]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() - new.keys():
+            yield ["drop", [*path, key]]
+        for key, value in new.items():
+            if key in old:
+                yield from _edits(old[key], value, (*path, key))
+            else:
+                yield ["set", [*path, key], value]
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        yield from _list_edits(list(old), list(new), path)
+    elif old != new:
+        yield ["set", list(path), new]
+
+
+def _list_edits(old: list[Any], new: list[Any], path: Path) -> Iterator[Edit]:
+    """What both begin and end with stays."""
+    head = _alike(old, new)
+    tail = min(_alike(old[::-1], new[::-1]), min(len(old), len(new)) - head)
+    before, after = old[head : len(old) - tail], new[head : len(new) - tail]
+    if len(before) == len(after):
+        for at, (one, other) in enumerate(zip(before, after, strict=True), head):
+            yield from _edits(one, other, (*path, at))
+    else:
+        yield ["cut", list(path), head, len(before), after]
+
+
+def _alike(one: list[Any], other: list[Any]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
