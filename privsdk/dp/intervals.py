@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,22 +20,24 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from . import quantiles
-from .noise import coverage, half_width
+from .accuracy import coverage, half_width
+from .noise import WHOLE
 from .release import Integers, ReleaseParameters
 
 LEVEL = 0.95
 Reals = npt.NDArray[np.float64]
 
 
-def half_widths(scales: Sequence[float]) -> tuple[int, ...]:
+def half_widths(scales: Sequence[float], shape: Fraction = WHOLE) -> tuple[int, ...]:
     """For each component the half-width of its interval, so that all hold together at 95%."""
-    return tuple(half_width(scale, LEVEL ** (1 / len(scales))) for scale in scales)
+    return tuple(half_width(scale, LEVEL ** (1 / len(scales)), shape) for scale in scales)
 
 
-def confidence(scales: Sequence[float]) -> float:
+def confidence(scales: Sequence[float], shape: Fraction = WHOLE) -> float:
     """The probability that the components' intervals all hold their true values: exact, and a little above 95% as noise
     is discrete. The coverage of a count, sum or bin; a lower bound on that of a mean or variance."""
-    return math.prod(coverage(scale, width) for scale, width in zip(scales, half_widths(scales), strict=True))
+    widths = half_widths(scales, shape)
+    return math.prod(coverage(scale, width, shape) for scale, width in zip(scales, widths, strict=True))
 
 
 def names(release: ReleaseParameters) -> tuple[str, ...]:
@@ -48,22 +51,24 @@ def names(release: ReleaseParameters) -> tuple[str, ...]:
     return ("key" if release.by in given else release.by, *given)
 
 
-def finished(release: ReleaseParameters, scales: Sequence[float], noisy: Sequence[Integers]) -> pa.Table:
+def finished(
+    release: ReleaseParameters, scales: Sequence[float], noisy: Sequence[Integers], shape: Fraction = WHOLE
+) -> pa.Table:
     """The answer: the group, the statistic, `low` and `high`, and for a mean or variance the noisy `count`.
 
-    `noisy` holds the components in order, each of shape (groups * width,).
+    `noisy` holds the components in order, each of shape (groups * width,), with noise of these scales and this shape.
     """
-    statistic = release.statistic
+    statistic, widths = release.statistic, half_widths(scales, shape)
     if statistic == "histogram":
-        columns = _histogram(release, scales, noisy[0])
+        columns = _histogram(release, widths[0], noisy[0])
     elif statistic == "quantile":
-        columns = _quantile(release, scales, noisy[0])
+        columns = _quantile(release, scales[0], shape, noisy[0])
     elif statistic == "count" or (statistic == "sum" and release.resolution == 1.0):
-        columns = _around(noisy[0], half_widths(scales)[0])
+        columns = _around(noisy[0], widths[0])
     elif statistic == "sum":
-        columns = _around(noisy[0] * release.resolution, half_widths(scales)[0] * release.resolution)
+        columns = _around(noisy[0] * release.resolution, widths[0] * release.resolution)
     else:
-        columns = _moments(release, scales, [part.astype(np.float64) for part in noisy])
+        columns = _moments(release, widths, [part.astype(np.float64) for part in noisy])
     shown = list(columns)
     if release.keys is not None:
         keys = pa.array(list(release.keys))
@@ -76,25 +81,26 @@ def _around(values: npt.NDArray[Any], width: float) -> list[Any]:
     return [values, values - width, values + width]
 
 
-def _histogram(release: ReleaseParameters, scales: Sequence[float], counts: Integers) -> list[Any]:
+def _histogram(release: ReleaseParameters, width: int, counts: Integers) -> list[Any]:
     edges = np.array(release.edges)
     bins = [np.tile(edges[:-1], release.groups), np.tile(edges[1:], release.groups)]
-    return [*bins, *_around(counts, half_widths(scales)[0])]
+    return [*bins, *_around(counts, width)]
 
 
-def _quantile(release: ReleaseParameters, scales: Sequence[float], counts: Integers) -> list[Any]:
+def _quantile(release: ReleaseParameters, scale: float, shape: Fraction, counts: Integers) -> list[Any]:
     found = quantiles.invert(
         counts.reshape(release.groups, release.bins),
         edges=np.array(release.edges),
         level=release.quantile or 0.5,
-        scale=scales[0],
+        scale=scale,
+        shape=shape,
     )
     return [_known(found.values, counts.reshape(release.groups, -1).sum(axis=1)), found.low, found.high]
 
 
-def _moments(release: ReleaseParameters, scales: Sequence[float], noisy: Sequence[Reals]) -> list[Any]:
+def _moments(release: ReleaseParameters, widths: Sequence[int], noisy: Sequence[Reals]) -> list[Any]:
     """Mean or variance, in the column's unit or its square, over the box of the components."""
-    boxes = [(part - width, part + width) for part, width in zip(noisy, half_widths(scales), strict=True)]
+    boxes = [(part - width, part + width) for part, width in zip(noisy, widths, strict=True)]
     least = boxes[0][0]
     rows = (np.maximum(least, 1.0), np.maximum(boxes[0][1], 1.0))
     count, unit = np.maximum(noisy[0], 1.0), release.resolution

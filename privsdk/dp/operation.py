@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import get_args
 
 import numpy as np
@@ -13,10 +14,8 @@ from ..errors import InvalidArgument
 from ..governance.charges import Debit, DiscreteLaplace
 from ..governance.learns import (
     Caller,
-    CiphertextsOnly,
     Coalition,
     Eavesdropper,
-    EveryContribution,
     Knowledge,
     Learns,
     LengthsShow,
@@ -27,7 +26,7 @@ from ..governance.policy import ROWS, Disclosure, Need
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import pooled
-from .noise import noisy_vector
+from .noise import WHOLE, noisy_vector
 from .release import WIDEST, ReleaseParameters, Statistic
 from .vectors import exact_vector
 
@@ -52,11 +51,26 @@ class NoisyFigures(Knowledge, frozen=True):
 
 
 class OwnNoise(Knowledge, frozen=True):
-    template = "the noise it draws, and nothing of the totals"
+    tells = False
+    template = "their own share of the noise, and ciphertexts that they cannot open"
 
 
-class TotalsWithoutNoise(Knowledge, frozen=True):
-    template = "the exact totals: the noise taken off"
+class ContributionsWithNoise(Knowledge, frozen=True):
+    """Each of them by itself, with its party's own share; of `shares` shares the charged noise consists."""
+
+    shares: int
+
+    def __str__(self) -> str:
+        noise = "all of the charged noise" if self.shares == 1 else f"1/{self.shares} of the charged noise's variance"
+        return f"every party's totals, each with {noise}: its own share"
+
+
+class TotalsWithLessNoise(Knowledge, frozen=True):
+    """Some shares of the noise are taken off: `left` of the `shares` that make up the charged noise are left."""
+
+    template = "the totals with less noise than is charged: {left}/{shares} of its variance"
+    left: int
+    shares: int
 
 
 @register(*(f"dp.{name}" for name in get_args(Statistic)))
@@ -70,6 +84,16 @@ class NoisyRelease(Operation[ReleaseParameters]):
         """Each component's noise scale: enough for the operand in which most rows of one unit enter."""
         return self.parameters.scales(max(operand.unit.rows for operand in self.request.operands.values()))
 
+    @property
+    def shares(self) -> int:
+        """Of how many contributors the noise is enough, which is what each dataset is charged for."""
+        return pooled.shares_of(len(self.request.operands), self.parameters.collusion)
+
+    @property
+    def shape(self) -> Fraction:
+        """Of the noise in the answer: all contributors' shares together."""
+        return Fraction(len(self.request.operands), self.shares)
+
     def check(self) -> None:
         request, release = self.request, self.parameters
         if request.operation != f"dp.{release.statistic}":
@@ -77,8 +101,13 @@ class NoisyRelease(Operation[ReleaseParameters]):
         if len(request.parties) == 1:
             if set(request.operands) != set(request.parties):
                 raise InvalidArgument(f"{request.operation} takes a table of its party")
+            if release.collusion != 1:
+                raise InvalidArgument(
+                    "one party's table has all of its noise from that party", hint="leave collusion out"
+                )
         else:
             check_key_holder(request)
+            pooled.shares_of(len(request.operands), release.collusion)
         named = {name for name in (release.column, release.by) if name is not None}
         for operand in request.operands.values():
             if set(operand.columns) != named or operand.alignment:
@@ -127,16 +156,22 @@ class NoisyRelease(Operation[ReleaseParameters]):
         eavesdropper = Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.NUMBERS,)))
         if len(request.parties) == 1:
             return (caller, Learns.of(Parties(request.parties)), eavesdropper)
-        *others, aggregator, holder = request.parties
+        *contributors, holder = request.parties
         return (
             Learns.of(Parties((holder,)), figures),
             caller,
-            *([Learns.of(Parties(tuple(others)), CiphertextsOnly())] if others else []),
-            Learns.of(Parties((aggregator,)), OwnNoise()),
+            Learns.of(Parties(tuple(contributors)), OwnNoise()),
             eavesdropper,
-            Learns.of(Coalition((aggregator, holder)), EveryContribution(contribution="totals")),
-            Learns.of(Coalition((aggregator, request.caller)), TotalsWithoutNoise()),
+            Learns.of(Coalition((contributors[-1], holder)), ContributionsWithNoise(shares=self.shares)),
+            *(self._beyond_collusion(who) for who in dict.fromkeys((request.caller, holder)) if self.shares > 1),
         )
+
+    def _beyond_collusion(self, who: str) -> Learns:
+        """Of one who sees the noisy totals, with as many contributors as it takes to know one share too many."""
+        contributors = self.request.parties[:-1]
+        others = tuple(party for party in contributors if party != who)
+        more = self.parameters.collusion + (who not in contributors)
+        return Learns.of(Coalition((who,), more, others), TotalsWithLessNoise(left=self.shares - 1, shares=self.shares))
 
     def role(self, given: RoleInput) -> Role[Outcome]:
         request, release = self.request, self.parameters
@@ -144,7 +179,7 @@ class NoisyRelease(Operation[ReleaseParameters]):
             noisy = yield from pooled.role(given, release, self.scales)
         else:
             exact = yield from exact_vector(given.table, release, where=given.party)
-            noisy = yield from noisy_vector(exact, self.scales)
+            noisy = yield from noisy_vector(exact, self.scales, WHOLE, given.entropy)
         return Outcome(table=_answer(release, noisy) if noisy else None)
 
 

@@ -1,12 +1,13 @@
 """What a release will look like, before it is paid for: expected errors, and simulations on mock data.
 
 Nothing here sees a party's rows. A mock is a public or synthetic table with the same columns; a simulation runs the
-parties' own code on it, with the real sampler.
+parties' own code on it, with the real sampler; noise in shares is drawn as their sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,9 +16,9 @@ import pyarrow as pa
 
 from ..errors import InvalidArgument, UnknownName
 from ..protocol.in_memory import together
-from ..protocol.roles import Role
+from ..protocol.roles import Role, SystemEntropy
 from .intervals import finished
-from .noise import noisy_vector
+from .noise import WHOLE, noisy_vector
 from .release import Integers, ReleaseParameters, rounded_shift
 from .vectors import exact_vector
 
@@ -29,11 +30,12 @@ T = TypeVar("T")
 
 
 class ReleaseOutlook:
-    """A release's `Outlook`: see `privsdk.client.preview`."""
+    """A release's `Outlook`, for noise of these scales and this shape: see `privsdk.client.preview`."""
 
-    def __init__(self, release: ReleaseParameters, scales: Sequence[float]) -> None:
+    def __init__(self, release: ReleaseParameters, scales: Sequence[float], shape: Fraction = WHOLE) -> None:
         self._release = release
         self._scales = scales
+        self._shape = shape
         self._own = "count" if release.statistic == "histogram" else release.statistic
 
     @property
@@ -48,12 +50,12 @@ class ReleaseOutlook:
     def at(self, epsilon: float) -> ReleaseOutlook:
         """Of the same question for another epsilon: noise scales with its inverse."""
         other = msgspec.structs.replace(self._release, epsilon=epsilon)
-        return ReleaseOutlook(other, [scale * self._release.epsilon / epsilon for scale in self._scales])
+        return ReleaseOutlook(other, [scale * self._release.epsilon / epsilon for scale in self._scales], self._shape)
 
     def half_width(self, rows: int) -> float:
         """Half of the 95% interval for a group of so many values, spread evenly over the bounds, in the statistic's
         own unit; of a count, sum or bin, whatever the group's size."""
-        table = finished(self._alone(), self._scales, _evenly(self._alone(), rows))
+        table = finished(self._alone(), self._scales, _evenly(self._alone(), rows), self._shape)
         return float(_halves(table)[0])
 
     def expected(self, mock: pa.Table | None = None) -> tuple[tuple[str, str], ...]:
@@ -73,7 +75,7 @@ class ReleaseOutlook:
 
     def _expected_on(self, mock: pa.Table) -> tuple[tuple[str, str], ...]:
         exact = self._exact(mock)
-        table = finished(self._release, self._scales, exact)
+        table = finished(self._release, self._scales, exact, self._shape)
         halves = _halves(table)
         sizes = self._sizes(mock)
         smallest = int(np.argmin(sizes))
@@ -106,9 +108,10 @@ class ReleaseOutlook:
         true = finished(self._release, self._scales, exact).column(self._own)
         runs = []
         for run in range(times):
-            noisy = _run(noisy_vector(exact, self._scales))
+            noisy = _run(noisy_vector(exact, self._scales, self._shape, SystemEntropy()))
             ends = np.cumsum([len(part) for part in exact])[:-1]
-            answer = finished(self._release, self._scales, np.split(np.array(noisy, dtype=np.int64), ends))
+            parts = np.split(np.array(noisy, dtype=np.int64), ends)
+            answer = finished(self._release, self._scales, parts, self._shape)
             runs.append(answer.add_column(0, "run", pa.array([run] * answer.num_rows)).append_column("true", true))
         return pa.concat_tables(runs)
 

@@ -31,6 +31,7 @@ def plan_release(
     resolution: float | None = None,
     edges: tuple[float, ...] | None = None,
     quantile: float | None = None,
+    collusion: int = 1,
 ) -> Plan[pa.Table]:
     """The plan of one release over one table or several."""
     runner, given = pooling.runner, pooling.operands([] if column is None else [column])
@@ -54,6 +55,7 @@ def plan_release(
         quantile=None if quantile is None else float(quantile),
         by=pooling.by,
         keys=plain_keys(pooling.by, pooling.keys),
+        collusion=collusion,
     )
     pooling.expect(release.kinds)
     parties, answerer = tuple(operands), next(iter(operands))
@@ -65,19 +67,22 @@ def plan_release(
     request = new_request(
         runner, f"dp.{statistic}", parties=parties, operands=operands, parameters=msgspec.to_builtins(release)
     )
-    scales = NoisyRelease.parse(request).scales
-    outlook = ReleaseOutlook(release, scales)
+    operation = NoisyRelease.parse(request)
+    scales, shape = operation.scales, operation.shape
+    outlook = ReleaseOutlook(release, scales, shape)
 
     def finish(answers: Mapping[str, Finished]) -> pa.Table:
-        return finished(release, scales, components_of(answers[answerer].table))
+        return finished(release, scales, components_of(answers[answerer].table), shape)
 
     units = {operand.unit.protected for operand in operands.values()}
     notes = (*outlook.expected(), ("protects", f"{'; '.join(sorted(units))}, at epsilon {release.epsilon:g}"))
     if len(operands) > 1:
-        keys_note = (
-            f"{answerer} holds the key and contributes nothing; {parties[-2]} adds the ciphertexts and the noise"
+        keys_note = f"{answerer} holds the key and contributes nothing; {parties[-2]} adds the ciphertexts"
+        anyone = (
+            "any one contributor knows its own share" if collusion == 1 else f"any {collusion} contributors collude"
         )
-        notes = (*notes, ("keys", keys_note))
+        noise = f"drawn in shares by all {len(operands)} contributors: the charged noise is left where {anyone}"
+        notes = (*notes, ("keys", keys_note), ("noise", noise))
     return Plan(runner, request, finish, notes=notes, outlook=outlook)
 
 

@@ -17,11 +17,14 @@ Value: running maximum from the left and running minimum from the right, average
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from .noise import WHOLE
 
 TAIL = 0.025
 _POINTS = 1 << 15
@@ -38,12 +41,14 @@ class Quantiles(NamedTuple):
     high: Reals
 
 
-def invert(counts: npt.NDArray[np.int64], *, edges: Reals, level: float, scale: float) -> Quantiles:
+def invert(
+    counts: npt.NDArray[np.int64], *, edges: Reals, level: float, scale: float, shape: Fraction = WHOLE
+) -> Quantiles:
     """The quantile at `level` of each row of `counts`, of shape (groups, bins)."""
     groups, bins = counts.shape
     below = np.concatenate([np.zeros((groups, 1)), np.cumsum(counts, axis=1)], axis=1)
     errors = below - level * below[:, -1:]
-    widths = rank_widths(scale, level, bins)
+    widths = rank_widths(scale, level, bins, shape)
     may_start = errors[:, 1:] >= -widths[1:]
     may_end = errors[:, :-1] <= widths[:-1]
     first = np.where(may_start.any(axis=1), may_start.argmax(axis=1), bins - 1)
@@ -56,23 +61,24 @@ def invert(counts: npt.NDArray[np.int64], *, edges: Reals, level: float, scale: 
 
 
 @lru_cache(maxsize=64)
-def rank_widths(scale: float, level: float, bins: int) -> Reals:
+def rank_widths(scale: float, level: float, bins: int, shape: Fraction = WHOLE) -> Reals:
     """For each edge j = 0 ... bins a width w_j, in ranks, with P(W_j > w_j) <= 2.5%, little larger than need be.
 
-    W_j changes with j by swapping a term weighted 1 - q for one weighted q. Terms are symmetric and unimodal, so that
-    the larger weight spreads more (Birnbaum, Ann. Math. Statist. 1948) and w_j is monotone in j: it is computed at some
-    edges, and between two of them the larger is taken.
+    W_j changes with j by swapping a term weighted 1 - q for one weighted q. Terms are symmetric and unimodal (from
+    shape 1 on, as negative binomials are log-concave there), so that the larger weight spreads more (Birnbaum, Ann.
+    Math. Statist. 1948) and w_j is monotone in j: it is computed at some edges, and between two of them the larger is
+    taken.
     """
     if level == 0.5:
-        return np.full(bins + 1, _rank_width(scale, 0.5, 0, bins))
+        return np.full(bins + 1, _rank_width(scale, 0.5, 0, bins, float(shape)))
     nodes = np.unique(np.linspace(0, bins, min(bins, _NODES) + 1).round().astype(int))
-    widths = np.array([_rank_width(scale, level, int(node), bins) for node in nodes])
+    widths = np.array([_rank_width(scale, level, int(node), bins, float(shape)) for node in nodes])
     after = np.searchsorted(nodes, np.arange(bins + 1))
     result: Reals = np.maximum(widths[after], widths[after - (nodes[after] != np.arange(bins + 1))])
     return result
 
 
-def _rank_width(scale: float, level: float, left: int, bins: int) -> float:
+def _rank_width(scale: float, level: float, left: int, bins: int, shape: float = 1.0) -> float:
     """The width at one edge, by inverting the characteristic function of W on a grid.
 
     W is a mixture of lattices. A Gaussian of two grid steps makes it smooth enough for the grid; four of its standard
@@ -80,14 +86,14 @@ def _rank_width(scale: float, level: float, left: int, bins: int) -> float:
     """
     r = math.exp(-1 / scale)
     gap = -math.expm1(-1 / scale)
-    variance = 2 * r / gap**2 * ((1 - level) ** 2 * left + level**2 * (bins - left))
+    variance = shape * 2 * r / gap**2 * ((1 - level) ** 2 * left + level**2 * (bins - left))
     span = 10 * math.sqrt(variance) + 25 * scale + 1  # beyond it there is less than 1e-9
     step = 2 * span / _POINTS
     turns = 2 * math.pi * np.fft.rfftfreq(_POINTS, d=step)
 
     def log_characteristic(weight: float) -> Reals:
-        # of one term: (1 - r)^2 / ((1 - r)^2 + 2 r (1 - cos)), in a form that keeps its digits
-        result: Reals = -np.log1p(4 * r * (np.sin(weight * turns / 2) / gap) ** 2)
+        # of one term: ((1 - r)^2 / ((1 - r)^2 + 2 r (1 - cos)))^shape, in a form that keeps its digits
+        result: Reals = -shape * np.log1p(4 * r * (np.sin(weight * turns / 2) / gap) ** 2)
         return result
 
     log_phi = left * log_characteristic(1 - level) + (bins - left) * log_characteristic(level)

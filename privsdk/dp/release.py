@@ -55,6 +55,8 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         The level of a quantile.
     by, keys : str, tuple
         Group column and its public keys.
+    collusion : int
+        Of several contributors: so many may tell others what noise they drew, and the rest of it is what is charged.
     """
 
     statistic: Statistic
@@ -66,6 +68,7 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     quantile: float | None = None
     by: str | None = None
     keys: tuple[str | int | bool, ...] | None = None
+    collusion: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.epsilon <= 100:

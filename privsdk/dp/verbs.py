@@ -26,6 +26,7 @@ def count(
     keys: Keys | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
+    collusion: int = 1,
 ) -> Plan[pa.Table]:
     """Count rows, in all or in each public group, with differential privacy.
 
@@ -45,6 +46,10 @@ def count(
     key_holder : str, optional
         With several tables: the party that decrypts, and contributes nothing. Default: the first that holds none of
         them.
+    collusion : int
+        With several tables, whose owners draw the noise in shares: so many of them may tell the caller theirs, and the
+        noise that is left is what epsilon was charged for. Each knows its own share, so it is at least 1; more than
+        that cost accuracy, up to all owners but one, where each draws all of the noise.
 
     Returns
     -------
@@ -53,13 +58,13 @@ def count(
 
     Learns
     ------
-    The caller, and the key holder of several tables: the noisy counts. Anyone else: nothing, but that the last of
-    several tables' parties knows the noise.
+    The caller, and the key holder of several tables: the noisy counts. Anyone else: nothing, but that each of several
+    tables' owners knows its own share of the noise.
 
     Source: see `privsdk.dp.noise`.
     """
     rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
-    return plan_release("count", rows, None, epsilon=epsilon, rows_per_id=rows_per_id)
+    return plan_release("count", rows, None, epsilon=epsilon, rows_per_id=rows_per_id, collusion=collusion)
 
 
 def sum(
@@ -73,6 +78,7 @@ def sum(
     keys: Keys | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
+    collusion: int = 1,
 ) -> Plan[pa.Table]:
     """Sum a column, in all or in each public group, with differential privacy.
 
@@ -94,7 +100,14 @@ def sum(
     """
     rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
     return plan_release(
-        "sum", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, bounds=bounds, resolution=resolution
+        "sum",
+        rows,
+        column,
+        epsilon=epsilon,
+        rows_per_id=rows_per_id,
+        collusion=collusion,
+        bounds=bounds,
+        resolution=resolution,
     )
 
 
@@ -109,6 +122,7 @@ def mean(
     keys: Keys | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
+    collusion: int = 1,
 ) -> Plan[pa.Table]:
     """Mean of a column, over all or in each public group, with differential privacy.
 
@@ -127,7 +141,14 @@ def mean(
     """
     rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
     return plan_release(
-        "mean", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, bounds=bounds, resolution=resolution
+        "mean",
+        rows,
+        column,
+        epsilon=epsilon,
+        rows_per_id=rows_per_id,
+        collusion=collusion,
+        bounds=bounds,
+        resolution=resolution,
     )
 
 
@@ -142,6 +163,7 @@ def variance(
     keys: Keys | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
+    collusion: int = 1,
 ) -> Plan[pa.Table]:
     """Variance of a column, over all or in each public group, with differential privacy.
 
@@ -157,7 +179,14 @@ def variance(
     """
     rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
     return plan_release(
-        "variance", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, bounds=bounds, resolution=resolution
+        "variance",
+        rows,
+        column,
+        epsilon=epsilon,
+        rows_per_id=rows_per_id,
+        collusion=collusion,
+        bounds=bounds,
+        resolution=resolution,
     )
 
 
@@ -174,6 +203,7 @@ def quantile(
     keys: Keys | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
+    collusion: int = 1,
 ) -> Plan[pa.Table]:
     """A quantile of a column, over all or in each public group, with differential privacy.
 
@@ -197,7 +227,16 @@ def quantile(
     """
     grid = public_edges(bounds, DEFAULT_BINS if bins is None and edges is None else bins, edges)
     rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
-    return plan_release("quantile", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, edges=grid, quantile=level)
+    return plan_release(
+        "quantile",
+        rows,
+        column,
+        epsilon=epsilon,
+        rows_per_id=rows_per_id,
+        collusion=collusion,
+        edges=grid,
+        quantile=level,
+    )
 
 
 def median(
@@ -212,6 +251,7 @@ def median(
     keys: Keys | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
+    collusion: int = 1,
 ) -> Plan[pa.Table]:
     """The `quantile` at 0.5: parameters, result and what is learned are the same."""
     return quantile(
@@ -226,6 +266,7 @@ def median(
         keys=keys,
         rows_per_id=rows_per_id,
         key_holder=key_holder,
+        collusion=collusion,
     )
 
 
@@ -241,6 +282,7 @@ def histogram(
     keys: Keys | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
+    collusion: int = 1,
 ) -> Plan[pa.Table]:
     """Count a column's values in public bins, over all rows or in each public group, with differential privacy.
 
@@ -264,5 +306,11 @@ def histogram(
     """
     rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
     return plan_release(
-        "histogram", rows, column, epsilon=epsilon, rows_per_id=rows_per_id, edges=public_edges(bounds, bins, edges)
+        "histogram",
+        rows,
+        column,
+        epsilon=epsilon,
+        rows_per_id=rows_per_id,
+        collusion=collusion,
+        edges=public_edges(bounds, bins, edges),
     )

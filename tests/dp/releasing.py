@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.signal import fftconvolve
 
 from privsdk.dp.intervals import finished
 from privsdk.dp.operation import NoisyRelease, components_of
 from privsdk.dp.release import ReleaseParameters
 from privsdk.governance.charges import Unit
 from privsdk.protocol.operation import Operand, Request, RoleInput
+from privsdk.protocol.roles import SystemEntropy
 from privsdk.protocol.services import UNGUARDED
-from privsdk.testing import SeededEntropy, Sent, together
+from privsdk.testing import Sent, together
 
 # One release of each kind over the columns x (integers 0, 1 and 2, say) and g.
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -32,12 +35,13 @@ ROW = Unit()
 
 
 class Released(NamedTuple):
-    """The finished table, and what it was made from: the noisy components, the parameters, the noise scales."""
+    """The finished table, and what it was made from: noisy components, parameters, scales and shape of the noise."""
 
     table: pa.Table
     noisy: list[npt.NDArray[np.int64]]
     release: ReleaseParameters
     scales: tuple[float, ...]
+    shape: Fraction
 
 
 def request_for(
@@ -65,7 +69,7 @@ def given(request: Request, party: str, table: pa.Table | None) -> RoleInput:
         table=table.select(list(request.operands[party].columns)) if table is not None else None,
         keys=None,
         min_count=0,
-        entropy=SeededEntropy(b""),
+        entropy=SystemEntropy(),  # of each party its own
         services=UNGUARDED,
     )
 
@@ -92,7 +96,7 @@ def pooled(
 
 def _released(operation: NoisyRelease, answer: pa.Table) -> Released:
     release, scales, noisy = operation.parameters, operation.scales, components_of(answer)
-    return Released(finished(release, scales, noisy), noisy, release, scales)
+    return Released(finished(release, scales, noisy, operation.shape), noisy, release, scales, operation.shape)
 
 
 def copies(rows: Sequence[Any], times: int) -> pa.Table:
@@ -112,3 +116,12 @@ def cdf(scale: float, z: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     r = math.exp(-1 / scale)
     mass: npt.NDArray[np.float64] = np.where(z < 0, r ** np.abs(z) / (1 + r), 1 - r ** (np.abs(z) + 1) / (1 + r))
     return mass
+
+
+def shared_pmf(scale: float, shape: float, far: int) -> npt.NDArray[np.float64]:
+    """The distribution of noise of this shape on -far to far: two negative binomials, by the ratio of neighbours, and
+    their difference, by convolution."""
+    r, x = math.exp(-1 / scale), np.arange(1, 2 * far)
+    one = (-math.expm1(-1 / scale)) ** shape * np.concatenate([[1.0], np.cumprod(r * (shape + x - 1) / x)])
+    both: npt.NDArray[np.float64] = fftconvolve(one, one[::-1])
+    return both[len(both) // 2 - far : len(both) // 2 + far + 1]

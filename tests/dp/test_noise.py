@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from releasing import cdf, pmf
 from scipy import stats
 
-from privsdk.dp.noise import add_noise, coverage, half_width
+from privsdk.dp.accuracy import coverage, half_width
+from privsdk.dp.noise import add_noise
 
 Noise = npt.NDArray[np.int64]
 ALPHA = 1e-6

@@ -47,6 +47,9 @@ PLANS: dict[str, Verb] = {
 def test_a_plan_says_its_error_and_that_it_is_noise_only(fed: ps.Federation, name: str) -> None:
     for source in (fed["north"]["t"], [fed["north"]["t"], fed["south"]["t"]]):
         plan = PLANS[name](source)
+        shares = [fact for label, fact in plan.notes if label == "noise"]
+        assert len(shares) == isinstance(source, list)
+        assert all("in shares by all 2 contributors" in fact for fact in shares)
         (fact,) = plan.outlook.expected()
         assert fact in plan.notes
         assert "95%" in fact[1]
@@ -60,6 +63,24 @@ def test_constant_errors_are_those_of_the_noise(fed: ps.Federation) -> None:
         outlook: Any = plan.outlook
         (width,) = half_widths([debit.charge.scale for debit in plan.price["north"]])
         assert outlook.half_width(1) == outlook.half_width(10**6) == pytest.approx(width * outlook._release.resolution)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_errors_and_simulations_of_several_tables_are_of_all_shares(fed: ps.Federation, name: str) -> None:
+    """Each of two draws all of the noise: where errors follow the noise, they grow as its distribution does."""
+    one, two = (PLANS[name](source).outlook for source in (fed["north"]["t"], [fed["north"]["t"], fed["south"]["t"]]))
+    assert one is not None
+    assert two is not None
+    rows = 1_000 if name == "quantile" else 100_000
+    widths = [outlook.half_width(rows) for outlook in (one, two)]
+    assert 1.2 <= widths[1] / widths[0] <= (2.1 if name == "quantile" else 1.6)  # quantiles: one bin, or two
+    assert two.at(0.5).half_width(rows) == widths[1]
+    own = "count" if name == "histogram" else name
+    spread = []
+    for outlook in (one, two):
+        simulated = outlook.simulate(frame(3_000), 300)
+        spread.append(float(np.std((simulated[own].to_numpy() - simulated["true"].to_numpy()).astype(float))))
+    assert 1.2 <= spread[1] / spread[0] <= 1.65
 
 
 @pytest.mark.parametrize("name", ["mean", "variance", "quantile"])

@@ -84,6 +84,9 @@ UNUSABLE: dict[str, tuple[Callable[[Table], Any], str]] = {
     "a quantile at nan": (lambda t: dp.quantile(t, "amount", float("nan"), **SUM), "a quantile at nan"),
     "rows per id": (lambda t: dp.count(t, epsilon=1, rows_per_id=3), "names no id column"),
     "a key holder for one": (lambda t: dp.count(t, epsilon=1, key_holder="north"), "needs no key holder"),
+    "a collusion in one": (lambda t: dp.count(t, epsilon=1, collusion=2), "all of its noise from that party"),
+    "no collusion": (lambda t: dp.count(t, epsilon=1, collusion=0), "all of its noise from that party"),
+    "a collusion in words": (lambda t: dp.count(t, epsilon=1, collusion="all"), "Expected `int`"),  # type: ignore[arg-type]
     "no table": (lambda t: dp.count("sales", epsilon=1), "tables were expected, not a str"),
 }
 

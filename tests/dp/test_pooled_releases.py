@@ -13,23 +13,22 @@ from claims import Cases
 from harness import Extra, assert_absent, assert_same_shape, hearing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from releasing import PARAMETERS, pmf, pooled, release, request_for
+from releasing import PARAMETERS, pooled, release, request_for, shared_pmf
 
 from privsdk.crypto.seal.schemes import PRIMES
 from privsdk.crypto.sums.base import Totals
 from privsdk.crypto.sums.encrypted import BLOBS, Encrypted, EncryptedSum
 from privsdk.dp import operation as declaration
 from privsdk.dp import pooled as protocol
-from privsdk.dp.operation import NoisyFigures, OwnNoise, TotalsWithoutNoise
+from privsdk.dp.intervals import finished
+from privsdk.dp.operation import ContributionsWithNoise, NoisyFigures, OwnNoise, TotalsWithLessNoise
 from privsdk.dp.release import Integers, ReleaseParameters
 from privsdk.dp.vectors import exact_vector
 from privsdk.errors import InvalidArgument
 from privsdk.governance.learns import (
     Caller,
-    CiphertextsOnly,
     Coalition,
     Eavesdropper,
-    EveryContribution,
     LengthsShow,
     Parties,
     Quantity,
@@ -65,19 +64,21 @@ def test_without_noise_the_answer_is_that_of_all_rows_together(statistic: str, p
     ]
     options = PARAMETERS[statistic] | {"by": "g", "keys": ["a", "b"]}
     together = pooled({f"p{i}": frame for i, frame in enumerate(frames)}, statistic, **options)
-    assert together.table.equals(release(pa.concat_tables(frames), statistic, **options).table)
+    alone = release(pa.concat_tables(frames), statistic, **options)
+    assert together.table.equals(finished(alone.release, alone.scales, alone.noisy, together.shape))
 
 
 @pytest.mark.claim("transcripts: pooled dp releases send ciphertexts only, and noisy totals to the key holder")
-def test_the_key_holder_gets_totals_with_the_noise_of_one_draw(cases: Cases) -> None:
-    """Over many groups the totals differ from the exact ones by noise of the stated scale: neither none, nor more."""
+@pytest.mark.parametrize("collusion", [1, 2])
+def test_the_key_holder_gets_totals_with_the_noise_of_all_shares(collusion: int, cases: Cases) -> None:
+    """Over many groups the totals differ from the exact ones by noise of the stated law: neither none, nor more."""
     times = 4_000
     frame = pa.table({"g": list(range(times))})
-    released = pooled(dict.fromkeys(PARTIES, frame), "count", epsilon=0.5, by="g", keys=list(range(times)))
-    noise = released.noisy[0] - 3
+    options = {"epsilon": 0.5, "by": "g", "keys": list(range(times)), "collusion": collusion}
+    released = pooled(dict.fromkeys(PARTIES, frame), "count", **options)
+    noise, due = released.noisy[0] - 3, shared_pmf(2.0, 3 / (3 - collusion), 100)
     for z in range(-3, 4):
-        p = float(pmf(2.0, np.array(z)))
-        assert abs(np.mean(noise == z) - p) <= 5 * math.sqrt(p * (1 - p) / times)
+        assert abs(np.mean(noise == z) - due[100 + z]) <= 5 * math.sqrt(due[100 + z] * (1 - due[100 + z]) / times)
     cases(times)
 
 
@@ -85,7 +86,7 @@ def test_the_key_holder_gets_totals_with_the_noise_of_one_draw(cases: Cases) -> 
 def test_noise_beyond_the_encoding_wraps_and_neither_fails_nor_is_cut(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr("privsdk.dp.noise.add_noise", lambda values, scale: [v + size for v in values])
+    monkeypatch.setattr("privsdk.dp.noise.add_shares", lambda values, **_: [v + size for v in values])
     seen: list[int] = []
     collect = EncryptedSum.collect
 
@@ -99,7 +100,7 @@ def test_noise_beyond_the_encoding_wraps_and_neither_fails_nor_is_cut(
     (total,) = seen
     scheme = protocol.scheme_for(ReleaseParameters(statistic="count", epsilon=0.5), (2.0,), 3)
     modulus = math.prod(PRIMES[: scheme.limbs])
-    assert (total - 15 - size) % modulus == 0
+    assert (total - 15 - 3 * size) % modulus == 0
     assert abs(total) <= modulus // 2
 
 
@@ -114,8 +115,10 @@ def test_the_encoding_wraps_with_less_than_the_stated_probability(statistic: str
     assert math.prod(PRIMES[: scheme.limbs]) > 2 * room
     for part, scale in zip(parsed.components, scales, strict=True):
         left = room - (protocol.MOST_ROWS * part.sensitivity)
-        log_tail = math.log(2) - left / scale + math.log(parsed.length)
-        assert log_tail <= -64 * math.log(2)
+        v = np.linspace(0.01, 0.99, 99) / scale  # Chernoff's bound, at the best of many
+        moments = 1 - (np.sinh(v / 2) / math.sinh(1 / (2 * scale))) ** 2
+        log_tail = np.min(math.log(2) - parties / (parties - 1) * np.log(moments) - left * v)
+        assert log_tail + math.log(parsed.length) <= -64 * math.log(2)
 
 
 # What a role may let slip: from whom, to whom, made of its exact totals.
@@ -199,8 +202,8 @@ def test_leaks_are_found(leak: str, cases: Cases) -> None:
 
 
 @TRANSCRIPTS
-def test_an_aggregator_that_draws_no_noise_is_found(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
-    def silent(exact: Sequence[Integers], scales: Any) -> Role[list[int]]:
+def test_contributors_that_draw_no_noise_are_found(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
+    def silent(exact: Sequence[Integers], *_: Any) -> Role[list[int]]:
         yield from ()
         return [int(v) for part in exact for v in part]
 
@@ -224,11 +227,11 @@ def test_learns_names_everyone_and_who_must_not_collude(statistic: str, cases: C
     assert learns == {
         Parties(("k",)): (NoisyFigures(statistic=statistic, epsilon=epsilon),),
         Caller("analyst"): (NoisyFigures(statistic=statistic, epsilon=epsilon),),
-        Parties(("north", "south")): (CiphertextsOnly(),),
-        Parties(("east",)): (OwnNoise(),),
+        Parties(PARTIES): (OwnNoise(),),
         Eavesdropper(): (LengthsShow(of=(Quantity.NUMBERS,)),),
-        Coalition(("east", "k")): (EveryContribution(contribution="totals"),),
-        Coalition(("east", "analyst")): (TotalsWithoutNoise(),),
+        Coalition(("east", "k")): (ContributionsWithNoise(shares=2),),
+        Coalition(("analyst",), 2, PARTIES): (TotalsWithLessNoise(left=1, shares=2),),
+        Coalition(("k",), 2, PARTIES): (TotalsWithLessNoise(left=1, shares=2),),
     }
     assert operation.contributors() == ()
     cases()
