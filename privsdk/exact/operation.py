@@ -1,4 +1,4 @@
-"""The declaration of `aggregate`: what it needs, costs and tells, and its roles."""
+"""The declaration of `aggregate`: what it needs, costs and discloses, and its roles."""
 
 from __future__ import annotations
 
@@ -16,8 +16,40 @@ from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.predicates import check, check_type, passing, text
 from ..protocol.roles import Role, checkpoint
 from . import labels
-from .learns import ExactFigures, JointKeyLabels, SuppressedNumber
 from .owner import aggregate, groupable, numeric
+
+
+class ExactFigures(Knowledge, frozen=True):
+    """A statistic of one owner's rows, with `joint` of its side of a join, and how many groups were suppressed."""
+
+    statistic: str
+    column: str = ""
+    by: str = ""
+    where: str = ""
+    joint: bool = False
+
+    def __str__(self) -> str:
+        of = f" of {self.column}" if self.column else ""
+        own = ", some row's own value," if self.statistic in ("min", "max") else ""
+        rows = "" if self.statistic == "count" else " and the number of rows"
+        by = f" by {self.by}, and the labels of those groups" if self.by else ""
+        where = f", where {self.where}" if self.where else ""
+        least = "the owners' minimum count of joint keys" if self.joint else "the owner's minimum count of rows"
+        figures = f"the exact {self.statistic}{of}{own}{rows}{by}{where}, over groups of at least {least}"
+        return f"{figures}; how many groups were suppressed"
+
+
+class JointKeyLabels(Knowledge, frozen=True):
+    """What a partner says of each joint key: whether it passes a condition, its label, or both."""
+
+    partner: str
+    where: str = ""
+    label: str = ""
+
+    def __str__(self) -> str:
+        which = f"whether {self.where} at {self.partner}" if self.where else ""
+        label = f"{self.partner}'s {self.label}{' where it is so' if self.where else ''}" if self.label else ""
+        return f"of each joint key, {' and '.join(filter(None, (which, label)))}"
 
 
 @register(OPERATION)
@@ -73,9 +105,9 @@ class Aggregate(Operation[AggregateParameters]):
             yield Need(table=table, column=condition.name.column, disclosure=Disclosure.COMPARISON, result=where)
         if party != parameters.party:
             used = dict.fromkeys([*([by] if by is not None else []), *(c.name.column for c in conditions)])
+            result = f"what {parameters.party} learns of each joint key"
             for name in used:
-                told = f"what {parameters.party} is told of each joint key"
-                yield Need(table=table, column=name, disclosure=Disclosure.PAYLOAD, result=told)
+                yield Need(table=table, column=name, disclosure=Disclosure.PAYLOAD, result=result)
 
     def price(self) -> dict[str, tuple[Debit, ...]]:
         owner = self.parameters.party
@@ -100,8 +132,8 @@ class Aggregate(Operation[AggregateParameters]):
         )
         quantities = (*([Quantity.JOINT_KEYS] if partners else []), Quantity.GROUPS)
         return (
-            Learns.of(Caller(request.caller), figures, SuppressedNumber()),
-            Learns.of(Parties((owner,)), *(told for partner in partners for told in self._of_partner(partner))),
+            Learns.of(Caller(request.caller), figures),
+            Learns.of(Parties((owner,)), *(each for partner in partners for each in self._of_partner(partner))),
             *(Learns.of(Parties((partner,))) for partner in partners),
             Learns.of(Eavesdropper(), LengthsShow(of=quantities)),
         )
@@ -128,9 +160,9 @@ class Aggregate(Operation[AggregateParameters]):
         label = None if by is None else given.table.column(by)
         for partner in (party for party in self.request.parties if party != me):
             by_partner = parameters.by_of(partner) is not None
-            told = yield from labels.owner(given, partner=partner, labelled=by_partner)
-            keep, min_count = keep & told.passes, told.min_count
-            label = told.label if by_partner else label
+            labelled = yield from labels.owner(given, partner=partner, labelled=by_partner)
+            keep, min_count = keep & labelled.passes, labelled.min_count
+            label = labelled.label if by_partner else label
         name = parameters.by.text(me) if parameters.by is not None else ""
         return aggregate(
             given, parameters.statistic, parameters.column, keep=keep, by=name, labels=label, min_count=min_count

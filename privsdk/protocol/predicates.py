@@ -194,34 +194,25 @@ def _holds(column: pa.ChunkedArray, condition: Condition) -> pa.ChunkedArray:
     if _real(type_):
         column = column.cast(pa.float64())
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+    whole = np.iinfo(type_.to_pandas_dtype()) if pa.types.is_integer(type_) else None
     if not isinstance(condition, Between):
         wanted = [_as_type(value, type_) for value in condition.values]
-        if pa.types.is_integer(type_):
-            wanted = [value for value in wanted if _least(type_) <= value <= _largest(type_)]
+        if whole:
+            wanted = [value for value in wanted if whole.min <= value <= whole.max]
         return pc.is_in(column, value_set=pa.array(wanted, column.type))
     result = pc.is_valid(column)
-    if condition.low is not None:
-        low = _as_type(condition.low, type_)
-        if pa.types.is_integer(type_) and not low <= _largest(type_):
-            return pc.and_(result, pa.scalar(False))
-        low = max(low, _least(type_)) if pa.types.is_integer(type_) else low
-        result = pc.and_(result, pc.greater_equal(column, pa.scalar(low, column.type)))
-    if condition.high is not None:
-        high = _as_type(condition.high, type_)
-        if pa.types.is_integer(type_) and not high >= _least(type_):
-            return pc.and_(result, pa.scalar(False))
-        high = min(high, _largest(type_)) if pa.types.is_integer(type_) else high
-        result = pc.and_(result, pc.less_equal(column, pa.scalar(high, column.type)))
+    for end, holds in ((condition.low, pc.greater_equal), (condition.high, pc.less_equal)):
+        if end is None:
+            continue
+        limit = _as_type(end, type_)
+        if whole:  # an end beyond what the column can hold is one that nothing passes, or everything
+            inside = min(max(limit, int(whole.min)), int(whole.max))
+            if inside < limit if holds is pc.greater_equal else inside > limit:
+                return pc.and_(result, pa.scalar(False))
+            limit = inside
+        result = pc.and_(result, holds(column, pa.scalar(limit, column.type)))
     return result
 
 
 def _real(type_: pa.DataType) -> bool:
     return bool(pa.types.is_floating(type_) or pa.types.is_decimal(type_))
-
-
-def _least(type_: pa.DataType) -> int:
-    return int(np.iinfo(type_.to_pandas_dtype()).min)
-
-
-def _largest(type_: pa.DataType) -> int:
-    return int(np.iinfo(type_.to_pandas_dtype()).max)

@@ -136,8 +136,8 @@ class DifferenceParameters(question.IntersectionParameters, frozen=True, kw_only
         return tuple(dict.fromkeys((*self.columns, *(condition.name.column for condition in self.where))))
 
 
-class RowsWithoutPartner(Knowledge, frozen=True):
-    """`where` is the condition on them, as `predicates.text` writes it."""
+class ReturnedRows(Knowledge, frozen=True):
+    """Rows of `owner` whose keys `other` lacks; `where` is the condition on them, as `predicates.text` writes it."""
 
     owner: str
     other: str
@@ -146,18 +146,11 @@ class RowsWithoutPartner(Knowledge, frozen=True):
 
     def __str__(self) -> str:
         where = f" where {self.where}" if self.where else ""
-        return f"{', '.join(self.columns)} of each row of {self.owner}{where} whose key {self.other} lacks"
-
-
-class MaskedKeyNumber(Knowledge, frozen=True):
-    template = "how many keys of such rows {other} has, if not fewer than the owners' minimum count"
-    other: str
-
-
-class KeysByAbsence(Knowledge, frozen=True):
-    template = "of a key that it knows {owner} to have there, by its absence, that {other} has it"
-    owner: str
-    other: str
+        return (
+            f"{', '.join(self.columns)} of each row of {self.owner}{where} whose key {self.other} lacks; how many keys "
+            f"of such rows {self.other} has, if not fewer than the owners' minimum count; of a key that it knows "
+            f"{self.owner} to have there, by its absence, that {self.other} has it"
+        )
 
 
 @register("psi.difference")
@@ -202,9 +195,7 @@ class ReturnUnmatched(question.Intersection[DifferenceParameters]):
             Learns.of(Parties((other,)), *question.learned_by_terms(owner)),
             Learns.of(
                 Caller(self.request.caller),
-                RowsWithoutPartner(owner=owner, other=other, columns=self.parameters.columns, where=where),
-                MaskedKeyNumber(other=other),
-                KeysByAbsence(owner=owner, other=other),
+                ReturnedRows(owner=owner, other=other, columns=self.parameters.columns, where=where),
             ),
             Learns.of(Eavesdropper(), question.KEY_NUMBERS_SHOW, LengthsShow(of=(Quantity.RETURNED,))),
         )

@@ -17,14 +17,7 @@ from ..client.plan import Plan, Runner
 from ..client.tables import Handle, Table, new_request, runner_of
 from ..display.cards import Card, Grid
 from ..errors import UnknownName
-from ..governance.learns import (
-    Caller,
-    Coalition,
-    Eavesdropper,
-    Knowledge,
-    Learns,
-    Parties,
-)
+from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, Parties
 from ..protocol.control import Finished
 from ..protocol.groups import shown
 from ..protocol.in_memory import together

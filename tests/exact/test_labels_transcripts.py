@@ -13,7 +13,7 @@ from claims import Cases
 from harness import Extra, altered, assert_absent, assert_found, assert_same_shape, hearing, saying, wire_bytes
 
 from privsdk.exact.labels import KeyLabels
-from privsdk.exact.learns import JointKeyLabels
+from privsdk.exact.operation import JointKeyLabels
 from privsdk.governance.learns import MinimumCounts, Parties
 from privsdk.protocol.operation import Outcome, RoleInput, operation_of
 from privsdk.protocol.roles import Role

@@ -22,7 +22,7 @@ from privsdk.errors import Cancelled, InternalError
 from privsdk.protocol.in_memory import together
 from privsdk.protocol.roles import Role
 from privsdk.protocol.workers import pool as workers
-from privsdk.protocol.workers.pipeline import Pipeline, computed, threads
+from privsdk.protocol.workers.pool import Pipeline, computed, threads
 from privsdk.psi.oprf.ristretto import PIECE, hash_all, hash_piece, multiply_all, multiply_piece
 
 SCALAR = (7).to_bytes(32, "little")

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from privsdk.psi.oprf import cuckoo
-from privsdk.psi.oprf.cuckoo import NoPlacement, cells_of, placed
+from privsdk.psi.oprf import blocks as module
+from privsdk.psi.oprf.blocks import NoPlacement, cells_of, placed
 from privsdk.psi.oprf.parameters import third
 from privsdk.testing import SeededEntropy
 
@@ -43,14 +43,14 @@ def tables(draw: st.DrawFn) -> tuple[np.ndarray, int]:
 
 
 @PLACED
-@pytest.mark.parametrize("rounds", [0, 1, 3, cuckoo.ROUNDS])
+@pytest.mark.parametrize("rounds", [0, 1, 3, module.ROUNDS])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=tables())
 def test_placed_wherever_it_is_possible(rounds: int, table: tuple[np.ndarray, int], cases: Cases) -> None:
     cells, size = table
     keys = cells.shape[1]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(cuckoo, "ROUNDS", rounds)
+        patched.setattr(module, "ROUNDS", rounds)
         if matching(cells) < keys:
             with pytest.raises(NoPlacement):
                 placed(cells, size)
@@ -62,10 +62,10 @@ def test_placed_wherever_it_is_possible(rounds: int, table: tuple[np.ndarray, in
 
 
 @PLACED
-@pytest.mark.parametrize("rounds", [0, 5, cuckoo.ROUNDS])
+@pytest.mark.parametrize("rounds", [0, 5, module.ROUNDS])
 def test_full_tables(rounds: int, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     """As full as tables of three cells can be, about 0.9, so that rounds are not enough."""
-    monkeypatch.setattr(cuckoo, "ROUNDS", rounds)
+    monkeypatch.setattr(module, "ROUNDS", rounds)
     for number in range(6):
         blocks = np.frombuffer(SeededEntropy(bytes([number])).draw(16 * 270), np.uint64).reshape(-1, 2)
         cells = cells_of(blocks, 101)
@@ -77,7 +77,7 @@ def test_full_tables(rounds: int, monkeypatch: pytest.MonkeyPatch, cases: Cases)
 
 def test_rounds_are_enough_for_tables_of_the_derived_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Augmenting paths are followed one key at a time, so large tables must not need them."""
-    monkeypatch.setattr(cuckoo, "_augment", None)
+    monkeypatch.setattr(module, "_augment", None)
     for keys in (10, 1000, 30_000):
         blocks = np.frombuffer(SeededEntropy(b"blocks").draw(16 * keys), np.uint64).reshape(-1, 2)
         cells = third(keys, 43)

@@ -16,7 +16,7 @@ from scipy.stats import binom, chisquare
 from privsdk.crypto.aes import Words, derived, encrypted
 from privsdk.errors import DataError
 from privsdk.psi.oprf import oprf
-from privsdk.psi.oprf.cuckoo import cells_of
+from privsdk.psi.oprf.blocks import cells_of
 from privsdk.psi.oprf.oprf import Masked, Placement, Setting, evaluate, mask, place
 from privsdk.psi.oprf.parameters import DISTANCE, third, width
 from privsdk.testing import SeededEntropy

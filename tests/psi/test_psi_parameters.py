@@ -15,8 +15,7 @@ from scipy.stats import binom
 from privsdk.crypto.aes import Words
 from privsdk.errors import DataError
 from privsdk.psi.oprf.base_ot import Choices
-from privsdk.psi.oprf.blocks import bucketed
-from privsdk.psi.oprf.cuckoo import NoPlacement, cells_of, placed
+from privsdk.psi.oprf.blocks import NoPlacement, bucketed, cells_of, placed
 from privsdk.psi.oprf.oprf import Setting
 from privsdk.psi.oprf.parameters import BUCKET, DISTANCE, SHARE, capacity, parameters, third, width
 from privsdk.psi.protocols import kkrt

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Role
-from ...protocol.workers.pipeline import Pipeline, threads
+from ...protocol.workers.pool import Pipeline, threads
 from .base import Vector, within
 
 # of uint32 or uint64; of shape (entries, words), the lowest word first, where one word is too short

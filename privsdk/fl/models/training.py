@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ...errors import InvalidArgument
 from ...protocol.roles import Role
-from ...protocol.workers.pipeline import Pipeline, threads
+from ...protocol.workers.pool import Pipeline, threads
 from .blas import one_thread
 from .network import Network, Rows, Vector
 

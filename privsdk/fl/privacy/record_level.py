@@ -55,7 +55,7 @@ from ...crypto.sums.base import Integers
 from ...errors import DataError, InvalidArgument
 from ...governance.charges import Gaussian
 from ...protocol.roles import Entropy, Role
-from ...protocol.workers.pipeline import Pipeline, threads
+from ...protocol.workers.pool import Pipeline, threads
 from ..models.blas import one_thread
 from ..models.network import Network, Rows, Vector
 from ..models.training import Task

@@ -180,12 +180,8 @@ def _affordable(parameters: ScoreParameters, *, fixed: bool) -> ScoreParameters:
         parameters = msgspec.structs.replace(parameters, error=parameters.error * 10)
 
 
-class RowScores(Knowledge, frozen=True):
-    template = "each row's score"
-
-
-class ModelOf(Knowledge, frozen=True):
-    template = "{owner}'s model"
+class RowScoresAndModel(Knowledge, frozen=True):
+    template = "each row's score; {owner}'s model"
     owner: str
 
 
@@ -261,7 +257,7 @@ class Score(Operation[ScoreParameters]):
         owner, modeller = self.request.parties
         figures = ScoreFigures(intervals=len(self.parameters.edges) - 1, label=self.parameters.label or "")
         return (
-            Learns.of(Parties((owner,)), RowScores(), ModelOf(owner=modeller)),
+            Learns.of(Parties((owner,)), RowScoresAndModel(owner=modeller)),
             Learns.of(Parties((modeller,)), RowsInThousands(owner=owner)),
             Learns.of(Caller(self.request.caller), figures),
             Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.ROWS, Quantity.FEATURES))),

@@ -29,18 +29,7 @@ from ...protocol.operation import Outcome, RoleInput, register
 from ...protocol.roles import Role
 from .fixedpoint import FixedPoint
 from .moments import reader
-from .statistic import (
-    OF_VALUES,
-    Aggregation,
-    GroupSizes,
-    Name,
-    OwnersMinima,
-    PooledTotals,
-    SharesOnly,
-    Statistic,
-    SuppressedGroups,
-    TotalOfOthers,
-)
+from .statistic import OF_VALUES, Aggregation, Name, PooledTotals, SharesOnly, Statistic, TotalOfOthers
 from .thresholds import Thresholds, hear_thresholds, suppressed_groups, tell_thresholds
 from .totals import exact_vector
 
@@ -224,8 +213,8 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         kind = Quantity.BINS if statistic.edges is not None else Quantity.GROUPS
         shown = PooledTotals(statistic=statistic.name, groups=groups, kind=kind)
         return self.learned(
-            (msgspec.structs.replace(shown, suppressed=True), GroupSizes(), OwnersMinima()),
-            (shown, SuppressedGroups()),
+            [msgspec.structs.replace(shown, suppressed=True)],
+            [shown],
             LengthsShow(of=(kind,)),
         )
 

@@ -213,8 +213,10 @@ _TOTALS = {
 
 
 class PooledTotals(Knowledge, frozen=True):
-    """Those that a pooled statistic is made of; `groups` is 0 where there are none, `suppressed` says whether those of
-    small groups are among them."""
+    """Those that a pooled statistic is made of; `groups` is 0 where there are none.
+
+    `suppressed` says whether those of small groups are among them, as for the key holder, who decides which are small.
+    """
 
     statistic: str
     groups: int = 0
@@ -222,22 +224,19 @@ class PooledTotals(Knowledge, frozen=True):
     suppressed: bool = False
 
     def __str__(self) -> str:
-        which = f"in each of {self.groups} {self.kind}, also in suppressed ones"
-        if not self.suppressed:
-            which = f"in those of {self.groups} {self.kind} that reach the owners' minima"
-        return f"{_TOTALS[self.statistic]}{f', {which}' if self.groups else ''}"
-
-
-class GroupSizes(Knowledge, frozen=True):
-    template = "how many units and parties are in each and in none"
-
-
-class OwnersMinima(Knowledge, frozen=True):
-    template = "each owner's minimum count and least number of parties, and whether its units are ids"
-
-
-class SuppressedGroups(Knowledge, frozen=True):
-    template = "which were suppressed, and the largest minimum count and least number of parties"
+        totals = _TOTALS[self.statistic]
+        if not self.groups:
+            return totals
+        if self.suppressed:
+            return (
+                f"{totals}, in each of {self.groups} {self.kind}, also in suppressed ones; how many units and parties "
+                "are in each and in none; each owner's minimum count and least number of parties, and whether its "
+                "units are ids"
+            )
+        return (
+            f"{totals}, in those of {self.groups} {self.kind} that reach the owners' minima; which were suppressed, "
+            "and the largest minimum count and least number of parties"
+        )
 
 
 class SharesOnly(Knowledge, frozen=True):

@@ -44,7 +44,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...crypto.aes import Words, derived, encrypted, hashed, stream
-from .cuckoo import Cells, NoPlacement, cells_of, placed
+from .blocks import Cells, NoPlacement, cells_of, placed
 from .parameters import unlucky
 
 CHUNK = 1 << 14  # rows whose working set fits a core's cache

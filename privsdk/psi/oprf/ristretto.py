@@ -19,7 +19,7 @@ import pyarrow as pa
 from ...errors import DataError, ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, checkpoint
-from ...protocol.workers.pipeline import computed
+from ...protocol.workers.pool import computed
 
 POINT = pa.binary(32)
 IDENTITY = bytes(32)

@@ -40,7 +40,7 @@ from ...crypto.aes import KEY_BYTES, Words, shuffled, stream
 from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, checkpoint, hear, tell
-from ...protocol.workers.pipeline import Pipeline, threads
+from ...protocol.workers.pool import Pipeline, threads
 from ..oprf import base_ot
 from ..oprf.blocks import blocks_of, bucketed
 from ..oprf.oprf import Setting, evaluate, mask, place

@@ -47,7 +47,7 @@ from ...crypto.aes import KEY_BYTES, Words, derived, encrypted
 from ...errors import DataError, InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, checkpoint, gather, hear, tell, tell_all
-from ...protocol.workers.pipeline import Pipeline, threads
+from ...protocol.workers.pool import Pipeline, threads
 from ..oprf import base_ot, okvs
 from ..oprf.blocks import blocks_of, bucketed
 from ..oprf.oprf import Setting, evaluate, mask, place
