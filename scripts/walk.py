@@ -56,7 +56,15 @@ def served() -> Iterator[ps.Federation]:
                 party, folder / f"{party}.sqlite", budgets={"*": WORKSHOP_BUDGET}, datasets={"people": "people"}
             )
             store, who = Store(party, {"people": people(seed)}), MemberIdentity(identity)
-            gate = Gate(party, store=store, policy=WORKSHOP_POLICY, books=books, dial=dial, identity=who)
+            gate = Gate(
+                party,
+                store=store,
+                policy=WORKSHOP_POLICY,
+                books=books,
+                dial=dial,
+                identity=who,
+                members=lambda: addresses,
+            )
             opened.callback(gate.close)
             server = Server(gate, party, "grpc+tls://127.0.0.1:0", identity)
             opened.callback(server.shutdown)

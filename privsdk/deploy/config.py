@@ -43,7 +43,8 @@ class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ledger : str
         SQLite file on a local disk; its signing key is kept beside it.
     federation : str
-        The address book with every party's location; read anew whenever a peer is dialled.
+        The address book with every party's location; read anew whenever a peer is dialled. It also says whom the
+        owner works with: a request that names another party is refused.
     tls, tables, policy, budgets
         Certificates; Parquet or CSV files by table name; what is allowed; the cap of each dataset ("*" for any other).
     timeouts, limits

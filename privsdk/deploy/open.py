@@ -122,6 +122,7 @@ def embedded(
                 books=books,
                 dial=partial(network.dial, name),
                 identity=members.of(name),
+                members=lambda: given,
             )
             opened.callback(gate.close)
             network.add(name, gate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import IdentityRefused
@@ -33,7 +34,12 @@ def serve(path: Path) -> None:
             f"{config.tls.certificate} names {identity.name()}, and {path} is of {config.name}",
             hint="use the certificate of that party",
         )
-    peers = FlightNetwork(identity, lambda: read_config(folder / config.federation, FederationConfig).parties)
+
+    def members() -> Mapping[str, str]:
+        """The parties that the owner works with, and where they are; read anew each time."""
+        return read_config(folder / config.federation, FederationConfig).parties
+
+    peers = FlightNetwork(identity, members)
 
     books = Books(
         config.name,
@@ -49,6 +55,7 @@ def serve(path: Path) -> None:
         books=books,
         dial=peers.dial,
         identity=MemberIdentity(identity),
+        members=members,
         limits=config.limits,
         timeouts=config.timeouts,
     )

@@ -21,6 +21,7 @@ from ..errors.details import (
     MissingGrant,
     NameUnknown,
     NotGranted,
+    NotPartners,
     OperationNotAllowed,
     RequestTooLarge,
     RowsTooAlike,
@@ -49,7 +50,16 @@ def _operation(d: OperationNotAllowed) -> Text:
 
 def _missing(use: MissingGrant, d: NotGranted) -> str:
     cap = f" with epsilon {use.epsilon:g}, only up to epsilon {use.largest:g} a release" if use.largest else ""
-    return f"{use.table}.{use.column} is not granted as {use.disclosure} to {d.caller} for {d.purpose}{cap}"
+    beside = f" beside {', '.join(use.partners)}" if use.partners else ""
+    return f"{use.table}.{use.column} is not granted as {use.disclosure} to {d.caller} for {d.purpose}{beside}{cap}"
+
+
+def _partners(d: NotPartners) -> Text:
+    names = " and ".join(d.named)
+    return Text(
+        f"{d.party} does not work with {names}: not in its federation file",
+        f"leave {names} out; or {d.party}'s owner adds the address of each to the [parties] of its federation file",
+    )
 
 
 def _grant(d: NotGranted) -> Text:
@@ -165,6 +175,7 @@ ENGLISH: Language = {
     Stated: lambda d: Text(d.message, d.hint),
     NameUnknown: _unknown,
     OperationNotAllowed: _operation,
+    NotPartners: _partners,
     NotGranted: _grant,
     TooFewContributors: _contributors,
     EpsilonExceeded: _epsilon,

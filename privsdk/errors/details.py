@@ -55,13 +55,22 @@ class OperationNotAllowed(Detail, frozen=True, kw_only=True, tag="operation"):
 
 
 class MissingGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """A use of a column that no grant allows; `largest` is the epsilon that one would, 0 for none at all."""
+    """A use of a column that no grant allows; `largest` is the epsilon that one would, 0 for none at all, and
+    `partners` are those beside whom alone it is not allowed."""
 
     table: str
     column: str
     disclosure: str
     epsilon: float = 0.0
     largest: float = 0.0
+    partners: tuple[str, ...] = ()
+
+
+class NotPartners(Detail, frozen=True, kw_only=True, tag="partners"):
+    """A request names members that this party's owner does not work with."""
+
+    party: str
+    named: tuple[str, ...]
 
 
 class NotGranted(Detail, frozen=True, kw_only=True, tag="grant"):

@@ -120,6 +120,24 @@ class Disclosure(StrEnum):
 
 ANY = "*"
 DEFAULT_MIN_COUNT = 10
+
+
+class KeyBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """The most distinct keys that a partner may bring: so many, or a multiple of the owner's own; None: no bound."""
+
+    most: int | None = None
+    ratio: float | None = None
+
+    def of(self, own: int) -> int | None:
+        """The most beside so many keys of the owner's."""
+        bounds = [self.most] if self.most is not None else []
+        bounds += [int(self.ratio * own)] if self.ratio is not None else []
+        return min(bounds, default=None)
+
+
+NO_KEY_BOUNDS = KeyBounds()
+
+
 ROWS = "rows"  # stands for the table's rows themselves where no column is used, as in a count
 
 
@@ -148,10 +166,16 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         The ways in which each may be used; "*" stands for any column, "rows" for counting rows.
     to, purpose : tuple of str
         Callers and purposes it holds for; "*" stands for any.
+    partners : tuple of str
+        Other parties that may take part, in whatever role; "*" stands for any in the owner's own federation file.
     min_count : int
         Fewest distinct rows or joint keys behind any exact aggregate.
     max_epsilon : float
         Largest epsilon of a single DP release.
+    most_partner_keys : int, optional
+        Most distinct keys that a partner may bring to a question about keys; None for no such bound.
+    most_keys_ratio : float, optional
+        The same, as a multiple of the owner's own number of keys. Both stop who would enter every possible key.
 
     Examples
     --------
@@ -162,13 +186,16 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     columns: dict[str, Disclosure | tuple[Disclosure, ...]]
     to: tuple[str, ...] = (ANY,)
     purpose: tuple[str, ...] = (ANY,)
+    partners: tuple[str, ...] = (ANY,)
     min_count: int = DEFAULT_MIN_COUNT
     max_epsilon: float = 0.0
+    most_partner_keys: int | None = None
+    most_keys_ratio: float | None = None
 
     def __post_init__(self) -> None:
         permitted = {column: _disclosures(ways) for column, ways in self.columns.items()}
         msgspec.structs.force_setattr(self, "columns", permitted)
-        for name in ("to", "purpose"):
+        for name in ("to", "purpose", "partners"):
             if isinstance(getattr(self, name), str):
                 msgspec.structs.force_setattr(self, name, (getattr(self, name),))
         if self.min_count < 2:
@@ -178,6 +205,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
         if not (0 <= self.max_epsilon < math.inf):
             raise InvalidArgument(f"max_epsilon is {self.max_epsilon}", hint="give a finite number, 0 or more")
+        if any(most is not None and not 0 < most < math.inf for most in (self.most_partner_keys, self.most_keys_ratio)):
+            raise InvalidArgument(
+                f"a partner may bring {self.most_partner_keys} keys, {self.most_keys_ratio} times the owner's",
+                hint="give numbers above 0, or leave them out",
+            )
         for column, ways in permitted.items():
             if any(way.noisy for way in ways) and self.max_epsilon == 0:
                 raise InvalidArgument(
@@ -203,8 +235,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         parts = [f"table={self.table!r}", f"columns={_plain(self.columns)!r}"]
         parts += [f"to={self.to!r}"] if self.to != (ANY,) else []
         parts += [f"purpose={self.purpose!r}"] if self.purpose != (ANY,) else []
+        parts += [f"partners={self.partners!r}"] if self.partners != (ANY,) else []
         parts += [f"min_count={self.min_count}"] if self.min_count != DEFAULT_MIN_COUNT else []
         parts += [f"max_epsilon={self.max_epsilon!r}"] if self.max_epsilon else []
+        bounds = {"most_partner_keys": self.most_partner_keys, "most_keys_ratio": self.most_keys_ratio}
+        parts += [f"{name}={bound!r}" for name, bound in bounds.items() if bound is not None]
         return f"ps.Grant({', '.join(parts)})"
 
     @property
@@ -215,14 +250,16 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return "{ " + ", ".join(f"{name} = {_toml(value)}" for name, value in shown.items()) + " }"
 
 
-def smallest_grants(needs: Sequence[Need], *, to: str, purpose: str) -> tuple[Grant, ...]:
+def smallest_grants(
+    needs: Sequence[Need], *, to: str, purpose: str, partners: tuple[str, ...] = (ANY,)
+) -> tuple[Grant, ...]:
     """The grants that permit these disclosures and nothing else: one for each table and epsilon."""
     wanted: dict[tuple[str, float], dict[str, tuple[Disclosure, ...]]] = {}
     for need in needs:
         columns = wanted.setdefault((need.table, need.epsilon), {})
         columns[need.column] = tuple(dict.fromkeys((*columns.get(need.column, ()), need.disclosure)))
     return tuple(
-        Grant(table=table, columns=dict(columns), to=(to,), purpose=(purpose,), max_epsilon=epsilon)
+        Grant(table=table, columns=dict(columns), to=(to,), purpose=(purpose,), partners=partners, max_epsilon=epsilon)
         for (table, epsilon), columns in wanted.items()
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ from ..errors import (
 from ..errors.details import AnswerGone, CallerMismatch, RunCancelled
 from ..governance.charges import Debit
 from ..governance.events import RunStarted, RunState
-from ..governance.policy import Derivation, Policy
+from ..governance.policy import Derivation, KeyBounds, Policy
 from ..protocol import control
 from ..protocol.conversation import Channel
 from ..protocol.messages import Message
@@ -60,11 +60,13 @@ class _Decided(NamedTuple):
     reserved: tuple[Debit, ...]  # all of the price, but where the run pays as it goes
     per_round: tuple[Debit, ...]
     min_count: int
+    key_bounds: KeyBounds
     derivation: Derivation
 
 
 class Gate:
-    """One data owner. `dial` opens a stream to another party, wherever the link is."""
+    """One data owner. `dial` opens a stream to another party, wherever the link is; `members` are the parties that its
+    owner works with, by its own federation file."""
 
     def __init__(
         self,
@@ -78,8 +80,10 @@ class Gate:
         timeouts: Timeouts | None = None,
         entropy: Entropy | None = None,
         identity: Identity = NO_IDENTITY,
+        members: Callable[[], Collection[str]],
     ) -> None:
         self.name = name
+        self._members = members
         self._store = store
         self._policy = policy
         self._books = books
@@ -177,7 +181,7 @@ class Gate:
             with self._runs.admission():
                 # 3. reserve
                 self._books.reserve(caller, request, decided.reserved, then=decided.per_round)
-                run = self._runs.prepare(decided.operation, decided.min_count)
+                run = self._runs.prepare(decided.operation, decided.min_count, decided.key_bounds)
         except Refused as error:
             log.info("%s: %s of %s refused (%s)", self.name, request.operation, caller, error.code)
             self._books.refused(caller, request, error.message)
@@ -228,6 +232,7 @@ class Gate:
             raise IdentityRefused(CallerMismatch(certified=caller, named=request.caller))
         if self.name not in request.parties:
             raise UnknownName.among("party", self.name, request.parties, where="in this request")
+        policy.check_partners(self.name, request, self._members())
 
     def _repeated(self, request: Request) -> control.Prepared | None:
         """For a run id that was used before: its stored answer is ready, or it is lost. It never runs again."""
@@ -265,7 +270,7 @@ class Gate:
                 self._runs.joint_rows(request, operand, self._store.version(operand.table))
         self._inputs.check(self.name, request, operation.name_of_work())
         reserved, per_round = operation.reserved().get(self.name, ()), operation.per_round().get(self.name, ())
-        return _Decided(operation, price, reserved, per_round, decision.min_count, decision.derivation)
+        return _Decided(operation, price, reserved, per_round, *decision)
 
     def _answer(self, run: PartyRun, outcome: Outcome, version: str) -> control.Finished:
         alignment = ""

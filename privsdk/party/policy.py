@@ -3,27 +3,42 @@ which grant is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from ..errors import PolicyRefused, UnknownName
-from ..errors.details import MissingGrant, NotGranted, OperationNotAllowed, TooFewContributors
+from ..errors.details import MissingGrant, NotGranted, NotPartners, OperationNotAllowed, TooFewContributors
 from ..governance.charges import Debit, Exact, Unit
-from ..governance.policy import ANY, Derivation, Disclosure, Grant, Need, Policy, smallest_grants
+from ..governance.policy import ANY, Derivation, Disclosure, Grant, KeyBounds, Need, Policy, smallest_grants
 from ..protocol import control
 from ..protocol.operation import Kind, Operand, Request, operation_names
 from .budget.books import Books
 from .budget.caps import Asking
 from .tables.store import Store
 
+N = TypeVar("N", int, float)
+
 
 class Decision(NamedTuple):
-    """An allowed request: the minimum count its exact aggregates must keep, and how the policy came to allow it."""
+    """An allowed request: the minimum count its exact aggregates must keep, the most keys that a partner may bring, and
+    how the policy came to allow it."""
 
     min_count: int
+    key_bounds: KeyBounds
     derivation: Derivation
+
+
+def check_partners(party: str, request: Request, members: Collection[str]) -> None:
+    """Raise PolicyRefused where a request names a party that this party's owner does not work with.
+
+    A certificate of the federation's authority makes somebody a caller; a party it is to an owner only by the owner's
+    own federation file. Else whoever may ask could put itself, and a table it made up, into a run.
+    """
+    unknown = tuple(name for name in request.parties if name != party and name not in members)
+    if unknown:
+        raise PolicyRefused(NotPartners(party=party, named=unknown))
 
 
 def decide(
@@ -48,9 +63,11 @@ def decide(
     _check_declared(request, needs, party, contributors, recipients)
     _check_parties(policy, party, contributors, recipients)
     derivation = derive(policy, request, needs, party=party)
-    missing = [need for need in needs if not _grants(policy, request, need)]
+    missing = [need for need in needs if not _grants(policy, request, need, party)]
     if missing:
-        wanted = smallest_grants(missing, to=request.caller, purpose=request.purpose)
+        refused = {need: _refused_partners(policy, request, need, party) for need in missing}
+        partners = tuple(name for name in request.parties if name != party) if any(refused.values()) else (ANY,)
+        wanted = smallest_grants(missing, to=request.caller, purpose=request.purpose, partners=partners)
         raise PolicyRefused(
             NotGranted(
                 party=party,
@@ -62,7 +79,8 @@ def decide(
                         column=need.column,
                         disclosure=need.disclosure.value,
                         epsilon=need.epsilon,
-                        largest=max((g.max_epsilon for g in _without_cap(policy, request, need)), default=0.0),
+                        largest=max((g.max_epsilon for g in _without_cap(policy, request, need, party)), default=0.0),
+                        partners=refused[need],
                     )
                     for need in missing
                 ),
@@ -71,10 +89,24 @@ def decide(
                 derivation=tuple(str(derivation).split("\n")),
             )
         )
-    counts = [
-        min(grant.min_count for grant in _grants(policy, request, need)) for need in needs if need.disclosure.counted
-    ]
-    return Decision(max(counts, default=0), derivation)
+    counted = [_grants(policy, request, need, party) for need in needs if need.disclosure.counted]
+    return Decision(
+        max((min(grant.min_count for grant in grants) for grants in counted), default=0),
+        KeyBounds(
+            most=_tightest([grant.most_partner_keys for grant in grants] for grants in counted),
+            ratio=_tightest([grant.most_keys_ratio for grant in grants] for grants in counted),
+        ),
+        derivation,
+    )
+
+
+def _tightest(bounds: Iterable[Sequence[N | None]]) -> N | None:
+    """Of each use the widest bound that a grant of it sets, None being none at all; over the uses the closest."""
+    widest: list[N] = []
+    for of_one in bounds:
+        numbers = [bound for bound in of_one if bound is not None]
+        widest += [max(numbers)] if len(numbers) == len(of_one) else []
+    return min(widest, default=None)
 
 
 def check_unit(party: str, operand: Operand, price: Sequence[Debit], unit: Unit, schema: pa.Schema) -> None:
@@ -100,7 +132,7 @@ def derive(policy: Policy, request: Request, needs: Sequence[Need], *, party: st
     """From each column's use to the parts of the result and to the request."""
     parts: list[Derivation] = []
     for result in dict.fromkeys(need.result for need in needs):
-        leaves = tuple(_leaf(policy, request, need) for need in needs if need.result == result)
+        leaves = tuple(_leaf(policy, request, need, party) for need in needs if need.result == result)
         if not result:
             parts += leaves
         else:
@@ -145,13 +177,15 @@ def concerning(policy: Policy, caller: str) -> Policy:
     return Policy(operations=policy.operations, grants=grants, min_parties=policy.min_parties)
 
 
-def _leaf(policy: Policy, request: Request, need: Need) -> Derivation:
+def _leaf(policy: Policy, request: Request, need: Need, party: str) -> Derivation:
     what = f"{need.table}.{need.column} as {need.disclosure.value}"
-    grants = _grants(policy, request, need)
+    grants = _grants(policy, request, need, party)
     if not grants:
         held = permits(policy, need.table, need.column, request.caller)
         rule = f"granted to {request.caller} only as {', '.join(held)}" if held else f"not granted to {request.caller}"
-        cap = _cap(policy, request, need)
+        cap = _cap(policy, request, need, party)
+        if partners := _refused_partners(policy, request, need, party):
+            rule = f"not granted beside {', '.join(partners)}"
         return Derivation(what=what, allowed=False, rule=f"not granted{cap}" if cap else rule)
     if need.disclosure.noisy:
         rule = f"granted, up to epsilon {max(g.max_epsilon for g in grants):g} a release"
@@ -217,13 +251,17 @@ def _check_parties(policy: Policy, party: str, contributors: Sequence[str], reci
             )
 
 
-def _grants(policy: Policy, request: Request, need: Need) -> list[Grant]:
-    return [
-        grant for grant in _without_cap(policy, request, need) if need.epsilon <= grant.max_epsilon or not need.epsilon
-    ]
+def _grants(policy: Policy, request: Request, need: Need, party: str) -> list[Grant]:
+    grants = _without_cap(policy, request, need, party)
+    return [grant for grant in grants if need.epsilon <= grant.max_epsilon or not need.epsilon]
 
 
-def _without_cap(policy: Policy, request: Request, need: Need) -> list[Grant]:
+def _without_cap(policy: Policy, request: Request, need: Need, party: str) -> list[Grant]:
+    others = [name for name in request.parties if name != party]
+    return [g for g in _of_any_partners(policy, request, need) if all(_among(g.partners, name) for name in others)]
+
+
+def _of_any_partners(policy: Policy, request: Request, need: Need) -> list[Grant]:
     return [
         grant
         for grant in policy.grants
@@ -233,9 +271,20 @@ def _without_cap(policy: Policy, request: Request, need: Need) -> list[Grant]:
     ]
 
 
-def _cap(policy: Policy, request: Request, need: Need) -> str:
+def _refused_partners(policy: Policy, request: Request, need: Need, party: str) -> tuple[str, ...]:
+    """Those whom no grant names that would permit the need otherwise, where it is them that it fails by."""
+    if _without_cap(policy, request, need, party):
+        return ()
+    named = [grant.partners for grant in _of_any_partners(policy, request, need)]
+    others = [name for name in request.parties if name != party]
+    return tuple(name for name in others if named and not any(_among(partners, name) for partners in named)) or (
+        tuple(others) if named else ()
+    )
+
+
+def _cap(policy: Policy, request: Request, need: Need, party: str) -> str:
     """Where only the epsilon is too large, say what would pass."""
-    caps = [grant.max_epsilon for grant in _without_cap(policy, request, need)]
+    caps = [grant.max_epsilon for grant in _without_cap(policy, request, need, party)]
     return f" with epsilon {need.epsilon:g}, only up to epsilon {max(caps):g} a release" if caps else ""
 
 

@@ -112,6 +112,7 @@ class Inputs:
             entropy=self._entropy,
             joint=b"" if joint is None else joint.session,
             min_parties=self._min_parties,
+            key_bounds=run.key_bounds,
             services=RunServices(
                 run, books=self._books, identity=self._identity, screen=screen, work=self._open(party, run)
             ),

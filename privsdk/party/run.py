@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import Cancelled, ConnectTimeout, PrivsdkError, ProtocolViolation
 from ..errors.details import RunCancelled, TimedOut
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
+from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, ProgressReport, Watched
 from ..protocol.conversation import Channel, Conversation
 from ..protocol.messages import Binding
@@ -33,11 +34,13 @@ class PartyRun:
         party: str,
         operation: Operation[Any],
         min_count: int,
+        key_bounds: KeyBounds,
         timeouts: Timeouts,
     ) -> None:
         self.request = operation.request
         self.operation = operation
         self.min_count = min_count
+        self.key_bounds = key_bounds
         self.per_round = operation.per_round().get(party, ())
         self.instalments = 0  # that were paid
         self.digest = self.request.digest()

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import Busy, StaleJoin, UnknownName
+from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel
 from ..protocol.operation import Alignment, Operand, Operation, Request
@@ -69,8 +70,8 @@ class PartyRuns:
             with self._lock:
                 self._entering -= 1
 
-    def prepare(self, operation: Operation[Any], min_count: int) -> PartyRun:
-        run = PartyRun(self._party, operation, min_count, self._timeouts)
+    def prepare(self, operation: Operation[Any], min_count: int, key_bounds: KeyBounds) -> PartyRun:
+        run = PartyRun(self._party, operation, min_count, key_bounds, self._timeouts)
         with self._lock:
             self._prepared[operation.request.run_id] = run
         return run

@@ -23,7 +23,7 @@ import pyarrow as pa
 from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Charge, Debit, Unit
 from ..governance.learns import Learns
-from ..governance.policy import Need
+from ..governance.policy import NO_KEY_BOUNDS, KeyBounds, Need
 from .messages import build
 from .roles import Entropy, Role
 from .services import Services
@@ -119,6 +119,8 @@ class RoleInput:
         The session that made the joint table; empty for a base table.
     min_parties : int
         The fewest contributors to a joint result that this party's owner asks for, not counting one who sees it.
+    key_bounds : KeyBounds
+        The most distinct keys that a partner may bring.
     """
 
     request: Request
@@ -131,6 +133,7 @@ class RoleInput:
     services: Services
     joint: bytes = b""
     min_parties: int = 1
+    key_bounds: KeyBounds = NO_KEY_BOUNDS
 
     def units(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The number of the unit of each of these rows: what a minimum count counts."""

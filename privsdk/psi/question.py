@@ -148,6 +148,7 @@ class KeyQuestion(Operation[K]):
             kind=keys.kind,
             size=keys.size,
             min_count=given.min_count,
+            most=given.key_bounds.of(keys.size),
             session=given.session,
             entropy=given.entropy,
         )

@@ -43,6 +43,7 @@ class House:
                 dial=self.dialler(name),
                 limits=limits,
                 timeouts=timeouts,
+                members=lambda: self.files,
             )
             self.network.add(name, self.gates[name])
         self.fed = Federation(self.network, caller="ann", purpose="study", close=lambda: None)

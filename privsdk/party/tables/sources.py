@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -78,7 +79,7 @@ def _plain_array(array: pa.Array) -> pa.Array:
 
 
 class TableFile:
-    """One file; `reader` is DuckDB's table function for its kind.
+    """One file, by its very name and with its own columns only; `reader` is DuckDB's table function for its kind.
 
     Raises
     ------
@@ -101,12 +102,13 @@ class TableFile:
         return self._schema
 
     def version(self) -> str:
-        """Of its size and time of writing."""
+        """Of what the file system says of it: which file, how long, when written and when changed in any way, which
+        nobody can set back."""
         try:
             status = self._path.stat()
         except OSError:
             raise self._unreadable() from None
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
 
     def read(self, columns: tuple[str, ...]) -> pa.Table:
         """These columns, or the first one where none is asked for: the rows can still be counted."""
@@ -116,11 +118,12 @@ class TableFile:
     def _query(self, wanted: str, more: str = "") -> pa.Table:
         import duckdb
 
-        # the names are quoted identifiers of the table's own schema; the path is a bound parameter
-        query = f"SELECT {wanted} FROM {self._reader}(?){more}"  # noqa: S608
+        # The names are quoted identifiers of the table's own schema; the path is a bound parameter. DuckDB takes it as
+        # a pattern, and a folder named a=b as a column.
+        query = f"SELECT {wanted} FROM {self._reader}(?, hive_partitioning = false){more}"  # noqa: S608
         try:
             with duckdb.connect() as connection:
-                table: pa.Table = connection.sql(query, params=[str(self._path)]).to_arrow_table()
+                table: pa.Table = connection.sql(query, params=[glob.escape(str(self._path))]).to_arrow_table()
         except duckdb.Error:  # its message may quote a line of the file
             raise self._unreadable() from None
         return plain(table)

@@ -8,7 +8,7 @@ The salt is a hash of the session and everyone's random bytes. A party commits t
 after it has read its keys: nobody can choose keys by the salt, or the salt by the keys (Blum, 1981; commitments by
 BLAKE2b as a random oracle). Everyone finds the same disagreements and stops with the same error.
 
-Learns: each party the kind and number of every other's distinct keys, and its minimum count.
+Learns: each party the kind and number of every other's distinct keys, its minimum count, and the most that it allows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ MOST_KEYS = 1 << 27  # 134 million: what the parameters of every protocol here a
 
 
 class Terms(Message, frozen=True, kw_only=True, tag="psi.Terms"):
-    """What a party brings: the declared kind of its keys, the number of distinct ones, the fewest a partner may bring.
+    """What a party brings: the declared kind of its keys, the number of distinct ones, the fewest and the most that a
+    partner may bring.
 
     `min_count` also is the size from which its owner lets the caller know the intersection's.
     """
@@ -38,6 +39,7 @@ class Terms(Message, frozen=True, kw_only=True, tag="psi.Terms"):
     size: int
     min_count: int
     commitment: bytes
+    most: int | None = None
 
 
 class CoinOpening(Message, frozen=True, kw_only=True, tag="psi.Opening"):
@@ -65,14 +67,22 @@ class SharedTerms(NamedTuple):
 
 
 def agree(
-    me: str, peers: Sequence[str], *, kind: str, size: int, min_count: int, session: bytes, entropy: Entropy
+    me: str,
+    peers: Sequence[str],
+    *,
+    kind: str,
+    size: int,
+    min_count: int,
+    most: int | None = None,
+    session: bytes,
+    entropy: Entropy,
 ) -> Role[SharedTerms]:
     """Exchange terms with all peers.
 
     Raises
     ------
     DataError
-        The kinds of keys differ, a party brings fewer keys than another asks for, or this one too many.
+        The kinds of keys differ, a party brings fewer or more keys than another allows, or this one too many.
     ProtocolViolation
         A peer announced an impossible size, or opened its commitment to something else.
     """
@@ -82,7 +92,7 @@ def agree(
             hint="join a part of the table at a time",
         )
     nonce = entropy.draw(NONCE_BYTES)
-    mine = Terms(kind=kind, size=size, min_count=min_count, commitment=_commitment(session, me, nonce))
+    mine = Terms(kind=kind, size=size, min_count=min_count, commitment=_commitment(session, me, nonce), most=most)
     yield from tell_all(dict.fromkeys(peers, mine))
     heard = yield from gather(peers, Terms)
     for peer, terms in heard.items():
@@ -124,6 +134,12 @@ def _check(everyone: Mapping[str, Terms]) -> None:
                     f"{party} brings fewer distinct keys than the {everyone[other].min_count} that {other} asks for: "
                     "they would be a question about few people",
                     hint=f"join a table of more keys; {other}'s owner sets min_count in its grant",
+                )
+            most = everyone[other].most
+            if other != party and most is not None and everyone[party].size > most:
+                raise DataError(
+                    f"{party} brings {everyone[party].size:,} distinct keys, and {other} lets a partner bring {most:,}",
+                    hint=f"join a table of fewer keys; {other}'s owner sets most_partner_keys and most_keys_ratio",
                 )
 
 
