@@ -31,6 +31,8 @@ from ..errors.details import (
     Text,
     TimedOut,
     TooFewContributors,
+    TooFewKeys,
+    TooManyKeys,
     show_with,
 )
 
@@ -81,6 +83,21 @@ def _contributors(d: TooFewContributors) -> Text:
     return Text(
         f"{d.party} requires at least {d.required} contributors to a joint result; there would be {d.found} {which}",
         "include more parties; its owner sets min_parties",
+    )
+
+
+def _few_keys(d: TooFewKeys) -> Text:
+    return Text(
+        f"{d.party} brings fewer distinct keys than the {d.least} that {d.owner} asks for: "
+        "they would be a question about few people",
+        f"join a table of more keys; {d.owner}'s owner sets min_count in its grant",
+    )
+
+
+def _many_keys(d: TooManyKeys) -> Text:
+    return Text(
+        f"{d.party} brings {d.size:,} distinct keys, and {d.owner} lets a partner bring {d.most:,}",
+        f"join a table of fewer keys; {d.owner}'s owner sets most_partner_keys and most_keys_ratio in its grant",
     )
 
 
@@ -178,6 +195,8 @@ ENGLISH: Language = {
     NotPartners: _partners,
     NotGranted: _grant,
     TooFewContributors: _contributors,
+    TooFewKeys: _few_keys,
+    TooManyKeys: _many_keys,
     EpsilonExceeded: _epsilon,
     ExactExceeded: _exact,
     RequestTooLarge: _request,

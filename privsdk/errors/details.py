@@ -94,6 +94,23 @@ class TooFewContributors(Detail, frozen=True, kw_only=True, tag="contributors"):
     contributing_recipient: str = ""
 
 
+class TooFewKeys(Detail, frozen=True, kw_only=True, tag="few-keys"):
+    """`party` brings fewer distinct keys than the `least` that `owner` asks for."""
+
+    party: str
+    owner: str
+    least: int
+
+
+class TooManyKeys(Detail, frozen=True, kw_only=True, tag="many-keys"):
+    """`party` brings more distinct keys than the `most` that `owner` allows."""
+
+    party: str
+    owner: str
+    size: int
+    most: int
+
+
 class EpsilonExceeded(Detail, frozen=True, kw_only=True, tag="epsilon"):
     """`limit` is "" for the dataset's own cap; `fitting` the largest epsilon of this kind that would pass now."""
 

@@ -13,6 +13,7 @@ import privsdk as ps
 from privsdk import fl, psi
 from privsdk.client.progress import Live, Ticker
 from privsdk.errors import UnknownName
+from privsdk.governance.policy import NO_KEY_BOUNDS
 from privsdk.party.run import PartyRun
 from privsdk.protocol.control import ProgressReport, Stop, Trace, Watch, Watched
 from privsdk.protocol.conversation import Conversation, Inbox
@@ -170,7 +171,7 @@ def run_at_north() -> PartyRun:
     from privsdk.protocol.operation import operation_of
     from privsdk.protocol.timeouts import Timeouts
 
-    return PartyRun("north", operation_of(request), 1, Timeouts())
+    return PartyRun("north", operation_of(request), 1, NO_KEY_BOUNDS, Timeouts())
 
 
 def test_numbers_that_are_not_for_the_caller_are_not_told() -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import privsdk as ps
 from privsdk import psi
-from privsdk.deploy.config import read_party
+from privsdk.deploy.config import PartyConfig, read_config
 from privsdk.errors import DataError, InvalidArgument, PolicyRefused, PrivsdkError
 from privsdk.errors.details import NotGranted, NotPartners
 from privsdk.governance.policy import Grant, KeyBounds
@@ -79,7 +79,7 @@ def test_a_callers_certificate_plays_no_party(tmp_path: Path, cases: Cases) -> N
         )
         edited = (tmp_path / "north.toml").read_text().replace('"federation.toml"', f'"{own.name}"')
         (tmp_path / "north.toml").write_text(edited)
-        assert read_party(tmp_path / "north.toml").federation == own.name
+        assert read_config(tmp_path / "north.toml", PartyConfig).federation == own.name
         cluster.stop("north")
         cluster.start("north")
         cluster.await_address("north")

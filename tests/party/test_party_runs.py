@@ -23,6 +23,7 @@ from privsdk.errors import (
     UnknownName,
 )
 from privsdk.governance.events import RunStarted
+from privsdk.governance.policy import NO_KEY_BOUNDS
 from privsdk.party.run import PartyRun
 from privsdk.protocol import control
 from privsdk.protocol.messages import Frame
@@ -142,7 +143,7 @@ def run_at(party: str, timeouts: Timeouts) -> PartyRun:
         run_id="r", operation="o", caller="ann", purpose="p", parties=tuple(operands), operands=operands, parameters={}
     )
     operation: Any = SimpleNamespace(request=request, per_round=dict)
-    made = PartyRun(party, operation, 0, timeouts)
+    made = PartyRun(party, operation, 0, NO_KEY_BOUNDS, timeouts)
     made.begin({"north": made.nonce, "south": made.nonce, "east": made.nonce})
     return made
 

@@ -20,6 +20,7 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from ...errors import DataError, ProtocolViolation
+from ...errors.details import TooFewKeys, TooManyKeys
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, gather, tell_all
 
@@ -129,18 +130,13 @@ def _check(everyone: Mapping[str, Terms]) -> None:
         )
     for party in parties:
         for other in parties:
-            if other != party and everyone[party].size < everyone[other].min_count:
-                raise DataError(
-                    f"{party} brings fewer distinct keys than the {everyone[other].min_count} that {other} asks for: "
-                    "they would be a question about few people",
-                    hint=f"join a table of more keys; {other}'s owner sets min_count in its grant",
-                )
-            most = everyone[other].most
-            if other != party and most is not None and everyone[party].size > most:
-                raise DataError(
-                    f"{party} brings {everyone[party].size:,} distinct keys, and {other} lets a partner bring {most:,}",
-                    hint=f"join a table of fewer keys; {other}'s owner sets most_partner_keys and most_keys_ratio",
-                )
+            if other == party:
+                continue
+            size, asked = everyone[party].size, everyone[other]
+            if size < asked.min_count:
+                raise DataError(TooFewKeys(party=party, owner=other, least=asked.min_count))
+            if asked.most is not None and size > asked.most:
+                raise DataError(TooManyKeys(party=party, owner=other, size=size, most=asked.most))
 
 
 def _commitment(session: bytes, party: str, nonce: bytes) -> bytes:
