@@ -25,7 +25,7 @@ from privsdk.fl.models import stacking
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Trainer, descend
 from privsdk.fl.models.training import Task as Local
-from privsdk.fl.strategies.fedavg import FedAvg
+from privsdk.fl.strategy import FedAvg
 from privsdk.governance.policy import ANY, Disclosure, Grant, Policy
 from privsdk.protocol.roles import Role, SystemEntropy
 from privsdk.testing import Members, Sent, together

@@ -7,12 +7,12 @@ from .models.features import Standardised, Vector
 from .models.model import MLP, Linear, Logistic, Softmax
 from .privacy.levels import PartyLevel, RecordLevel
 from .simulation import simulate
-from .strategies.fedavg import FedAvg
 from .strategies.fedbuff import FedBuff
 from .strategies.fedopt import FedAdam, FedYogi
 from .strategies.fedprox import FedProx
 from .strategies.robust import Median, TrimmedMean
 from .strategies.scaffold import Scaffold
+from .strategy import FedAvg
 from .verbs import fit
 
 __all__ = [

@@ -61,7 +61,7 @@ class Mean(NamedTuple):
 
 
 Combine = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float64]], Vector]
-"""`Strategy.combine`."""
+"""A strategy's `combine`."""
 
 
 class Averages(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ from ..display.cards import Card, Displayed, Grid, cell, grid_of
 from ..display.curves import course
 from ..display.svg import Picture
 from ..errors import InvalidArgument, PeerError, PrivsdkError, ProtocolViolation
-from ..protocol.control import Trace
+from ..protocol.control import Finished, Trace
+from ..protocol.operation import Outcome
 from . import model_file
 from .models.evaluation import SCORES, main_score
 from .models.features import Scale
@@ -214,19 +215,9 @@ def load(path: str | Path) -> Fitted:
     return Fitted(model=saved.model, label=saved.label, weights=saved.weights, scales=saved.scales, **saved.tables)
 
 
-class Answer(Protocol):
-    """What one party's role returned, wherever it ran."""
-
-    @property
-    def value(self) -> Mapping[str, Any]: ...
-
-    @property
-    def table(self) -> pa.Table | None: ...
-
-
 def fitted(
     parameters: FitParameters,
-    answers: Mapping[str, Answer],
+    answers: Mapping[str, Outcome | Finished],
     clients: tuple[str, ...],
     *,
     trace: Trace,

@@ -14,9 +14,9 @@ from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import roles
 from .averages import LARGEST
-from .loops.course import LARGEST_STATISTIC, RoundModels
+from .loops.course import RoundModels
 from .parameters import FitParameters, check_types, clients_of
-from .preparation import length_of
+from .preparation import LARGEST_STATISTIC, length_of
 from .privacy import charges
 from .privacy.levels import PartyLevel, Privacy, RecordLevel
 
@@ -146,7 +146,7 @@ class Fit(Operation[FitParameters]):
         if parameters.privacy is not None:
             return self._each_pays(charges.times(self.round_charge(parameters.privacy), parameters.rounds))
         what, uses = self._beforehand()
-        updates = parameters.rounds * parameters.strategy.loop.updates  # in the worst case all are one client's
+        updates = parameters.rounds * parameters.loop.updates  # in the worst case all are one client's
         return self._each_pays(Exact(what=f"model rounds, {what}", uses=updates + uses))
 
     def reserved(self) -> dict[str, tuple[Debit, ...]]:
@@ -185,24 +185,22 @@ class Fit(Operation[FitParameters]):
             *([Learns.of(Parties(others), *models)] if others else []),
             Learns.of(Parties(leaders), *led),
             Learns.of(Caller(self.request.caller), *told),
-            Learns.of(
-                Eavesdropper(), LengthsShow(of=(Quantity.ROUNDS, Quantity.FEATURES)), *parameters.strategy.loop.timing
-            ),
+            Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.ROUNDS, Quantity.FEATURES)), *parameters.loop.timing),
             *([] if privacy is None else [self._hidden(privacy, leaders)]),
             mode.coalition(participants, noisy=isinstance(privacy, RecordLevel)),
         )
 
     def _exact(self) -> tuple[tuple[Knowledge, ...], ...]:
         """What clients, who leads, and the caller learn of a training that tells exact figures."""
-        parameters, strategy = self.parameters, self.parameters.strategy
+        parameters, loop = self.parameters, self.parameters.loop
         statistics = RowStatistics(
             moments=tuple(parameters.model.standardised),
             filled=parameters.model.missing == "fill",
             label=parameters.label if parameters.class_weights == "balanced" else "",
         )
-        models = (strategy.loop.models, statistics, *strategy.extra)
+        models = (loop.models, statistics, *parameters.strategy.extra)
         figures, lost = TrainingFact(Fact.ROUND_FIGURES), TrainingFact(Fact.LOST_CLIENTS)
-        each = [] if parameters.mode.hides else [EachUpdate(timed=bool(strategy.loop.timing))]
+        each = [] if parameters.mode.hides else [EachUpdate(timed=bool(loop.timing))]
         evaluations = ClientEvaluations(every=parameters.evaluate_every, by=parameters.by or "")
         told = (FinalModel(), statistics, figures, evaluations, lost, TrainingFact(Fact.ROUND_COSTS))
         return models, (*models, figures, lost, *each), told

@@ -16,18 +16,20 @@ from ..protocol.timeouts import READ_S
 from .aggregation import AggregationMode, Participants, mode_named
 from .compression.quantised import Quantised
 from .compression.topk import TopK
+from .loops.course import Loop
+from .loops.rounds import Synchronous
 from .models.features import Vector
 from .models.model import Model, check_model
 from .models.training import Schedule
 from .preparation import ClassWeights
 from .privacy import charges
 from .privacy.levels import Privacy
-from .strategies.fedavg import FedAvg
 from .strategies.fedbuff import FedBuff
 from .strategies.fedopt import FedAdam, FedYogi
 from .strategies.fedprox import FedProx
 from .strategies.robust import Median, TrimmedMean
 from .strategies.scaffold import Scaffold
+from .strategy import FedAvg
 
 MAX_ROUNDS = 10_000
 DEADLINE_S = 120.0
@@ -76,9 +78,9 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         if self.privacy is not None:
             self._check_privacy(self.privacy)
-        if self.name and self.strategy.loop.name_refused:
+        if self.name and self.loop.name_refused:
             raise InvalidArgument(
-                f"{type(self.strategy).__name__} {self.strategy.loop.name_refused}",
+                f"{type(self.strategy).__name__} {self.loop.name_refused}",
                 hint="leave name out, or use a strategy with rounds",
             )
 
@@ -128,9 +130,9 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 f"with privacy nothing exact is released of the rows, such as {', '.join(exact)}",
                 hint="give public ranges and class weights, and leave by and evaluate_every out",
             )
-        if self.strategy.loop.privacy_refused:
+        if self.loop.privacy_refused:
             raise InvalidArgument(
-                f"{type(self.strategy).__name__} {self.strategy.loop.privacy_refused}",
+                f"{type(self.strategy).__name__} {self.loop.privacy_refused}",
                 hint="use a strategy with rounds",
             )
 
@@ -138,6 +140,11 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def mode(self) -> AggregationMode:
         """How updates are added up."""
         return mode_named(self.aggregation)
+
+    @property
+    def loop(self) -> Loop:
+        """When clients train and the model moves."""
+        return loop_of(self.strategy)
 
     def least(self, clients: int) -> int:
         """How many clients there are in any sum that is opened."""
@@ -171,6 +178,11 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return (*moments, *counts)
 
 
+def loop_of(strategy: Strategies) -> Loop:
+    """FedBuff has a loop of its own; all others go in rounds."""
+    return strategy.loop if isinstance(strategy, FedBuff) else Synchronous()
+
+
 def check_choices(
     strategy: Strategies, mode: AggregationMode, participation: float, compression: Compressions | None
 ) -> None:
@@ -180,10 +192,9 @@ def check_choices(
         raise InvalidArgument(
             f"{name} cannot go with {mode.name} updates: {strategy.each}", hint=f"{clear}, or another strategy"
         )
-    if strategy.loop.draw_refused and participation < 1:
-        raise InvalidArgument(
-            f"{name} {strategy.loop.draw_refused}", hint="use participation=1, or a strategy with rounds"
-        )
+    loop = loop_of(strategy)
+    if loop.draw_refused and participation < 1:
+        raise InvalidArgument(f"{name} {loop.draw_refused}", hint="use participation=1, or a strategy with rounds")
     if compression is None:
         return
     packed = type(compression).__name__

@@ -21,13 +21,13 @@ import pyarrow as pa
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
 from ..protocol.groups import Key, is_large
-from .loops.course import LARGEST_STATISTIC
 from .models.features import Reals, Scale, Standardised, in_range, inputs, numbers, parts, without_misfits
 from .models.model import Model
 from .models.network import Matrix, Rows, Targets, Vector
 from .privacy.levels import Privacy
 
 UNIT = 2.0**-28
+LARGEST_STATISTIC = 1 << 61
 MOST_ROWS = round(LARGEST_STATISTIC * UNIT)  # of all clients together
 FLOATS = 2.0**-47
 MOMENTS = 3  # statistics of a standardised feature

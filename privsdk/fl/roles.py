@@ -104,7 +104,7 @@ def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, sum
         checkpoints=given.services.checkpoints("coordinator"),
         stop_requested=UNGUARDED.stop_requested if parameters.mode.replicated else given.services.stop_requested,
     )
-    return parameters.strategy.loop.coordinator(course, coordinating)
+    return parameters.loop.coordinator(course, coordinating)
 
 
 def _train(
@@ -159,4 +159,4 @@ def _train(
         copy=given.services.checkpoints("coordinator") if alike else None,
         stop_requested=given.services.stop_requested if alike else UNGUARDED.stop_requested,
     )
-    return held_out.told((yield from parameters.strategy.loop.client(course, training)))
+    return held_out.told((yield from parameters.loop.client(course, training)))

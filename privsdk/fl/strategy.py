@@ -1,21 +1,32 @@
-"""The seam between strategies and rounds: what a client computes in a round, and what becomes of the average.
+"""Federated averaging: clients train on their own rows, the model moves by the mean of what their training changed.
 
-A strategy is a value with both of its halves in one file: `local` is the client's, `begin`, `broadcast` and `step` are
-the coordinator's. It knows no messages, no other clients and no aggregation.
+Paper: H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas, "Communication-Efficient Learning of Deep
+Networks from Decentralized Data", AISTATS 2017, algorithm 1.
+
+    client k, with n_k rows:  w_k = local gradient descent from w_t
+    coordinator:              w_{t+1} = w_t + sum of n_k (w_k - w_t) / sum of n_k, over the clients of the round
+
+Every other strategy is this one with a part of it replaced. A strategy is a value with both of its halves in one file:
+`local` is the client's; `begin`, `broadcast`, `combine` and `step` are the coordinator's. It knows no messages, other
+clients or aggregation. When clients train, in rounds or without, is up to a loop (`parameters.loop_of`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..governance.learns import Knowledge
 from ..protocol.roles import Role
+from .models.blas import one_thread
 from .models.network import Vector
 from .models.training import Pull
 
+NOTHING = np.zeros(0, np.float32)
 State = dict[str, Vector]
 """What the coordinator keeps from round to round: "weights", and whatever else the strategy needs."""
 
@@ -44,39 +55,38 @@ class LocalUpdate(NamedTuple):
     """What a client's half returns: its update, to be averaged, and what it keeps."""
 
     update: Vector
-    kept: Vector = np.zeros(0, np.float32)
+    kept: Vector = NOTHING
 
 
-class Strategy(Protocol):
-    """One algorithm of federated optimisation.
+class FedAvg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedAvg"):
+    """Federated averaging."""
 
-    Attributes
-    ----------
-    parts : how many vectors of the model's size an update consists of
-    by_rows : whether clients count by their numbers of rows in the average; equally where not
-    each : why the coordinator must see each client's update; "" where an average of them is enough
-    """
-
-    @property
-    def parts(self) -> int: ...
-
-    @property
-    def by_rows(self) -> bool: ...
-
-    @property
-    def each(self) -> str: ...
+    parts: ClassVar[int] = 1  # vectors of the model's size that an update consists of
+    by_rows: ClassVar[bool] = True  # whether clients count by their numbers of rows in the average, else equally
+    each: ClassVar[str] = ""  # why the coordinator must see each client's update, where an average is not enough
+    extra: ClassVar[tuple[Knowledge, ...]] = ()  # what clients get with the weights
+    compression_refused: ClassVar[str] = ""  # why updates cannot be compressed
+    sparse_refused: ClassVar[str] = ""  # why most of their entries cannot be left out
 
     def local(self, given: LocalInput) -> Role[LocalUpdate]:
-        """The client's half of a round."""
+        """The client's half of a round: train, and send what it changed."""
+        weights = yield from given.train(Pull())
+        return LocalUpdate(weights - given.start)
 
     def begin(self, weights: Vector) -> State:
-        """The coordinator's state before the first round."""
+        """The coordinator's state before the first round: only the weights."""
+        return {"weights": weights}
 
     def broadcast(self, state: State) -> Vector:
-        """What clients get besides the weights."""
+        """What clients get besides the weights: nothing."""
+        return NOTHING
 
+    @one_thread()  # others would spin on, next to the clients of the next round, where they share a process
     def combine(self, updates: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> Vector:
-        """Of updates of shape (clients, entries) and the clients' weights, what takes the average's place."""
+        """Of updates of shape (clients, entries) what takes the average's place: their weighted mean."""
+        mean: Vector = (weights @ updates / weights.sum()).astype(np.float32)
+        return mean
 
     def step(self, state: State, average: Vector, share: float) -> State:
-        """The state after a round in which this share of all clients took part."""
+        """The state after a round of this share of all clients: moved by the average."""
+        return {"weights": state["weights"] + average}

@@ -34,7 +34,8 @@ def poisoned(party: str, *, times: float = -5.0) -> Iterator[None]:
 
     def client(self: Synchronous, course: Course, given: ClientInput) -> Role[Vector]:
         if given.me == party:
-            course = course._replace(strategy=_Scaled(course.strategy, times))
+            scaled: Any = _Scaled(course.strategy, times)
+            course = course._replace(strategy=scaled)
         return honest(self, course, given)
 
     with _instead(client):

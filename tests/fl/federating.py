@@ -16,7 +16,8 @@ from privsdk.fl.compression.base import Compression
 from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
-from privsdk.fl.strategy import LocalInput, LocalUpdate, Strategy
+from privsdk.fl.parameters import loop_of
+from privsdk.fl.strategy import FedAvg, LocalInput, LocalUpdate
 from privsdk.protocol.messages import End
 from privsdk.protocol.roles import Heard, Role, Step, checkpoint, colocated
 from privsdk.testing import Sent, together
@@ -89,7 +90,7 @@ def federate(
     sum_ = PlainSum(coordinator=host, within_s=1)
     roles: dict[str, Role[Any]] = {}
     strategy: Any = course.strategy
-    loop = strategy.loop
+    loop = loop_of(strategy)
     for i, (name, rows) in enumerate(zip(names, clients, strict=True)):
         own = course
         if poisoned and name in poisoned:
@@ -168,7 +169,7 @@ def delayed(role: Role[Any], turns: int) -> Role[Any]:
 class Poisoned:
     """A client's half that makes something else of every update."""
 
-    def __init__(self, strategy: Strategy, made: Callable[[Vector], Vector]) -> None:
+    def __init__(self, strategy: FedAvg, made: Callable[[Vector], Vector]) -> None:
         self._strategy = strategy
         self._made = made
         self.parts, self.by_rows, self.each = strategy.parts, strategy.by_rows, strategy.each
@@ -180,7 +181,7 @@ class Poisoned:
         return local._replace(update=self._made(local.update))
 
 
-def course_of(strategy: Strategy, features: int, **changes: Any) -> Course:
+def course_of(strategy: FedAvg, features: int, **changes: Any) -> Course:
     """A course of full-batch steps on least squares, but for the changes."""
     schedule = Schedule(
         **{"learning_rate": 0.1, "steps": 5}

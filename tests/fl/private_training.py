@@ -11,7 +11,6 @@ import pyarrow as pa
 from privsdk.crypto.sums.base import Integers, PlainSum, Sum
 from privsdk.fl.averages import Averages, OnGrid
 from privsdk.fl.loops.course import (
-    LARGEST_STATISTIC,
     STATISTICS,
     ClientInput,
     CoordinatorInput,
@@ -23,7 +22,8 @@ from privsdk.fl.loops.resuming import Kept
 from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.training import Schedule, Trainer, in_threads
-from privsdk.fl.strategies.fedavg import FedAvg
+from privsdk.fl.preparation import LARGEST_STATISTIC
+from privsdk.fl.strategy import FedAvg
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
 

@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from privsdk.fl.models.network import Matrix, Network, Output, Rows, Vector
-from privsdk.fl.strategies.fedavg import FedAvg
+from privsdk.fl.strategy import FedAvg
 
 
 @pytest.mark.parametrize("output", list(Output))

@@ -18,13 +18,22 @@ from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.errors import DataError, ProtocolViolation
 from privsdk.fl import FedAvg, Logistic, Softmax, Standardised
 from privsdk.fl.averages import Each, OnGrid
-from privsdk.fl.loops.course import LARGEST_STATISTIC, ClientInput, CoordinatorInput, Course
+from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course
 from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.features import in_range
 from privsdk.fl.models.model import Model
 from privsdk.fl.models.network import Rows
 from privsdk.fl.models.training import Schedule, in_threads
-from privsdk.fl.preparation import MOST_ROWS, UNIT, Preparation, class_weights_of, length_of, scale_of, totals_of
+from privsdk.fl.preparation import (
+    LARGEST_STATISTIC,
+    MOST_ROWS,
+    UNIT,
+    Preparation,
+    class_weights_of,
+    length_of,
+    scale_of,
+    totals_of,
+)
 from privsdk.protocol.roles import Role
 from privsdk.testing import together
 

@@ -16,8 +16,7 @@ from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, Train
 from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
-from privsdk.fl.strategies.fedavg import FedAvg
-from privsdk.fl.strategy import Strategy
+from privsdk.fl.strategy import FedAvg
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 
@@ -144,7 +143,6 @@ def train(
 
 
 __all__ = [
-    "Strategy",
     "at_once",
     "clear",
     "course_of",

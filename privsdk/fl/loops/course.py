@@ -1,7 +1,7 @@
 """A training as all of its parties know it, what each half of it is given, and the seam to its loop.
 
 A loop is when clients train and when the model moves: in rounds (`rounds`), or whenever enough updates have come
-(`strategies.fedbuff`). A strategy names its loop. Both halves of a loop are roles; what they share with other loops is
+(`strategies.fedbuff`). Both halves of a loop are roles; what they share with other loops is
 here.
 """
 
@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,12 +26,11 @@ from ..averages import VALUES, Averages
 from ..compression.base import Compression, with_feedback
 from ..models.network import Network, Rows, Vector
 from ..models.training import Pull, Schedule, Task, Trainer
-from ..strategy import LocalInput, LocalUpdate, Strategy
+from ..preparation import LARGEST_STATISTIC, Preparation
+from ..strategy import FedAvg, LocalInput, LocalUpdate
 
 STATISTICS = "facts"  # the name of their sum, which travels and enters its masks
-LARGEST_STATISTIC = 1 << 61
 LARGEST_WEIGHT = float(np.finfo(np.float32).max)  # any that is finite
-NOTHING = np.zeros(0, np.float32)
 
 
 class TrainingStatistics(Message, frozen=True, kw_only=True, tag="fl.rounds.Facts"):
@@ -79,7 +78,7 @@ class Course(NamedTuple):
     """
 
     network: Network
-    strategy: Strategy
+    strategy: FedAvg
     schedule: Schedule
     rounds: int
     seed: int
@@ -172,16 +171,6 @@ class TrainingResult:
         return {} if loss is None else {"loss": loss}
 
 
-class ClientRows(Protocol):
-    """A client's rows before and after the training statistics are known."""
-
-    def statistics(self) -> Integers:
-        """What its rows add up to: first their number."""
-
-    def rows(self, statistics: Integers) -> Rows:
-        """Its training rows, prepared by what all add up to."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatorInput:
     """What a coordinator's half works with.
@@ -217,7 +206,7 @@ class ClientInput:
         clients tell all
     """
 
-    prepared: ClientRows
+    prepared: Preparation
     me: str
     clients: tuple[str, ...]
     coordinator: str

@@ -18,8 +18,8 @@ from ...protocol.messages import Message
 from ...protocol.services import Checkpoints
 from ...protocol.services import State as Saved
 from ..models.network import Vector
-from ..strategy import State
-from .course import NOTHING, Course, TrainingResult
+from ..strategy import NOTHING, State
+from .course import Course, TrainingResult
 
 
 class Kept(Message, frozen=True, kw_only=True, tag="fl.rounds.Kept"):

@@ -41,8 +41,8 @@ from ...protocol.messages import Message
 from ...protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from ..averages import VALUES, Mean, Update
 from ..models.network import Rows, Vector
+from ..strategy import NOTHING
 from .course import (
-    NOTHING,
     ClientInput,
     CoordinatorInput,
     Course,

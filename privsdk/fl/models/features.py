@@ -105,11 +105,9 @@ class Categories(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="C
         return len(self.values)
 
     def names(self, column: str) -> tuple[str, ...]:
-        """What its inputs are called."""
         return tuple(f"{column}={value}" for value in self.values)
 
     def write(self, column: pa.ChunkedArray, out: Matrix, scale: Scale | None) -> None:
-        """Write its inputs."""
         codes = groups_of(column, self.values)
         known = np.flatnonzero(codes >= 0)
         out[:] = 0
@@ -146,7 +144,6 @@ class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="Vecto
         return self.length
 
     def names(self, column: str) -> tuple[str, ...]:
-        """What its inputs are called."""
         return tuple(f"{column}[{i}]" for i in range(self.length))
 
     def write(self, column: pa.ChunkedArray, out: Matrix, scale: Scale | None) -> None:

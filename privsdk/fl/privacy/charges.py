@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...display.cards import Grid
+from ...display.cards import Grid, grid_of
 from ...errors import InvalidArgument
 from ...governance.charges import Gaussian, Unit, ZeroConcentrated
 from ..models.training import Schedule
@@ -124,9 +124,7 @@ class Forecast(NamedTuple):
 
     def grid(self, delta: float) -> Grid:
         """The same, to look at."""
-        table = self.table(delta)
-        rows = [tuple(f"{value:.3g}" for value in row.values()) for row in table.to_pylist()]
-        return Grid(header=tuple(table.column_names), rows=rows)
+        return grid_of(self.table(delta), digits=3)
 
     def _others(self) -> Iterator[Privacy]:
         """This one, less and more noise, and less and more sampling."""

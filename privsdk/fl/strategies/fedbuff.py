@@ -45,7 +45,6 @@ from ...governance.learns import Knowledge
 from ...protocol.roles import Role, checkpoint, hear, tell_present
 from ..averages import VALUES, Each, Update
 from ..loops.course import (
-    NOTHING,
     ClientInput,
     CoordinatorInput,
     Course,
@@ -57,8 +56,7 @@ from ..loops.course import (
     total_rows,
 )
 from ..models.network import Vector
-from ..strategy import State
-from .fedavg import FedAvg
+from ..strategy import NOTHING, FedAvg, State
 
 
 class FedBuff(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedBuff"):

@@ -23,8 +23,7 @@ import numpy as np
 
 from ...errors import InvalidArgument
 from ..models.network import Vector
-from ..strategy import State
-from .fedavg import FedAvg
+from ..strategy import FedAvg, State
 
 LEAST_TAU = 1e-9  # its square is a normal number in float32
 

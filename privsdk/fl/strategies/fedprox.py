@@ -18,8 +18,7 @@ import math
 from ...errors import InvalidArgument
 from ...protocol.roles import Role
 from ..models.training import Pull
-from ..strategy import LocalInput, LocalUpdate
-from .fedavg import FedAvg
+from ..strategy import FedAvg, LocalInput, LocalUpdate
 
 
 class FedProx(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedProx"):

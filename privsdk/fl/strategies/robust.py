@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from ...errors import InvalidArgument
 from ..models.network import Vector
-from .fedavg import FedAvg
+from ..strategy import FedAvg
 
 SPARSE_REFUSED = "an entry that most clients did not send has a median of zero, whatever the others sent"
 

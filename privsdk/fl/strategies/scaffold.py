@@ -33,8 +33,7 @@ from ...governance.learns import Knowledge
 from ...protocol.roles import Role
 from ..models.network import Vector
 from ..models.training import Pull
-from ..strategy import LocalInput, LocalUpdate, State
-from .fedavg import FedAvg
+from ..strategy import FedAvg, LocalInput, LocalUpdate, State
 
 
 class MeanControlVariates(Knowledge, frozen=True):
