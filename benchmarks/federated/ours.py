@@ -21,7 +21,7 @@ from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
 from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course
 from privsdk.fl.loops.rounds import Synchronous
-from privsdk.fl.models import stacking
+from privsdk.fl.models import training as stacking
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Trainer, descend
 from privsdk.fl.models.training import Task as Local
@@ -185,7 +185,7 @@ def simulated(clients: int, *, stacked: bool) -> dict[str, float]:
             held_out=HELD_OUT,
         )  # fmt: skip
 
-    with nullcontext() if stacked else patch.object(stacking, "MOST_WEIGHTS", 0):
+    with nullcontext() if stacked else patch.object(stacking, "MOST_STACKED", 0):
         play(1)  # what is built once is built
         less, more = (taken(lambda n=n: play(n)) for n in (1, 4))
     return {name: (more[name] - less[name]) / 3 for name in more}

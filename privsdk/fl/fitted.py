@@ -21,9 +21,8 @@ from ..protocol.operation import Outcome
 from . import model_file
 from .models.evaluation import SCORES, main_score
 from .models.features import Scale
-from .models.model import Model
+from .models.model import Model, Number
 from .models.network import Matrix, Vector
-from .models.targets import Number
 from .parameters import FitParameters
 from .preparation import totals_of, usable
 from .roles import HISTORY

@@ -26,7 +26,7 @@ from ..protocol.roles import SystemEntropy
 from ..protocol.services import UNGUARDED
 from .fitted import Fitted, fitted
 from .models.model import Model
-from .models.stacking import Stack
+from .models.training import Stack
 from .parameters import Compressions, FitParameters, Strategies, check_types, parameters_of
 from .privacy.levels import PartyLevel, Privacy
 from .roles import role

@@ -22,8 +22,7 @@ import numpy.typing as npt
 
 from ..governance.learns import Knowledge
 from ..protocol.roles import Role
-from .models.blas import one_thread
-from .models.network import Vector
+from .models.network import Vector, one_thread
 from .models.training import Pull
 
 NOTHING = np.zeros(0, np.float32)

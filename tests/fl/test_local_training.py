@@ -14,8 +14,7 @@ from threadpoolctl import threadpool_info
 from training import rounding
 
 from privsdk.errors import InvalidArgument
-from privsdk.fl.models.blas import one_thread
-from privsdk.fl.models.network import Network, Output, Rows, Vector
+from privsdk.fl.models.network import Network, Output, Rows, Vector, one_thread
 from privsdk.fl.models.training import Pull, Schedule, Task, descend, in_threads
 from privsdk.testing import together
 

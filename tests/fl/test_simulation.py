@@ -15,7 +15,7 @@ import privsdk as ps
 from privsdk import fl
 from privsdk.errors import DataError, InvalidArgument, PrivsdkError, UnknownName
 from privsdk.fl.fitted import TOOK
-from privsdk.fl.models import stacking
+from privsdk.fl.models import training as stacking
 from privsdk.governance.policy import Disclosure, Grant, Policy
 
 FEATURES: dict[str, Any] = {"a": fl.Standardised(-5, 5), "b": (-4, 4), "kind": ["x", "y"]}

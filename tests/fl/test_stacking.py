@@ -13,10 +13,9 @@ from training import course_of, each, problem, roles_of, rounding
 
 from privsdk.fl.loops.course import ClientInput, Course
 from privsdk.fl.loops.rounds import Synchronous
-from privsdk.fl.models import stacking
+from privsdk.fl.models import training as stacking
 from privsdk.fl.models.network import Network, Output, Rows
-from privsdk.fl.models.stacking import Stack, trained
-from privsdk.fl.models.training import Pull, Schedule, Task, descend
+from privsdk.fl.models.training import Pull, Schedule, Stack, Task, descend, trained
 from privsdk.protocol.roles import Role
 from privsdk.testing import together
 
@@ -59,7 +58,7 @@ def test_stacked_clients_train_as_they_would_alone(
         assert np.linalg.norm(weights - alone) < rounding(task, alone)
 
 
-@pytest.mark.parametrize(("name", "value"), [("MOST_WEIGHTS", 2), ("MOST_ENTRIES", 200)])
+@pytest.mark.parametrize(("name", "value"), [("MOST_STACKED", 2), ("MOST_ENTRIES", 200)])
 def test_large_models_and_large_stacks_are_split(name: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def tasks() -> list[Task]:
         return tasks_of(1, Schedule(steps=3, learning_rate=0.1), [Pull()] * 30, Output.SIGMOID, (7, 1))

@@ -1,27 +1,126 @@
 """Models by name and parameters. Parties never run code that a notebook sends; they run these.
 
-A model is a value: how its inputs come from columns (`features`), how its label becomes targets (`targets`), and the
-layers between them (`network`). Its weights travel apart from it.
+A model is a value: how its inputs come from columns (`features`), how its label becomes targets of the network and its
+outputs become predictions, and the layers between them (`network`). Its weights travel apart from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, cast
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import InvalidArgument
-from ...protocol.groups import Key, check_keys, plain_keys
+from ...errors import DataError, InvalidArgument
+from ...protocol.groups import Key, check_keys, groups_of, kind_of, plain_keys
 from ...protocol.operation import Kind
-from .features import Feature, Missing, Standardised, checked_range, features_of
-from .network import Network
-from .targets import Binary, Classes, Labels, Number, Target
+from .features import Feature, Missing, Standardised, checked_range, features_of, in_range, numbers
+from .network import Matrix, Network, Output, Targets
 
 WIDEST = 1 << 16
 MOST_LAYERS = 16
 MOST_WEIGHTS = 1 << 26  # 256 MB as float32
+
+
+class Labels(NamedTuple):
+    """The targets of a column's rows, and which of them are missing: null or NaN.
+
+    A value that a label cannot be is an error, or is missing where an error would tell of it: unless `strict`.
+    """
+
+    y: Targets
+    missing: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """Whether something is so: a boolean column, or one of 0 and 1. Predicted is the probability that it is."""
+
+    output = Output.SIGMOID
+    outputs = 1
+    kind = Kind.NUMBER
+    classes: ClassVar[tuple[Key, ...]] = (False, True)
+    unit = 1.0
+
+    def encode(self, column: pa.ChunkedArray, *, party: str, name: str, strict: bool = True) -> Labels:
+        """Labels 0.0 and 1.0. Raises DataError, without the value."""
+        values = numbers(column)
+        missing, other = np.isnan(values), ~np.isin(values, (0.0, 1.0))
+        if strict and (other & ~missing).any():
+            raise DataError(f"{party}'s label {name} holds other values than 0 and 1", hint="use a boolean column")
+        return Labels(values.astype(np.float32), missing | other)
+
+    def decode(self, outputs: Matrix) -> pa.Array:
+        """P(label)."""
+        return pa.array(outputs[:, 0].astype(np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """One of publicly known classes: a text or integer column. Predicted is the most probable class."""
+
+    classes: tuple[Key, ...]
+    output = Output.SOFTMAX
+    unit = 1.0
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def kind(self) -> Kind:
+        return kind_of(self.classes)
+
+    def encode(self, column: pa.ChunkedArray, *, party: str, name: str, strict: bool = True) -> Labels:
+        """The classes' numbers. Raises DataError, without the value."""
+        codes = groups_of(column, self.classes)
+        missing = column.is_null().to_numpy()
+        if strict and ((codes < 0) & ~missing).any():
+            raise DataError(
+                f"{party}'s label {name} holds a value that is none of the {len(self.classes)} classes",
+                hint="name every class that occurs at any party, or leave that party's other rows out",
+            )
+        return Labels(codes, missing | (codes < 0))
+
+    def decode(self, outputs: Matrix) -> pa.Array:
+        """The most probable class; of equals the first."""
+        return pa.array(list(self.classes)).take(pa.array(outputs.argmax(axis=1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number with a publicly known range: clipped to it, and scaled from it to [-1, 1] for training.
+
+    Predicted is a number in the label's own unit; it may be beyond the range.
+    """
+
+    low: float
+    high: float
+    output = Output.IDENTITY
+    outputs = 1
+    kind = Kind.NUMBER
+    classes: ClassVar[tuple[Key, ...]] = ()
+
+    @property
+    def unit(self) -> float:
+        """What 1 of the scaled label is in the label's own unit."""
+        return (self.high - self.low) / 2
+
+    def encode(self, column: pa.ChunkedArray, *, party: str, name: str, strict: bool = True) -> Labels:
+        """Scaled labels."""
+        values = in_range(numbers(column), self.low, self.high)
+        return Labels(values.astype(np.float32), np.isnan(values))
+
+    def decode(self, outputs: Matrix) -> pa.Array:
+        """Numbers in the label's own unit."""
+        return pa.array(self.low + (outputs[:, 0].astype(np.float64) + 1) * self.unit)
+
+
+Target = Binary | Classes | Number
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,24 +3,88 @@
 Linear, logistic and softmax regression are networks of one layer. Weights are one flat vector: for each layer its
 matrix of shape (inputs, outputs), row by row, then its biases. All arrays may have one more axis in front, for several
 clients with weights and rows of their own.
+
+Whoever computes on a core of its own has one BLAS thread (`one_thread`): more of them than cores are ten times slower.
+Most builds of BLAS have one pool of threads for the process, so there the first to come sets the limit and the last to
+leave lifts it. Builds with OpenMP have a limit for each thread.
 """
 
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
-from typing import NamedTuple
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .blas import one_thread
-
 Vector = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.float32] | npt.NDArray[np.int64]
+
+FEW_INPUTS = 64  # of which leaving some out gains nothing
+MOST_USED = 0.9  # of the inputs: with more of them in use, leaving the others out gains less than it costs
+_lock = threading.Lock()
+_limits: list[Any] = []
+_users = 0
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit BLAS to one thread, at least in this thread and while anyone is within."""
+    global _users  # noqa: PLW0603  # a limit of the process
+    mine = _own().limit(limits=1)
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _seize()
+            _limits.append(_shared().limit(limits=1))
+            _seize()
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _seize()
+                _limits.pop().restore_original_limits()
+                _seize()
+        mine.restore_original_limits()
+
+
+@cache
+def _own() -> Any:
+    """Of the BLAS libraries those with a limit for each thread."""
+    return _controller().select(threading_layer="openmp")
+
+
+@cache
+def _shared() -> Any:
+    """The others."""
+    own = {library.filepath for library in _own().lib_controllers}
+    others = [each.filepath for each in _controller().lib_controllers if each.filepath not in own]
+    return _controller().select(filepath=others)
+
+
+@cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _seize() -> None:
+    """From 3.8 on, threadpoolctl heeds only the thread that set a limit first; here any may, one after another."""
+    from threadpoolctl import OpenBLASController
+
+    clear = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)
 
 
 class Output(StrEnum):
@@ -29,10 +93,6 @@ class Output(StrEnum):
     IDENTITY = "identity"  # a number; half the squared error
     SIGMOID = "sigmoid"  # P(label = 1); negative log-likelihood in nats
     SOFTMAX = "softmax"  # a probability for each class; negative log-likelihood in nats
-
-
-FEW_INPUTS = 64  # of which leaving some out gains nothing
-MOST_USED = 0.9  # of the inputs: with more of them in use, leaving the others out gains less than it costs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,8 +56,7 @@ from ...errors import DataError, InvalidArgument
 from ...governance.charges import Gaussian
 from ...protocol.roles import Entropy, Role
 from ...protocol.workers.pool import Pipeline, threads
-from ..models.blas import one_thread
-from ..models.network import Network, Rows, Vector
+from ..models.network import Network, Rows, Vector, one_thread
 from ..models.training import Task
 from .levels import CERTAIN, RecordLevel
 
