@@ -138,14 +138,15 @@ def told(
     scores: protocol.Reals,
     label: npt.NDArray[np.bool_] | None,
 ) -> Outcome:
-    """The mean, and the intervals that are not suppressed. The guard compares their rows with what was let out before,
-    and those of no interval shown too, whose number follows from the others."""
+    """How many rows are in each interval that is not suppressed, and no figure beside these: a mean of the scores
+    themselves would count, by a steep model, the rows beyond any threshold, also a single one. The guard compares the
+    intervals' rows with what was let out before, and those of no interval shown too, whose number follows from the
+    others."""
     intervals = len(parameters.edges) - 1
     at = bins_of(scores, parameters.edges)
     hidden = suppressed_of_rows(range(intervals), at, given.units(rows), given.min_count)
     shown = [i for i in range(intervals) if i not in hidden]
-    # One mean of each run: another model, or another link, has another over the same rows.
-    total = RowSet(rows=rows, measure=f"mean score {given.session.hex()}", figures=(len(rows), float(scores.mean())))
+    total = RowSet(rows=rows, measure="rows", figures=(len(rows),))
     measure = "rows by score" if label is None else f"rows by score, with {parameters.label}"
     sets = [total]
     for i in shown:
@@ -155,7 +156,7 @@ def told(
     rest = rows[~np.isin(at, shown)]
     if len(rest):
         sets.append(RowSet(rows=rest, measure="rows of no interval", figures=(len(rest),)))
-    (count, mean), *screened = given.services.screen(sets, given.min_count)
+    (count, *_), *screened = given.services.screen(sets, given.min_count)
     counts: list[Figures] = [(None, None)] * intervals
     for i, figures in zip(shown, screened, strict=False):
         counts[i] = figures
@@ -166,4 +167,4 @@ def told(
     }
     if label is not None:
         columns["labelled"] = pa.array([figures[1] for figures in counts], pa.int64())
-    return Outcome(value={"count": count, "mean": mean}, table=pa.table(columns))
+    return Outcome(value={"count": count}, table=pa.table(columns))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from ...client.plan import Plan
@@ -33,8 +35,13 @@ class Scores(Displayed, Tabular):
     ----------
     count : int
         Rows scored: those without a null or NaN in a feature or the label.
-    mean : float
-        Their mean score.
+    shown : int
+        Of them, those in the intervals shown.
+    mean : float or None
+        About their mean score: that of the rows in the intervals shown, each taken to be in the middle of its interval.
+        None where no interval is shown.
+    mean_error : float
+        How far it may be from the mean over those rows, at most: the finer the edges, the less.
     table : Arrow table
         For each interval `from`, `to` (the last closed, the others open at the end) its `rows`, null where they are
         suppressed: of fewer units than the owner's minimum count, or next smallest where those would follow from the
@@ -44,14 +51,20 @@ class Scores(Displayed, Tabular):
         its other side.
     """
 
-    def __init__(self, *, count: int, mean: float, table: pa.Table, error: float) -> None:
+    def __init__(self, *, count: int, table: pa.Table, error: float) -> None:
         self.count = count
-        self.mean = mean
         self.table = table
         self.error = error
+        low, high, rows = (table[name].to_numpy().astype(np.float64) for name in ("from", "to", "rows"))
+        rows = np.nan_to_num(rows)
+        self.shown = int(rows.sum())
+        self.mean = float(rows @ (low + high) / (2 * self.shown)) if self.shown else None
+        self.mean_error = float(rows @ (high - low) / (2 * self.shown)) + error if self.shown else math.inf
 
     def __str__(self) -> str:
-        return f"{self.count:,} rows scored, mean {self.mean:.6g} (each within {at_most(self.error)})"
+        mean = "no interval shown" if self.mean is None else f"mean {self.mean:.3g} within {at_most(self.mean_error)}"
+        of = f" of the {self.shown:,} in intervals shown" if 0 < self.shown < self.count else ""
+        return f"{self.count:,} rows scored, {mean}{of} (each score within {at_most(self.error)})"
 
     def to_arrow(self) -> pa.Table:
         """The table of intervals."""
@@ -114,7 +127,7 @@ def score(
     Learns
     ------
     Data owner: each row's score, and the model. Model owner: the number of rows, to the next multiple of thousands.
-    Caller: the mean score and the counts, over at least the owner's minimum count; who chooses the model chooses by
+    Caller: the number of rows and the counts, over at least the owner's minimum count; who chooses the model chooses by
     what rows are counted.
 
     Examples
@@ -157,9 +170,7 @@ def score(
 
     def finish(answers: Mapping[str, Finished]) -> Scores:
         answer = answers[table.party]
-        return Scores(
-            count=answer.value["count"], mean=answer.value["mean"], table=answer.table, error=parameters.score_error
-        )
+        return Scores(count=answer.value["count"], table=answer.table, error=parameters.score_error)
 
     notes = (
         ("keys", f"{table.party} holds the key; {model.party} computes on ciphertexts"),
@@ -199,7 +210,7 @@ class ScoreFigures(Knowledge, frozen=True):
     def __str__(self) -> str:
         labelled = f", and how many of them have {self.label}" if self.label else ""
         return (
-            "the number of complete rows, their mean score, and how many rows are in each of "
+            "the number of complete rows, and how many rows are in each of "
             f"{self.intervals} intervals{labelled}, over at least the owner's minimum count; which intervals are "
             "suppressed"
         )
@@ -229,19 +240,19 @@ class Score(Operation[ScoreParameters]):
         self._expect(party, schema, rows if party == owner else model)
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
-        """A mean of scores is one of features, and counts by score are counts of rows that pass a filter on them: of
-        one feature and the right model, any filter."""
+        """Counts by score are counts of rows that pass a filter on the features: any, of one feature and the right
+        model."""
         owner, modeller = self.request.parties
         rows, model = self.request.operands[owner].table, self.request.operands[modeller].table
 
         def needs(columns: Iterable[str], disclosure: Disclosure, result: str, table: str = rows) -> list[Need]:
             return [Need(table=table, column=name, disclosure=disclosure, result=result) for name in columns]
 
-        names, label = self.parameters.names, self.parameters.label
+        names, label, counts = self.parameters.names, self.parameters.label, "how many rows have which scores"
         return {
             owner: (
-                *needs(names, Disclosure.AGGREGATE, "the mean score"),
-                *needs(names, Disclosure.COMPARISON, "how many rows have which scores"),
+                *needs(names, Disclosure.AGGREGATE, counts),
+                *needs(names, Disclosure.COMPARISON, counts),
                 *needs(() if label is None else (label,), Disclosure.AGGREGATE, "how many of them have the label"),
             ),
             modeller: tuple(needs(("feature", "weight"), Disclosure.MODEL_WEIGHT, f"{owner}'s scores", model)),
