@@ -144,7 +144,5 @@ def _results(table: pa.Table) -> Results:
 
 def _table(results: Results) -> pa.Table:
     schema = pa.schema([pa.field(name, _TYPES[type_]) for name, type_ in results.columns])
-    rows = [list(row) for row in results.rows]
-    if any(len(row) != len(schema) for row in rows):
-        raise ValueError("a row of another length")
-    return pa.table([pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)], schema=schema)
+    rows = [dict(zip(schema.names, row, strict=True)) for row in results.rows]
+    return pa.Table.from_pylist(rows, schema=schema)

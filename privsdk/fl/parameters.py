@@ -225,7 +225,7 @@ def parameters_of(verb: str, given: Mapping[str, Any], *, clients: int, coordina
     Raises InvalidArgument where one is not of its type, or not to be used.
     """
     check_model(given["model"])
-    named = {name: _plain(given[name]) for name in FitParameters.__struct_fields__ if name in given}
+    named = {name: given[name] for name in FitParameters.__struct_fields__ if name in given}
     named |= {
         "strategy": FedAvg() if given["strategy"] is None else given["strategy"],
         "schedule": {
@@ -234,6 +234,7 @@ def parameters_of(verb: str, given: Mapping[str, Any], *, clients: int, coordina
             "batch_size": given["batch_size"] or 0,
             "learning_rate": _plain(given["learning_rate"]),
         },
+        **{name: _plain(given[name]) for name in ("participation", "deadline_s", "held_out")},
         "coordinator": coordinator,
         "fewest": clients // 2 + 1 if given["fewest"] is None else given["fewest"],
         "class_weights": _plain_class_weights(given["model"], given["class_weights"]),
@@ -247,9 +248,9 @@ def parameters_of(verb: str, given: Mapping[str, Any], *, clients: int, coordina
         raise InvalidArgument(f"{verb}: {error}", hint=f"see help({verb})") from None
 
 
-def _plain(value: object) -> object:
-    """A real number, such as NumPy's, as a float; whatever else as it is."""
-    return float(value) if isinstance(value, Real) and not isinstance(value, bool | int) else value
+def _plain(number: object) -> object:
+    """A float of any real number, such as NumPy's."""
+    return float(number) if isinstance(number, Real) and not isinstance(number, bool) else number
 
 
 def _plain_class_weights(model: Model, given: Literal["balanced"] | Mapping[Key, float] | None) -> ClassWeights:

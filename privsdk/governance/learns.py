@@ -1,7 +1,7 @@
 """Who learns what from a run, as values: a party, the caller, an eavesdropper or a coalition, and kinds of knowledge.
 
 Every kind has its fields and, in one place, its text, which is for people: nothing decides by it. Kinds of any
-operation are here, those of one face in its own `learns`.
+operation are here, those of one face beside what tells them.
 """
 
 from __future__ import annotations
