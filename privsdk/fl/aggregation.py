@@ -99,6 +99,10 @@ class AggregationMode(ABC):
         """Who runs the coordinator's half."""
         return participants.clients if self.replicated else (participants.coordinator,)
 
+    def adds_up(self, participants: Participants) -> tuple[str, ...]:
+        """The clients that have others' updates, though in a form that only the coordinator could open."""
+        return ()
+
     def both(self, me: str, participants: Participants, coordinating: Role[S], training: Role[T]) -> Role[tuple[S, T]]:
         """The two halves of a party that coordinates and trains."""
         return colocated(me, coordinating, training)
@@ -198,10 +202,12 @@ class EncryptedMode(AggregationMode):
     def keys(self, coordinator: str) -> str:
         return f"{coordinator} coordinates and holds the key"
 
+    def adds_up(self, participants: Participants) -> tuple[str, ...]:
+        return participants.clients[-1:]
+
     def coalition(self, participants: Participants, *, noisy: bool) -> Learns:
-        adds_up, decrypts = participants.clients[-1], participants.coordinator
-        updates = "noisy updates" if noisy else "updates"
-        return Learns.of(Coalition((adds_up, decrypts)), EveryContribution(contribution=updates))
+        members = (*self.adds_up(participants), participants.coordinator)
+        return Learns.of(Coalition(members), EveryContribution(contribution="noisy updates" if noisy else "updates"))
 
 
 @register

@@ -102,11 +102,11 @@ class Fit(Operation[FitParameters]):
         if not 1 <= parameters.fewest <= len(clients):
             raise InvalidArgument(f"rounds of at least {parameters.fewest} of {len(clients)} clients")
         parameters.mode.check(parameters.participants(request), self._sums())
-        if isinstance(parameters.privacy, PartyLevel) and coordinator in clients and not parameters.privacy.collusion:
+        if isinstance(parameters.privacy, PartyLevel) and not parameters.privacy.collusion and len(clients) > 1:
             raise InvalidArgument(
-                f"{coordinator} trains and knows its own share of the noise: with a collusion of 0 it would see the "
-                "others' sum with less than is charged",
-                hint="use a collusion of 1 or more, or name a coordinator without a table",
+                "each client sees the models and knows its own share of the noise: with a collusion of 0 it would see "
+                "the others' sum with less than is charged",
+                hint="use a collusion of 1 or more",
             )
         if parameters.privacy is not None:
             for party, operand in request.operands.items():
@@ -223,7 +223,8 @@ class Fit(Operation[FitParameters]):
             return Learns.of(Coalition((), len(parties) - 1, parties), TrainingFact(Fact.BOUND_BY_CHARGE))
         colluding = Coalition((), privacy.collusion, clients)
         if len(leaders) == 1:  # with as many clients as the noise allows for: who leads and trains is one of them
-            others = tuple(party for party in clients if party not in leaders)
+            apart = (*leaders, *self.parameters.mode.adds_up(self.parameters.participants(self.request)))
+            others = tuple(party for party in clients if party not in apart)
             colluding = Coalition(leaders, privacy.collusion - (leaders[0] in clients), others)
         return Learns.of(colluding, TrainingFact(Fact.NOISY_SUM_WITH_ITS_NOISE))
 

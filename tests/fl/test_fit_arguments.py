@@ -108,8 +108,8 @@ def test_a_masked_round_is_not_of_one_client(fed: ps.Federation) -> None:
     fl.fit(MODEL, fed.tables("t"), **options | {"participation": 0.5}).preview()
 
 
-def test_a_coordinator_that_trains_is_one_of_those_who_collude(fed: ps.Federation) -> None:
-    """It knows its own share of the noise, and sees the sum."""
+def test_a_client_is_one_of_those_who_collude(fed: ps.Federation) -> None:
+    """It knows its own share of the noise, and sees the sum, by the models if it does not coordinate."""
     one = fl.PartyLevel(clip=1.0, noise_multiplier=4.0, collusion=1)
     none = fl.PartyLevel(clip=1.0, noise_multiplier=4.0, collusion=0)
 
@@ -119,11 +119,11 @@ def test_a_coordinator_that_trains_is_one_of_those_who_collude(fed: ps.Federatio
         return [each.who for each in plan.learns if TrainingFact(fact=Fact.NOISY_SUM_WITH_ITS_NOISE) in each.what]
 
     leads: dict[str, Any]
-    for leads in ({"coordinator": CLIENTS[0]}, {"aggregation": "all-to-all"}):
+    for leads in ({}, {"coordinator": CLIENTS[0]}, {"aggregation": "all-to-all"}, {"aggregation": "encrypted"}):
         with pytest.raises(InvalidArgument, match="knows its own share of the noise"):
             who(none, **leads)
     clients = tuple(CLIENTS)
-    assert who(none) == [Coalition(("zrh",), 0, clients)]
     assert who(one) == [Coalition(("zrh",), 1, clients)]
     assert who(one, coordinator=CLIENTS[0]) == [Coalition(clients[:1], 0, clients[1:])]
     assert who(one, aggregation="all-to-all") == [Coalition((), 1, clients)]
+    assert who(one, aggregation="encrypted") == [Coalition(("zrh",), 1, clients[:-1])]  # the last one adds up

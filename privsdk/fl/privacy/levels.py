@@ -30,7 +30,8 @@ class PartyLevel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Standard deviation of the noise in the sum over `clip`.
     collusion : int
         So many clients may tell the coordinator what noise they drew, and the noise is still what was charged. One that
-        coordinates is among them. Every client knows its own noise: with 0, the charge is of what others see.
+        coordinates is among them. Every client sees the models and knows its own noise: so it is at least 1, but for a
+        single client.
     """
 
     clip: float

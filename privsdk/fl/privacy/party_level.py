@@ -12,7 +12,8 @@ with Secure Aggregation", ICML 2021, theorem 1.
 
 sigma is noise_multiplier * clip; m the fewest clients that a round may end with, c the collusion bound. Whoever is in a
 round, and whichever c of them know their noise, the rest of it has at least sigma: that is charged, not the more that
-there usually is. Rounding towards zero makes no entry and so no norm larger; the norm in units is checked in integers.
+there usually is. Each client knows its own share and finds the sum in the next model, coordinator or not: c is at least
+1. Rounding towards zero makes no entry and so no norm larger; the norm in units is checked in integers.
 
 Neighbours. Two data sets of one party, whatever rows they hold, move the sum by at most 2 clip: both updates may have
 full length, in opposite directions. So rho is that of 2 clip, four times what is found where one compares with an
@@ -26,9 +27,9 @@ of n d samples is within 2^-100 of its law (`crypto.gaussian`), and beyond 13.31
 leaves 31 bits and nothing wraps, with probability below 2^-126. Participation by a public seed amplifies nothing.
 
 Learns: the coordinator, and by the model everyone, the noisy sum of each round. An update that is not finite counts as
-zero: stopping would tell. Collusion: c clients with the coordinator, as far as the sum below hides from them; whoever
-breaks that sum sees single updates with a k-th of the variance. All parties follow the protocol: a client that draws no
-noise leaves its share out.
+zero: stopping would tell. Collusion: c clients with the coordinator, as far as the sum below hides from them (under
+encryption not the one that adds up); whoever breaks that sum sees single updates with a k-th of the variance. All
+parties follow the protocol: a client that draws no noise leaves its share out.
 """
 
 from __future__ import annotations
