@@ -200,7 +200,11 @@ class Preview(Displayed, Tabular):
         if short := [quote.short for _, quote in datasets if quote.short]:
             facts.append(("may end early", "\n".join(f"{each}: it goes on as far as that" for each in short)))
         if private := [quote for _, quote in datasets if quote.epsilon > 0]:
-            facts.append(_attacker(private))
+            units = " or ".join(dict.fromkeys(quote.now.budget.unit.id or "row" for quote in private))
+            belief = f"a belief of 50% that the data holds a certain {units}\n"
+            facts.append(
+                ("attacker", f"{belief}rises to what is stated below at most, but for a chance of about delta")
+            )
         if datasets:
             grids.append(("budgets after it; each bar: what is left, then what this takes", _budget_grid(datasets)))
         if self.simulated is not None:
@@ -231,15 +235,6 @@ def _epsilons_left(party: str, quote: DatasetQuote) -> list[tuple[float, str]]:
         if each.limit.epsilon is not None
     ]
     return [(quote.now.epsilon_left, name), *under]
-
-
-def _attacker(quotes: Sequence[DatasetQuote]) -> tuple[str, str]:
-    units = " or ".join(dict.fromkeys(quote.now.budget.unit.id or "row" for quote in quotes))
-    return (
-        "attacker",
-        f"a belief of 50% that the data holds a certain {units}\n"
-        "rises to what is stated below at most, but for a chance of about delta",
-    )
 
 
 def _policy_facts(quotes: Mapping[str, Quoted | Refused]) -> list[tuple[str, str]]:

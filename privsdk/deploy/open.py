@@ -122,7 +122,7 @@ def embedded(
                 books=books,
                 dial=partial(network.dial, name),
                 identity=members.of(name),
-                members=lambda: given,
+                members=given.keys,
             )
             opened.callback(gate.close)
             network.add(name, gate)

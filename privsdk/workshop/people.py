@@ -79,7 +79,7 @@ def tourism() -> dict[str, dict[str, pa.Table]]:
             nights, price = draw.choice((1, 1, 2, 2, 3, 5)), float(draw.randrange(55, 180))
             stays.append({**written, "arrived": first, "nights": nights, "price": price})
     tables = {"trips": trips, "visits": visits, "stays": stays, "contacts": list(contacts.values())}
-    made = {name: pa.Table.from_pylist(_shuffled(draw, rows)) for name, rows in tables.items()}
+    made = {name: pa.Table.from_pylist(draw.sample(rows, len(rows))) for name, rows in tables.items()}
     return {
         "RAIL": {"trips": made["trips"], "contacts": made["contacts"]},
         "AREA": {"visits": made["visits"]},
@@ -137,7 +137,3 @@ def _as_registered(draw: Random, person: _Person) -> tuple[str, str]:
 
 def _or_none(draw: Random, value: date, chance: float) -> date | None:
     return None if draw.random() < chance else value
-
-
-def _shuffled(draw: Random, rows: list[_Row]) -> list[_Row]:
-    return draw.sample(rows, len(rows))

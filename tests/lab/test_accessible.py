@@ -121,7 +121,7 @@ def test_watching(lab: Lab, look: Look) -> None:
     panel = lab.page.locator("#privsdk-panel")
     lab.until_more("() => Number(document.querySelector('[data-state] progress')?.value ?? 0)", 20)
     look(lab, view, "run")
-    look(lab, panel, "panel", height=1000)
+    look(lab, panel, "panel", height=1018)
     view.get_by_role("button", name="Stop after this round").click()
     expect(view.locator("[data-state=done]")).to_be_visible()
     look(lab, view, "stopped")

@@ -18,7 +18,7 @@ export default {
       return [
         heading(now),
         question(now, own, set),
-        h("div", { class: "privsdk-pair" }, partyList(now, own, set, stops), columnList(now, own, set, stops)),
+        h("div", { class: "privsdk-pair" }, h("div", {}, partyList(now, own, set, stops)), h("div", {}, columnList(now, own, set, stops))),
         outcome(now, own),
       ];
     });
