@@ -234,7 +234,7 @@ def _federation(folder: Path) -> Iterator[None]:
     north = toml_block("party.toml of north")
     parties = {
         "north": north,
-        "south": north.replace("north", "south"),
+        "south": re.sub("north|south", lambda name: "south" if name[0] == "north" else "north", north),  # its partner
         "notary": toml_block("party.toml of notary"),
     }
     assert {*parties, "analyst"} == set(members)
