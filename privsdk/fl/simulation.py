@@ -1,9 +1,9 @@
 """A training whose clients are all in this process: for prototyping over plain tables. It protects nothing.
 
 The roles are those of `fl.fit`, message by message, driven in one thread (`together`); what trains and what adds up is
-given to them. Clients of small models are trained at once (`stacking`). Updates go through the sums that `fl.fit` would
-mask, on the same grid, without the masks, so that all totals are those that the coordinator of a masked training sees;
-where a strategy or a compression takes updates one by one, they come one by one.
+given to them. Clients of small models are trained at once (`training.Stack`). Updates go through the sums that `fl.fit`
+would mask, on the same grid, without the masks, so that all totals are those that the coordinator of a masked training
+sees; where a strategy or a compression takes updates one by one, they come one by one.
 
 There are no parties, no gate, no grants, no budget, no minimum counts and no ledger. One process sees everything.
 """

@@ -11,7 +11,7 @@ Optimization", ICLR 2021, algorithm 2.
                   x_{t+1} = x_t + eta m_t / (sqrt(v_t) + tau)
 
 with m_{-1} = 0 and v_{-1} = tau^2. There is no correction of the moments' bias, as in the paper: with beta1 = 0.9 the
-first steps are short. Clients count by their rows, as in `fedavg`. An update of the order of the aggregation's rounding
+first steps are short. Clients count by their rows, as in `FedAvg`. An update of the order of the aggregation's rounding
 is brought up to eta by an equally small tau: choose tau well above it.
 """
 

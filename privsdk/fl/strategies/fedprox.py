@@ -7,7 +7,7 @@ Networks", MLSys 2020, algorithm 2 and equation 2.
     coordinator:              w_{t+1} = w_t + sum of n_k (w_k - w_t) / sum of n_k, over the clients of the round
 
 The paper draws clients in proportion to their rows and averages them equally; here the rows are in the average, as in
-`fedavg`. With mu = 0 this is FedAvg. A step of the term alone contracts only if learning_rate * mu is below 2, and with
+`FedAvg`. With mu = 0 this is FedAvg. A step of the term alone contracts only if learning_rate * mu is below 2, and with
 the curvature of F_k added to mu.
 """
 
