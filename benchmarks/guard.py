@@ -21,7 +21,7 @@ from privsdk.governance.charges import Budget
 from privsdk.party.budget.books import Books
 from privsdk.party.guard import Guard
 from privsdk.party.ledger.row_sets import DisclosureTables
-from privsdk.party.tables.store import Store
+from privsdk.party.tables import Store
 from privsdk.protocol.operation import Alignment, Operand, Request
 from privsdk.protocol.services import RowSet
 

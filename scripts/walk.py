@@ -23,7 +23,7 @@ from privsdk import fl, he, psi
 from privsdk.deploy.open import WORKSHOP_BUDGET, WORKSHOP_POLICY
 from privsdk.party.budget.books import Books
 from privsdk.party.gate import Gate
-from privsdk.party.tables.store import Store
+from privsdk.party.tables import Store
 from privsdk.transport.flight import FlightNetwork, Server
 from privsdk.transport.identities import Credentials, MemberIdentity, make_certificates
 

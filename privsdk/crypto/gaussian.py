@@ -69,10 +69,11 @@ def discrete_gaussian(sigma: float, size: int, entropy: Entropy) -> npt.NDArray[
         int64, shape (size,), each within +-2^55.
     """
     base, levels = _levels(sigma)
-    stream = _Stream(entropy)
+    stream = Cipher(ChaCha20(entropy.draw(32), bytes(16)), mode=None).encryptor()
     total = np.zeros(size, dtype=np.int64)
     for level in levels:
-        total += level * _from_table(base, stream.words(2 * size))
+        words = np.frombuffer(stream.update(bytes(16 * size)), dtype="<u8").astype(np.uint64)
+        total += level * _from_table(base, words)
     return total
 
 
@@ -129,13 +130,3 @@ def _from_table(sigma: float, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.i
         while found[i] < len(thresholds) and thresholds[found[i]] <= drawn:
             found[i] += 1
     return np.where(low & np.uint64(1), -found, found)
-
-
-class _Stream:
-    """A ChaCha20 key stream under a key drawn for it alone, as 64-bit words."""
-
-    def __init__(self, entropy: Entropy) -> None:
-        self._stream = Cipher(ChaCha20(entropy.draw(32), bytes(16)), mode=None).encryptor()
-
-    def words(self, count: int) -> npt.NDArray[np.uint64]:
-        return np.frombuffer(self._stream.update(bytes(8 * count)), dtype="<u8").astype(np.uint64)

@@ -41,7 +41,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 def verify(ledger: Path, *, key: str | None = None, head: str | None = None) -> int:
     """Print what was found; 0 if the chain is sound, is signed by the key and holds the head."""
-    from ..party.ledger.snapshot import read_ledger, verify_ledger
+    from ..party.ledger.verification import read_ledger, verify_ledger
 
     wanted = None if key is None else _hex(key, 32, "--key is a public key: 64 hexadecimal digits")
     place = None if head is None else _head(head)
@@ -75,7 +75,7 @@ def verify(ledger: Path, *, key: str | None = None, head: str | None = None) -> 
 def export(ledger: Path, out: Path) -> None:
     """Write a sound chain to a file."""
     from ..governance.export import audit_table, write_audit
-    from ..party.ledger.snapshot import read_ledger, verify_ledger
+    from ..party.ledger.verification import read_ledger, verify_ledger
 
     verdict = verify_ledger(ledger)
     if verdict.first_bad >= 0:

@@ -16,7 +16,7 @@ from ..governance.charges import Budget
 from ..governance.policy import ANY, Disclosure, Grant, Policy
 from ..party.budget.books import Books
 from ..party.gate import Gate
-from ..party.tables.store import Store
+from ..party.tables import Store
 from ..transport.identities import Credentials, Members
 from ..transport.local import LocalNetwork
 from .config import FederationConfig, read_config, reject_names

@@ -22,7 +22,7 @@ from ..party.budget.caps import Accounts, Asking, Scope
 from ..party.ledger.database import Signer
 from ..party.ledger.ledger import Ledger
 from ..party.ledger.rollback import RollbackDetection
-from ..party.ledger.snapshot import read_ledger, verify_ledger
+from ..party.ledger.verification import read_ledger, verify_ledger
 
 
 class Owner(Displayed):

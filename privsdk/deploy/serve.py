@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import IdentityRefused
 from ..party.budget.books import Books
 from ..party.gate import Gate
-from ..party.tables.store import Store
+from ..party.tables import Store
 from ..psi.oprf.ristretto import libsodium
 from ..transport.flight import FlightNetwork, Server
 from ..transport.identities import Credentials, MemberIdentity

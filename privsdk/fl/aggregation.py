@@ -14,9 +14,10 @@ from typing import ClassVar, NamedTuple, TypeVar
 
 from ..client.plan import Runner
 from ..client.tables import pick_key_holder
+from ..crypto.seal.schemes import ExactScheme
 from ..crypto.sums.all_to_all import MOST, PeerSum, alone, to_all
 from ..crypto.sums.base import PlainSum, Sum
-from ..crypto.sums.encrypted import EncryptedSum, encrypted_scheme
+from ..crypto.sums.encrypted import EncryptedSum
 from ..crypto.sums.masked import MaskedSum
 from ..errors import InvalidArgument, UnknownName
 from ..governance.learns import Coalition, EveryContribution, Knowledge, Learns
@@ -194,7 +195,7 @@ class EncryptedMode(AggregationMode):
                 hint='name a coordinator without a table, or use aggregation="clear"',
             )
         for length, largest in sums:
-            encrypted_scheme(len(participants.clients), length, largest)
+            ExactScheme(parties=len(participants.clients), length=length, max_units=largest)
 
     def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None) -> str:
         return pick_key_holder(runner, clients, wanted)

@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from ..errors import InvalidArgument
+from ..files import SHARED, replacing
 from .chain import Row
 from .events import (
     KnownEvent,
@@ -88,11 +89,18 @@ def rows_of(table: pa.Table) -> list[Row]:
 
 
 def write_audit(table: pa.Table, path: Path) -> None:
-    """Write an exported chain; the file's name ends with .arrow or .parquet."""
-    if path.suffix not in _WRITERS:
+    """Write an exported chain, whole or not at all; the file's name ends with .arrow or .parquet."""
+    if path.suffix not in (".arrow", ".parquet"):
         raise InvalidArgument(f"{path.name} is neither .arrow nor .parquet", hint="name the export audit.arrow")
     try:
-        _WRITERS[path.suffix](table, path)
+        with replacing(path, mode=SHARED) as draft:
+            if path.suffix == ".parquet":
+                import pyarrow.parquet
+
+                pyarrow.parquet.write_table(table, draft)
+            else:
+                with pa.OSFile(str(draft), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+                    writer.write_table(table)
     except OSError as error:
         raise InvalidArgument(f"{path} cannot be written: {error.strerror}", hint="give another place") from None
 
@@ -111,20 +119,6 @@ def read_audit_file(path: Path) -> pa.Table:
             f"{path} cannot be read as an exported audit ({type(error).__name__})",
             hint="python -m privsdk audit export makes one",
         ) from None
-
-
-def _write_arrow(table: pa.Table, path: Path) -> None:
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-
-
-def _write_parquet(table: pa.Table, path: Path) -> None:
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(table, path)
-
-
-_WRITERS = {".arrow": _write_arrow, ".parquet": _write_parquet}
 
 
 def _record(row: Row, runs: dict[str, About]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -32,7 +34,6 @@ import numpy.typing as npt
 from ..errors import Cancelled, DataError, InvalidArgument, LedgerError
 from ..files import remove_drafts, replacing
 from ..protocol.failpoints import FailPoint, reach
-from ..protocol.operation import Request
 from ..protocol.services import Checkpoints, State
 
 MAGIC = b"privsdk checkpoint 1\n"
@@ -142,20 +143,16 @@ class Memory(dict[str, bytes]):
     """Forgotten with the process."""
 
     def sizes(self) -> dict[str, int]:
-        """In the order of writing."""
         return {name: len(data) for name, data in self.items()}
 
     def read(self, name: str) -> bytes:
-        """As it was written."""
         return self[name]
 
     def write(self, name: str, data: bytes) -> None:
-        """As the latest."""
         self.remove(name)
         self[name] = data
 
     def remove(self, name: str) -> None:
-        """If it is there."""
         self.pop(name, None)
 
 
@@ -173,7 +170,6 @@ class Folder:
         return {name: stat.st_size for stat, name in sorted(found, key=lambda pair: (pair[0].st_mtime_ns, pair[1]))}
 
     def read(self, name: str) -> bytes:
-        """As it lies there."""
         return (self._path / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
@@ -187,7 +183,6 @@ class Folder:
         reach(FailPoint.CHECKPOINT_AFTER)
 
     def remove(self, name: str) -> None:
-        """If it is there."""
         (self._path / name).unlink(missing_ok=True)
 
 
@@ -216,15 +211,11 @@ class CheckpointStore:
                 )
 
     def open(self, work: Work) -> Callable[[str], Checkpoints]:
-        """`RoleInput.checkpoints` for a run. An older run of this name, should one go on here, keeps nothing more."""
+        """`Services.checkpoints` for a run. An older run of this name, should one go on here, keeps nothing more."""
         holder = object()
         with self._lock:
             self._holders[work.key] = holder
-
-        def part(name: str) -> Checkpoints:
-            return _Part(self, work, name, holder)
-
-        return part
+        return partial(Part, self, work, holder)
 
     def _files(self, key: str, part: str = "") -> dict[str, int]:
         """Names of a work's files, and the numbers of their states, ascending."""
@@ -243,50 +234,6 @@ class CheckpointStore:
                 f"{self._party} cannot read its state {file} ({type(error).__name__})", hint="give another name"
             ) from None
 
-    def load(self, work: Work, part: str, number: int) -> State:
-        """One state, if it is whole and of this question."""
-        data = self._read(_file(work, part, number))
-        head = read_head(self._party, data)
-        mine = (head.part, head.number, head.question, head.content) == (part, number, work.question, work.content)
-        arrays = read_arrays(data, head)
-        if not mine or arrays is None:
-            raise damaged(self._party, work.name)
-        return State(arrays, head.facts)
-
-    def save(self, work: Work, part: str, number: int, state: State, holder: object) -> None:
-        """Keep a state, drop all but the one before it, and older work where there is too much."""
-        data = pack(work, part, number, state)
-        if len(data) > MOST_BYTES // 4:
-            raise DataError(
-                f"{self._party} would keep {len(data):,} bytes of {work.name!r}; at most {MOST_BYTES // 4:,} are kept",
-                hint="leave the name away: nothing is kept then",
-            )
-        with self._lock:
-            if self._holders.get(work.key) is not holder:
-                raise Cancelled(f"another run of {work.name!r} has begun")
-            try:
-                self._storage.write(_file(work, part, number), data)
-            except OSError as error:
-                raise LedgerError(
-                    f"{self._party} cannot keep its state: {error.strerror}",
-                    hint="check that there is space beside its ledger, or leave the name away",
-                ) from None
-            for file in list(self._files(work.key, part))[:-LAST]:
-                self._storage.remove(file)
-            self._drop_oldest(work.key)
-
-    def rewind(self, work: Work, part: str, number: int, holder: object) -> None:
-        """Drop the states after this number."""
-        with self._lock:
-            if self._holders.get(work.key) is holder:
-                for file, at in self._files(work.key, part).items():
-                    if at > number:
-                        self._storage.remove(file)
-
-    def numbers(self, work: Work, part: str) -> tuple[int, ...]:
-        """Of the states there are."""
-        return tuple(self._files(work.key, part).values())
-
     def _drop_oldest(self, present: str) -> None:
         sizes = self._storage.sizes()
         keys = dict.fromkeys(name.partition(".")[0] for name in reversed(sizes))  # the latest first
@@ -299,29 +246,57 @@ class CheckpointStore:
             del keys[key]
 
 
-class _Part:
+@dataclass(frozen=True, slots=True)
+class Part:
     """`Checkpoints` of one part of one run."""
 
-    def __init__(self, store: CheckpointStore, work: Work, part: str, holder: object) -> None:
-        self._store, self._work, self._part, self._holder = store, work, part, holder
+    store: CheckpointStore
+    work: Work
+    holder: object
+    name: str
 
     def numbers(self) -> tuple[int, ...]:
-        return self._store.numbers(self._work, self._part)
+        return tuple(self.store._files(self.work.key, self.name).values())
 
     def load(self, number: int) -> State:
-        return self._store.load(self._work, self._part, number)
+        """One state, if it is whole and of this question."""
+        party, work = self.store._party, self.work
+        data = self.store._read(self._file(number))
+        head = read_head(party, data)
+        mine = (head.part, head.number, head.question, head.content) == (self.name, number, work.question, work.content)
+        arrays = read_arrays(data, head)
+        if not mine or arrays is None:
+            raise damaged(party, work.name)
+        return State(arrays, head.facts)
 
     def save(self, number: int, state: State) -> None:
-        self._store.save(self._work, self._part, number, state, self._holder)
+        """Keep a state, drop all but the one before it, and older work where there is too much."""
+        party, storage, data = self.store._party, self.store._storage, pack(self.work, self.name, number, state)
+        if len(data) > MOST_BYTES // 4:
+            raise DataError(
+                f"{party} would keep {len(data):,} bytes of {self.work.name!r}; at most {MOST_BYTES // 4:,} are kept",
+                hint="leave the name away: nothing is kept then",
+            )
+        with self.store._lock:
+            if self.store._holders.get(self.work.key) is not self.holder:
+                raise Cancelled(f"another run of {self.work.name!r} has begun")
+            try:
+                storage.write(self._file(number), data)
+            except OSError as error:
+                raise LedgerError(
+                    f"{party} cannot keep its state: {error.strerror}",
+                    hint="check that there is space beside its ledger, or leave the name away",
+                ) from None
+            for file in list(self.store._files(self.work.key, self.name))[:-LAST]:
+                storage.remove(file)
+            self.store._drop_oldest(self.work.key)
 
     def rewind(self, number: int) -> None:
-        self._store.rewind(self._work, self._part, number, self._holder)
+        with self.store._lock:
+            if self.store._holders.get(self.work.key) is self.holder:
+                for file, at in self.store._files(self.work.key, self.name).items():
+                    if at > number:
+                        self.store._storage.remove(file)
 
-
-def work_of(request: Request, name: str, content: str) -> Work:
-    """What a request's states belong to; `content` is a digest of this party's operand, "" where it has none."""
-    return Work(request.caller, request.purpose, name, request.question(), content)
-
-
-def _file(work: Work, part: str, number: int) -> str:
-    return f"{work.key}.{part}.{number:09d}"
+    def _file(self, number: int) -> str:
+        return f"{self.work.key}.{self.name}.{number:09d}"

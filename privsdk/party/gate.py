@@ -44,10 +44,9 @@ from .budget.caps import Asking
 from .checkpoints import CheckpointStore
 from .guard import Guard
 from .ledger.rollback import anchors
-from .role_input import Inputs
 from .run import Dial, PartyRun
-from .runs import PartyRuns
-from .tables.store import Store
+from .runs import Inputs, PartyRuns
+from .tables import Store
 
 log = logging.getLogger("privsdk.party")
 
@@ -92,7 +91,7 @@ class Gate:
         self._runs = PartyRuns(name, limits or Limits(), self._timeouts)
         self._guard = Guard(name, store, books)
         self._inputs = Inputs(
-            store,
+            store=store,
             runs=self._runs,
             guard=self._guard,
             books=books,

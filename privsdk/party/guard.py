@@ -29,7 +29,7 @@ from ..protocol.operation import Alignment, Operand, Operation, Request
 from ..protocol.services import Figures, RowSet
 from .budget.books import Books
 from .ledger.row_sets import BUCKETS, Bits, DisclosureTables, Words
-from .tables.store import Store
+from .tables import Store
 
 Screen = Callable[[Sequence[RowSet], int], list[Figures]]
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplying by it is one-to-one

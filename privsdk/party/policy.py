@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
+import msgspec
 import pyarrow as pa
 
 from ..errors import PolicyRefused, UnknownName
@@ -16,7 +17,7 @@ from ..protocol import control
 from ..protocol.operation import Kind, Operand, Request, operation_names
 from .budget.books import Books
 from .budget.caps import Asking
-from .tables.store import Store
+from .tables import Store
 
 N = TypeVar("N", int, float)
 
@@ -159,22 +160,17 @@ def describe(
             columns.append(control.ColumnInfo(name=field.name, type=str(field.type), permits=permitted))
         dataset, unit = books.dataset_of(name), books.unit_of(name)
         tables.append(control.TableInfo(name=name, dataset=dataset, columns=tuple(columns), unit=unit))
+    concerning = tuple(grant for grant in policy.grants if _among(grant.to, asking.analyst))
     return control.Description(
         party=party,
         tables=tuple(tables),
         operations=operation_names() if ANY in policy.operations else policy.operations,
-        policy=concerning(policy, asking.analyst),
+        policy=msgspec.structs.replace(policy, grants=concerning),
         balances=books.balances(asking),
         running=running,
         ledger=books.place,
         head=books.head(),
     )
-
-
-def concerning(policy: Policy, caller: str) -> Policy:
-    """The policy without the grants to others."""
-    grants = tuple(grant for grant in policy.grants if _among(grant.to, caller))
-    return Policy(operations=policy.operations, grants=grants, min_parties=policy.min_parties)
 
 
 def _leaf(policy: Policy, request: Request, need: Need, party: str) -> Derivation:
@@ -183,24 +179,21 @@ def _leaf(policy: Policy, request: Request, need: Need, party: str) -> Derivatio
     if not grants:
         held = permits(policy, need.table, need.column, request.caller)
         rule = f"granted to {request.caller} only as {', '.join(held)}" if held else f"not granted to {request.caller}"
-        cap = _cap(policy, request, need, party)
         if partners := _refused_partners(policy, request, need, party):
             rule = f"not granted beside {', '.join(partners)}"
-        return Derivation(what=what, allowed=False, rule=f"not granted{cap}" if cap else rule)
+        if caps := [grant.max_epsilon for grant in _without_cap(policy, request, need, party)]:
+            # only the epsilon is too large: say what would pass
+            rule = f"not granted with epsilon {need.epsilon:g}, only up to epsilon {max(caps):g} a release"
+        return Derivation(what=what, allowed=False, rule=rule)
     if need.disclosure.noisy:
         rule = f"granted, up to epsilon {max(g.max_epsilon for g in grants):g} a release"
     else:
-        wider = _granted_as(grants[0], need)
+        named = grants[0].named(need.column)
+        wider = next(way for way in (need.disclosure, *named) if way in named and need.disclosure in way.implied)
         implied = "" if wider is need.disclosure else f" as {wider.value}, which implies it"
         counted = need.disclosure.counted
         rule = f"granted{implied}" + (f", at least {min(g.min_count for g in grants)} rows or keys" if counted else "")
     return Derivation(what=what, allowed=True, rule=rule)
-
-
-def _granted_as(grant: Grant, need: Need) -> Disclosure:
-    """The disclosure that a grant names: the needed one, or a wider."""
-    named = grant.named(need.column)
-    return need.disclosure if need.disclosure in named else next(way for way in named if need.disclosure in way.implied)
 
 
 def _check_declared(
@@ -280,12 +273,6 @@ def _refused_partners(policy: Policy, request: Request, need: Need, party: str) 
     return tuple(name for name in others if named and not any(_among(partners, name) for partners in named)) or (
         tuple(others) if named else ()
     )
-
-
-def _cap(policy: Policy, request: Request, need: Need, party: str) -> str:
-    """Where only the epsilon is too large, say what would pass."""
-    caps = [grant.max_epsilon for grant in _without_cap(policy, request, need, party)]
-    return f" with epsilon {need.epsilon:g}, only up to epsilon {max(caps):g} a release" if caps else ""
 
 
 def _among(granted: Sequence[str], name: str) -> bool:

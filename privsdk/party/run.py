@@ -1,4 +1,4 @@
-"""One run at one party, from its reservation to its end: its streams to the peers, how far it is, cancelling."""
+"""One run at one party, from its reservation to its end: its streams, how far it is, and what its role may ask for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..errors import Cancelled, ConnectTimeout, PrivsdkError, ProtocolViolation
+from ..errors import Cancelled, ConnectTimeout, InternalError, PrivsdkError, ProtocolViolation
 from ..errors.details import RunCancelled, TimedOut
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
 from ..governance.policy import KeyBounds
@@ -20,7 +20,10 @@ from ..protocol.conversation import Channel, Conversation
 from ..protocol.messages import Binding
 from ..protocol.operation import Operation
 from ..protocol.roles import Progress
+from ..protocol.services import Checkpoints, Figures, Identity, NoCheckpoints, RowSet
 from ..protocol.timeouts import Timeouts
+from .budget.books import Books
+from .guard import Screen
 
 MOST_TOLD = 1000  # in one reply
 Dial = Callable[[str, Hello], Channel]
@@ -176,3 +179,43 @@ class PartyRun:
 
     def _binding(self, sender: str) -> Binding:
         return Binding(session=self.session, request=self.digest, sender=sender)
+
+
+class RunServices:
+    """What the role of one run may ask of its party. What its operation does not declare is refused."""
+
+    def __init__(
+        self,
+        run: PartyRun,
+        *,
+        books: Books,
+        identity: Identity,
+        screen: Screen | None,
+        work: Callable[[str], Checkpoints] | None,
+    ) -> None:
+        self.identity = identity
+        self._run = run
+        self._books = books
+        self._screen = screen
+        self._work = work
+
+    def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
+        """As the differencing guard allows; see there."""
+        if self._screen is None:
+            raise InternalError(f"{self._run.request.operation} has exact figures, and is not `remembered`")
+        return self._screen(sets, min_count)
+
+    def pay(self) -> None:
+        """For one more round; on disk before it returns."""
+        if not self._run.per_round:
+            raise InternalError(f"{self._run.request.operation} pays by the round, and does not say what")
+        self._books.pay(self._run.request, self._run.per_round)
+        self._run.instalments += 1
+
+    def checkpoints(self, part: str) -> Checkpoints:
+        """Of the work that the request names."""
+        return NoCheckpoints() if self._work is None else self._work(part)
+
+    def stop_requested(self) -> bool:
+        """Whether the caller did."""
+        return self._run.stop_requested.is_set()

@@ -1,27 +1,36 @@
-"""Runs and joint tables of one party while they live: admission, lifetimes, finding the run that a call is about.
+"""Runs and joint tables of one party while they live: admission, lifetimes, finding the run that a call is about, and
+what its role is handed: the columns that were decided on, read once the run is paid.
 
-Decides nothing about data: that is the gate. What is lost with the process (unstarted reservations, alignments) is only
-here; what must survive is in the ledger.
+Decides nothing about data: that is the gate, before. What is lost with the process (unstarted reservations, alignments)
+is only here; what must survive is in the ledger.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ..errors import Busy, StaleJoin, UnknownName
+from ..errors import Busy, DataError, StaleJoin, UnknownName
 from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel
-from ..protocol.operation import Alignment, Operand, Operation, Request
+from ..protocol.operation import Alignment, Operand, Operation, Request, RoleInput
+from ..protocol.roles import Entropy
+from ..protocol.services import Checkpoints, Identity
 from ..protocol.timeouts import Limits, Timeouts
-from .run import PartyRun
+from .budget.books import Books
+from .checkpoints import CheckpointStore, Work
+from .guard import Guard, Screen
+from .run import PartyRun, RunServices
+from .tables import Store
 
 MOST_ENDED = 100  # runs of which it is remembered how far they came
 LAST_TOLD = 200  # of each: what its caller may not have asked for before it ended
@@ -79,19 +88,17 @@ class PartyRuns:
     def begin(self, run_id: str, caller: str) -> PartyRun | None:
         """Move a prepared run to running; None where there is none of this caller."""
         with self._lock:
-            run = self._prepared.get(run_id)
-            if run is None or run.request.caller != caller:
-                return None
-            self._running[run_id] = self._prepared.pop(run_id)
+            run = _own(self._prepared, run_id, caller)
+            if run is not None:
+                self._running[run_id] = self._prepared.pop(run_id)
             return run
 
     def drop_prepared(self, run_id: str, caller: str) -> bool:
         with self._lock:
-            run = self._prepared.get(run_id)
-            if run is None or run.request.caller != caller:
-                return False
-            del self._prepared[run_id]
-            return True
+            run = _own(self._prepared, run_id, caller)
+            if run is not None:
+                del self._prepared[run_id]
+            return run is not None
 
     def overdue(self) -> list[str]:
         """Prepared runs that nobody started in time; they are forgotten here and theirs to release in the ledger."""
@@ -114,9 +121,9 @@ class PartyRuns:
     def watched(self, run_id: str, caller: str, since: int) -> Watched:
         """How far a run of this caller is, or was when it ended a while ago."""
         with self._lock:
-            run = self._running.get(run_id)
+            run = _own(self._running, run_id, caller)
             owner, first, last = self._ended.get(run_id, ("", 0, None))
-        if run is not None and run.request.caller == caller:
+        if run is not None:
             return run.watched(since)
         if last is None or owner != caller:
             raise UnknownName(f"{self._party} has no run {run_id} under way", hint="watch it while it runs")
@@ -124,13 +131,11 @@ class PartyRuns:
 
     def stop(self, run_id: str, caller: str) -> None:
         """Let a run end with what there is, at its next round."""
-        run = self._running.get(run_id)
-        if run is not None and run.request.caller == caller:
+        if run := _own(self._running, run_id, caller):
             run.stop_requested.set()
 
     def cancel(self, run_id: str, caller: str) -> None:
-        run = self._running.get(run_id)
-        if run is not None and run.request.caller == caller:
+        if run := _own(self._running, run_id, caller):
             run.cancel()
 
     def cancel_all(self) -> None:
@@ -179,3 +184,73 @@ class PartyRuns:
         if joint.version != version:
             raise StaleJoin(f"{self._party}/{operand.table} has changed since the join", hint=hint)
         return joint.alignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Of one party's roles: its columns, and its ways to the books."""
+
+    store: Store
+    runs: PartyRuns
+    guard: Guard
+    books: Books
+    checkpoints: CheckpointStore
+    entropy: Entropy
+    identity: Identity
+    min_parties: int
+
+    def of(self, party: str, run: PartyRun) -> tuple[RoleInput, str]:
+        """The role's input, and the version of the table it was read from."""
+        request, operand = run.request, run.request.operands.get(party)
+        table, keys, joint, version, min_count = None, None, None, "", run.min_count
+        screen: Screen | None = None
+        if operand is not None:
+            version = self.store.version(operand.table)
+            table = self.store.read(operand.table, operand.columns, operand.unit)
+            if self.store.version(operand.table) != version:
+                raise DataError(f"{party}/{operand.table} changed while it was read", hint="ask again")
+            if not operand.unit.id:  # an exact answer's: rows bounded by their id are others than the table's
+                keys = self.guard.units(operand.table)
+            if operand.alignment:
+                joint = self.runs.joint_rows(request, operand, version)
+                table, keys = table.take(joint.rows), joint.keys
+                min_count = max(min_count, joint.min_count)
+            if run.operation.remembered:
+                screen = self.guard.screener(request, operand, version, joint, run.min_count)
+        given = RoleInput(
+            request=request,
+            party=party,
+            session=bytes.fromhex(run.session),
+            table=table,
+            keys=keys,
+            min_count=min_count,
+            entropy=self.entropy,
+            joint=b"" if joint is None else joint.session,
+            min_parties=self.min_parties,
+            key_bounds=run.key_bounds,
+            services=RunServices(
+                run, books=self.books, identity=self.identity, screen=screen, work=self._open(party, run)
+            ),
+        )
+        return given, version
+
+    def work(self, party: str, request: Request, name: str) -> Work:
+        """The named work of a request: its states go with what the columns hold now."""
+        operand, content = request.operands.get(party), ""
+        if operand is not None:
+            content = hashlib.sha256(self.store.hashes(operand.table, operand.columns).tobytes()).hexdigest()
+        return Work(request.caller, request.purpose, name, request.question(), content)
+
+    def check(self, party: str, request: Request, name: str) -> None:
+        """Raise InvalidArgument where work of this name is not the one that is asked for."""
+        if name:
+            self.checkpoints.check(self.work(party, request, name))
+
+    def _open(self, party: str, run: PartyRun) -> Callable[[str], Checkpoints] | None:
+        name = run.operation.name_of_work()
+        return self.checkpoints.open(self.work(party, run.request, name)) if name else None
+
+
+def _own(runs: Mapping[str, PartyRun], run_id: str, caller: str) -> PartyRun | None:
+    run = runs.get(run_id)
+    return run if run is not None and run.request.caller == caller else None

@@ -34,6 +34,7 @@ from ..protocol.failpoints import FailPoint, reach
 from ..protocol.messages import Frame
 from ..protocol.timeouts import CallerTimeouts
 from .identities import Credentials
+from .local import InboxChannel
 
 FRAMES = pa.schema([pa.field("header", pa.binary()), pa.field("table", pa.large_binary())])
 ACTION = "privsdk"
@@ -115,11 +116,11 @@ def _pump(reader: Any, inbox: Inbox, peer: str) -> None:
         inbox.stop(PeerGone(f"the stream to {peer} broke"))
 
 
-class Stream:
+class Stream(InboxChannel):
     """What both ends of a stream share: frames out by the writer, frames in from the inbox."""
 
     def __init__(self, inbox: Inbox, writer: Any) -> None:
-        self._inbox = inbox
+        super().__init__(inbox)
         self._writer = writer
 
     def send(self, frame: Frame) -> None:
@@ -129,18 +130,6 @@ class Stream:
             self._writer.write_batch(pa.record_batch(row, schema=FRAMES))
         except (pa.ArrowException, OSError, StopIteration):
             raise PeerGone(f"the stream to {self._inbox.peer} is closed") from None
-
-    def receive(self, timeout_s: float) -> Frame:
-        """The next frame that came."""
-        return self._inbox.get(timeout_s)
-
-    def watch(self, arrived: threading.Event) -> bool:
-        """Have this event set whenever something comes; tells whether something is there."""
-        return self._inbox.watch(arrived)
-
-    def interrupt(self, error: PrivsdkError) -> None:
-        """Make `receive` raise this error."""
-        self._inbox.interrupt(error)
 
 
 class ServerChannel(Stream):

@@ -10,16 +10,11 @@ from ..protocol.conversation import Channel, Inbox
 from ..protocol.messages import Frame
 
 
-class LocalChannel:
-    """One end of a two-way stream between two embedded parties."""
+class InboxChannel:
+    """The receiving half of a channel over any link."""
 
-    def __init__(self, inbox: Inbox, outbox: Inbox, me: str) -> None:
+    def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._outbox = outbox
-        self._me = me
-
-    def send(self, frame: Frame) -> None:
-        self._outbox.put(frame)
 
     def receive(self, timeout_s: float) -> Frame:
         return self._inbox.get(timeout_s)
@@ -29,6 +24,18 @@ class LocalChannel:
 
     def interrupt(self, error: PrivsdkError) -> None:
         self._inbox.interrupt(error)
+
+
+class LocalChannel(InboxChannel):
+    """One end of a two-way stream between two embedded parties."""
+
+    def __init__(self, inbox: Inbox, outbox: Inbox, me: str) -> None:
+        super().__init__(inbox)
+        self._outbox = outbox
+        self._me = me
+
+    def send(self, frame: Frame) -> None:
+        self._outbox.put(frame)
 
     def close(self) -> None:
         self._outbox.stop(PeerGone(f"{self._me} closed the stream"))

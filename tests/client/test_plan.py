@@ -20,7 +20,7 @@ from privsdk.client.progress import Live
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import AnswerLost, Cancelled, DataError, PolicyRefused, PrivsdkError, Refused
-from privsdk.party.ledger.snapshot import read_ledger
+from privsdk.party.ledger.verification import read_ledger
 
 Verb = Callable[[ps.Federation], Any]
 MODEL = fl.Logistic(features={"age": (0, 100)})

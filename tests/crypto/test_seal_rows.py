@@ -18,7 +18,7 @@ from exact_columns import PRESETS, key_of
 from rounding import roundoff
 
 from privsdk import he
-from privsdk.crypto.seal.circuit import encrypt_chunk
+from privsdk.crypto.seal.circuit import encrypt_column
 from privsdk.crypto.seal.presets import Preset, ckks_chains, exact_chains
 from privsdk.crypto.seal.ring import Parameters, combined, residues, ring
 from privsdk.errors import InvalidArgument, PrivsdkError, ProtocolViolation
@@ -49,9 +49,9 @@ def row_of(parameters: Parameters, *, seeded: bool) -> bytes:
 def test_a_row_is_all_of_a_ciphertext(name: str, seeded: bool) -> None:
     r = ring(RINGS[name])
     row = row_of(RINGS[name], seeded=seeded)
-    assert len(row) == r.row_bytes(len(r.primes), seeded=seeded)
+    assert len(row) == r.parameters.row_bytes(len(r.primes), seeded=seeded)
     back = r.row(r.ciphertext(row, len(r.primes)))
-    assert len(back) == r.row_bytes(len(r.primes))
+    assert len(back) == r.parameters.row_bytes(len(r.primes))
     if seeded:
         assert back[: len(row) - 64] == row[:-64]  # the first polynomial; the seed stands for the second
     else:
@@ -337,7 +337,7 @@ def test_encryption_is_randomised_in_every_limb() -> None:
         for symmetric in (True, False):
             encryptors = key.encryptors if symmetric else key.public.encryptors
             values = np.zeros(3) if key.preset.scheme == "ckks" else np.zeros(3, np.int64)
-            one, two = (encrypt_chunk(key.preset, encryptors, values, symmetric=symmetric) for _ in range(2))
+            one, two = (encrypt_column(key.preset, encryptors, values, symmetric=symmetric)[0] for _ in range(2))
             assert one != two
             size = len(one) // max(1, key.preset.limbs)
             for i in range(max(1, key.preset.limbs)):

@@ -167,7 +167,7 @@ def test_keys_are_fresh_and_names_separate_even_where_they_are_not() -> None:
         vectors = {name: np.full(2000, 7) for name in "abc"}
         sums = {name: masked_sum(name) for name in (*vectors, "k")}
         for name in vectors:
-            sums[name]._entropy = Separate(name)
+            sums[name].entropy = Separate(name)
         with pytest.MonkeyPatch.context() as patch:
             if not named:
                 patch.setattr(Context, "digest", lambda self: bytes(32))

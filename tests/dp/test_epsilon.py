@@ -22,8 +22,8 @@ from scipy import stats
 
 from privsdk.crypto.sums.base import Vector
 from privsdk.governance.charges import Unit
-from privsdk.party.tables import store
-from privsdk.party.tables.store import Store
+from privsdk.party import tables as store
+from privsdk.party.tables import Store
 
 CLAIM = pytest.mark.claim("dp: the epsilon found by an audit stays below the claimed one")
 ALPHA = 1e-6

@@ -22,8 +22,8 @@ from privsdk.client.progress import Live
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import InvalidArgument, PolicyRefused, UnknownName
 from privsdk.governance.charges import Unit
-from privsdk.party.tables import store as stores
-from privsdk.party.tables.store import Store
+from privsdk.party import tables as stores
+from privsdk.party.tables import Store
 
 CLAIM = pytest.mark.claim("dp: no id has more rows in a release than its unit allows")
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -17,7 +17,7 @@ from waiting import until
 import privsdk as ps
 from privsdk import psi
 from privsdk.errors import PeerError, PeerGone
-from privsdk.party.ledger.snapshot import verify_ledger
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol import control
 from privsdk.protocol.failpoints import FailPoint
 

@@ -15,7 +15,7 @@ from forked import run_command
 import privsdk as ps
 from privsdk import dp, he
 from privsdk.errors import LedgerBehind, LedgerChanged
-from privsdk.party.ledger.snapshot import verify_ledger
+from privsdk.party.ledger.verification import verify_ledger
 
 CLAIM = pytest.mark.claim("restored: an older ledger file is found by the next request, refused until acknowledged")
 BUDGET = ps.Budget(epsilon=1000, delta=1e-6, exact=10_000)

@@ -16,7 +16,7 @@ from privsdk.governance.charges import DiscreteLaplace
 from privsdk.party.budget.accounting import Account
 from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
-from privsdk.party.ledger.snapshot import verify_ledger
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol.failpoints import FailPoint
 
 SIGKILL = -9

@@ -12,7 +12,7 @@ from privsdk import fl
 from privsdk.errors import Cancelled, PrivsdkError
 from privsdk.fl import roles
 from privsdk.fl.parameters import FitParameters
-from privsdk.party.checkpoints import CheckpointStore
+from privsdk.party.checkpoints import Part
 from privsdk.protocol.operation import RoleInput
 from privsdk.protocol.roles import Role
 
@@ -51,16 +51,16 @@ def test_copies_that_were_interrupted_apart_go_on_together(
     monkeypatch: pytest.MonkeyPatch, strategy: Any, number: int
 ) -> None:
     """One has kept a round that another has not."""
-    save = CheckpointStore.save
+    save = Part.save
 
-    def interrupted(self: CheckpointStore, work: Any, part: str, at: int, *rest: Any) -> None:
-        if (self._party, part, at) == (CLIENTS[1], "coordinator", number):
+    def interrupted(self: Part, at: int, state: Any) -> None:
+        if (self.store._party, self.name, at) == (CLIENTS[1], "coordinator", number):
             raise Cancelled("interrupted")
-        save(self, work, part, at, *rest)
+        save(self, at, state)
 
     with embedded() as fed:
         undisturbed = plan(fed, strategy).release().value
-        monkeypatch.setattr(CheckpointStore, "save", interrupted)
+        monkeypatch.setattr(Part, "save", interrupted)
         with pytest.raises(PrivsdkError):
             plan(fed, strategy, name="n").release()
         monkeypatch.undo()

@@ -18,7 +18,7 @@ from waiting import until
 
 import privsdk as ps
 from privsdk.errors import Cancelled, DataError, InvalidArgument, PrivsdkError
-from privsdk.party.ledger.snapshot import read_ledger
+from privsdk.party.ledger.verification import read_ledger
 from privsdk.protocol.failpoints import FailPoint
 
 SIGKILL = -9

@@ -16,8 +16,7 @@ from privsdk.governance.chain import Row
 from privsdk.governance.charges import Exact
 from privsdk.governance.events import Entry, RunPaid, RunReserved, RunStarted, UnknownEvent
 from privsdk.governance.export import audit_table
-from privsdk.party.ledger.reconcile import LedgerTables, reconcile
-from privsdk.party.ledger.snapshot import read_ledger
+from privsdk.party.ledger.verification import LedgerTables, read_ledger, reconcile
 
 TESTS = Path(__file__).parents[1]
 NEWER = b'{"at":"2030-01-01T00:00:00+00:00","caller":"ann","event":"granted","to":["bob"]}'

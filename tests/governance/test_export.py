@@ -14,8 +14,8 @@ from privsdk.__main__ import main
 from privsdk.client.audit import Receipt
 from privsdk.errors import InvalidArgument, Refused, UnknownName
 from privsdk.governance.chain import Row, verify
-from privsdk.governance.export import SCHEMA, audit_table, read_audit_file, rows_of
-from privsdk.party.ledger.snapshot import read_ledger
+from privsdk.governance.export import SCHEMA, audit_table, read_audit_file, rows_of, write_audit
+from privsdk.party.ledger.verification import read_ledger
 
 IDS = pa.table({"id": [f"k{n}" for n in range(40)], "x": list(range(40))})
 
@@ -62,6 +62,24 @@ def test_the_chain_can_be_verified_again(store: tuple[Path, Receipt], tmp_path: 
     assert rows_of(table) == rows
     assert verify(rows_of(table), key).first_bad == -1
     assert table.schema.metadata[b"privsdk.public_key"].decode() == key.hex()
+
+
+@pytest.mark.parametrize("name", ["audit.arrow", "audit.parquet"])
+def test_an_export_that_fails_midway_leaves_the_one_before(
+    exported: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = tmp_path / "exports" / name
+    path.parent.mkdir()
+    write_audit(exported[:2], path)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InvalidArgument, match="cannot be written: No space left"):
+        write_audit(exported, path)
+    assert len(read_audit_file(path)) == 2
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_columns_that_say_something_else_than_the_details(exported: pa.Table) -> None:

@@ -80,8 +80,8 @@ BAD_DATA: dict[str, tuple[Callable[[], Any], type[PrivsdkError], str]] = {
 def test_bad_data_is_refused_by_name_and_not_by_value(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, kind, said = BAD_DATA[case]
     if case != "encrypted":
-        monkeypatch.setattr(parallel, "encrypt_chunk", None)  # nothing is encrypted
-        monkeypatch.setattr(encrypt_module, "encrypt_chunk", None)
+        monkeypatch.setattr(parallel, "encrypt_column", None)  # nothing is encrypted
+        monkeypatch.setattr(encrypt_module, "encrypt_column", None)
     with pytest.raises(kind, match=f"(?s){said}") as refused:
         make()
     text = str(refused.value)

@@ -199,7 +199,7 @@ def test_a_notebook_can_go_on_while_a_column_is_encrypted() -> None:
     calls = 0
     while turns < 30 and calls < 3000:
         within.set()
-        circuit.encrypt_chunk(public.preset, public.encryptors, np.ones(4096, np.int64), symmetric=False)
+        circuit.encrypt_column(public.preset, public.encryptors, np.ones(4096, np.int64), symmetric=False)
         within.clear()
         calls += 1
     stop.set()

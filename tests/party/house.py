@@ -15,7 +15,7 @@ from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.governance.charges import Budget
 from privsdk.party.budget.books import Books
 from privsdk.party.gate import Gate
-from privsdk.party.tables.store import Store
+from privsdk.party.tables import Store
 from privsdk.protocol import control
 from privsdk.protocol.operation import Operand, Request
 from privsdk.protocol.timeouts import Limits, Timeouts

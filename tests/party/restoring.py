@@ -11,7 +11,7 @@ import pyarrow as pa
 
 import privsdk as ps
 from privsdk import dp
-from privsdk.party.ledger.snapshot import read_ledger
+from privsdk.party.ledger.verification import read_ledger
 
 BUDGET = ps.Budget(epsilon=1000, delta=1e-6, exact=10_000)
 

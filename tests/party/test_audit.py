@@ -20,7 +20,7 @@ from privsdk.client.audit import Receipt
 from privsdk.errors import Refused
 from privsdk.governance.chain import chain_hash
 from privsdk.party.ledger.database import Signer
-from privsdk.party.ledger.snapshot import read_ledger, verify_ledger
+from privsdk.party.ledger.verification import read_ledger, verify_ledger
 
 
 def test_a_ledger_from_real_use_is_sound_and_ends_at_the_receipts_head(used: tuple[Path, Receipt]) -> None:

@@ -22,7 +22,7 @@ from privsdk.client.audit import Receipt
 from privsdk.errors import LedgerError, Refused
 from privsdk.governance.chain import chain_hash
 from privsdk.party.ledger.database import Signer
-from privsdk.party.ledger.snapshot import verify_ledger
+from privsdk.party.ledger.verification import verify_ledger
 
 
 def test_verification_while_the_ledger_is_written_to(tmp_path: Path) -> None:

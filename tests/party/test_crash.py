@@ -20,7 +20,7 @@ import privsdk as ps
 from privsdk import he
 from privsdk.governance.charges import Charge
 from privsdk.party.budget.accounting import Account
-from privsdk.party.ledger.snapshot import verify_ledger
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol.failpoints import FailPoint
 
 KILLED = -9

@@ -30,7 +30,7 @@ from privsdk.party.budget import caps
 from privsdk.party.budget.accounting import Account
 from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
-from privsdk.party.ledger.snapshot import verify_ledger
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol import control
 from privsdk.protocol.operation import Operand, Request
 

@@ -21,7 +21,7 @@ from privsdk.errors import DataError, DifferencingRefused
 from privsdk.governance.charges import Budget, Unit
 from privsdk.party.budget.books import Books
 from privsdk.party.guard import Guard, near_by, with_ordinals
-from privsdk.party.tables.store import Store
+from privsdk.party.tables import Store
 from privsdk.protocol.operation import Alignment, Operand, Request
 from privsdk.protocol.services import Figures, RowSet
 from privsdk.psi.keys.distinct import distinct_keys

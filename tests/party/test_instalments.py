@@ -21,7 +21,7 @@ from privsdk.governance.charges import Budget, Debit, DiscreteLaplace, Exact
 from privsdk.governance.events import Freeze, Reset, Unfreeze
 from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
-from privsdk.party.ledger.snapshot import verify_ledger
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol.control import Finished
 
 

@@ -13,7 +13,7 @@ from ledger_child import open_books, reserve, spent
 from ledger_refusal import refusal
 
 from privsdk.errors import LedgerError
-from privsdk.party.ledger.snapshot import verify_ledger
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol.control import Finished
 
 

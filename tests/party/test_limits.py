@@ -19,7 +19,7 @@ from privsdk.party.budget.accounting import Account
 from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
 from privsdk.party.ledger import database
-from privsdk.party.ledger.snapshot import read_ledger
+from privsdk.party.ledger.verification import read_ledger
 from privsdk.protocol.operation import Request
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ from claims import Cases
 import privsdk as ps
 from privsdk import dp, he
 from privsdk.errors import BudgetExceeded, DatasetFrozen, InvalidArgument, LedgerError, UnknownName
-from privsdk.party.ledger.snapshot import read_ledger, verify_ledger
+from privsdk.party.ledger.verification import read_ledger, verify_ledger
 
 CAP = ps.Budget(epsilon=1.0, exact=10)
 

@@ -23,7 +23,7 @@ from privsdk.deploy.config import PartyConfig, read_config
 from privsdk.errors import DataError, InvalidArgument, PolicyRefused, PrivsdkError
 from privsdk.errors.details import NotGranted, NotPartners
 from privsdk.governance.policy import Grant, KeyBounds
-from privsdk.party.tables.store import Store
+from privsdk.party.tables import Store
 from privsdk.protocol import control
 from privsdk.protocol.operation import Operand, Request, operation_names
 

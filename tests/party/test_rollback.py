@@ -20,7 +20,7 @@ from privsdk.errors import InvalidArgument, LedgerBehind, ProtocolViolation
 from privsdk.governance.chain import Head
 from privsdk.party.ledger.database import Signer
 from privsdk.party.ledger.rollback import RollbackDetection
-from privsdk.party.ledger.snapshot import verify_ledger
+from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol import control
 
 CLAIM = pytest.mark.claim("restored: an older ledger file is found by the next request, refused until acknowledged")

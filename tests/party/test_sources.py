@@ -10,8 +10,8 @@ import pytest
 import privsdk as ps
 from privsdk.deploy.config import ServedTable
 from privsdk.errors import InvalidArgument
-from privsdk.party.tables import sources
-from privsdk.party.tables.store import Store
+from privsdk.party import tables as sources
+from privsdk.party.tables import Store
 
 
 class Numbers:

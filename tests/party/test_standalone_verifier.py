@@ -21,7 +21,7 @@ from privsdk.client.audit import Receipt
 from privsdk.governance.chain import Row, chain_hash
 from privsdk.governance.export import audit_table, write_audit
 from privsdk.party.ledger.database import Signer
-from privsdk.party.ledger.snapshot import read_ledger, verify_ledger
+from privsdk.party.ledger.verification import read_ledger, verify_ledger
 
 CLAIM = pytest.mark.claim("audit: a verifier of under 60 lines without privsdk agrees on sound and tampered ledgers")
 WITHOUT = """

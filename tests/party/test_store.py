@@ -21,7 +21,7 @@ import privsdk as ps
 from privsdk import dp
 from privsdk.errors import DataError, InvalidArgument, UnknownName
 from privsdk.governance.charges import Unit
-from privsdk.party.tables.store import Store
+from privsdk.party.tables import Store
 
 PEOPLE = pa.table({"id": ["a", "b", "c", None], "age": [30, 41, 52, 7], "pay": [1.5, None, 3.0, 4.25]})
 CARD = "4111-1111-1111-1111"

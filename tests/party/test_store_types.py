@@ -11,7 +11,7 @@ import pytest
 
 import privsdk as ps
 from privsdk import dp, psi
-from privsdk.party.tables.store import Store
+from privsdk.party.tables import Store
 
 TEXTS: dict[str, Callable[[], Any]] = {
     "string": pa.string,

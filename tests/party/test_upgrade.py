@@ -22,7 +22,7 @@ import privsdk as ps
 from privsdk import dp
 from privsdk.errors import AnswerLost, BudgetExceeded, InvalidArgument, LedgerError
 from privsdk.party.ledger import schema
-from privsdk.party.ledger.snapshot import read_ledger, verify_ledger
+from privsdk.party.ledger.verification import read_ledger, verify_ledger
 
 STORED = Path(__file__).with_name("ledgers") / "version1.sqlite"
 EPSILON, EXACT = 2.19988734560131, 3  # as version 1 gave them for this file

@@ -23,7 +23,7 @@ from .flooding import error_after, flooded
 from .keys import PublicContext, SecretContext
 from .noise import NoiseEstimate, NoiseEstimator
 from .presets import Preset
-from .ring import combined, residues
+from .ring import Ring, combined, residues
 from .serial import Buffer
 
 _BLIND_SPARE = 64
@@ -74,8 +74,14 @@ def values_of(slots: npt.NDArray[Any], preset: Preset) -> npt.NDArray[Any]:
     return slots.real if preset.packing == "real" else slots
 
 
-def encrypt_chunk(preset: Preset, encryptors: Sequence[Any], values: Values, *, symmetric: bool) -> bytes:
-    """One chunk's row: integers in units for exact presets, reals for CKKS."""
+def encrypt_column(preset: Preset, encryptors: Sequence[Any], values: Values, *, symmetric: bool) -> list[bytes]:
+    """The rows of a column, one for each chunk: integers in units for exact presets, reals for CKKS."""
+    size = preset.values_a_row
+    chunks = (values[start : start + size] for start in range(0, len(values), size))
+    return [_encrypt_chunk(preset, encryptors, chunk, symmetric=symmetric) for chunk in chunks]
+
+
+def _encrypt_chunk(preset: Preset, encryptors: Sequence[Any], values: Values, *, symmetric: bool) -> bytes:
     parts = []
     for i, (ring, encryptor) in enumerate(zip(preset.rings, encryptors, strict=True)):
         if preset.scheme == "exact":
@@ -85,10 +91,15 @@ def encrypt_chunk(preset: Preset, encryptors: Sequence[Any], values: Values, *, 
         if symmetric:
             parts.append(ring.seeded_row(encryptor.encrypt_symmetric(plain), len(preset.data)))
         else:
-            made = ring.new_ciphertext()
-            encryptor.encrypt(plain, made)
-            parts.append(ring.row(made))
+            parts.append(ring.row(_made(ring, encryptor.encrypt, plain)))
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _made(ring: Ring, operate: Callable[..., None], *args: Any) -> Any:
+    """What one of SEAL's operations makes, a ciphertext."""
+    made = ring.new_ciphertext()
+    operate(*args, made)
+    return made
 
 
 def split_row(row: Buffer, preset: Preset) -> list[memoryview]:
@@ -169,22 +180,15 @@ class Evaluator:
     def _add(self, ring: Any, one: Any, other: Any) -> Any:
         made = ring.new_ciphertext()
         if not self._opaque(lambda: ring.evaluator.add(one, other, made)):
-            hidden = ring.new_ciphertext()
-            ring.evaluator.add(one, self._zero(ring, one, one.scale), hidden)
+            hidden = _made(ring, ring.evaluator.add, one, self._zero(ring, one, one.scale))
             ring.evaluator.add(hidden, other, made)
         return made
 
     def _negate(self, ring: Any, one: Any) -> Any:
-        made = ring.new_ciphertext()
-        ring.evaluator.negate(one, made)
-        return made
+        return _made(ring, ring.evaluator.negate, one)
 
     def _add_plain(self, ring: Any, one: Any, plain: Any) -> Any:
-        if plain is None:
-            return one
-        made = ring.new_ciphertext()
-        ring.evaluator.add_plain(one, plain, made)
-        return made
+        return one if plain is None else _made(ring, ring.evaluator.add_plain, one, plain)
 
     def _times_plain(self, ring: Any, one: Any, plain: Any) -> Any:
         made = ring.new_ciphertext()
@@ -193,19 +197,15 @@ class Evaluator:
         return made
 
     def _times(self, ring: Any, one: Any, other: Any) -> Any:
-        made = ring.new_ciphertext()
-        ring.evaluator.multiply(one, other, made)
+        made = _made(ring, ring.evaluator.multiply, one, other)
         ring.evaluator.relinearize_inplace(made, self._public.relin)
         return made
 
     def _rescale(self, ring: Any, one: Any) -> Any:
         """Drop the preset's primes; their sizes bring the scale back."""
-        made = one
         for _ in range(self._preset.drop):
-            smaller = ring.new_ciphertext()
-            ring.evaluator.rescale_to_next(made, smaller)
-            made = smaller
-        return made
+            one = _made(ring, ring.evaluator.rescale_to_next, one)
+        return one
 
     def _opaque(self, compute: Callable[[], None]) -> bool:
         """Compute, but for a result that anyone could read, which SEAL refuses: all that was secret cancelled out.
@@ -221,9 +221,8 @@ class Evaluator:
         return True
 
     def _zero(self, ring: Any, like: Any, scale: float) -> Any:
-        made = ring.new_ciphertext()
         encryptor = self._public.encryptors[self._rings.index(ring)]
-        encryptor.encrypt_zero(like.parms_id(), made)
+        made = _made(ring, encryptor.encrypt_zero, like.parms_id())
         made.scale = scale
         return made
 
@@ -234,11 +233,10 @@ class Evaluator:
 
     def _blinded(self, ring: Any, limb: int, folded: Any) -> Any:
         """A folded sum with uniform noise of sum zero in its slots: they tell nothing but their sum."""
-        mask = uniform(self._preset.degree, self._preset.plain_primes[limb])
-        mask[-1] = -int(mask[:-1].sum()) % self._preset.plain_primes[limb]
-        made = ring.new_ciphertext()
-        ring.evaluator.add_plain(folded, ring.encode(residues(mask, self._preset.plain_primes[limb]).tolist()), made)
-        return made
+        prime = self._preset.plain_primes[limb]
+        mask = uniform(self._preset.degree, prime)
+        mask[-1] = -int(mask[:-1].sum()) % prime
+        return _made(ring, ring.evaluator.add_plain, folded, ring.encode(residues(mask, prime).tolist()))
 
 
 def uniform(size: int, prime: int) -> npt.NDArray[np.int64]:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from ...protocol.workers import pool as workers
-from .circuit import Circuit, CircuitStep, Evaluator, Values, encrypt_chunk
+from .circuit import Circuit, CircuitStep, Evaluator, Values, encrypt_column
 from .keys import PublicContext
 from .presets import Preset
 from .serial import Buffer
@@ -53,11 +53,7 @@ def compute(
 
 
 def compute_here(
-    key: bytes,
-    circuit: bytes,
-    inputs: list[list[bytes]],
-    operands: list[Any],
-    chunks: int,
+    key: bytes, circuit: bytes, inputs: list[list[bytes]], operands: list[Any], chunks: int
 ) -> list[list[bytes]]:
     """A worker's part of `compute`."""
     unpacked = [_unpacked(o) if isinstance(o, list) else o for o in operands]
@@ -67,12 +63,8 @@ def compute_here(
 
 def encrypt_here(key: bytes, values: list[Any]) -> list[bytes]:
     """A worker's part of `encrypt`: rows of chunks under a public key."""
-    public, whole = _public(key), _unpacked(values)
-    size = public.preset.values_a_row
-    return [
-        encrypt_chunk(public.preset, public.encryptors, whole[i : i + size], symmetric=False)
-        for i in range(0, len(whole), size)
-    ]
+    public = _public(key)
+    return encrypt_column(public.preset, public.encryptors, _unpacked(values), symmetric=False)
 
 
 def encrypt(public: PublicContext, values: Values) -> list[bytes]:
@@ -80,10 +72,7 @@ def encrypt(public: PublicContext, values: Values) -> list[bytes]:
     size = public.preset.values_a_row
     chunks = -(-len(values) // size)
     if chunks * len(public.preset.parameters) * _ENCRYPT_MS * public.preset.degree / 4096 < HEAVY_MS:
-        return [
-            encrypt_chunk(public.preset, public.encryptors, values[i : i + size], symmetric=False)
-            for i in range(0, len(values), size)
-        ]
+        return encrypt_column(public.preset, public.encryptors, values, symmetric=False)
     pool, key = workers.shared(), public.to_bytes()
     share = -(-chunks // (2 * pool.count)) * size
     tasks = [pool.submit(encrypt_here, key, _packed(values[i : i + share])) for i in range(0, len(values), share)]

@@ -23,7 +23,6 @@ import msgspec
 
 from ...errors import InvalidArgument
 from .ring import Parameters, Ring, data_primes, ring
-from .serial import SEED_BYTES
 
 MAX_REVEALS = 1024
 MAX_LIMBS = 8
@@ -181,9 +180,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def row_bytes(self, level: int = 0, *, seeded: bool = False) -> int:
         """Bytes of one chunk's ciphertexts, all limbs."""
-        width = -(-max(*self.data, self.special) // 8)
-        polynomial = self.primes_at(level) * self.degree * width
-        return max(1, self.limbs) * (polynomial + SEED_BYTES if seeded else 2 * polynomial)
+        return sum(limb.row_bytes(self.primes_at(level), seeded=seeded) for limb in self.parameters)
 
     @property
     def bytes_a_value(self) -> float:

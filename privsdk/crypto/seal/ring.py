@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -75,6 +75,16 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     special: int
     plain: int = 0
 
+    @property
+    def width(self) -> int:
+        """Bytes of a coefficient."""
+        return -(-max(*self.data, self.special) // 8)
+
+    def row_bytes(self, primes: int, *, seeded: bool = False) -> int:
+        """Length of a ciphertext's row that still has this many data primes."""
+        polynomial = primes * self.degree * self.width
+        return polynomial + SEED_BYTES if seeded else 2 * polynomial
+
 
 class Ring:
     """A SEAL context with encoder, evaluator and the layout of its serialised objects. Use `ring` to get one."""
@@ -108,16 +118,6 @@ class Ring:
             self._ids.append(data.parms_id())
             data = data.next_context_data()
         self._layouts: dict[tuple[int, bool], Layout] = {}
-
-    @property
-    def width(self) -> int:
-        """Bytes of a coefficient."""
-        return -(-max(*self.parameters.data, self.parameters.special) // 8)
-
-    def row_bytes(self, primes: int, *, seeded: bool = False) -> int:
-        """Length of a ciphertext's row that still has this many data primes."""
-        polynomial = primes * self.parameters.degree * self.width
-        return polynomial + SEED_BYTES if seeded else 2 * polynomial
 
     # plaintexts
 
@@ -180,11 +180,11 @@ class Ring:
             Its length is not that of a ciphertext of this ring with this many primes, or a coefficient is none.
         """
         view = memoryview(row).cast("B")
-        seeded = len(view) == self.row_bytes(primes, seeded=True)
-        if not seeded and len(view) != self.row_bytes(primes):
+        due = self.parameters.row_bytes(primes)
+        seeded = len(view) == self.parameters.row_bytes(primes, seeded=True)
+        if not seeded and len(view) != due:
             raise ProtocolViolation(
-                f"a ciphertext of {len(view):,} bytes where {self.row_bytes(primes):,} are due: "
-                "it is cut short or of other parameters"
+                f"a ciphertext of {len(view):,} bytes where {due:,} are due: it is cut short or of other parameters"
             )
         layout = self._layout(primes, seeded=seeded)
         seed = bytes(view[-SEED_BYTES:]) if seeded else b""
@@ -193,21 +193,21 @@ class Ring:
         try:
             load(made, self.context, layout.pieces(words, seed))
         except (ValueError, RuntimeError):
-            _malformed()
+            raise ProtocolViolation("a ciphertext is malformed or of other parameters") from None
         made.scale = scale
         return made
 
     def packed(self, words: Buffer) -> bytes:
         """64-bit words as coefficients of `width` bytes."""
-        if self.width == WORD:
+        if self.parameters.width == WORD:
             return bytes(words)
-        narrow = np.dtype(f"V{self.width}")
+        narrow = np.dtype(f"V{self.parameters.width}")
         return np.ndarray(memoryview(words).nbytes // WORD, narrow, words, strides=(WORD,)).tobytes()
 
     def _unpacked(self, coefficients: Buffer) -> Buffer:
-        if self.width == WORD:
+        if self.parameters.width == WORD:
             return coefficients
-        narrow = np.frombuffer(coefficients, f"V{self.width}")
+        narrow = np.frombuffer(coefficients, f"V{self.parameters.width}")
         words = np.zeros(len(narrow), np.uint64)
         np.ndarray(len(narrow), narrow.dtype, words, strides=(WORD,))[:] = narrow
         return words.data
@@ -219,21 +219,13 @@ class Ring:
 
     def public_key_row(self, secret: Any) -> bytes:
         """A fresh public key of this secret key."""
-        key = self._sealapi.PublicKey()
-        self._sealapi.KeyGenerator(self.context, secret).create_public_key(key)
-        return self.packed(self._public_layout.data_of(saved(key)))
+        return self.packed(self._public_layout.data_of(self._saved_public(secret)))
 
     def relin_key_row(self, secret: Any) -> bytes:
         """Fresh relinearisation keys of this secret key: what products of two ciphertexts need."""
-        keys = self._sealapi.RelinKeys()
-        self._sealapi.KeyGenerator(self.context, secret).create_relin_keys(keys)
-        stream, piece = saved(keys), self._relin_piece
-        step = piece + self._key_words * WORD
-        start = len(stream) - len(self.primes) * step + piece
-        return b"".join(
-            self.packed(stream[start + i * step : start + i * step + self._key_words * WORD])
-            for i in range(len(self.primes))
-        )
+        stream, starts = self._saved_relin(secret)
+        size, piece = self._key_words * WORD, self._relin_piece
+        return b"".join(self.packed(stream[start + piece : start + piece + size]) for start in starts)
 
     def public_key(self, row: Buffer) -> Any:
         return self._loaded_key(self._sealapi.PublicKey(), row, [self._public_layout.head])
@@ -293,9 +285,7 @@ class Ring:
 
     @cached_property
     def _public_layout(self) -> Layout:
-        key = self._sealapi.PublicKey()
-        self._sealapi.KeyGenerator(self.context, self._any_secret).create_public_key(key)
-        return Layout(saved(key), self._key_words)
+        return Layout(self._saved_public(self._any_secret), self._key_words)
 
     @property
     def _relin_piece(self) -> int:
@@ -304,17 +294,24 @@ class Ring:
 
     @cached_property
     def _relin_heads(self) -> list[bytes]:
-        keys = self._sealapi.RelinKeys()
-        self._sealapi.KeyGenerator(self.context, self._any_secret).create_relin_keys(keys)
-        stream, count = saved(keys), len(self.primes)
-        step = self._relin_piece + self._key_words * WORD
-        first = len(stream) - count * step
-        starts = [first + i * step for i in range(count)]
+        stream, starts = self._saved_relin(self._any_secret)
         heads = [stream[start : start + self._relin_piece] for start in starts]
-        return [stream[:first] + heads[0], *heads[1:]]
+        return [stream[: starts[0]] + heads[0], *heads[1:]]
+
+    def _saved_public(self, secret: Any) -> bytes:
+        key = self._sealapi.PublicKey()
+        self._sealapi.KeyGenerator(self.context, secret).create_public_key(key)
+        return saved(key)
+
+    def _saved_relin(self, secret: Any) -> tuple[bytes, range]:
+        """Fresh relinearisation keys, and where each of their parts begins with its headers."""
+        keys = self._sealapi.RelinKeys()
+        self._sealapi.KeyGenerator(self.context, secret).create_relin_keys(keys)
+        stream, step = saved(keys), self._relin_piece + self._key_words * WORD
+        return stream, range(len(stream) - len(self.primes) * step, len(stream), step)
 
     def _loaded_key(self, made: Any, row: Buffer, heads: Sequence[bytes]) -> Any:
-        size = self._key_words * self.width
+        size = self._key_words * self.parameters.width
         view = memoryview(row).cast("B")
         if len(view) != len(heads) * size:
             raise ProtocolViolation(f"a key of {len(view):,} bytes where {len(heads) * size:,} are due")
@@ -343,7 +340,3 @@ def data_primes(degree: int, bits: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(modulus.value() for modulus in sealapi.CoeffModulus.Create(degree, list(bits)))[:-1]
     except (ValueError, RuntimeError) as error:
         raise InvalidArgument(f"there are no primes of {bits} bits for a ring of {degree}: {error}") from None
-
-
-def _malformed() -> NoReturn:
-    raise ProtocolViolation("a ciphertext is malformed or of other parameters") from None

@@ -33,7 +33,7 @@ from typing import TypeVar
 from ...errors import InvalidArgument, ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, Step, altered, gather, tell_all
-from .base import Totals, Vector, check_whole
+from .base import Sum, Totals, Vector, check_whole
 from .masker import KEY_BYTES, PHASE, Context, Secret, mask_seed
 from .masks import Mask, add, add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
 
@@ -48,7 +48,7 @@ class ClientKey(Message, frozen=True, kw_only=True, tag="fl.alltoall.Key"):
     key: bytes
 
 
-class PeerSum:
+class PeerSum(Sum):
     """Through masks, without a coordinator: every client sees sums alone, and nobody may be lost.
 
     Each party runs both halves (`privsdk.protocol.roles.colocated`): `contribute` sends to all clients,
@@ -67,12 +67,8 @@ class PeerSum:
         self._entropy = entropy
         self._own: Secret | None = None
         self._keys: dict[str, bytes] = {}
-        self._agreed: dict[str, bytes] = {}
+        self._agreed: dict[str, bytes] = {}  # keys are sent with a client's first sum
         self._begun: set[str] = set()
-
-    def set_up(self) -> Role[None]:
-        """Keys are sent with a client's first sum."""
-        yield from ()
 
     def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
         """Mask the vector, and send it to everyone."""

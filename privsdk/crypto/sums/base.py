@@ -46,7 +46,8 @@ class Sum(Protocol):
     """
 
     def set_up(self) -> Role[None]:
-        """Agree on keys, once before the first sum; every role calls it."""
+        """Agree on keys, once before the first sum, where there are any; every role calls it."""
+        yield from ()
 
     def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
         """A client's part."""
@@ -83,16 +84,12 @@ class Contribution(Message, frozen=True, kw_only=True, tag="fl.sums.Contribution
     table: pa.Table
 
 
-class PlainSum:
+class PlainSum(Sum):
     """In the clear: the coordinator sees every client's vector. A client that is lost is left out."""
 
     def __init__(self, *, coordinator: str, within_s: float) -> None:
         self._coordinator = coordinator
         self._within_s = within_s
-
-    def set_up(self) -> Role[None]:
-        """No keys to agree on."""
-        yield from ()
 
     def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
         """Send the vector as it is."""

@@ -44,7 +44,7 @@ from ..seal.keys import PublicContext, SecretContext
 from ..seal.parallel import added
 from ..seal.schemes import ApproximateScheme, ExactScheme
 from ..seal.serial import Buffer
-from .base import Totals, Vector, check_whole
+from .base import Sum, Totals, Vector, check_whole
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -125,7 +125,7 @@ class Keys(NamedTuple):
     secret: SecretContext | None
 
 
-class EncryptedSum:
+class EncryptedSum(Sum):
     """Under encryption: the coordinator holds the key. The last client is the aggregator; a client lost ends the run.
 
     Parameters
@@ -190,7 +190,8 @@ class EncryptedSum:
     def _keys_of(self, length: int, largest: int) -> Role[Keys]:
         kind = (length, largest) if self._scheme is None else None
         if kind is not None and kind not in self._keys:
-            self._keys[kind] = yield from self._agree(encrypted_scheme(len(self._clients), length, largest))
+            scheme = ExactScheme(parties=len(self._clients), length=length, max_units=largest)
+            self._keys[kind] = yield from self._agree(scheme)
         return self._keys[kind]
 
     def _agree(self, scheme: Scheme) -> Role[Keys]:
@@ -200,11 +201,6 @@ class EncryptedSum:
             return Keys(scheme, secret.public, secret)
         received = yield from hear(self._coordinator, PublicKeys)
         return Keys(scheme, PublicContext(scheme.preset, received.table.column("blob").to_pylist()), None)
-
-
-def encrypted_scheme(clients: int, length: int, largest: int) -> ExactScheme:
-    """The encoding under encryption of sums of this length and size; raises InvalidArgument where there is none."""
-    return ExactScheme(parties=clients, length=length, max_units=largest)
 
 
 def _message(keys: Keys, rows: Sequence[bytes]) -> Encrypted:

@@ -51,6 +51,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pyarrow as pa
@@ -60,7 +61,7 @@ from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, ask, checkpoint, collect, tell
 from ...protocol.services import Identity
 from . import shamir
-from .base import Totals, Vector
+from .base import Sum, Totals, Vector
 from .masker import KEY_BYTES, PHASE, TAG_BYTES, Context, Masker, Named, Public, Secret, pairwise, self_seed
 from .masks import Mask, Masked, add, add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
 
@@ -120,7 +121,8 @@ class RevealedShares(Message, frozen=True, kw_only=True, tag="fl.secagg.Revealed
     table: pa.Table
 
 
-class MaskedSum:
+@dataclass(kw_only=True, eq=False, repr=False)
+class MaskedSum(Sum):
     """Through masks: the coordinator sees sums alone, and a sum survives the loss of fewer than half of its clients.
 
     Parameters
@@ -138,61 +140,45 @@ class MaskedSum:
         How long the coordinator waits at each of the four steps.
     """
 
-    def __init__(
-        self,
-        *,
-        me: str,
-        coordinator: str,
-        session: bytes,
-        entropy: Entropy,
-        identity: Identity,
-        fewest: int = 1,
-        floor: int = 1,
-        within_s: float = math.inf,
-    ) -> None:
-        self._me = me
-        self._coordinator = coordinator
-        self._session = session
-        self._entropy = entropy
-        self._identity = identity
-        self._fewest = fewest
-        self._floor = floor
-        self._within_s = within_s
-        self._begun: set[str] = set()
-
-    def set_up(self) -> Role[None]:
-        """Nothing: each sum has keys of its own."""
-        yield from ()
+    me: str
+    coordinator: str
+    session: bytes
+    entropy: Entropy
+    identity: Identity
+    fewest: int = 1
+    floor: int = 1
+    within_s: float = math.inf
+    _begun: set[str] = field(default_factory=set, init=False)
 
     def contribute(self, name: str, parties: Sequence[str], vector: Vector, largest: int) -> Role[None]:
         """Mask the vector, and later reveal what unmasks the sum."""
         if name in self._begun:  # another sum over the same input and other clients would tell the difference
-            raise ProtocolViolation(f"{self._coordinator} asks {self._me} for {name} again")
+            raise ProtocolViolation(f"{self.coordinator} asks {self.me} for {name} again")
         self._begun.add(name)
         context = self._context(name, parties, len(vector), largest)
         words = words_of(vector, largest, context.bits, name)
-        masker = Masker(self._me, context, self._entropy, max(self._floor, context.threshold))
-        public, token = masker.advertised(self._identity)
+        masker = Masker(self.me, context, self.entropy, max(self.floor, context.threshold))
+        public, token = masker.advertised(self.identity)
         advertised = Advertised(name=name, box_key=public.box, mask_key=public.mask, token=token)
         directory = yield from self._ask(advertised, Directory)
-        boxes = yield from masker.boxes(_named(directory), self._identity)
+        boxes = yield from masker.boxes(_named(directory), self.identity)
         received = yield from self._ask(Boxes(name=name, table=_table(Boxes, boxes)), Boxes)
         masks = masker.masks(_named(received))
         yield from add(words, masks, PHASE)
         unmask = yield from self._ask(message_of(words, name), Unmask)
         shares = masker.revealed(unmask.survivors, unmask.dropped)
-        yield from tell(self._coordinator, RevealedShares(name=name, table=_table(RevealedShares, shares)))
+        yield from tell(self.coordinator, RevealedShares(name=name, table=_table(RevealedShares, shares)))
 
     def collect(self, name: str, parties: Sequence[str], length: int, largest: int) -> Role[Totals]:
         """Carry the clients' messages between them, add their vectors and unmask the sum."""
         context = self._context(name, parties, length, largest)
-        steps = _Steps(context, self._within_s)
+        steps = _Steps(context, self.within_s)
 
         def signed(party: str, message: Advertised) -> bool:
             public = Public(message.box_key, message.mask_key)
             if {len(key) for key in public} != {KEY_BYTES}:
                 return False
-            self._identity.check(party, context.statement(party, public), message.token)
+            self.identity.check(party, context.statement(party, public), message.token)
             return True
 
         came = yield from steps.take(parties, Advertised, {}, signed)
@@ -236,14 +222,14 @@ class MaskedSum:
                 f"{name} is a masked sum over {', '.join(parties) or 'nobody'}: the sum of one client is its input",
                 hint='take two clients or more, or show the update to the coordinator by aggregation="clear"',
             )
-        threshold = max(len(parties) // 2 + 1, self._fewest)
-        return Context(self._session, name, tuple(parties), self._coordinator, threshold, length, bits_for(largest))
+        threshold = max(len(parties) // 2 + 1, self.fewest)
+        return Context(self.session, name, tuple(parties), self.coordinator, threshold, length, bits_for(largest))
 
     def _ask(self, message: Message, kind: type[M]) -> Role[M]:
         """Send the coordinator a message of this sum, and hear its next."""
-        reply = yield from ask(self._coordinator, message, kind)
+        reply = yield from ask(self.coordinator, message, kind)
         if reply.name != message.name:  # type: ignore[attr-defined]  # all messages here have a name
-            raise ProtocolViolation(f"{self._coordinator} sent a message of another sum")
+            raise ProtocolViolation(f"{self.coordinator} sent a message of another sum")
         return reply
 
 

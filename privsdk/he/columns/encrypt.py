@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...crypto.seal.circuit import Values, encrypt_chunk
+from ...crypto.seal.circuit import Values, encrypt_column
 from ...crypto.seal.keys import PublicContext, SecretContext
 from ...crypto.seal.parallel import encrypt as encrypt_rows
 from ...errors import DataError, InvalidArgument, ProtocolViolation, UnknownName
@@ -174,11 +174,7 @@ def _encrypted(data: Any, name: str, bound: float, key: Key, owner: str, min_par
         min_parties=int(min_parties),
     )
     if isinstance(key, SecretContext):
-        size = preset.values_a_row
-        rows = [
-            encrypt_chunk(preset, key.encryptors, units[i : i + size], symmetric=True)
-            for i in range(0, len(units), size)
-        ]
+        rows = encrypt_column(preset, key.encryptors, units, symmetric=True)
     else:
         rows = encrypt_rows(public, units)
     return Column.of_rows(meta, rows, public, valid)

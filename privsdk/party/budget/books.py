@@ -43,7 +43,7 @@ from ..ledger.database import Signer
 from ..ledger.ledger import Ledger, RunRecord
 from ..ledger.rollback import RollbackDetection
 from ..ledger.row_sets import DisclosureTables
-from ..ledger.snapshot import verify
+from ..ledger.verification import verify
 from .accounting import Account
 from .caps import Accounts, Asking
 
@@ -129,25 +129,13 @@ class Books:
 
     def reserve(self, caller: str, request: Request, debits: Sequence[Debit], *, then: Sequence[Debit] = ()) -> None:
         """Reserve the debits, or raise BudgetExceeded and change nothing, also where `then` would not be covered."""
-        entries = self._entries(debits)
-
-        def check() -> None:
-            for dataset, charges in self._by_dataset((*debits, *then)).items():
-                self._cover(request, dataset, charges)
-
+        tables = tuple(sorted({debit.table for debit in debits}))
         self._ledger.reserve(
-            request.run_id,
+            RunReserved(caller=caller, request=self._kept(request), entries=self._entries(debits), tables=tables),
+            run_id=request.run_id,
             digest=request.digest(),
-            caller=caller,
             purpose=request.purpose,
-            charges=entries,
-            check=check,
-            event=RunReserved(
-                caller=caller,
-                request=self._kept(request),
-                entries=tuple(entries),
-                tables=tuple(sorted({d.table for d in debits})),
-            ),
+            check=lambda: self._cover(request, (*debits, *then)),
         )
 
     def release(self, run_id: str, why: str) -> None:
@@ -169,18 +157,14 @@ class Books:
 
     def pay(self, request: Request, debits: Sequence[Debit]) -> None:
         """Charge a run that has started for more, or raise BudgetExceeded or DatasetFrozen and change nothing."""
-        entries = self._entries(debits)
-
-        def check() -> None:
-            for dataset, charges in self._by_dataset(debits).items():
-                self._cover(request, dataset, charges)
-
-        if entries and not self._ledger.pay(RunPaid(run=request.run_id, entries=tuple(entries)), check):
+        paid = RunPaid(run=request.run_id, entries=self._entries(debits))
+        if debits and not self._ledger.pay(paid, lambda: self._cover(request, debits)):
             raise AnswerLost(f"run {request.run_id} has ended here", hint="call the verb again for a new run")
 
     def finish(self, run_id: str, answer: control.Finished, learned: Sequence[str]) -> None:
         """Keep the answer, so that the same request gets it again without a second charge."""
-        stored = self._packed(answer)
+        frames = control.encode_reply(self._party, answer)
+        stored = msgspec.msgpack.encode([(frame.header, bytes(frame.chunk)) for frame in frames])
         self._ledger.finish(RunFinished(run=run_id, learns=tuple(learned), answer=answer_hash(stored)), stored)
 
     def fail(self, run_id: str, code: str) -> None:
@@ -232,10 +216,6 @@ class Books:
     def _kept(self, request: Request) -> msgspec.Raw:
         """A request as its reservation keeps it: whole, or a summary of a large one."""
         return raw(requests.summary(request, self._party) if requests.is_large(request) else request)
-
-    def _packed(self, answer: control.Finished) -> bytes:
-        frames = control.encode_reply(self._party, answer)
-        return msgspec.msgpack.encode([(frame.header, bytes(frame.chunk)) for frame in frames])
 
     def _unpacked(self, packed: bytes) -> control.Finished:
         held = msgspec.msgpack.decode(packed, type=list[tuple[bytes, bytes]] | str)
@@ -295,21 +275,23 @@ class Books:
             rows=verdict.rows, first_bad=verdict.first_bad, reason=verdict.reason, head=self.head()
         )
 
-    def _entries(self, debits: Sequence[Debit]) -> list[Entry]:
-        return [Entry(self._datasets[d.table], d.charge) for d in debits]
+    def _entries(self, debits: Sequence[Debit]) -> tuple[Entry, ...]:
+        return tuple(Entry(self._datasets[debit.table], debit.charge) for debit in debits)
 
-    def _cover(self, request: Request, dataset: str, charges: Counter[Charge]) -> None:
-        """Raise unless the budget covers these charges, and as one request those that its run has paid too."""
-        operand, unit = request.operands.get(self._party), self._accounts.status(dataset).budget.unit
-        if operand is not None and Account(charges).private and operand.unit.id != unit.id:
-            raise PolicyRefused(
-                f"{self._party}/{dataset} now counts {unit}, set by its owner just before",
-                hint="open the table again for its unit; nothing was spent",
-            )
-        caps = self._accounts.of(dataset, Asking(request.caller, request.purpose))
-        if caps.sized:
-            caps.check_size(charges + self._ledger.charged(request.run_id, dataset))
-        caps.check(charges, sized=True)
+    def _cover(self, request: Request, debits: Sequence[Debit]) -> None:
+        """Raise unless the budgets cover these debits, and as one request those that its run has paid too."""
+        operand = request.operands.get(self._party)
+        for dataset, charges in self._by_dataset(debits).items():
+            unit = self._accounts.status(dataset).budget.unit
+            if operand is not None and Account(charges).private and operand.unit.id != unit.id:
+                raise PolicyRefused(
+                    f"{self._party}/{dataset} now counts {unit}, set by its owner just before",
+                    hint="open the table again for its unit; nothing was spent",
+                )
+            caps = self._accounts.of(dataset, Asking(request.caller, request.purpose))
+            if caps.sized:
+                caps.check_size(charges + self._ledger.charged(request.run_id, dataset))
+            caps.check(charges, sized=True)
 
     def _by_dataset(self, debits: Sequence[Debit]) -> dict[str, Counter[Charge]]:
         charges: dict[str, Counter[Charge]] = {}

@@ -59,9 +59,6 @@ class Cap(NamedTuple):
     exact: int | None
     account: Account
 
-    def epsilon_after(self, more: Account, delta: float) -> float:
-        return self.account.plus(more.tally).epsilon(delta)
-
     def covers(self, more: Account, delta: float) -> bool:
         """Whether these charges still fit; a kind that they do not hold is not looked at."""
         if self.exact is not None and more.exact and self.account.exact + more.exact > self.exact:
@@ -103,8 +100,12 @@ class Caps:
         budget = status.budget
         self._delta = budget.delta
         self._cap = Cap("", budget.epsilon, budget.exact, account(Scope()))
-        limits = [limit for limit in budget.limits if _concerns(limit, asking)]
-        self._limits = [(limit, self._under(limit, account(_scope(limit, asking)))) for limit in limits]
+        self._limits: list[tuple[Limit, Cap]] = []
+        for limit in budget.limits:
+            if _concerns(limit, asking):
+                analyst, purpose = asking.analyst if limit.analyst else "", asking.purpose if limit.purpose else ""
+                under = account(Scope(analyst, purpose, limit.days))
+                self._limits.append((limit, Cap(str(limit), limit.epsilon, limit.exact, under)))
         self._lifetime = account(Scope(lifetime=True)) if status.since else self._cap.account
 
     def check(self, charges: Counter[Charge], *, sized: bool = False) -> None:
@@ -194,9 +195,6 @@ class Caps:
     def _all(self) -> list[Cap]:
         return [self._cap, *(cap for _, cap in self._limits)]
 
-    def _under(self, limit: Limit, account: Account) -> Cap:
-        return Cap(str(limit), limit.epsilon, limit.exact, account)
-
     def _refuse(self, cap: Cap, more: Account) -> None:
         uses = cap.account.exact + more.exact
         if cap.exact is not None and more.exact and uses > cap.exact:
@@ -219,7 +217,7 @@ class Caps:
                 left=limit - before,
                 of=limit,
                 delta=self._delta,
-                needed=cap.epsilon_after(more, self._delta) - before,
+                needed=cap.account.plus(more.tally).epsilon(self._delta) - before,
                 limit=cap.name,
                 fitting=self._fitting(more),
             )
@@ -231,17 +229,13 @@ class Caps:
         for _ in range(_STEPS):
             middle = (low + high) / 2
             low, high = (middle, high) if self.covers(_scaled(more.tally, middle)) else (low, middle)
-        return _round_down(more.epsilon(self._delta) * low)
+        three_digits = Context(prec=3, rounding=ROUND_FLOOR)
+        return float(three_digits.create_decimal_from_float(more.epsilon(self._delta) * low))
 
 
 def _concerns(limit: Limit, asking: Asking) -> bool:
     pairs = ((limit.analyst, asking.analyst), (limit.purpose, asking.purpose))
     return all(not wanted or (name and wanted in ("*", name)) for wanted, name in pairs)
-
-
-def _scope(limit: Limit, asking: Asking) -> Scope:
-    analyst = asking.analyst if limit.analyst else ""
-    return Scope(analyst, asking.purpose if limit.purpose else "", limit.days)
 
 
 def _scaled(tally: Counter[Charge], share: float) -> Counter[Charge]:
@@ -260,11 +254,6 @@ def _scaled(tally: Counter[Charge], share: float) -> Counter[Charge]:
             case _:
                 assert_never(charge)
     return scaled
-
-
-def _round_down(epsilon: float) -> float:
-    """To three digits."""
-    return float(Context(prec=3, rounding=ROUND_FLOOR).create_decimal_from_float(epsilon))
 
 
 MOST_WARM = 64  # accounts kept: a purpose is whatever a caller says, and describing or quoting one is free

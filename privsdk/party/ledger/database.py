@@ -29,7 +29,7 @@ from ...governance.chain import GENESIS, chain_hash
 from ...governance.events import LedgerEvent, LedgerMigrated, LedgerOpened, encode
 from ...protocol.failpoints import FailPoint, reach
 from . import schema
-from .snapshot import Snapshot, snapshot
+from .verification import Snapshot, snapshot
 
 _CLOCK_SLACK = timedelta(seconds=1)  # clocks are set back by less when they are disciplined
 
@@ -46,13 +46,7 @@ _STAMP = msgspec.json.Decoder(_Stamp)
 
 
 class Database:
-    """One party's ledger file; `path=None` keeps it in memory only.
-
-    Raises
-    ------
-    LedgerError
-        The file is unreadable, damaged, another party's, of a newer version, or on a network mount.
-    """
+    """One party's ledger file, as `Ledger` opens it; `path=None` keeps it in memory only."""
 
     def __init__(self, party: str, path: Path | None, signer: Signer) -> None:
         self.party = party
@@ -274,7 +268,12 @@ class Signer:
                     hint="restore the key file from a backup; if the file beside it is no ledger, give another path",
                 )
             try:
-                _write_key(path, cls.fresh()._key)
+                pem = cls.fresh()._key.private_bytes(
+                    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                )
+                # whole before it has its name, so that a crash leaves none or all of it; another may have been first
+                with suppress(FileExistsError), replacing(path, exclusive=True) as draft:
+                    draft.write_bytes(pem)
             except OSError as error:
                 raise LedgerError(
                     f"the signing key {path} cannot be made: {error.strerror}",
@@ -287,10 +286,3 @@ class Signer:
         if not isinstance(key, Ed25519PrivateKey):
             raise LedgerError(f"{path} is not an Ed25519 private key", hint="restore the key file from a backup")
         return cls(key)
-
-
-def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
-    """Put the whole key on disk before it has its name, so that a crash leaves none or all of it."""
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with suppress(FileExistsError), replacing(path, exclusive=True) as draft:  # another process may have made it first
-        draft.write_bytes(pem)

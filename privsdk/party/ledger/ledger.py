@@ -42,7 +42,7 @@ from ...governance.events import (
 from ..budget_status import BudgetStatus, status_after
 from . import row_sets
 from .database import Database, Signer
-from .snapshot import Snapshot, verify
+from .verification import Snapshot, verify
 
 T = TypeVar("T")
 
@@ -85,26 +85,16 @@ class Ledger:
     def close(self) -> None:
         self._database.close()
 
-    def reserve(
-        self,
-        run_id: str,
-        *,
-        digest: str,
-        caller: str,
-        purpose: str,
-        charges: Sequence[Entry],
-        check: Callable[[], None],
-        event: RunReserved,
-    ) -> None:
-        """Reserve charges unless `check`, which may read the ledger as it is now, raises."""
+    def reserve(self, event: RunReserved, *, run_id: str, digest: str, purpose: str, check: Callable[[], None]) -> None:
+        """Reserve the event's charges unless `check`, which may read the ledger as it is now, raises."""
 
         def change() -> tuple[None, LedgerEvent]:
             check()
             self._execute(
                 "INSERT INTO run VALUES (?, ?, ?, ?, ?, NULL, ?)",
-                (run_id, digest, caller, after(None, RunReserved), self._instance, purpose),
+                (run_id, digest, event.caller, after(None, RunReserved), self._instance, purpose),
             )
-            self._charge(run_id, charges)
+            self._charge(run_id, event.entries or ())
             return None, event
 
         self._database.write(change, "reserve")

@@ -1,0 +1,282 @@
+"""A party's tables: the store that hands out the columns asked for, and the sources they come from.
+
+A new source is one entry of `SOURCES`.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import DataError, InvalidArgument, UnknownName
+from ..governance.charges import Unit
+from ..governance.policy import ROWS
+
+
+class InMemoryTable:
+    """A table in memory: what a notebook gives, as Arrow, in the types that operations know."""
+
+    def __init__(self, party: str, name: str, given: Any) -> None:
+        self._table = plain(_arrow(f"{party}/{name}", given))
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._table.schema
+
+    def version(self) -> str:
+        return "memory"  # it never changes
+
+    def read(self, columns: tuple[str, ...]) -> pa.Table:
+        return self._table.select(list(columns))
+
+
+def _arrow(name: str, given: Any) -> pa.Table:
+    if isinstance(given, pa.Table):
+        return given
+    if hasattr(given, "to_arrow_table"):  # a DuckDB relation: materialised now, its connection is the notebook's
+        return given.to_arrow_table()
+    if isinstance(given, pa.RecordBatch):
+        return pa.Table.from_batches([given])
+    if hasattr(given, "__arrow_c_stream__"):
+        try:
+            return pa.table(given)
+        except pa.ArrowException as error:  # its message may quote a value
+            raise InvalidArgument(
+                f"{name}, a {type(given).__name__}, is no Arrow table ({type(error).__name__})",
+                hint="give a table whose columns have one type each",
+            ) from None
+    raise InvalidArgument(
+        f"{name} is a {type(given).__name__}, which is not a table",
+        hint="give an Arrow table, a pandas or polars frame, a DuckDB relation, or a path of Parquet or CSV",
+    )
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """In the types that operations know, without the metadata that frames bring along: it may hold index values."""
+    columns = [
+        pa.chunked_array([_plain_array(chunk) for chunk in column.chunks or [pa.nulls(0, column.type)]])
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def _plain_array(array: pa.Array) -> pa.Array:
+    """Views and dictionaries as the values they stand for: Arrow cannot take, group or sort them."""
+    if pa.types.is_dictionary(array.type):
+        return _plain_array(array.dictionary).take(array.indices)
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.large_string())
+    return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
+
+
+class TableFile:
+    """One file, by its very name and with its own columns only, read anew at each use through DuckDB.
+
+    `reader` is DuckDB's table function for the file's kind.
+    """
+
+    def __init__(self, party: str, name: str, given: str, *, reader: str) -> None:
+        path = Path(given)
+        if not path.exists():
+            raise UnknownName(f"{party}/{name}: there is no file {path}", hint="check the path")
+        self._party = party
+        self._path = path.resolve()
+        self._reader = reader
+        self._schema = self._query("*", " LIMIT 0").schema
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._schema
+
+    def version(self) -> str:
+        """Of what the file system says of it: which file, how long, when written and when changed in any way, which
+        nobody can set back."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            raise self._unreadable() from None
+        return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
+
+    def read(self, columns: tuple[str, ...]) -> pa.Table:
+        names = columns or (self._schema.names[0],)  # so that the rows can still be counted
+        return self._query(", ".join('"' + name.replace('"', '""') + '"' for name in names))
+
+    def _query(self, wanted: str, more: str = "") -> pa.Table:
+        import duckdb
+
+        # The names are quoted identifiers of the table's own schema; the path is a bound parameter. DuckDB takes it as
+        # a pattern, and a folder named a=b as a column.
+        query = f"SELECT {wanted} FROM {self._reader}(?, hive_partitioning = false){more}"  # noqa: S608
+        try:
+            with duckdb.connect() as connection:
+                table: pa.Table = connection.sql(query, params=[glob.escape(str(self._path))]).to_arrow_table()
+        except duckdb.Error:  # its message may quote a line of the file
+            raise self._unreadable() from None
+        return plain(table)
+
+    def _unreadable(self) -> InvalidArgument:
+        return InvalidArgument(f"{self._party} cannot read {self._path.name}", hint="check that the file is intact")
+
+
+class Source(Protocol):
+    """One table, wherever it is."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of its columns."""
+
+    def version(self) -> str:
+        """Changes whenever its rows may have changed."""
+
+    def read(self, columns: tuple[str, ...]) -> pa.Table:
+        """These columns, rows in their own order; with none of them the rows can still be counted."""
+
+
+# By the end of a path, or by the scheme of an address with its "://"; opened with a party, a table's name and the path.
+SOURCES: Mapping[str, Callable[[str, str, str], Source]] = {
+    ".parquet": partial(TableFile, reader="read_parquet"),
+    ".csv": partial(TableFile, reader="read_csv"),
+    ".csv.gz": partial(TableFile, reader="read_csv"),
+}
+
+
+def open_source(party: str, name: str, given: Any) -> Source:
+    """The source of a table that was given as a path or address, or as a table in memory.
+
+    Raises
+    ------
+    UnknownName, InvalidArgument
+        There is no such file, it cannot be read or is of no known kind, or what was given is no table.
+    """
+    if not isinstance(given, str | Path):
+        return InMemoryTable(party, name, given)
+    text = str(given)
+    for kind, source in SOURCES.items():
+        if text.startswith(kind) if kind.endswith("://") else text.endswith(kind):
+            return source(party, name, text)
+    if not Path(text).exists():
+        raise UnknownName(f"{party}/{name}: there is no file {text}", hint="check the path")
+    raise InvalidArgument(f"{party}/{name}: {Path(text).name} is of no known kind", hint=f"known: {', '.join(SOURCES)}")
+
+
+ROW = Unit()
+
+
+class Store:
+    """Named tables of one party.
+
+    Parameters
+    ----------
+    party : str
+    sources : mapping of table name to source
+        An Arrow table or record batch, anything with the Arrow PyCapsule interface (pandas and polars frames), a DuckDB
+        relation, or the path of a Parquet or CSV file, which is read anew at each use.
+    """
+
+    def __init__(self, party: str, sources: Mapping[str, Any]) -> None:
+        self._party = party
+        self._hashes: dict[tuple[str, tuple[str, ...]], tuple[str, npt.NDArray[np.uint64]]] = {}
+        self._sources = {name: open_source(party, name, given) for name, given in sources.items()}
+        self._schemas = {name: source.schema for name, source in self._sources.items()}
+        for name, schema in self._schemas.items():
+            if len(set(schema.names)) != len(schema.names):
+                raise InvalidArgument(f"{party}/{name} has two columns of one name", hint="rename one of them")
+            if ROWS in schema.names:  # a grant to count the rows would permit that column's sum
+                raise InvalidArgument(
+                    f"{party}/{name} has a column {ROWS!r}, which in grants stands for the rows themselves",
+                    hint="rename the column",
+                )
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._schemas))
+
+    def schema(self, name: str) -> pa.Schema:
+        if name not in self._schemas:
+            raise UnknownName.among("table", name, self._schemas, where=f"at {self._party}")
+        return self._schemas[name]
+
+    def check(self, name: str, columns: tuple[str, ...]) -> None:
+        """Raise UnknownName where the table or a column does not exist."""
+        schema = self.schema(name)
+        for column in columns:
+            if column not in schema.names:
+                raise UnknownName.among("column", column, schema.names, where=f"in {self._party}/{name}")
+
+    def version(self, name: str) -> str:
+        """Changes whenever the table's rows may have changed."""
+        self.schema(name)
+        return self._sources[name].version()
+
+    def read(self, name: str, columns: tuple[str, ...], unit: Unit = ROW) -> pa.Table:
+        """These columns of a table, rows in their own order; with no columns the rows can still be counted.
+
+        Where `unit` names an id column, at most `unit.rows` rows of each id come along, and none of a null id: such a
+        row is nobody's, so nobody's loss would bound it. The id column itself comes only if it is among `columns`.
+        """
+        wanted = tuple(dict.fromkeys((*columns, unit.id))) if unit.id else columns
+        self.check(name, wanted)
+        table = self._sources[name].read(wanted)
+        if unit.id:
+            table = table.filter(_first_rows(table.column(unit.id), unit.rows)).select(list(columns))
+        return table
+
+    def hashes(self, name: str, columns: tuple[str, ...]) -> npt.NDArray[np.uint64]:
+        """For each row 64 bits of the MD5 of what these columns hold, the same wherever and whenever it is computed.
+
+        Kept until the table's version changes.
+        """
+        version, key = self.version(name), (name, columns)
+        if key not in self._hashes or self._hashes[key][0] != version:
+            self._hashes[key] = version, self._hash(name, self.read(name, columns))
+        return self._hashes[key][1]
+
+    def _hash(self, name: str, table: pa.Table) -> npt.NDArray[np.uint64]:
+        import duckdb
+
+        narrow = [c.cast(pa.float32()) if pa.types.is_float16(c.type) else c for c in table.columns]
+        # as columns c0, c1, ...: the text of a row does not depend on what they are called
+        held = pa.table(narrow, names=[f"c{n}" for n in range(len(narrow))])
+        try:
+            with duckdb.connect() as connection:
+                connection.register("held", held)
+                rows = connection.sql("SELECT md5_number_lower(CAST(held AS VARCHAR)) AS hash FROM held")
+                result: npt.NDArray[np.uint64] = rows.to_arrow_table()["hash"].to_numpy()
+        except duckdb.Error:  # its message may quote a value
+            raise DataError(
+                f"the rows of {self._party}/{name} cannot be told apart",
+                hint="ask its owner for columns of plain types",
+            ) from None
+        return result
+
+
+def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:
+    """A mask of at most so many rows of each id, and of none whose id is null or NaN.
+
+    Which rows of an id are kept is pseudo-random, and depends on its own rows and their order alone. Their position in
+    the table, or the table's version, must not enter: one more id would then change the choice for all others, and the
+    noise covers the rows of one id only.
+    """
+    import duckdb
+
+    known = pc.invert(pc.is_null(ids, nan_is_null=True))
+    numbered = pa.table({"id": ids.filter(known), "position": pa.array(np.flatnonzero(known.to_numpy()))})
+    with duckdb.connect() as connection:
+        connection.register("numbered", numbered)
+        kept = connection.sql(_BOUNDED, params=[rows]).to_arrow_table()
+    mask = np.zeros(len(ids), dtype=bool)
+    mask[kept.column("position").to_numpy()] = True
+    return pa.array(mask)
+
+
+_BOUNDED = """
+    WITH counted AS (SELECT *, row_number() OVER (PARTITION BY id ORDER BY position) AS nth FROM numbered)
+    SELECT position FROM counted
+    QUALIFY row_number() OVER (PARTITION BY id ORDER BY hash(concat(hash(id), '.', nth)), nth) <= ?"""
