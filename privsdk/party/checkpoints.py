@@ -215,7 +215,7 @@ class CheckpointStore:
         holder = object()
         with self._lock:
             self._holders[work.key] = holder
-        return partial(Part, self, work, holder)
+        return partial(PartCheckpoints, self, work, holder)
 
     def _files(self, key: str, part: str = "") -> dict[str, int]:
         """Names of a work's files, and the numbers of their states, ascending."""
@@ -247,7 +247,7 @@ class CheckpointStore:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartCheckpoints:
     """`Checkpoints` of one part of one run."""
 
     store: CheckpointStore

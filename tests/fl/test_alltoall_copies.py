@@ -12,7 +12,7 @@ from privsdk import fl
 from privsdk.errors import Cancelled, PrivsdkError
 from privsdk.fl import roles
 from privsdk.fl.parameters import FitParameters
-from privsdk.party.checkpoints import Part
+from privsdk.party.checkpoints import PartCheckpoints
 from privsdk.protocol.operation import RoleInput
 from privsdk.protocol.roles import Role
 
@@ -51,16 +51,16 @@ def test_copies_that_were_interrupted_apart_go_on_together(
     monkeypatch: pytest.MonkeyPatch, strategy: Any, number: int
 ) -> None:
     """One has kept a round that another has not."""
-    save = Part.save
+    save = PartCheckpoints.save
 
-    def interrupted(self: Part, at: int, state: Any) -> None:
+    def interrupted(self: PartCheckpoints, at: int, state: Any) -> None:
         if (self.store._party, self.name, at) == (CLIENTS[1], "coordinator", number):
             raise Cancelled("interrupted")
         save(self, at, state)
 
     with embedded() as fed:
         undisturbed = plan(fed, strategy).release().value
-        monkeypatch.setattr(Part, "save", interrupted)
+        monkeypatch.setattr(PartCheckpoints, "save", interrupted)
         with pytest.raises(PrivsdkError):
             plan(fed, strategy, name="n").release()
         monkeypatch.undo()
