@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,22 +22,15 @@ from .release import MAX_BINS, ReleaseParameters, Statistic, default_resolution
 
 
 def plan_release(
-    statistic: Statistic,
-    pooling: PooledTables,
-    column: str | None,
-    *,
-    epsilon: float,
-    rows_per_id: int | None,
-    bounds: tuple[float, float] | None = None,
-    resolution: float | None = None,
-    edges: tuple[float, ...] | None = None,
-    quantile: float | None = None,
-    collusion: int = 1,
+    statistic: Statistic, given: Mapping[str, Any], *, edges: tuple[float, ...] | None = None
 ) -> Plan[pa.Table]:
-    """The plan of one release over one table or several."""
-    runner, given = pooling.runner, pooling.operands([] if column is None else [column])
+    """The plan of one release over one table or several; a verb gives its `locals()`, and the edges of its bins."""
+    pooling = PooledTables(tables=given["tables"], by=given["by"], keys=given["keys"], key_holder=given["key_holder"])
+    column, resolution, level = (given.get(name) for name in ("column", "resolution", "level"))
+    bounds = given.get("bounds") if edges is None else None  # of bins they are in the edges
+    runner, brought = pooling.runner, pooling.operands([] if column is None else [column])
     operands = {
-        table.party: msgspec.structs.replace(given[table.party], unit=_unit(table, rows_per_id))
+        table.party: msgspec.structs.replace(brought[table.party], unit=_unit(table, given["rows_per_id"]))
         for table in pooling.group
     }
     if bounds is not None:
@@ -47,15 +41,15 @@ def plan_release(
             resolution = default_resolution(statistic, bounds, integers=integers)
     release = ReleaseParameters(
         statistic=statistic,
-        epsilon=float(epsilon),
+        epsilon=float(given["epsilon"]),
         column=column,
         bounds=bounds,
         resolution=1.0 if resolution is None else float(resolution),
         edges=edges,
-        quantile=None if quantile is None else float(quantile),
+        quantile=None if level is None else float(level),
         by=pooling.by,
         keys=plain_keys(pooling.by, pooling.keys),
-        collusion=collusion,
+        collusion=given["collusion"],
     )
     pooling.expect(release.kinds)
     parties, answerer = tuple(operands), next(iter(operands))
@@ -79,7 +73,9 @@ def plan_release(
     if len(operands) > 1:
         keys_note = f"{answerer} holds the key and contributes nothing; {parties[-2]} adds the ciphertexts"
         anyone = (
-            "any one contributor knows its own share" if collusion == 1 else f"any {collusion} contributors collude"
+            "any one contributor knows its own share"
+            if release.collusion == 1
+            else f"any {release.collusion} contributors collude"
         )
         noise = f"drawn in shares by all {len(operands)} contributors: the charged noise is left where {anyone}"
         notes = (*notes, ("keys", keys_note), ("noise", noise))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from ..client.plan import Plan
-from ..client.tables import Keys, PooledTables, Sources
+from ..client.tables import Keys, Sources
 from .plans import plan_release, public_edges
 
 DEFAULT_BINS = 256
@@ -63,8 +63,7 @@ def count(
 
     Source: see `privsdk.dp.noise`.
     """
-    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
-    return plan_release("count", rows, None, epsilon=epsilon, rows_per_id=rows_per_id, collusion=collusion)
+    return plan_release("count", locals())
 
 
 def sum(
@@ -98,17 +97,7 @@ def sum(
 
     Learns: as for `count`.
     """
-    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
-    return plan_release(
-        "sum",
-        rows,
-        column,
-        epsilon=epsilon,
-        rows_per_id=rows_per_id,
-        collusion=collusion,
-        bounds=bounds,
-        resolution=resolution,
-    )
+    return plan_release("sum", locals())
 
 
 def mean(
@@ -139,17 +128,7 @@ def mean(
 
     Learns: as for `count`; the noisy sums and counts are what is told.
     """
-    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
-    return plan_release(
-        "mean",
-        rows,
-        column,
-        epsilon=epsilon,
-        rows_per_id=rows_per_id,
-        collusion=collusion,
-        bounds=bounds,
-        resolution=resolution,
-    )
+    return plan_release("mean", locals())
 
 
 def variance(
@@ -177,17 +156,7 @@ def variance(
 
     Learns: as for `count`; the noisy sums, squares and counts are what is told.
     """
-    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
-    return plan_release(
-        "variance",
-        rows,
-        column,
-        epsilon=epsilon,
-        rows_per_id=rows_per_id,
-        collusion=collusion,
-        bounds=bounds,
-        resolution=resolution,
-    )
+    return plan_release("variance", locals())
 
 
 def quantile(
@@ -225,18 +194,8 @@ def quantile(
 
     Source: see `privsdk.dp.quantiles`.
     """
-    grid = public_edges(bounds, DEFAULT_BINS if bins is None and edges is None else bins, edges)
-    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
-    return plan_release(
-        "quantile",
-        rows,
-        column,
-        epsilon=epsilon,
-        rows_per_id=rows_per_id,
-        collusion=collusion,
-        edges=grid,
-        quantile=level,
-    )
+    bins = DEFAULT_BINS if bins is None and edges is None else bins
+    return plan_release("quantile", locals(), edges=public_edges(bounds, bins, edges))
 
 
 def median(
@@ -304,13 +263,4 @@ def histogram(
 
     Learns: as for `count`.
     """
-    rows = PooledTables(tables=tables, by=by, keys=keys, key_holder=key_holder)
-    return plan_release(
-        "histogram",
-        rows,
-        column,
-        epsilon=epsilon,
-        rows_per_id=rows_per_id,
-        collusion=collusion,
-        edges=public_edges(bounds, bins, edges),
-    )
+    return plan_release("histogram", locals(), edges=public_edges(bounds, bins, edges))
