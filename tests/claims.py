@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import pytest
 
 T = TypeVar("T")
+
+
+def lengthy(*values: Any) -> list[Any]:
+    """Further parameters of a claim's test, for `make claims` and `make soak` alone."""
+    each = (value if isinstance(value, tuple) else (value,) for value in values)
+    return [pytest.param(*value, marks=pytest.mark.lengthy) for value in each]
 
 
 class Cases:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 from collections.abc import Callable
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -67,6 +68,7 @@ def run_command(*arguments: str, folder: Path) -> CompletedProcess[str]:
 def _enter(
     target: Callable[..., Any], arguments: tuple[Any, ...], printing: Connection, log: Path, environment: dict[str, str]
 ) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment)
     os.dup2(printing.fileno(), 1)
     printing.close()
@@ -77,3 +79,11 @@ def _enter(
             raise SystemExit(code)
     finally:
         atexit._run_exitfuncs()  # which a process of multiprocessing leaves out
+
+
+def _end_with_parent() -> None:
+    """A process of tests that were killed outright serves nobody."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -6,14 +6,19 @@ import runpy
 from pathlib import Path
 
 import pytest
+from claims import lengthy
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.py")))
+QUICK = ("fl.py", "he.py", "psi.py")  # beside others, of seconds
+
+
+@pytest.mark.claim("benchmarks: each runs, in small")
+@pytest.mark.parametrize("name", [*sorted({path.name for path in FOLDER.glob("*.py")} - {*QUICK}), *lengthy(*QUICK)])
 def test_a_benchmark_runs_in_small(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", [name, "--quick" if name in {"fl.py", "he.py", "psi.py"} else "20"])
+    monkeypatch.setattr("sys.argv", [name, "--quick" if name in QUICK else "20"])
     runpy.run_path(str(FOLDER / name), run_name="__main__")
     assert "floor" in capsys.readouterr().out

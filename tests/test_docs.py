@@ -8,8 +8,7 @@ import pkgutil
 import re
 import runpy
 import shutil
-import subprocess
-import sys
+import signal
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from forked import Forked
 
 import privsdk.__main__
 from privsdk.__main__ import main
@@ -249,12 +249,10 @@ def _federation(folder: Path) -> Iterator[None]:
         for name, text in parties.items():
             local = text.replace("grpc+tls://0.0.0.0:4711", "grpc+tls://127.0.0.1:0")
             (folder / name / "party.toml").write_text(local)
-            command = [sys.executable, "-m", "privsdk", "serve", os.fspath(folder / name / "party.toml")]
-            with (folder / name / "log").open("w") as log:
-                processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True))
+            command = ["serve", os.fspath(folder / name / "party.toml")]
+            processes.append(Forked(main, command, log=folder / name / "log"))
         for name, process in zip(parties, processes, strict=True):
-            assert process.stdout is not None
-            line = process.stdout.readline()
+            line = process.readline()
             assert " listens on " in line, (folder / name / "log").read_text()
             addresses[name] = line.split()[-1]
         config = msgspec.toml.decode(toml_block("federation.toml"), type=FederationConfig)
@@ -264,6 +262,6 @@ def _federation(folder: Path) -> Iterator[None]:
         yield
     finally:
         for process in processes:
-            process.terminate()
+            process.send_signal(signal.SIGTERM)
         for process in processes:
-            process.communicate(timeout=120)
+            process.wait(timeout=120)

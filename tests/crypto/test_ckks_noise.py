@@ -8,7 +8,7 @@ from functools import lru_cache
 import msgspec
 import numpy as np
 import pytest
-from claims import Cases
+from claims import Cases, Counts, lengthy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polynomials import Exact, decrypted, encoded, exactly, product
@@ -88,10 +88,10 @@ def circuit(key: he.SecretContext, operations: list[str], seed: int) -> tuple[he
 
 @pytest.mark.claim("he: CKKS noise, against exact arithmetic, stays within its figures")
 @pytest.mark.parametrize("name", ["sums", "one product", "growing", "rescaled"])
-def test_random_circuits(name: str, cases: Cases, soak: bool) -> None:
+def test_random_circuits(name: str, cases: Cases, counts: Counts) -> None:
     shares = np.zeros(2)
 
-    @settings(max_examples=200 if soak else 12, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=counts(5, 12, 200), suppress_health_check=list(HealthCheck), deadline=None)
     @given(st.lists(st.sampled_from(list(OPERATIONS)), min_size=1, max_size=6), st.integers(0, 1 << 20))
     def run(operations: list[str], seed: int) -> None:
         nonlocal shares
@@ -107,7 +107,7 @@ def test_random_circuits(name: str, cases: Cases, soak: bool) -> None:
 
 @pytest.mark.claim("he: CKKS noise, against exact arithmetic, stays within its figures")
 @pytest.mark.parametrize("name", ["growing", "rescaled", "pairs", "many digits"])
-@pytest.mark.parametrize("secret", [False, True])
+@pytest.mark.parametrize("secret", [False, *lengthy(True)])
 def test_switched_keys(name: str, secret: bool, cases: Cases) -> None:
     """Products of two encryptions of zero: what is left but for the product of their noise is the key switching's.
 

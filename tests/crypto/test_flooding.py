@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from polynomials import Integers, Slots, coefficients_of
 from rounding import roundoff
 from scipy.stats import chi2, norm
@@ -103,13 +103,13 @@ SCALES = [
 @pytest.mark.claim("he: errors in a CKKS decryption move what is flooded by no more than the sensitivity")
 @pytest.mark.parametrize("degree", [DEGREES[0], DEGREES[-1]])
 @pytest.mark.parametrize(("bound", "error", "scale"), SCALES)
-def test_sensitivity(degree: int, bound: float, error: float, scale: float, cases: Cases) -> None:
+def test_sensitivity(degree: int, bound: float, error: float, scale: float, cases: Cases, counts: Counts) -> None:
     grid, sensitivity = flooding._grid(error, degree, scale)
     assert grid == 1 or sensitivity <= error * scale * (1 + 1 / 64)
     assert grid & (grid - 1) == 0
     assert 128 * math.sqrt(degree) * grid > error * scale
     exact = integers(coefficients_of(uniform(degree, 2, bound)) * scale)
-    for seed in range(20):
+    for seed in range(counts(10, 20, 20)):
         rng = np.random.default_rng(seed)
         moved = np.zeros(degree // 2, dtype=complex)
         moved[: degree // 2 >> seed % 10] = 1.0  # in all slots, or as much in a few

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from key_recovery import (
     DEGREE,
     SCALE,
@@ -119,17 +119,15 @@ def by_chance(victim: Victim, candidates: list[Words]) -> bool:
 
 
 @pytest.mark.claim("the key-recovery attack succeeds on raw decryptions and fails on 1,000 flooded ones")
-def test_revealed_columns_do_not(cases: Cases, soak: bool) -> None:
+def test_revealed_columns_do_not(cases: Cases, counts: Counts) -> None:
     """1,000 reveals under one key, all that it has, of twenty ciphertexts (in the long run of 1,000)."""
-    ciphertexts = REVEALS if soak else 20
+    ciphertexts = counts(20, 20, REVEALS)
+    each = REVEALS // ciphertexts
     victim, entropy, candidates = Victim(REVEALS), SeededEntropy(b"revealed"), []
     for shown in sums(victim, ciphertexts, 7):
-        values = [
-            np.asarray(he.reveal(shown.column, victim.context, entropy=entropy).values)
-            for _ in range(REVEALS // ciphertexts)
-        ]
+        values = [np.asarray(he.reveal(shown.column, victim.context, entropy=entropy).values) for _ in range(each)]
         reveals = [both[: DEGREE // 2] + 1j * both[DEGREE // 2 :] for both in values]
-        candidates += attack(victim, shown, reveals, len(reveals), shown.column.meta.estimate.noise, cases)
+        candidates += attack(victim, shown, reveals, counts(8, each, each), shown.column.meta.estimate.noise, cases)
     assert by_chance(victim, candidates)
     assert victim.context.uses == len(victim.context.records) == REVEALS
     with pytest.raises(PolicyRefused, match="this key has revealed 1,000 ciphertexts of the 1,000 it may"):
@@ -137,7 +135,7 @@ def test_revealed_columns_do_not(cases: Cases, soak: bool) -> None:
 
 
 @pytest.mark.claim("the key-recovery attack succeeds on raw decryptions and fails on 1,000 flooded ones")
-def test_the_least_noise_that_the_proof_allows_suffices(cases: Cases, soak: bool) -> None:
+def test_the_least_noise_that_the_proof_allows_suffices(cases: Cases, counts: Counts) -> None:
     """1,000 reveals of one ciphertext, flooded for the error that it has rather than for a bound.
 
     No combination can do better: the divergence between all that is seen and what could be made up without the key is
@@ -149,7 +147,7 @@ def test_the_least_noise_that_the_proof_allows_suffices(cases: Cases, soak: bool
     error = error_of(shown)
     settings = {"scale": SCALE, "bound": 15.0, "error": error, "reveals": REVEALS, "entropy": entropy}
     reveals = [flooded(shown.integers, **settings) for _ in range(REVEALS)]
-    candidates = attack(victim, shown, reveals, REVEALS if soak else 200, error, cases)
+    candidates = attack(victim, shown, reveals, counts(50, 200, REVEALS), error, cases)
     assert by_chance(victim, candidates)
 
 

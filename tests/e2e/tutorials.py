@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -46,18 +45,8 @@ def solved(name: str) -> nbformat.NotebookNode:
 
 def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
     """Run it in a kernel of its own; whatever is raised in a cell fails the run."""
-    nbformat.write(notebook, folder / "given.ipynb")
-    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output", "executed.ipynb"]
-    run = subprocess.run(
-        [*command, "--log-level", "ERROR", "given.ipynb"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.fspath(ROOT)},
-    )
-    assert run.returncode == 0, run.stderr
-    return nbformat.read(folder / "executed.ipynb", as_version=4)
+    client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": os.fspath(folder)}})
+    return client.execute(env={**os.environ, "PYTHONPATH": os.fspath(ROOT)})
 
 
 def said(cell: nbformat.NotebookNode) -> list[str]:

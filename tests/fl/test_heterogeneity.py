@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from claims import Cases
+from claims import Cases, lengthy
 from federating import course_of, each, federate, grid
 from rounding import descent
 
@@ -98,7 +98,7 @@ THEORY = pytest.mark.claim("fl: SCAFFOLD and FedProx beat FedAvg on non-IID quad
 
 
 @THEORY
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *lengthy(1, 2)])
 def test_fedavg_is_biased_scaffold_is_not_and_fedprox_is_less(seed: int, cases: Cases) -> None:
     clients = quadratics(seed)
     optimum = solved(clients, "H")
@@ -120,7 +120,7 @@ def test_fedavg_is_biased_scaffold_is_not_and_fedprox_is_less(seed: int, cases: 
 
 
 @THEORY
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *lengthy(1)])
 def test_scaffold_gets_to_the_optimum_with_half_of_the_clients_a_round(seed: int, cases: Cases) -> None:
     clients = quadratics(seed) + quadratics(seed + 10)[:1]
     optimum = solved(clients, "H")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from claims import Cases
+from claims import Cases, lengthy
 
 from privsdk import he
 from privsdk.crypto.seal.presets import ckks_chains, exact_chains
@@ -58,7 +58,7 @@ class Plain(np.ndarray):
 
 @pytest.mark.claim(CLAIM)
 @pytest.mark.parametrize("name", CIRCUITS)
-@pytest.mark.parametrize("secret", [False, True], ids=["public", "secret"])
+@pytest.mark.parametrize("secret", [False, *lengthy(True)], ids=["public", "secret"])
 def test_the_chosen_preset_runs_the_circuit_within_the_error(name: str, secret: bool, cases: Cases) -> None:
     circuit, error, inputs = CIRCUITS[name]
     preset = he.choose(circuit, error=error, secret=secret, reveals=64, **inputs)

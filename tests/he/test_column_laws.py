@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from exact_columns import PRESETS, Beside, beside, exact, key_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,10 +171,10 @@ def program(name: str, seed: int, cases: Cases) -> float:
 
 @pytest.mark.claim("he: encrypted results stay within the stated bound of NumPy")
 @pytest.mark.parametrize("name", PRESETS)
-def test_random_programs_stay_within_their_error(name: str, cases: Cases, soak: bool) -> None:
+def test_random_programs_stay_within_their_error(name: str, cases: Cases, counts: Counts) -> None:
     worst = 0.0
 
-    @settings(max_examples=(1000 if soak else 30) // (4 if PRESETS[name].degree > 8192 else 1))
+    @settings(max_examples=counts(12, 30, 1000) // (4 if PRESETS[name].degree > 8192 else 1))
     @given(seed=st.integers(0, 2**32))
     def law(seed: int) -> None:
         nonlocal worst

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import multiprocessing
 import sys
 import threading
 from decimal import Decimal
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from forked import FORKSERVER
 
 from privsdk import he
 from privsdk.errors import DataError, InvalidArgument, PolicyRefused
@@ -64,9 +64,8 @@ def _count_one(path: Path, barrier: Barrier, counted: Any) -> None:
 def test_processes_that_reveal_at_once_are_counted_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "key"
     he.SecretContext.new(PRESET).save(path, "a passphrase")
-    start = multiprocessing.get_context("spawn")
-    barrier, counted = start.Barrier(3), start.Queue()
-    processes = [start.Process(target=_count_one, args=(path, barrier, counted)) for _ in range(3)]
+    barrier, counted = FORKSERVER.Barrier(3), FORKSERVER.Queue()
+    processes = [FORKSERVER.Process(target=_count_one, args=(path, barrier, counted)) for _ in range(3)]
     for process in processes:
         process.start()
     revealed = sum(counted.get(timeout=60) for _ in processes)

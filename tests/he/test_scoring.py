@@ -422,15 +422,21 @@ def test_a_name_twice_is_no_model() -> None:
         run(parameters_of({"x": 1.0, "y": 2.0}), pa.table(GOOD), twice)
 
 
-def test_more_rows_than_a_key_may_reveal_are_refused_before_anything_is_sent() -> None:
+def test_more_rows_than_a_key_may_reveal_are_refused_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = parameters_of({"x": 1.0}, weight_bound=1.0, error=0.01)
-    rows = protocol.most_rows(asked.preset) + 1
+    assert protocol.most_rows(asked.preset) == asked.preset.values_a_row << 10 == 1 << 23
+    monkeypatch.setattr(protocol, "most_rows", lambda preset: preset.values_a_row)
+    rows = asked.preset.values_a_row + 1
     transcript: list[Sent] = []
-    with pytest.raises(DataError, match="bank has more than 8,388,608 complete rows"):
+    with pytest.raises(DataError, match="bank has more than 8,192 complete rows"):
         run(asked, pa.table({"x": np.zeros(rows)}), model_of({"x": 1.0}), transcript)
     assert transcript == []
     with pytest.raises(DataError, match=r"8,388,609 rows to score"):
-        next(protocol.data_owner([np.zeros(rows)], (1.0,), preset=asked.preset, weight_bound=1.0, peer="m"))
+        next(
+            protocol.data_owner(
+                [np.broadcast_to(0.0, (1 << 23) + 1)], (1.0,), preset=asked.preset, weight_bound=1.0, peer="m"
+            )
+        )
 
 
 @pytest.mark.parametrize("type_", [pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.bool_(), pa.int64()])

@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from claims import Cases
+from claims import Cases, lengthy
 from harness import assert_absent, assert_same_shape, traces
 from pooling import answer_of, request_for, statistic
 
 from privsdk.governance.learns import Caller, CiphertextsOnly, Parties, Quantity
 from privsdk.he.statistics import operation
 from privsdk.he.statistics.statistic import PooledTotals, Statistic
-from privsdk.he.statistics.thresholds import Thresholds, tell_thresholds
+from privsdk.he.statistics.thresholds import Thresholds
 from privsdk.protocol.operation import RoleInput, operation_of
 from privsdk.protocol.roles import Role, tell
 from privsdk.testing import Sent
@@ -78,7 +78,9 @@ def check(name: str) -> list[Sent]:
 
 
 @TRANSCRIPTS
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize(
+    "name", ["count", "sum", *lengthy("mean", "variance", "covariance", "correlation"), "histogram"]
+)
 def test_transcripts_tell_nothing_of_the_rows(name: str, cases: Cases) -> None:
     transcript = check(name)
     thresholds = [(f"p{i}", "k", "he.floors.Floors") for i in range(3)] if ASKED[name].grouped else []
@@ -112,8 +114,6 @@ def test_leaks_are_found(leak: str, monkeypatch: pytest.MonkeyPatch, cases: Case
     monkeypatch.setattr(operation, "tell_thresholds", leaky(LEAKS[leak]))
     with pytest.raises(AssertionError):
         check("count")
-    monkeypatch.setattr(operation, "tell_thresholds", tell_thresholds)
-    check("count")
     cases()
 
 

@@ -17,6 +17,8 @@ fed
 SLOW = "import time\nprint('begun', flush=True)\nfor _ in range(600):\n    time.sleep(0.1)"
 
 
+@pytest.mark.lengthy
+@pytest.mark.claim("tests in JupyterLab: interrupts, restarts, reloads and themes are what they say")
 def test_what_these_tests_stand_on(lab: Lab) -> None:
     lab.of("harness", FEDERATION, "1 / 0", SLOW, "kept = 1")
     lab.run(0)

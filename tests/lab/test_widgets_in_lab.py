@@ -16,6 +16,7 @@ PROGRESS = "from privsdk import widgets\nrun = plan.start()\nview = widgets.prog
 ROUNDS = """() => Number(document.querySelector(".jp-Notebook [data-state] progress")?.value ?? 0)"""
 
 
+@pytest.mark.lengthy  # in `make test`, tests/browser clicks and tests/widgets takes what is chosen
 @pytest.mark.claim("picker: parties and a column chosen with the mouse are handles in the next cell")
 def test_picking(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     asked = 'print(*chosen.parties)\nhe.mean(chosen.tables, chosen.columns[0], key_holder="keeper").release()'
@@ -89,6 +90,7 @@ asked = widgets.what_if(lambda epsilon: dp.count(fed["north"]["people"], epsilon
 asked"""
 
 
+@pytest.mark.lengthy
 @pytest.mark.claim(
     "what-if: moved, consented to and released with the mouse, the slider's epsilon is what the ledger spends"
 )

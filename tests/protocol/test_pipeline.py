@@ -114,7 +114,7 @@ STOPS = pytest.mark.claim("a stopped run leaves no worker busy")
 @STOPS
 @pytest.mark.parametrize("steps", [1, 3])
 def test_a_role_that_is_closed_stops_its_pieces(steps: int, cases: Cases, submitted: list[str]) -> None:
-    minutes = hash_piece(b"", [b"x"]) * 1_000_000
+    minutes = hash_piece(b"", [b"x"]) * 300_000
     role = computed(multiply_piece, ((SCALAR, minutes) for _ in range(9)), "multiplying", total=9)
     for _ in range(steps):
         next(role)
@@ -129,7 +129,7 @@ def test_a_role_that_is_closed_stops_its_pieces(steps: int, cases: Cases, submit
 
 @STOPS
 def test_an_error_of_one_piece_stops_the_others(cases: Cases, submitted: list[str]) -> None:
-    minutes = hash_piece(b"", [b"x"]) * 1_000_000
+    minutes = hash_piece(b"", [b"x"]) * 300_000
     pieces = [(SCALAR, [bytes(32)]), (SCALAR, minutes), (SCALAR, minutes)]
     with pytest.raises(InternalError, match="multiply_piece: RuntimeError"):
         run(computed(multiply_piece, pieces, "multiplying", total=3))

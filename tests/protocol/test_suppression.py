@@ -91,7 +91,7 @@ drawn = st.integers(2, 4).flatmap(lambda k: st.tuples(tables(k), st.just(k))).fi
 
 @pytest.mark.claim("small groups: no set of shown figures determines a sum over 1 to k-1 units")
 @pytest.mark.parametrize("rule", [of_rows, pooled])
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5 * settings.default.max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=drawn)
 def test_no_set_of_shown_figures_determines_a_sum_over_few_units(
     rule: Rule, case: tuple[Cells, int], cases: Cases

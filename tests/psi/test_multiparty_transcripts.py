@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from claims import Cases
+from claims import Cases, lengthy
 from harness import assert_absent, assert_same_shape, digest
 from meetings import (
     SESSION,
@@ -103,8 +103,9 @@ def check_worlds(me: str, cases: Callable[[], None] = lambda: None) -> None:
 
 
 @TRANSCRIPTS
-@pytest.mark.parametrize("me", PARTIES[:3])
-@pytest.mark.parametrize("bucket", [None, 60])
+@pytest.mark.parametrize(
+    ("me", "bucket"), [("lead", 60), ("p1", None), ("p2", 60), *lengthy(("lead", None), ("p1", 60))]
+)
 def test_a_partys_messages_do_not_tell_what_pairs_share(
     me: str, bucket: int | None, cases: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pytest
-from claims import Cases
+from claims import Cases, lengthy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from okvs_bounds import EXACT_TO, all_even, exact_bound, exact_failure, log2_bound, log_even, log_even_above
@@ -248,11 +248,10 @@ def test_cube_roots_are_exact() -> None:
 
 TRIALS = 2_000
 SMALL = [  # keys, third, dense: bounds of 2^-4 to 2^-7
-    (40, 20, 2),
-    (30, 16, 3),
+    *lengthy((40, 20, 2), (30, 16, 3)),
     (12, 9, 1),
     (100, 45, 1),
-    (200, 90, 0),
+    *lengthy((200, 90, 0)),
 ]
 
 

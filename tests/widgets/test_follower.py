@@ -8,7 +8,7 @@ from typing import Any
 
 import comm
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from ipywidgets.widgets.widget import _instances
 from people import everyone, federation, north
 from waiting import until
@@ -47,9 +47,9 @@ def left(fed: ps.Federation) -> tuple[int, ...]:
 
 
 @pytest.mark.claim("100 times opened and closed, a picker and a budget view leave no thread, observer or comm")
-def test_nothing_is_left_of_closed_views(fed: ps.Federation, cases: Cases) -> None:
+def test_nothing_is_left_of_closed_views(fed: ps.Federation, cases: Cases, counts: Counts) -> None:
     before = left(fed)
-    for _ in range(100):
+    for _ in range(counts(10, 100, 100)):
         for view in VIEWS:
             opened = view(fed)
             during = left(fed)
