@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python
 
-# Tests run in two processes: many of them wait for processes of their own.
-ABREAST := --numprocesses 2 --dist worksteal
+# Tests run in three processes, also on two cores: many of them wait, and for processes of their own.
+ABREAST := --numprocesses 3 --dist worksteal
 
 .PHONY: demo workshop-check test kernels check docs claims soak bench bench-fl bench-he bench-psi lab panel screenshots format clean
 

@@ -19,6 +19,7 @@ from privsdk.client.federation import open_federations
 
 SOAK = os.environ.get("PRIVSDK_SOAK") == "1"
 FEWEST_TESTS = 100  # a floor on collected tests: a suite that silently shrinks fails
+LONGEST = {"test_notebooks.py", "test_crash.py", "test_wire_crash.py"}
 
 CHROMIUM = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]  # as a container needs it
 
@@ -56,6 +57,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         lengthy = [item for item in items if item.get_closest_marker("lengthy")]
         config.hook.pytest_deselected(items=lengthy)
         items[:] = [item for item in items if item not in lengthy]
+    items.sort(key=lambda item: item.path.name not in LONGEST)  # so that no process begins one when the others end
 
 
 _REPORT: dict[str, list[tuple[int, bool, str]]] = {}
