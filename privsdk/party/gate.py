@@ -207,7 +207,7 @@ class Gate:
             outcome = drive(role, lambda peer: run.conversation(peer, self._dial), run.on_step, step_s)
             # 7. record
             answer = self._answer(run, outcome, version)
-            self._books.finish(run_id, answer, run.learned())
+            self._books.finish(run_id, answer, [str(learned) for learned in run.operation.learns()])
             failure = None
         except Exception as error:
             failure = error if isinstance(error, PrivsdkError) else _defect(error)

@@ -101,10 +101,6 @@ class PartyRun:
                 )
         return self._conversations[peer]
 
-    def learned(self) -> list[str]:
-        """What everyone learns, as the audit records it."""
-        return [str(item) for item in self.operation.learns()]
-
     def on_step(self, progress: Progress | None) -> None:
         if progress is not None:
             self.phase = progress.phase

@@ -63,7 +63,7 @@ from ...protocol.services import Identity
 from . import shamir
 from .base import Sum, Totals, Vector
 from .masker import KEY_BYTES, PHASE, TAG_BYTES, Context, Masker, Named, Public, Secret, pairwise, self_seed
-from .masks import Mask, Masked, add, add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
+from .masks import Mask, add, add_to, bits_for, fits, kind_of, message_of, totals_of, words_of, zeros
 
 BOX_BYTES = 2 * shamir.SHARE_BYTES + TAG_BYTES
 
@@ -197,21 +197,19 @@ class MaskedSum(Sum):
             mail = {sender: boxes[party] for sender, boxes in by_sender.items() if sender != party}
             carried[party] = Boxes(name=name, table=_table(Boxes, mail))
 
-        def of_length(party: str, message: Masked) -> bool:
-            return fits(message, length, context.bits, name)
-
-        masked = yield from steps.take(tuple(boxed), kind_of(context.bits), carried, of_length)
+        masked = yield from steps.take(
+            tuple(boxed), kind_of(context.bits), carried, lambda _, message: fits(message, length, context.bits, name)
+        )
         total = zeros(length, context.bits)
         for number, message in enumerate(masked.values()):
             yield from checkpoint(PHASE, number, len(masked))
             add_to(total, message)
         dropped = tuple(party for party in boxed if party not in masked)
         unmask = Unmask(name=name, survivors=tuple(masked), dropped=dropped)
-
-        def of_each(party: str, message: RevealedShares) -> bool:
-            return _named(message).keys() == boxed.keys()
-
-        revealed = yield from steps.take(tuple(masked), RevealedShares, dict.fromkeys(masked, unmask), of_each)
+        told = dict.fromkeys(masked, unmask)
+        revealed = yield from steps.take(
+            tuple(masked), RevealedShares, told, lambda _, message: _named(message).keys() == boxed.keys()
+        )
         shares = {party: _named(message) for party, message in revealed.items()}
         yield from add(total, (yield from _unmasking(context, keys, unmask, shares)), PHASE)
         return Totals(totals_of(total, largest, name), tuple(masked), steps.lost)

@@ -113,7 +113,8 @@ class RollbackDetection:
         """Take in what was written since, by this process or another; returns the last row."""
         last = self._ledger.head()
         if self._last is not None and self._ledger.row(self._last.sequence) != self._last:
-            self._forget()  # the file was exchanged under this process
+            # the file was exchanged under this process
+            self._last, self._shown, self._accepted, self._branch = None, [], [], 0
         since = 0 if self._last is None else self._last.sequence
         for body in self._ledger.bodies(NAMES, since, last.sequence) if last.sequence > since else ():
             try:
@@ -129,9 +130,6 @@ class RollbackDetection:
                 self._branch = event.branch
         self._last = last
         return last
-
-    def _forget(self) -> None:
-        self._last, self._shown, self._accepted, self._branch = None, [], [], 0
 
     def _refusal(self, head: Head, last: Row) -> LedgerBehind:
         if head.rows > last.sequence:
