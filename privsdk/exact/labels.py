@@ -88,23 +88,23 @@ def partner(given: RoleInput, by: str | None, where: Where, *, owner: str) -> Ro
 def owner(given: RoleInput, *, partner: str, labelled: bool) -> Role[Labelled]:
     """Party O, up to its own computation; `labelled` where the groups are by P's column."""
     keys = _keys(given)
-    told = yield from hear(partner, KeyLabels)
-    if told.join != given.joint:
+    heard = yield from hear(partner, KeyLabels)
+    if heard.join != given.joint:
         raise StaleJoin(
             f"the two sides are of different joins of {given.party} and {partner}", hint="use the sides of one join"
         )
-    if told.table.num_rows != keys.max(initial=-1) + 1:
+    if heard.table.num_rows != keys.max(initial=-1) + 1:
         raise ProtocolViolation(f"{partner} sent labels of another number of joint keys")
-    if told.kind not in _KINDS or (told.kind != NONE) != labelled:
+    if heard.kind not in _KINDS or (heard.kind != NONE) != labelled:
         raise ProtocolViolation(f"{partner} sent labels of another kind")
     try:
-        label = told.table["label"].cast(_KINDS[told.kind])
+        label = heard.table["label"].cast(_KINDS[heard.kind])
     except pa.ArrowException:  # its message may quote a label
-        raise ProtocolViolation(f"{partner} sent a label that is no {told.kind}") from None
-    if told.table["passes"].null_count:
+        raise ProtocolViolation(f"{partner} sent a label that is no {heard.kind}") from None
+    if heard.table["passes"].null_count:
         raise ProtocolViolation(f"{partner} left open whether a key passes")
-    passes = told.table["passes"].to_numpy()
-    return Labelled(passes[keys], label.take(pa.array(keys)), max(given.min_count, told.min_count))
+    passes = heard.table["passes"].to_numpy()
+    return Labelled(passes[keys], label.take(pa.array(keys)), max(given.min_count, heard.min_count))
 
 
 def _agreed(keys: npt.NDArray[np.int64], labels: pa.ChunkedArray, size: int) -> pa.Array:

@@ -139,7 +139,7 @@ class Aggregate(Operation[AggregateParameters]):
         )
 
     def _of_partner(self, partner: str) -> Iterator[Knowledge]:
-        """What the partner's message tells the owner."""
+        """What the owner learns from the partner's message."""
         conditions = self.parameters.conditions_of(partner)
         where = text(conditions, partner) if conditions else ""
         yield JointKeyLabels(partner=partner, where=where, label=self.parameters.by_of(partner) or "")

@@ -83,7 +83,7 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True, tag="watch"):
-    """How far is a run? Of what it told, only that after the first `since`."""
+    """How far is a run? Of its progress reports, only those after the first `since`."""
 
     run_id: str
     since: Count = 0
@@ -173,7 +173,7 @@ class Prepared(Message, frozen=True, kw_only=True, tag="prepared"):
 
 
 class ProgressReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run tells its caller on the way: `done` of `total` rounds or the like, with figures of the last one.
+    """What a run reports to its caller on the way: `done` of `total` rounds or the like, with figures of the last one.
 
     `seconds` since its start at this party, and all the bytes it has sent to and received from the others by then.
     """
@@ -187,8 +187,7 @@ class ProgressReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watched(Message, frozen=True, kw_only=True, tag="watched"):
-    """How far a run is at a party: its phase, whom it waits for, what it told, how many instalments it has paid after
-    its start."""
+    """How far a run is at a party: its phase, its progress reports, the instalments that it paid after its start."""
 
     phase: str
     waits_for: tuple[str, ...] = ()
@@ -205,19 +204,19 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     bytes_received: tuple[int, ...] = ()
 
     @staticmethod
-    def of(told: Sequence[ProgressReport]) -> Trace:
+    def of(reports: Sequence[ProgressReport]) -> Trace:
         """Seconds to a tenth of a millisecond."""
         return Trace(
-            done=tuple(each.done for each in told),
-            seconds=tuple(round(each.seconds, 4) for each in told),
-            bytes_sent=tuple(each.bytes_sent for each in told),
-            bytes_received=tuple(each.bytes_received for each in told),
+            done=tuple(each.done for each in reports),
+            seconds=tuple(round(each.seconds, 4) for each in reports),
+            bytes_sent=tuple(each.bytes_sent for each in reports),
+            bytes_received=tuple(each.bytes_received for each in reports),
         )
 
 
 class Finished(Message, frozen=True, kw_only=True, tag="finished"):
     """A party's answer: JSON facts and at most one table, with its receipt; `stored` where it was given before and
-    nothing was charged, `instalments` how many the run paid after its start, `trace` when it told how far it was."""
+    nothing was charged, `instalments` how many the run paid after its start, `trace` of its progress reports."""
 
     value: dict[str, Any]
     table: pa.Table | None = None

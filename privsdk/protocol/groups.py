@@ -27,7 +27,7 @@ the sum of all S_g, and a may be taken as 0. QED. So it is for any other size by
 contributors, and for several at once.
 
 Not covered: what follows from bounds of the values (a sum of numbers that are not negative bounds each), what somebody
-knows of others' values beforehand, and what several questions tell together, which `party.guard` compares.
+knows of others' values beforehand, and what follows from several questions together, which `party.guard` compares.
 
 Source: A. Hundepool et al., "Statistical Disclosure Control", Wiley 2012, chapter 4 (tables of magnitude: threshold
 rule, secondary suppression).
@@ -56,7 +56,7 @@ def plain_keys(by: str | None, keys: Any) -> tuple[Key, ...] | None:
     """The keys that a notebook gave as plain Python values; None where there are no groups."""
     if by is not None and keys is None:
         raise InvalidArgument(
-            f"the groups of {by!r} must be public: groups found in the data would themselves tell who is in it",
+            f"the groups of {by!r} must be public: groups found in the data would themselves disclose who is in it",
             hint=f'list them, for example keys=["a", "b"] for the values of {by!r} that are known to all',
         )
     if keys is None:

@@ -38,7 +38,7 @@ def together(roles: Mapping[str, Role[Any]], transcript: list[Sent] | None = Non
 
 
 class _Table:
-    """The roles around a table: what lies there for whom, who waits for what, who is lost to whom."""
+    """The roles of a run: messages on their way, the step that each waits in, and the parties that each has lost."""
 
     def __init__(self, roles: Mapping[str, Role[Any]], transcript: list[Sent] | None) -> None:
         self._roles = roles

@@ -37,7 +37,7 @@ class End(Message, frozen=True, kw_only=True, tag="privsdk.End"):
 
 
 class Abort(Message, frozen=True, kw_only=True, tag="privsdk.Abort"):
-    """The sender stopped with an error. Between parties the code is all that is told; a caller gets the record."""
+    """The sender stopped with an error. Between parties the code is all that is disclosed; a caller gets the record."""
 
     code: str
     error: ErrorRecord | None = None

@@ -33,7 +33,7 @@ class Progress(NamedTuple):
     """How far a role is: `done` of `total` units of `phase`.
 
     `figures` are for the caller, who may be shown them and these numbers while the run goes on; where they are None it
-    is shown the phase alone, as numbers of units can tell the size of a table.
+    is shown the phase alone, as numbers of units can disclose the size of a table.
     """
 
     phase: str
@@ -163,14 +163,14 @@ def altered(role: Role[T], change: Callable[[Step], Step]) -> Role[T]:
 
 
 def during(phase: str, role: Role[T]) -> Role[T]:
-    """A role as part of a phase, which its own phases are told with."""
+    """A role as part of a phase, whose name goes before those of its own phases."""
 
-    def told(step: Step) -> Step:
+    def renamed(step: Step) -> Step:
         if step.progress is None:
             return step
         return step._replace(progress=step.progress._replace(phase=f"{phase}, {step.progress.phase}"))
 
-    return altered(role, told)
+    return altered(role, renamed)
 
 
 def _lost(heard: Heard) -> dict[str, PrivsdkError]:

@@ -123,7 +123,7 @@ class Services(Protocol):
     def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
         """The figures of an exact answer to let out: asked once, for all its row sets, before anything of it leaves.
 
-        Raises DifferencingRefused where these and earlier figures together would tell about fewer than `min_count`.
+        Raises DifferencingRefused where these and earlier figures together show something of fewer than `min_count`.
         """
 
     def pay(self) -> None:

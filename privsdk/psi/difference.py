@@ -39,7 +39,7 @@ class Difference(Displayed, Tabular):
         The returned rows, with the columns that were asked for.
     masked : int or None
         Distinct keys among the chosen rows that were left out because the other party has them; None where they are
-        fewer than `min_count`, or none: else a question about one key would tell whether both have it.
+        fewer than `min_count`, or none: else a question about one key would disclose whether both have it.
     min_count : int
         The larger of both owners' minimum counts.
     """
@@ -132,7 +132,7 @@ class DifferenceParameters(question.IntersectionParameters, frozen=True, kw_only
 
     @property
     def returned(self) -> tuple[str, ...]:
-        """Every column of which a returned row tells something."""
+        """Every column that a returned row discloses something of."""
         return tuple(dict.fromkeys((*self.columns, *(condition.name.column for condition in self.where))))
 
 

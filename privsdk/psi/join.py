@@ -43,8 +43,8 @@ def join(*tables: Table, on: question.On, protocol: question.Protocol = "auto") 
         The key: a column's name, or `psi.key` of several columns and how to normalise them. String, integer, binary,
         date or decimal; nulls never match, duplicates stay local.
     protocol : "auto", "ddh", "kkrt" or "multiparty"
-        "auto" decides by the number of keys, which the parties tell each other anyway: "ddh" costs least for two small
-        sets, "kkrt" is hundreds of times faster for large ones. Three or more parties always run "multiparty".
+        "auto" decides by the number of keys, which the parties disclose to each other anyway: "ddh" costs least for two
+        small sets, "kkrt" is hundreds of times faster for large ones. Three or more parties always run "multiparty".
 
     Returns
     -------
@@ -165,8 +165,8 @@ class Joint(Handle):
 class JointSide(Handle, Aggregates):
     """One party's matched rows: exact aggregates of its own columns, by its own or its partner's; see `count`.
 
-    The partner's columns are named "partner.column", in `by` and `where`. Then the partner takes part: it tells this
-    party of each shared key whether it passes, and its label. A key passes if any of its rows there does; its label is
+    The partner's columns are named "partner.column", in `by` and `where`. Then the partner takes part: it sends this
+    party for each shared key whether it passes, and its label. A key passes if any of its rows there does; its label is
     the one that all those rows have, null where they differ.
     """
 

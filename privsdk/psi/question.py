@@ -1,4 +1,4 @@
-"""What all questions about the keys of several tables have in common: their checks, what they tell, terms, protocol."""
+"""What all questions about the keys of several tables share: their checks, what is learned, terms, protocol."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ class KeyNumbers(Knowledge, frozen=True):
 
 
 def learned_by_terms(*parties: str) -> tuple[Knowledge, ...]:
-    """What the terms tell of other parties."""
+    """What a party learns of others from their terms."""
     return KeyNumbers(of=parties), MinimumCounts(of=parties)
 
 

@@ -24,8 +24,7 @@ from privsdk.errors import CircuitTooDeep, DataError, DifferencingRefused, Inval
 from privsdk.he.columns.arrow import Meta
 from privsdk.he.columns.column import Column
 from privsdk.he.columns.encrypt import encrypt
-from privsdk.he.scoring import ends as told_of
-from privsdk.he.scoring import protocol
+from privsdk.he.scoring import ends, protocol
 from privsdk.he.scoring.ends import ScoreParameters, linked
 from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, operation_of
 from privsdk.protocol.roles import Role
@@ -290,7 +289,7 @@ def told(placed: Sequence[tuple[float, int]], *, units: bool, min_count: int) ->
     whose = np.array([unit for _, unit in placed], np.int64)
     table = pa.table({"x": pa.array(found)})
     mine = given_to("bank", asked, table, min_count=min_count, keys=whose if units else None)
-    answer = told_of.told(mine, asked, np.arange(len(found)), found, None)
+    answer = ends.disclosed(mine, asked, np.arange(len(found)), found, None)
     return answer.table["rows"].to_pylist()
 
 
@@ -325,7 +324,7 @@ def test_small_intervals_are_suppressed(placed: list[tuple[float, int]], units: 
         check_suppressed(placed, units=units, min_count=min_count)
 
 
-RULE = told_of.suppressed_of_rows
+RULE = ends.suppressed_of_rows
 WRONG: dict[str, Callable[..., frozenset[int]]] = {
     "only the small ones": lambda groups, at, units, k: frozenset(i for i in groups if (at == i).sum() < k),
     "all but empty ones": lambda groups, at, units, k: frozenset(i for i in groups if not (at == i).any()),
@@ -339,12 +338,12 @@ def test_too_much_told_is_found(wrong: str, monkeypatch: pytest.MonkeyPatch, cas
     """Three rows are in the second interval, or outside of all; two units own the third's rows."""
     placed = [(0.1, i) for i in range(9)] + [(0.3, i) for i in range(3)] + [(0.6, i % 2) for i in range(9)]
     outside = [(0.1, i) for i in range(9)] + [(1.1, i) for i in range(3)]
-    monkeypatch.setattr(told_of, "suppressed_of_rows", WRONG[wrong])
+    monkeypatch.setattr(ends, "suppressed_of_rows", WRONG[wrong])
     units = wrong == "rows in place of units"
     each = placed if units else outside
     with pytest.raises(AssertionError):
         check_suppressed(each, units=units, min_count=5)
-    monkeypatch.setattr(told_of, "suppressed_of_rows", RULE)
+    monkeypatch.setattr(ends, "suppressed_of_rows", RULE)
     for each in (placed, outside):
         check_suppressed(each, units=units, min_count=5)
         cases(len(each))

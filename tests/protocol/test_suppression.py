@@ -188,7 +188,7 @@ def scores(sizes: Sequence[int]) -> list[bool]:
     """Rows by interval of their score."""
     import pyarrow as pa
 
-    from privsdk.he.scoring.ends import ScoreParameters, told
+    from privsdk.he.scoring.ends import ScoreParameters, disclosed
 
     edges = tuple(float(edge) for edge in range(len(sizes) + 1))
     parameters = ScoreParameters(
@@ -196,7 +196,7 @@ def scores(sizes: Sequence[int]) -> list[bool]:
     )
     found = np.repeat(np.arange(len(sizes)) + 0.5, sizes)
     given = input_of(pa.table({"x": found}))
-    answer = told(given, parameters, np.arange(len(found)), found, None)
+    answer = disclosed(given, parameters, np.arange(len(found)), found, None)
     return answer.table["rows"].is_valid().to_pylist()
 
 

@@ -60,7 +60,7 @@ def encrypt(
     min_parties : int
         The fewest owners that the owner wants to be among when a result is revealed.
     nulls : "refuse" or "public"
-        Whether a null is an error, or its position told to everyone who gets the ciphertexts.
+        Whether a null is an error, or its position disclosed to everyone who gets the ciphertexts.
 
     Returns
     -------

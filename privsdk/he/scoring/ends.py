@@ -131,7 +131,7 @@ def complete(
     return rows, columns, label == 1.0
 
 
-def told(
+def disclosed(
     given: RoleInput,
     parameters: ScoreParameters,
     rows: npt.NDArray[np.int64],

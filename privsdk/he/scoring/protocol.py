@@ -183,7 +183,7 @@ def read_model(
 
 
 def _weighted(columns: Sequence[Column], weights: Sequence[float]) -> Column:
-    """The sum of products. Where all weights are zero a fresh encryption of zero: a bare one could be told."""
+    """The sum of products. Where all weights are zero a fresh encryption of zero: a bare one could be recognised."""
     if not any(weights):
         return columns[0] * 0.0
     return matmul(columns, np.asarray(weights).reshape(-1, 1))[0]

@@ -21,7 +21,7 @@ from ...protocol.control import Finished
 from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
 from ...protocol.roles import Role
 from . import protocol
-from .ends import LARGEST, Link, ScoreParameters, complete, linked, told
+from .ends import LARGEST, Link, ScoreParameters, complete, disclosed, linked
 
 OPERATION = "he.score"
 DEFAULT_EDGES = tuple(i / 10 for i in range(11))
@@ -287,4 +287,4 @@ class Score(Operation[ScoreParameters]):
         found = yield from protocol.data_owner(
             features, parameters.bounds, preset=preset, weight_bound=parameters.weight_bound, peer=modeller
         )
-        return told(given, parameters, rows, linked(found, parameters.link), label)
+        return disclosed(given, parameters, rows, linked(found, parameters.link), label)

@@ -228,7 +228,7 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         return Learns.of(Coalition((self.key_holder,), len(contributors) - 1, contributors), TotalOfOthers())
 
     def _sum_of(self, given: RoleInput) -> Sum:
-        """Masked sums are of all contributors: a total of fewer, beside a later one, would tell who was lost."""
+        """Masked sums are of all contributors: a total of fewer, beside a later one, would disclose who was lost."""
         contributors, holder = self.contributors(), self.key_holder
         if self.masked:
             return MaskedSum(

@@ -130,7 +130,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def grouped(self) -> bool:
-        """Whether groups, or bins, are told apart: small ones are then suppressed."""
+        """Whether the answer is by groups, or bins: small ones are then suppressed."""
         return self.keys is not None or self.edges is not None
 
     @property

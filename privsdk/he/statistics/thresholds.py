@@ -1,7 +1,7 @@
 """Which groups of a pooled statistic the key holder shows: by `protocol.groups`, in units and in parties.
 
 A group's pooled total can be one party's own subtotal, or one unit's. So beside its totals each contributor adds, for
-each group and for its rows of no group, how many units have rows there and whether there are any, and tells the key
+each group and for its rows of no group, how many units have rows there and whether there are any, and sends the key
 holder its owner's thresholds: the minimum count and the fewest parties of a joint result. Some groups are large
 together where they have
 

@@ -1,4 +1,4 @@
-"""Oblivious key-value stores: tables that decode to given values at given keys, and do not tell which keys.
+"""Oblivious key-value stores: tables that decode to given values at given keys, and do not disclose the keys.
 
 Papers: G. Garimella, B. Pinkas, M. Rosulek, N. Trieu, A. Yanai, "Oblivious Key-Value Stores and Amplification for
 Private Set Intersection", CRYPTO 2021: the definition, and the garbled cuckoo table with three hash functions

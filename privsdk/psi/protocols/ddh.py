@@ -12,7 +12,7 @@ are agreed:
     --- Doubled: (H(y)^b)^a, in B's order ->  <- Doubled: (H(x)^a)^b, in A's order ---
 
 Each compares its own set blinded twice with the peer's. Joint keys are numbered in the byte order of H(key)^ab,
-which both sides know and which tells nothing about the keys. Where only A is to learn, A sends no Doubled.
+which both sides know and which discloses nothing of the keys. Where only A is to learn, A sends no Doubled.
 
 For the size alone BlindedSet and DoubledSet take their places, the second sorted too, and each counts the points that
 both doubled sets have. Sorting is the shuffle: the order of doubled points, which are new to whoever gets them, says
