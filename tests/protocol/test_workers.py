@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, TimeoutError, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -257,16 +257,6 @@ def test_a_stop_after_the_answer_spoils_no_further_task() -> None:
         worker.stop()
         worker.settle()
     worker.end()
-
-
-def test_leaving_a_map_early_stops_it(pool: Workers, tmp_path: Path) -> None:
-    marks = [str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "c")]
-    with pytest.raises(TimeoutError):
-        next(pool.map(tasks.wait_busily, marks, timeout=0.01))
-    results = pool.map(tasks.after, [0.0, 600.0, 600.0, 600.0], range(4))
-    assert next(results) == 0
-    results.close()  # type: ignore[attr-defined]
-    assert pool.submit(tasks.same, 1).result(HANGS_S) == 1
 
 
 def test_prints_do_not_disturb(

@@ -18,7 +18,7 @@ from ...crypto.seal.parallel import encrypt as encrypt_rows
 from ...errors import DataError, InvalidArgument, ProtocolViolation, UnknownName
 from .arrow import EncryptedType, Meta
 from .column import Column
-from .operands import Vector, largest, positive, to_units
+from .operands import Vector, largest, positive, to_numpy, to_units
 
 Key = PublicContext | SecretContext
 
@@ -203,13 +203,9 @@ def _values(data: Any, whose: str, nulls: str) -> tuple[npt.NDArray[Any], npt.ND
                 f"{whose} has {array.null_count:,} nulls",
                 hint='drop them, or pass nulls="public": who gets the ciphertexts will see which rows are null',
             )
-        valid = np.asarray(
-            array.is_valid().to_numpy(zero_copy_only=False)
-            if isinstance(array, pa.Array)
-            else array.is_valid().to_numpy()
-        )
+        valid = to_numpy(array.is_valid())
         array = pc.fill_null(array, pa.scalar(0).cast(kind))
     if pa.types.is_boolean(kind):
         array = array.cast(pa.int8())
-    values = array.to_numpy(zero_copy_only=False) if isinstance(array, pa.Array) else array.to_numpy()
+    values = to_numpy(array)
     return (values.astype(np.float64) if values.dtype.kind == "f" else values), valid

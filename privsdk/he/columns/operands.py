@@ -55,13 +55,17 @@ def on_grid(values: npt.NDArray[Any], resolution: float) -> bool:
     return not np.fmod(values.astype(np.float64), resolution).any()
 
 
+def to_numpy(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+    """An Arrow column without nulls, in NumPy; booleans and chunks are copied."""
+    return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
 def numbers(vector: Vector | Sequence[Any]) -> npt.NDArray[Any]:
     if isinstance(vector, pa.Array | pa.ChunkedArray):
         if not (pa.types.is_integer(vector.type) or pa.types.is_floating(vector.type)
                 or pa.types.is_boolean(vector.type)):  # fmt: skip
             raise InvalidArgument(f"an operand of {vector.type}", hint="use a number or a vector of numbers")
-        filled = pc.fill_null(vector, False if pa.types.is_boolean(vector.type) else 0)
-        vector = filled.to_numpy(zero_copy_only=False) if isinstance(filled, pa.Array) else filled.to_numpy()
+        vector = to_numpy(pc.fill_null(vector, False if pa.types.is_boolean(vector.type) else 0))
     if isinstance(vector, np.ma.MaskedArray):
         raise InvalidArgument("an operand with a mask", hint="give an Arrow array with nulls")
     try:
@@ -85,7 +89,7 @@ def is_vector(other: Any) -> bool:
 
 def valid_of(vector: Any) -> npt.NDArray[np.bool_] | None:
     if isinstance(vector, pa.Array | pa.ChunkedArray) and vector.null_count:
-        return np.asarray(vector.is_valid().to_numpy(zero_copy_only=False))
+        return to_numpy(vector.is_valid())
     return None
 
 

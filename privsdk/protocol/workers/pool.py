@@ -25,9 +25,8 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cache
 from types import FunctionType, TracebackType
@@ -104,24 +103,6 @@ class Workers(Executor):
                 self._threads[-1].start()
             self._changed.notify()
         return future
-
-    def map(
-        self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1
-    ) -> Iterator[T]:
-        """Results in the order of the arguments. Leaving early, also by an interrupt, stops what still runs."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        futures = deque([self.submit(fn, *args) for args in zip(*iterables, strict=False)])
-
-        def results() -> Iterator[T]:
-            try:
-                while futures:
-                    result = futures[0].result(None if deadline is None else deadline - time.monotonic())
-                    futures.popleft()
-                    yield result
-            finally:
-                self.stop(*futures)
-
-        return results()
 
     def stop(self, *futures: Future[Any]) -> None:
         """Cancel those that wait; then end the processes of those that run, whose futures raise Cancelled."""
