@@ -48,16 +48,8 @@ def fill(path: Path, charges: int) -> None:
             operands={},
             parameters={},
         )
-        entries = [Entry("table", charge)]
-        ledger.reserve(
-            request.run_id,
-            digest=request.digest(),
-            caller="analyst",
-            purpose="workshop",
-            charges=entries,
-            check=lambda: None,
-            event=RunReserved(caller="analyst", request=request, entries=tuple(entries)),
-        )
+        reserved = RunReserved(caller="analyst", request=request, entries=(Entry("table", charge),))
+        ledger.reserve(reserved, run_id=request.run_id, digest=request.digest(), purpose="workshop", check=lambda: None)
     ledger.close()
 
 

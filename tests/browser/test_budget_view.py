@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from claims import Cases
+from claims import Cases, Counts
 from measuring import UPDATE
 from mounting import Mount
 from offering import clinics, state_of, without
@@ -193,7 +193,7 @@ def test_the_budget_view_is_accessible(used: ps.Federation, show: Callable[..., 
 @pytest.mark.claim(
     "the budget view of 10 parties and 10,000 charges: from the parties' replies to pixels within 200 ms (median of 50)"
 )
-def test_news_is_soon_seen(show: Callable[..., Page], cases: Cases) -> None:
+def test_news_is_soon_seen(show: Callable[..., Page], cases: Cases, counts: Counts) -> None:
     """More than the view is ever told: the audit rows of all charges, not of the latest."""
     table = pa.table({"x": [1.0]})
     with ps.embedded({f"party_{n}": {"people": table} for n in range(10)}, store=None, quiet=True) as fed:
@@ -216,7 +216,7 @@ def test_news_is_soon_seen(show: Callable[..., Page], cases: Cases) -> None:
     ]
     page = show(state)
     took = []
-    for n in range(50):
+    for n in range(counts(15, 50, 50)):
         for party in state["_parties"]:
             for balance in party["balances"]:
                 balance["epsilon"] |= {

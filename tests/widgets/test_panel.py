@@ -121,7 +121,7 @@ def test_then_what_is_new(fed: ps.Federation, page: Page, panel: Panel) -> None:
 
 def test_a_round_is_a_small_message(fed: ps.Federation, page: Page, panel: Panel) -> None:
     page.until(lambda page: page.federation(fed.number)["parties"])
-    run = fl.fit(MODEL, everyone(fed), label="late", rounds=400).start()
+    run = fl.fit(MODEL, everyone(fed), label="late", rounds=80).start()
     page.until(lambda page: page.run(fed.number)["latest"])
     run.result()
     page.until(lambda page: page.run(fed.number)["state"] == "done")
