@@ -73,8 +73,8 @@ def objects(fed: ps.Federation, store: Path) -> dict[str, Any]:
     run = fit.start()
     trained = run.result()
     private = fl.fit(
-        model, everyone, label="late", rounds=2, batch_size=20,
-        privacy=fl.RecordLevel(clip=1.0, noise_multiplier=4.0, sampling_rate=0.25),
+        model, everyone, label="late", rounds=2, local_steps=1, batch_size=20,
+        privacy=fl.RecordLevel(clip=1.0, noise_multiplier=4.0, sampling_rate=0.05),
     )  # fmt: skip
     count = dp.count(north, by="town", keys=["Aa", "Bb"], epsilon=0.5)
     average = dp.mean(everyone, "age", bounds=(0, 100), epsilon=0.3)
