@@ -356,7 +356,7 @@ def test_scores_by_anothers_model(fed: ps.Federation, tables: Tables) -> None:
     frame = tables["EWR"]["sales"].to_pandas().dropna(subset=["amount"])
     truth = 1 / (1 + np.exp(2.0 - 0.004 * frame["number"] - 0.03 * frame["amount"]))
     found = result.value
-    assert (found.count, found.mean) == (len(frame), pytest.approx(truth.mean(), abs=found.error))
+    assert (found.count, found.mean) == (len(frame), pytest.approx(truth.mean(), abs=found.mean_error))
     assert found.table["rows"].to_pylist() == np.histogram(truth, edges)[0].tolist()
     assert found.table["labelled"].to_pylist() == np.histogram(truth[frame["late"]], edges)[0].tolist()
     assert result.receipt.verify()
