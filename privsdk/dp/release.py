@@ -20,7 +20,7 @@ from ..protocol.operation import Kind
 
 Statistic = Literal["count", "sum", "mean", "variance", "quantile", "histogram"]
 
-MAX_ENTRIES = 1 << 20  # of a vector: sampling takes 10 s
+MAX_ENTRIES = 1 << 20  # of a vector: sampling takes 10 s, and 20 s in shares
 MAX_BINS = 1 << 12
 MAX_STEPS = 1 << 30  # of the grid between centre and bound: 2**33 rows sum without overflow in 64 bits
 FINEST = 20  # bits of a default grid below the clamping bound
