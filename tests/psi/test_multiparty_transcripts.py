@@ -61,7 +61,7 @@ def test_transcript_with_fixed_entropy_is_a_known_answer(cases: Cases, monkeypat
     expected = [(kind, who, other) for kind, who in to_all for other in ("p1", "p2")]
     expected += [(kind, other, "lead") for kind in ("Choices", "Programmed") for other in ("p1", "p2")]
     assert rest == Counter([*expected, ("Share", "p1", "p2")])
-    assert digest(transcript) == "257e9b0371f6afaf0dd754d77bd08a8925352a0e87bfca57fdb4ba4335cfe8cd"
+    assert digest(transcript) == "27d1985fa083f24c3d92362d210cc8213e6f951dfdbd68181f887ca9b9a7b26e"
     cases()
 
 
