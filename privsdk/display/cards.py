@@ -254,6 +254,8 @@ def card_of(value: Any) -> Card:
         reason = metadata.get(b"withheld_because")
         because = f" {reason.decode()}" if reason else ": below the minimum count, or the next smallest to one that is"
         facts = [("suppressed", f"{withheld} group{'s' * (withheld != '1')}{because}")] if withheld != "0" else []
+        if b"left_out" in metadata:
+            facts.append(("left out", metadata[b"left_out"].decode()))
         return Card(title="", facts=facts, answers=[("value", grid_of(value))])
     if isinstance(value, Displayed):
         return value._card()

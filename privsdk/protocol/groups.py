@@ -165,13 +165,6 @@ def suppressed_of_rows(groups: Iterable[int], of: Integers, units: Integers, min
     return suppressed(groups, large, lambda group: sizes.get(group, 0), [NO_GROUP] if NO_GROUP in sizes else [])
 
 
-def units_by_group(groups: int, of: Integers, units: Integers) -> list[int]:
-    """How many units have rows in each of so many groups, and last in none; `of` and `units` as above."""
-    where, _ = _once(of, units)
-    counts = np.bincount(where - NO_GROUP, minlength=groups + 1).tolist()
-    return [*counts[1:], counts[0]]
-
-
 def _once(of: Integers, units: Integers) -> tuple[Integers, Integers]:
     """Each unit once in each group."""
     if (units[1:] > units[:-1]).all():  # rows that are units themselves

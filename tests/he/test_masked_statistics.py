@@ -77,10 +77,11 @@ def received(asked: Statistic, rows: Sequence[pa.Table], **options: Any) -> list
 def assert_uniform(transcript: Sequence[Sent]) -> None:
     """Each party's vector is uniform, and so are the sums of any two."""
     vectors = [words(sent) for sent in transcript if "Masked" in sent.tag]
-    assert len(vectors) == 3
-    for count in (1, 2):
-        for some in combinations(vectors, count):
-            assert looks_uniform(np.sum(some, axis=0, dtype=vectors[0].dtype))
+    assert len(vectors) == 6  # the parties in each group, then the totals
+    for of_one in (vectors[:3], vectors[3:]):
+        for count in (1, 2):
+            for some in combinations(of_one, count):
+                assert looks_uniform(np.sum(some, axis=0, dtype=of_one[0].dtype))
 
 
 @UNIFORM

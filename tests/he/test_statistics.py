@@ -523,7 +523,7 @@ def test_bounds_are_not_idle() -> None:
         {"name": "correlation", "columns": ["x", "y"], "by": "g", "keys": ("a",)},
         {"name": "histogram", "columns": ["x"], "edges": (0.0, 1.0), "by": "g", "keys": ("a",)},
         {"name": "histogram", "columns": ["x"], "edges": tuple(map(float, range(2**12 + 2)))},
-        {"name": "variance", "columns": ["x"], "by": "g", "keys": tuple(range(2**16))},
+        {"name": "variance", "columns": ["x"], "by": "g", "keys": tuple(range(90_000))},
         {"name": "variance", "columns": ["x"], "bound": 1.0, "resolution": 2.0**-63},
         {"name": "variance", "columns": ["x"], "preset": "ckks"},
         {"name": "sum", "columns": ["x"], "by": "g", "keys": ("a",), "preset": "ckks"},

@@ -15,8 +15,8 @@ from pooling import answer_of, request_for, statistic
 
 from privsdk.governance.learns import Caller, CiphertextsOnly, Parties, Quantity
 from privsdk.he.statistics import operation
-from privsdk.he.statistics.statistic import PooledTotals, Statistic
-from privsdk.he.statistics.thresholds import Thresholds
+from privsdk.he.statistics.statistic import LargestMinimum, PartiesByGroup, PooledTotals, ShownGroupNumbers, Statistic
+from privsdk.he.statistics.thresholds import Thresholds, send_thresholds
 from privsdk.protocol.operation import RoleInput, operation_of
 from privsdk.protocol.roles import Role, tell
 from privsdk.testing import Sent
@@ -71,9 +71,8 @@ def check(name: str) -> list[Sent]:
     for sent in first:
         if sent.tag == "he.floors.Floors":
             body = msgspec.json.decode(sent.header)["body"]
-            assert set(body) <= {"type", "min_count", "min_parties", "overlapping"}
-            index = int(sent.sender[1])
-            assert (body["min_count"], body["min_parties"]) == ([3, 2, 4][index], [2, 1, 1][index])
+            assert set(body) == {"type", "min_parties"}
+            assert body["min_parties"] == [2, 1, 1][int(sent.sender[1])]
     return first
 
 
@@ -83,10 +82,11 @@ def check(name: str) -> list[Sent]:
 )
 def test_transcripts_tell_nothing_of_the_rows(name: str, cases: Cases) -> None:
     transcript = check(name)
-    thresholds = [(f"p{i}", "k", "he.floors.Floors") for i in range(3)] if ASKED[name].grouped else []
-    sums = [("p0", "p2"), ("p1", "p2"), ("p2", "k")]
-    keys = [("k", f"p{i}", "he.sums.PublicKeys") for i in range(3)]
-    expected = [*keys, *thresholds, *((sender, to, "he.sums.Encrypted") for sender, to in sums)]
+    sums = [(sender, to, "he.sums.Encrypted") for sender, to in (("p0", "p2"), ("p1", "p2"), ("p2", "k"))]
+    expected = [*((("k", f"p{i}", "he.sums.PublicKeys")) for i in range(3)), *sums]
+    if ASKED[name].grouped:
+        expected += [*expected, *((f"p{i}", "k", "he.floors.Floors") for i in range(3))]
+        expected += [("k", f"p{i}", "he.floors.Shown") for i in range(3)]
     assert sorted((s.sender, s.receiver, s.tag) for s in transcript) == sorted(expected)
     cases()
 
@@ -99,21 +99,19 @@ def leaky(leak: Callable[[RoleInput], Thresholds]) -> Any:
 
 
 LEAKS: dict[str, Callable[[RoleInput], Thresholds]] = {
-    "the number of rows": lambda given: Thresholds(
-        overlapping=False, min_count=given.table.num_rows, min_parties=given.min_parties
-    ),
-    "whether a group is there": lambda given: Thresholds(
-        overlapping=False, min_count=given.min_count, min_parties=int("b" in given.table["g"].to_pylist())
-    ),
+    "the number of rows": lambda given: Thresholds(min_parties=given.table.num_rows),
+    "whether a group is there": lambda given: Thresholds(min_parties=int("b" in given.table["g"].to_pylist())),
 }
 
 
 @TRANSCRIPTS
 @pytest.mark.parametrize("leak", LEAKS)
 def test_leaks_are_found(leak: str, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
-    monkeypatch.setattr(operation, "tell_thresholds", leaky(LEAKS[leak]))
+    monkeypatch.setattr(operation, "send_thresholds", leaky(LEAKS[leak]))
     with pytest.raises(AssertionError):
         check("count")
+    monkeypatch.setattr(operation, "send_thresholds", send_thresholds)
+    check("count")
     cases()
 
 
@@ -125,7 +123,7 @@ def test_the_answer_is_what_the_record_says(name: str, cases: Cases) -> None:
     answer = answer_of(asked, tables(3, "ab"), min_count=5, min_parties=2)
     assert answer.column_names == list(asked.parts)
     assert answer.num_rows == asked.groups
-    metadata = {} if not asked.grouped else {b"withheld_groups", b"withheld_because"}
+    metadata = {} if not asked.grouped else {b"withheld_groups", b"withheld_because", b"left_out"}
     assert set(answer.schema.metadata or {}) == set(metadata)
     request = request_for(asked, ["p0", "p1", "p2"])
     learns = {item.who: item for item in operation_of(request).learns()}
@@ -133,13 +131,15 @@ def test_the_answer_is_what_the_record_says(name: str, cases: Cases) -> None:
     groups = {"groups": asked.groups, "kind": kind_of_groups(asked)} if asked.grouped else {}
     shown = PooledTotals(statistic=name, **groups)
     if asked.grouped:
-        assert holder.what == (PooledTotals(statistic=name, suppressed=True, **groups),)
-        assert caller.what == (shown,)
+        kind = kind_of_groups(asked)
+        assert holder.what == (shown, PartiesByGroup(kind=kind))
+        assert caller.what == (shown, ShownGroupNumbers(kind=kind), LargestMinimum())
     else:
         assert holder.what == caller.what == (shown,)
     words = {"sum": "total", "rows": "the number of", "product": "products" if asked.pairs[1:] else "squares"}
     assert all(words[part.split()[0]] in str(shown) for part in asked.parts)
-    assert learns[Parties(("p0", "p1", "p2"))].what == (CiphertextsOnly(),)
+    told = (ShownGroupNumbers(kind=kind_of_groups(asked)),) if asked.grouped else ()
+    assert learns[Parties(("p0", "p1", "p2"))].what == (CiphertextsOnly(), *told)
     cases()
 
 

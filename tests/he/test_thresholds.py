@@ -5,25 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
-import msgspec
+import numpy as np
 import pyarrow as pa
 import pytest
 from claims import Cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pooling import answer_of, ask, in_the_clear, request_for, statistic
+from pooling import CheckedSum, answer_of, ask, in_the_clear, request_for, statistic
 
 import privsdk as ps
 from privsdk import he
+from privsdk.crypto.sums.base import Totals
 from privsdk.deploy.open import WORKSHOP_POLICY
 from privsdk.errors import DataError, InvalidArgument
 from privsdk.he.statistics import operation as declaration
-from privsdk.he.statistics.thresholds import Thresholds, suppressed_groups
-from privsdk.protocol.operation import operation_of
+from privsdk.he.statistics import totals
+from privsdk.he.statistics.statistic import Statistic
+from privsdk.he.statistics.thresholds import shown_groups
+from privsdk.he.statistics.totals import Contribution
+from privsdk.protocol.groups import suppressed_of_rows
+from privsdk.protocol.operation import RoleInput, operation_of
+from privsdk.protocol.roles import Role
 
 SUPPRESSED = pytest.mark.claim(
-    "he: no group of fewer rows or parties than any owner asks for is told, nor follows from a total"
+    "he: no sum of an owner's few units or of few parties is told by group, to anyone, nor follows from a total"
 )
 KEYS = ("a", "b", "c", "d")
 NAMES = ("count", "sum", "mean", "variance", "histogram")
@@ -75,22 +82,42 @@ def check(
     ids: str = "",
 ) -> list[int]:
     """That what is shown keeps to the thresholds; returns the groups that are."""
-    answer = answer_of(question(name), tables, min_count=min_count, min_parties=min_parties, caller=caller, ids=ids)
+    parts: dict[str, Contribution] = {}
+    made = totals.contribution
+
+    def recorded(given: RoleInput, asked: Statistic) -> Role[Contribution]:
+        parts[given.party] = yield from made(given, asked)
+        return parts[given.party]
+
+    with mock.patch.object(declaration, "contribution", recorded):
+        answer = answer_of(question(name), tables, min_count=min_count, min_parties=min_parties, caller=caller, ids=ids)
     shown = [group for group in range(4) if answer.column(0)[group].is_valid]
-    for column in answer.columns:
-        assert [group for group in range(4) if column[group].is_valid] == shown
-    others = [units for i, units in enumerate(parts_of(tables, ids)) if f"p{i}" != caller]
-
-    def enough(groups: list[int]) -> bool:
-        units = {unit for own in others for group in groups for unit in own[group]}
-        parties = sum(any(own[group] for group in groups) for own in others)
-        return len(units) >= max(min_count) and parties >= max(min_parties)
-
-    assert all(enough([group]) for group in shown)
+    for number, column in enumerate(answer.columns):
+        for group in range(4):
+            total = sum(part.totals[number][group] for part in parts.values())
+            assert column[group].as_py() == (str(total) if group in shown else None)
+    present = []  # by party that is not the caller: the groups in which it has a part
+    outside = []  # and whether it has rows in no shown one
+    for i, units in enumerate(parts_of(tables, ids)):
+        part, least = parts[f"p{i}"], min_count[i]
+        own = {group for group in range(4) if part.present[group]}
+        left_out = set().union(*(units[group] for group in range(5) if group not in own))
+        assert all(len(units[group]) >= max(1, least) for group in own)
+        assert not left_out or len(left_out) >= least  # else its whole total, less those, would tell
+        assert all(part.totals[n][group] == 0 for n in range(len(part.totals)) for group in set(range(4)) - own)
+        large = [group for group in range(4) if len(units[group]) >= max(1, least)]
+        assert len(set(large) - own) <= 1  # and one more at most
+        assert part.present[4] == bool(left_out)
+        if f"p{i}" != caller:
+            present.append(own)
+            outside.append(bool(left_out))
+    least = max(min_parties)
+    counts = [sum(group in own for own in present) for group in range(4)]
+    assert all(counts[group] >= least for group in shown)
     rest = [group for group in range(4) if group not in shown]
-    rest += [4] if any(own[4] for own in others) else []
-    assert not rest or not shown or enough(rest)  # else a total over all, less those shown, would tell it
-    assert len(rest) - (4 in rest) <= 1 + sum(not enough([group]) for group in range(4))  # and one more at most
+    beyond = sum(bool(own - set(shown)) or out for own, out in zip(present, outside, strict=True))
+    assert not beyond or not shown or beyond >= least  # else a total over all, less those shown, would be of few
+    assert len(rest) <= 1 + sum(count < least for count in counts)  # and one more at most
     return shown
 
 
@@ -119,42 +146,42 @@ CASES = {
     "one": ([table_of([5, 1, 5, 5])] * 3, ""),
     "a lone row": ([table_of([5, 1, 5, 5]), table_of([5, 0, 5, 5])], ""),
     "a row of no group": ([table_of([5, 5, 5, 5], outside=1)] * 2, ""),
+    "one party's rows of no group": ([table_of([5, 5, 5, 5], outside=5), table_of([5, 5, 5, 5])], ""),
     "units": ([table_of([6, 4, 9, 9], each=3)] * 2, "id"),
     "a unit in two groups": ([table_of([8, 8, 1, 1], each=2)] * 2, "id"),
 }
-Rule = Callable[[list[int], list[int], Thresholds], frozenset[int]]
-
-
-def changed(thresholds: Thresholds, **fields: Any) -> Thresholds:
-    return msgspec.structs.replace(thresholds, **fields)
-
-
-WRONG: dict[str, Rule] = {
-    "nothing is suppressed": lambda units, parties, t: frozenset(),
-    "parties do not count": lambda units, parties, t: suppressed_groups(units, [99] * len(units), t),
-    "units do not count": lambda units, parties, t: suppressed_groups([99] * len(units), parties, t),
-    "only small ones": lambda units, parties, t: frozenset(
-        g for g in range(len(units) - 1) if units[g] < t.min_count or parties[g] < t.min_parties
+OF_PARTIES: dict[str, Callable[[list[int], int], list[bool]]] = {
+    "every group is shown": lambda parties, least: [True] * (len(parties) - 1),
+    "the smallest is shown beside too few others": lambda parties, least: [number >= least for number in parties[:-1]],
+    "one owner's number of parties": lambda parties, least: shown_groups(parties, 1),
+    "rows of no group do not count": lambda parties, least: shown_groups([*parties[:-1], 0], least),
+}
+OF_UNITS: dict[str, Callable[..., frozenset[int]]] = {
+    "nothing is left out": lambda groups, of, units, least: frozenset(),
+    "one is as many as the minimum": lambda groups, of, units, least: suppressed_of_rows(groups, of, units, 2),
+    "only small groups": lambda groups, of, units, least: frozenset(
+        group for group in groups if len(set(units[of == group].tolist())) < least
     ),
-    "one owner's thresholds": lambda units, parties, t: suppressed_groups(
-        units, parties, changed(t, min_count=0, min_parties=1)
-    ),
-    "rows of no group do not count": lambda units, parties, t: suppressed_groups([*units[:-1], 0], parties, t),
-    "units in two groups count twice": lambda units, parties, t: suppressed_groups(
-        units, parties, changed(t, overlapping=False)
+    "rows count for units": lambda groups, of, units, least: suppressed_of_rows(groups, of, np.arange(len(of)), least),
+    "rows of no group do not count": lambda groups, of, units, least: suppressed_of_rows(
+        groups, of[of >= 0], units[of >= 0], least
     ),
 }
 
 
 @SUPPRESSED
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("wrong", [*OF_PARTIES, *OF_UNITS])
 def test_a_wrong_rule_is_caught(wrong: str, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     def everything() -> None:
         for tables, ids in CASES.values():
             check("sum", tables, [0] * (len(tables) - 1) + [4], [2] + [1] * (len(tables) - 1), ids=ids)
+            check("sum", tables, [4] * len(tables), [1] * len(tables), ids=ids)
 
     everything()
-    monkeypatch.setattr(declaration, "suppressed_groups", WRONG[wrong])
+    if wrong in OF_PARTIES:
+        monkeypatch.setattr(declaration, "shown_groups", OF_PARTIES[wrong])
+    if wrong in OF_UNITS:
+        monkeypatch.setattr(totals, "suppressed_of_rows", OF_UNITS[wrong])
     with pytest.raises(AssertionError):
         everything()
     cases()
@@ -162,10 +189,17 @@ def test_a_wrong_rule_is_caught(wrong: str, monkeypatch: pytest.MonkeyPatch, cas
 
 def test_the_rows_of_a_contributor_who_asks_do_not_count() -> None:
     """It knows its own: what is shown must not be the single other party's total, nor a single row's."""
-    tables = [table_of(own) for own in ([9, 9, 9, 9], [9, 9, 9, 0], [9, 9, 0, 0])]
-    assert check("sum", tables, [2, 2, 2], [1, 1, 2]) == [0, 1]  # d is p0's own; c goes with it
-    answer = answer_of(question("sum"), tables, min_count=2, min_parties=2, caller="p0")
-    assert answer["sum 0"].is_valid().to_pylist() == [False, True, False, False]  # c and d without a are p1's alone
+    two, three = [table_of([9, 9, 9, 9])] * 2, [table_of([9, 9, 9, 9])] * 3
+    assert check("sum", two, [6, 6], [2, 2]) == check("sum", three, [6, 6, 6], [2, 2, 2], "p0") == [0, 1, 2, 3]
+    assert check("sum", two, [6, 6], [2, 2], "p0") == []
+
+
+def test_what_each_leaves_out_is_in_no_total() -> None:
+    """p1 leaves out d, and a with it, as 3 units would follow from its total; p2 leaves out c and d, 6 together."""
+    tables = [table_of(own) for own in ([9, 9, 9, 9], [9, 9, 9, 3], [9, 9, 3, 3])]
+    assert check("count", tables, [6, 6, 6], [1, 1, 2]) == [0, 1, 2]  # d would be p0's alone
+    answer = answer_of(question("count"), tables, min_count=6, min_parties=2)
+    assert answer["rows"].to_pylist() == ["18", "27", "18", None]
 
 
 def test_units_are_counted_and_not_their_rows() -> None:
@@ -177,18 +211,18 @@ def test_units_are_counted_and_not_their_rows() -> None:
         answer_of(question("sum"), [table], min_count=50, ids="id")
 
 
-def test_a_suppressed_group_may_be_empty_or_small_alike() -> None:
-    """Which groups are suppressed does not tell whether a small one has any rows at all."""
+def test_a_group_left_out_may_be_empty_or_small_alike() -> None:
+    """Which groups are shown does not tell whether a small one of a party has any rows at all."""
     patterns = set()
     for few in range(4):
-        answer = ask(question("sum"), [table_of([9, few, 8, 9]), table_of([9, 0, 9, 9])], min_count=8, min_parties=2)
+        answer = ask(question("sum"), [table_of([9, few, 8, 9])] * 2, min_count=8, min_parties=2)
         patterns.add(tuple(answer["sum"].is_valid().to_pylist()))
         assert answer.schema.metadata[b"withheld_groups"] == b"2"
     assert patterns == {(True, False, False, True)}
 
 
 def test_the_caller_cannot_hold_the_key_of_groups() -> None:
-    """It would see the totals that the key holder keeps to itself."""
+    """It would see how many parties have a part in each."""
     table = table_of([5, 5, 5, 5])
     with pytest.raises(InvalidArgument, match="k asks for groups and holds the key") as refused:
         answer_of(question("sum"), [table], caller="k")
@@ -198,8 +232,7 @@ def test_the_caller_cannot_hold_the_key_of_groups() -> None:
 
 def test_the_owners_policies_are_the_thresholds() -> None:
     """Over a federation: every owner's minimum count and min_parties, whatever the others ask for."""
-    tables = {name: table_of([40, 4, 9, 40]) for name in ("north", "south", "east")}
-    tables["east"] = table_of([40, 4, 0, 40])
+    tables = {name: table_of([60, 9, 12, 60]) for name in ("north", "south", "east")}
     strict = ps.Policy(
         operations=("*",),
         grants=(ps.Grant(table="*", columns={"*": ("HE operand", "comparison")}, min_count=20),),
@@ -211,9 +244,57 @@ def test_the_owners_policies_are_the_thresholds() -> None:
             result = he.sum(fed.tables("table"), "x", by="g", keys=KEYS).release()
             assert result.value["sum"].is_valid().to_pylist() == [True, False, False, True]
             text = repr(result)
-            assert "suppressed  2 groups of fewer than 20 rows or 3 parties, and the next smallest" in text
+            assert "suppressed  2 groups in which fewer than 3 parties have a part" in text
+            assert "left out    at each party its groups of fewer units than its minimum count" in text
             assert re.search(r"^ +b +- +-$", text, flags=re.MULTILINE)
-            assert "2 groups of fewer than 20 rows" in result._repr_html_()
+            assert "2 groups in which fewer than 3" in result._repr_html_()
+
+
+@SUPPRESSED
+@pytest.mark.parametrize("caller", ["analyst", "p0", "p1"])
+def test_nobody_reads_single_rows_off_the_groups(caller: str, cases: Cases) -> None:
+    """Every group is a single row of p0, and p1 has as many made-up rows of each as thresholds ask for: what the caller
+    is shown, and what the key holder opens, has nothing of p0's rows in it."""
+    rng = np.random.default_rng(5)
+    names = [f"c{i}" for i in range(60)]
+    secret = rng.integers(1, 10**5, 60)
+    p0 = pa.table({"g": names, "x": secret})
+    p1 = pa.table({"g": np.repeat(names, 10), "x": np.zeros(600, np.int64)})
+    asked = statistic("sum", ["x"], integers=True, by="g", keys=tuple(names))
+    opened: dict[str, list[int]] = {}
+    collect = CheckedSum.collect
+
+    def kept(self: CheckedSum, name: str, *given: Any) -> Role[Totals]:
+        totals = yield from collect(self, name, *given)
+        opened[name] = [int(number) for number in totals.sums]
+        return totals
+
+    for tables in ([p0, p1], [p0, p1, p1]):
+        with mock.patch.object(CheckedSum, "collect", kept):
+            answer = answer_of(asked, tables, min_count=10, min_parties=1, caller=caller)
+        assert set(answer["sum 0"].to_pylist()) <= {"0", None}
+        assert opened["parties"] == [len(tables) - 1 - (caller == "p1")] * 60 + [int(caller != "p0")]
+        assert opened["totals"] == [0] * 60
+        cases(60)
+
+
+@SUPPRESSED
+def test_the_key_holder_opens_no_total_that_the_caller_is_not_shown(cases: Cases) -> None:
+    opened: dict[str, list[int]] = {}
+    collect = CheckedSum.collect
+
+    def kept(self: CheckedSum, name: str, *given: Any) -> Role[Totals]:
+        totals = yield from collect(self, name, *given)
+        opened[name] = [int(number) for number in totals.sums]
+        return totals
+
+    with mock.patch.object(CheckedSum, "collect", kept):
+        for name in NAMES:
+            for tables, ids in CASES.values():
+                shown = check(name, tables, [4] * len(tables), [2] + [1] * (len(tables) - 1), ids=ids)
+                assert set(opened) == {"parties", "totals"}
+                assert not any(total for at, total in enumerate(opened["totals"]) if at % 4 not in shown)
+                cases()
 
 
 def test_groups_need_a_comparison_of_their_column() -> None:

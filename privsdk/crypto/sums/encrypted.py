@@ -79,14 +79,14 @@ class KeyHolderSum(Operation[P]):
         return (
             Learns.of(Parties((self.key_holder,)), *holder),
             Learns.of(Caller(self.request.caller), *caller),
-            Learns.of(Parties(self.contributors()), self.seen_by_contributors()),
+            Learns.of(Parties(self.contributors()), *self.seen_by_contributors()),
             Learns.of(Eavesdropper(), eavesdropper),
             self.coalition(),
         )
 
-    def seen_by_contributors(self) -> Knowledge:
+    def seen_by_contributors(self) -> tuple[Knowledge, ...]:
         """What a contributor receives."""
-        return CiphertextsOnly()
+        return (CiphertextsOnly(),)
 
     def coalition(self) -> Learns:
         """What parties learn who put together what they hold."""

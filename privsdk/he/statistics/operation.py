@@ -21,7 +21,7 @@ from ...crypto.sums.masks import bits_for
 from ...display.cards import at_most
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
-from ...governance.learns import Coalition, Knowledge, Learns, LengthsShow, Quantity, ThatItRan
+from ...governance.learns import CiphertextsOnly, Coalition, Knowledge, Learns, LengthsShow, Quantity, ThatItRan
 from ...governance.policy import ROWS, Disclosure, Need
 from ...protocol.control import Finished
 from ...protocol.groups import plain_keys
@@ -29,9 +29,20 @@ from ...protocol.operation import Outcome, RoleInput, register
 from ...protocol.roles import Role
 from .fixedpoint import FixedPoint
 from .moments import reader
-from .statistic import OF_VALUES, Aggregation, Name, PooledTotals, SharesOnly, Statistic, TotalOfOthers
-from .thresholds import Thresholds, hear_thresholds, suppressed_groups, tell_thresholds
-from .totals import exact_vector
+from .statistic import (
+    OF_VALUES,
+    Aggregation,
+    LargestMinimum,
+    Name,
+    PartiesByGroup,
+    PooledTotals,
+    SharesOnly,
+    ShownGroupNumbers,
+    Statistic,
+    TotalOfOthers,
+)
+from .thresholds import receive_shown, receive_thresholds, send_shown, send_thresholds, shown_groups
+from .totals import Contribution, contribution
 
 OfColumns = float | Mapping[str, float]  # one for all columns, or one for each
 
@@ -40,7 +51,6 @@ DEFAULT_ROWS = 1 << 24
 
 OPERATIONS: Mapping[Name, str] = {name: f"he.{name}" for name in get_args(Name)}
 _INTEGERS = ("int", "uint", "bool", "null")
-_SUM = "totals"  # of the one sum in a run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +175,7 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         if statistic.grouped and request.caller == self.key_holder:
             has = "adds them up" if self.masked else "holds the key"
             raise InvalidArgument(
-                f"{request.caller} asks for groups and {has}: it would see those that are suppressed",
+                f"{request.caller} asks for groups and {has}: it would see how many parties are in each",
                 hint="choose another key_holder",
             )
         if self.masked and len(request.operands) < 2:
@@ -210,16 +220,20 @@ class PooledStatistic(KeyHolderSum[Statistic]):
             return self.learned(
                 totals, totals, LengthsShow(of=(Quantity.COLUMNS,)) if statistic.pairs[1:] else ThatItRan()
             )
-        kind = Quantity.BINS if statistic.edges is not None else Quantity.GROUPS
-        shown = PooledTotals(statistic=statistic.name, groups=groups, kind=kind)
+        totals = [PooledTotals(statistic=statistic.name, groups=groups, kind=self._kind)]
         return self.learned(
-            [msgspec.structs.replace(shown, suppressed=True)],
-            [shown],
-            LengthsShow(of=(kind,)),
+            [*totals, PartiesByGroup(kind=self._kind)],
+            [*totals, ShownGroupNumbers(kind=self._kind), LargestMinimum()],
+            LengthsShow(of=(self._kind,)),
         )
 
-    def seen_by_contributors(self) -> Knowledge:
-        return SharesOnly() if self.masked else super().seen_by_contributors()
+    @property
+    def _kind(self) -> Quantity:
+        return Quantity.BINS if self.parameters.edges is not None else Quantity.GROUPS
+
+    def seen_by_contributors(self) -> tuple[Knowledge, ...]:
+        sums = SharesOnly() if self.masked else CiphertextsOnly()
+        return (sums, ShownGroupNumbers(kind=self._kind)) if self.parameters.grouped else (sums,)
 
     def coalition(self) -> Learns:
         if not self.masked:
@@ -227,57 +241,78 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         contributors = self.contributors()
         return Learns.of(Coalition((self.key_holder,), len(contributors) - 1, contributors), TotalOfOthers())
 
-    def _sum_of(self, given: RoleInput) -> Sum:
-        """Masked sums are of all contributors: a total of fewer, beside a later one, would disclose who was lost."""
-        contributors, holder = self.contributors(), self.key_holder
-        if self.masked:
-            return MaskedSum(
-                me=given.party,
-                coordinator=holder,
-                session=given.session,
-                entropy=given.entropy,
-                identity=given.services.identity,
-                fewest=len(contributors),
-            )
-        scheme = self.parameters.scheme(len(contributors))
-        return EncryptedSum(me=given.party, clients=contributors, coordinator=holder, scheme=scheme)
-
     def role(self, given: RoleInput) -> Role[Outcome]:
         statistic, contributors, holder = self.parameters, self.contributors(), self.key_holder
-        sum_, largest = self._sum_of(given), statistic.largest(len(contributors))
-        if given.party == holder:
-            yield from sum_.set_up()
-            thresholds = (yield from hear_thresholds(contributors)) if statistic.grouped else None
-            totals = yield from sum_.collect(_SUM, contributors, statistic.length, largest)
-            return Outcome(table=_answer(statistic, totals.sums.tolist(), thresholds))
-        units = yield from exact_vector(given, statistic)
-        vector = integers(units)
-        if statistic.preset == "ckks":
-            total, *rows = units
-            vector = np.array([statistic.grids[0].from_units(total), *map(float, rows)])
-        yield from sum_.set_up()
+        mine = None if given.party == holder else (yield from contribution(given, statistic))
+        masked = self._masked_sum(given) if self.masked else None
+        shown, metadata = [True] * statistic.groups, dict[str, str]()
+        if masked is not None:
+            yield from masked.set_up()
         if statistic.grouped:
-            yield from tell_thresholds(given, holder)
-        yield from sum_.contribute(_SUM, contributors, vector, largest)
+            shown, metadata = yield from self._shown(given, mine, masked)
+        largest = statistic.largest(len(contributors))
+        sum_ = masked or (yield from self._encrypted_sum(given, statistic.scheme(len(contributors))))
+        if mine is None:
+            totals = yield from sum_.collect("totals", contributors, statistic.length, largest)
+            return Outcome(table=_answer(statistic, totals.sums.tolist(), shown, metadata))
+        vector = integers(mine.of(shown))
+        if statistic.preset == "ckks":
+            total, *rows = mine.of(shown)
+            vector = np.array([statistic.grids[0].from_units(total), *map(float, rows)])
+        yield from sum_.contribute("totals", contributors, vector, largest)
         return Outcome()
 
-
-def _answer(statistic: Statistic, totals: Sequence[int | float], thresholds: Thresholds | None) -> pa.Table:
-    """The totals for the caller, as text: one column for each part, null where a group is suppressed."""
-    groups, hidden, metadata = statistic.groups, frozenset[int](), {}
-    end = groups * len(statistic.parts)
-    parts = [totals[start : start + groups] for start in range(0, end, groups)]
-    if thresholds is not None:
-        units, parties = ([int(n) for n in totals[at : at + groups + 1]] for at in (end, end + groups + 1))
-        hidden = suppressed_groups(units, parties, thresholds)
-        counted = "units" if thresholds.overlapping else "rows"
-        metadata = {
-            "withheld_groups": str(len(hidden)),
-            "withheld_because": f"of fewer than {thresholds.min_count} {counted} or {thresholds.min_parties} parties, "
-            "and the next smallest where these are too few",
+    def _shown(
+        self, given: RoleInput, mine: Contribution | None, masked: Sum | None
+    ) -> Role[tuple[list[bool], dict[str, str]]]:
+        """Whether each group is shown, and what is said of the others; `mine` is None at the key holder."""
+        contributors, holder, groups = self.contributors(), self.key_holder, self.parameters.groups
+        counting = ExactScheme(parties=len(contributors), length=groups + 1, max_units=1)
+        sum_ = masked or (yield from self._encrypted_sum(given, counting))
+        if mine is not None:
+            yield from send_thresholds(given, holder)
+            present = mine.present if given.party != self.request.caller else [0] * len(mine.present)
+            yield from sum_.contribute("parties", contributors, integers(present), len(contributors))
+            return (yield from receive_shown(holder, groups)), {}
+        least = yield from receive_thresholds(contributors)
+        parties = yield from sum_.collect("parties", contributors, groups + 1, len(contributors))
+        shown = shown_groups([int(number) for number in parties.sums], least)
+        yield from send_shown(shown, contributors)
+        return shown, {
+            "withheld_groups": str(shown.count(False)),
+            "withheld_because": f"in which fewer than {least} parties have a part, and the next smallest where so few "
+            "have others",
+            "left_out": "at each party its groups of fewer units than its minimum count, and the next smallest where "
+            "these are too few together",
         }
+
+    def _masked_sum(self, given: RoleInput) -> Sum:
+        """Of all contributors: a total of fewer, beside a later one, would tell who was lost."""
+        return MaskedSum(
+            me=given.party,
+            coordinator=self.key_holder,
+            session=given.session,
+            entropy=given.entropy,
+            identity=given.services.identity,
+            fewest=len(self.contributors()),
+        )
+
+    def _encrypted_sum(self, given: RoleInput, scheme: ExactScheme | ApproximateScheme) -> Role[Sum]:
+        sum_ = EncryptedSum(me=given.party, clients=self.contributors(), coordinator=self.key_holder, scheme=scheme)
+        yield from sum_.set_up()
+        return sum_
+
+
+def _answer(
+    statistic: Statistic, totals: Sequence[int | float], shown: Sequence[bool], metadata: Mapping[str, str]
+) -> pa.Table:
+    """The totals for the caller, as text: one column for each part, null where a group is not shown."""
+    groups = statistic.groups
     columns = {
-        name: pa.array([None if g in hidden else str(total) for g, total in enumerate(part)], pa.string())
-        for name, part in zip(statistic.parts, parts, strict=True)
+        name: pa.array(
+            [str(total) if here else None for total, here in zip(totals[i * groups :], shown, strict=False)],
+            pa.string(),
+        )
+        for i, name in enumerate(statistic.parts)
     }
-    return pa.table(columns).replace_schema_metadata(metadata)
+    return pa.table(columns).replace_schema_metadata(dict(metadata))

@@ -151,8 +151,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def length(self) -> int:
-        """Integers in the vector; by group, the units and the contributors of each group and of none come last."""
-        return self.groups * len(self.parts) + (2 * (self.groups + 1) if self.grouped else 0)
+        """Integers in the vector."""
+        return self.groups * len(self.parts)
 
     @property
     def max_units(self) -> int:
@@ -213,30 +213,37 @@ _TOTALS = {
 
 
 class PooledTotals(Knowledge, frozen=True):
-    """Those that a pooled statistic is made of; `groups` is 0 where there are none.
-
-    `suppressed` says whether those of small groups are among them, as for the key holder, who decides which are small.
-    """
+    """Those that a pooled statistic is made of; `groups` is 0 where there are none."""
 
     statistic: str
     groups: int = 0
     kind: Quantity = Quantity.GROUPS
-    suppressed: bool = False
 
     def __str__(self) -> str:
         totals = _TOTALS[self.statistic]
         if not self.groups:
             return totals
-        if self.suppressed:
-            return (
-                f"{totals}, in each of {self.groups} {self.kind}, also in suppressed ones; how many units and parties "
-                "are in each and in none; each owner's minimum count and least number of parties, and whether its "
-                "units are ids"
-            )
         return (
-            f"{totals}, in those of {self.groups} {self.kind} that reach the owners' minima; which were suppressed, "
-            "and the largest minimum count and least number of parties"
+            f"{totals}, in those of {self.groups} {self.kind} where enough parties have a part, without what each left "
+            "out: its rows of too few units"
         )
+
+
+class ShownGroupNumbers(Knowledge, frozen=True):
+    template = "which {kind} are shown"
+    kind: Quantity
+
+
+class LargestMinimum(Knowledge, frozen=True):
+    template = "the largest least number of parties"
+
+
+class PartiesByGroup(Knowledge, frozen=True):
+    template = (
+        "how many parties have a part in each of the {kind}, and how many have rows in none; each owner's least number "
+        "of parties"
+    )
+    kind: Quantity
 
 
 class SharesOnly(Knowledge, frozen=True):

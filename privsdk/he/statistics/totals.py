@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import DataError
-from ...protocol.groups import groups_of, is_large, units_by_group
+from ...protocol.groups import NO_GROUP, groups_of, is_large, suppressed_of_rows
 from ...protocol.operation import RoleInput
 from ...protocol.roles import Role, checkpoint
 from .fixedpoint import Numbers, exact_products, exact_sums, numbers
@@ -29,9 +30,27 @@ Integers = npt.NDArray[np.int64]
 Piece = tuple[int, int | Fraction]  # a group and what is added to its total
 
 
-def exact_vector(given: RoleInput, statistic: Statistic) -> Role[list[int]]:
-    """The totals of each part, group by group; by group, then each one's units and whether there are any, and those of
-    the rows of no group.
+class Contribution(NamedTuple):
+    """A party's part of a pooled statistic.
+
+    Attributes
+    ----------
+    totals : list of list of int
+        For each part of the statistic, group by group; zero in the groups that are left out.
+    present : list of int
+        For each group 1 where the party has a part in it; last, whether it has rows in none, left out or of no group.
+    """
+
+    totals: list[list[int]]
+    present: list[int]
+
+    def of(self, shown: Sequence[bool]) -> list[int]:
+        """The totals as one vector, part by part; zero in groups that are not shown."""
+        return [total * here for part in self.totals for total, here in zip(part, shown, strict=True)]
+
+
+def contribution(given: RoleInput, statistic: Statistic) -> Role[Contribution]:
+    """A party's totals, without those of its groups that are small or would follow from its whole total.
 
     Raises
     ------
@@ -56,12 +75,16 @@ def exact_vector(given: RoleInput, statistic: Statistic) -> Role[list[int]]:
     units = given.units(np.concatenate(entering))
     _check_rows(units, given, statistic)
     own = [_to_integers(total, part, statistic, party) for total, part in zip(totals, statistic.parts, strict=True)]
-    vector = [entry for part in own for entry in part]
-    if statistic.grouped:
-        counted = units_by_group(statistic.groups, np.concatenate(groups), units)
-        counted = counted if party != given.request.caller else [0] * len(counted)
-        vector += [*counted, *(int(number > 0) for number in counted)]
-    return vector
+    if not statistic.grouped:
+        return Contribution(own, [])
+    every, of = range(statistic.groups), np.concatenate(groups)
+    hidden = suppressed_of_rows(every, of, units, given.min_count)
+    filled = set(np.unique(of).tolist())
+    outside = not filled.isdisjoint({*hidden, NO_GROUP})
+    return Contribution(
+        [[0 if group in hidden else total[group] for group in every] for total in own],
+        [int(group in filled and group not in hidden) for group in every] + [int(outside)],
+    )
 
 
 def _pieces(
