@@ -280,10 +280,10 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         yield from send_shown(shown, contributors)
         return shown, {
             "withheld_groups": str(shown.count(False)),
-            "withheld_because": f"in which fewer than {least} parties have a part, and the next smallest where so few "
-            "have others",
-            "left_out": "at each party its groups of fewer units than its minimum count, and the next smallest where "
-            "these are too few together",
+            "withheld_because": f"in which fewer than {least} parties have a part, and the smallest other one where "
+            "as few have rows beside those shown",
+            "left_out": "at each party its groups of fewer units than its minimum count, and its next smallest where "
+            "these are few together",
         }
 
     def _masked_sum(self, given: RoleInput) -> Sum:
