@@ -24,7 +24,7 @@ from privsdk.he.statistics import operation as declaration
 from privsdk.he.statistics import totals
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.thresholds import shown_groups
-from privsdk.he.statistics.totals import Contribution
+from privsdk.he.statistics.totals import PartTotals
 from privsdk.protocol.groups import suppressed_of_rows
 from privsdk.protocol.operation import RoleInput, operation_of
 from privsdk.protocol.roles import Role
@@ -82,10 +82,10 @@ def check(
     ids: str = "",
 ) -> list[int]:
     """That what is shown keeps to the thresholds; returns the groups that are."""
-    parts: dict[str, Contribution] = {}
+    parts: dict[str, PartTotals] = {}
     made = totals.contribution
 
-    def recorded(given: RoleInput, asked: Statistic) -> Role[Contribution]:
+    def recorded(given: RoleInput, asked: Statistic) -> Role[PartTotals]:
         parts[given.party] = yield from made(given, asked)
         return parts[given.party]
 

@@ -42,7 +42,7 @@ from .statistic import (
     TotalOfOthers,
 )
 from .thresholds import receive_shown, receive_thresholds, send_shown, send_thresholds, shown_groups
-from .totals import Contribution, contribution
+from .totals import PartTotals, contribution
 
 OfColumns = float | Mapping[str, float]  # one for all columns, or one for each
 
@@ -263,7 +263,7 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         return Outcome()
 
     def _shown(
-        self, given: RoleInput, mine: Contribution | None, masked: Sum | None
+        self, given: RoleInput, mine: PartTotals | None, masked: Sum | None
     ) -> Role[tuple[list[bool], dict[str, str]]]:
         """Whether each group is shown, and what is said of the others; `mine` is None at the key holder."""
         contributors, holder, groups = self.contributors(), self.key_holder, self.parameters.groups

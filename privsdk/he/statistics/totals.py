@@ -30,7 +30,7 @@ Integers = npt.NDArray[np.int64]
 Piece = tuple[int, int | Fraction]  # a group and what is added to its total
 
 
-class Contribution(NamedTuple):
+class PartTotals(NamedTuple):
     """A party's part of a pooled statistic.
 
     Attributes
@@ -49,7 +49,7 @@ class Contribution(NamedTuple):
         return [total * here for part in self.totals for total, here in zip(part, shown, strict=True)]
 
 
-def contribution(given: RoleInput, statistic: Statistic) -> Role[Contribution]:
+def contribution(given: RoleInput, statistic: Statistic) -> Role[PartTotals]:
     """A party's totals, without those of its groups that are small or would follow from its whole total.
 
     Raises
@@ -76,12 +76,12 @@ def contribution(given: RoleInput, statistic: Statistic) -> Role[Contribution]:
     _check_rows(units, given, statistic)
     own = [_to_integers(total, part, statistic, party) for total, part in zip(totals, statistic.parts, strict=True)]
     if not statistic.grouped:
-        return Contribution(own, [])
+        return PartTotals(own, [])
     every, of = range(statistic.groups), np.concatenate(groups)
     hidden = suppressed_of_rows(every, of, units, given.min_count)
     filled = set(np.unique(of).tolist())
     outside = not filled.isdisjoint({*hidden, NO_GROUP})
-    return Contribution(
+    return PartTotals(
         [[0 if group in hidden else total[group] for group in every] for total in own],
         [int(group in filled and group not in hidden) for group in every] + [int(outside)],
     )
