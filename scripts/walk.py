@@ -24,8 +24,9 @@ from privsdk.deploy.open import WORKSHOP_BUDGET, WORKSHOP_POLICY
 from privsdk.party.budget.books import Books
 from privsdk.party.gate import Gate
 from privsdk.party.tables import Store
-from privsdk.transport.flight import FlightNetwork, Server
+from privsdk.transport.flight import FlightNetwork
 from privsdk.transport.identities import Credentials, MemberIdentity, make_certificates
+from privsdk.transport.server import Server
 
 PACKAGE = Path(ps.__file__).parent
 

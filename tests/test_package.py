@@ -14,7 +14,17 @@ from claims import Cases
 import privsdk
 from privsdk import widgets
 
-HEAVY = ("tenseal", "opendp", "dp_accounting", "duckdb", "ipywidgets", "pandas", "polars", "pyarrow.flight", "rbcl")
+HEAVY = (
+    "tenseal",
+    "opendp",
+    "dp_accounting",
+    "duckdb",
+    "ipywidgets",
+    "pandas",
+    "polars",
+    "grpc",
+    "rbcl",
+)
 # files that would swallow the project
 GUARDED = (
     "party/gate.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Mapping
@@ -12,10 +13,14 @@ from ..errors import IdentityRefused
 from ..party.budget.books import Books
 from ..party.gate import Gate
 from ..party.tables import Store
+from ..protocol.deadlines import DEADLINES
 from ..psi.oprf.ristretto import libsodium
-from ..transport.flight import FlightNetwork, Server
+from ..transport.flight import FlightNetwork
 from ..transport.identities import Credentials, MemberIdentity
+from ..transport.server import Server
 from .config import FederationConfig, PartyConfig, read_config, reject_names
+
+STOP_S = 5.0
 
 
 def serve(path: Path) -> None:
@@ -34,12 +39,13 @@ def serve(path: Path) -> None:
             f"{config.tls.certificate} names {identity.name()}, and {path} is of {config.name}",
             hint="use the certificate of that party",
         )
+    stall_s = config.timeouts.read_s
 
     def members() -> Mapping[str, str]:
         """The parties that the owner works with, and where they are; read anew each time."""
         return read_config(folder / config.federation, FederationConfig).parties
 
-    peers = FlightNetwork(identity, members)
+    peers = FlightNetwork(identity, members, stall_s=stall_s)
 
     books = Books(
         config.name,
@@ -59,7 +65,7 @@ def serve(path: Path) -> None:
         limits=config.limits,
         timeouts=config.timeouts,
     )
-    server = Server(gate, config.name, config.listen, identity)
+    server = Server(gate, config.name, config.listen, identity, limits=config.limits, stall_s=stall_s)
     stop = threading.Event()
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), lambda *_: stop.set())
@@ -67,6 +73,7 @@ def serve(path: Path) -> None:
     while not stop.wait(0.5):
         pass
     logging.getLogger(__name__).info("%s stops", config.name)
+    DEADLINES.add(STOP_S, lambda: os._exit(0))  # whatever peers do; a charge stands from before a run is started
     gate.close()
     server.shutdown()
 

@@ -171,6 +171,8 @@ def _timed_out(d: TimedOut) -> Text:
             return Text(f"{d.peer} did not connect within {d.seconds:g} s", "check that it runs and can be reached")
         case "step":
             return Text(f"no message came from {d.peer} within the {d.seconds:g} s of the step")
+        case "send":
+            return Text(f"{d.peer} took nothing of what was sent for {d.seconds:g} s")
         case _:
             return Text(f"nothing came from {d.peer} for {d.seconds:g} s")
 

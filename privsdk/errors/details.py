@@ -173,7 +173,7 @@ class SessionEnded(Detail, frozen=True, kw_only=True, tag="ended"):
 
 
 class TimedOut(Detail, frozen=True, kw_only=True, tag="timeout"):
-    """A peer that was waited for, how long, and for what: "connect", "read" or "step"."""
+    """A peer that was waited for, how long, and for what: "connect", "read", "step" or "send"."""
 
     peer: str
     seconds: float

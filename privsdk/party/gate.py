@@ -88,7 +88,7 @@ class Gate:
         self._books = books
         self._dial = dial
         self._timeouts = timeouts or Timeouts()
-        self._runs = PartyRuns(name, limits or Limits(), self._timeouts)
+        self._runs = PartyRuns(name, limits or Limits(), self._timeouts, give_back=books.release)
         self._guard = Guard(name, store, books)
         self._inputs = Inputs(
             store=store,
@@ -104,8 +104,7 @@ class Gate:
     def handle(self, caller: str, call: control.Call) -> Message:
         """Answer a call of `caller`, as the link identified it."""
         try:
-            for run_id in self._runs.overdue():
-                self._books.release(run_id, "not started in time")
+            self._runs.release_overdue()
             return self._reply(caller, call)
         except PrivsdkError as error:
             raise error.at(party=self.name) from None
@@ -118,7 +117,7 @@ class Gate:
 
     def close(self) -> None:
         """Stop every run and close the books."""
-        self._runs.cancel_all()
+        self._runs.close()
         self._books.close()
 
     def _reply(self, caller: str, call: control.Call) -> Message:
@@ -177,7 +176,7 @@ class Gate:
             decided = self._decide(request)
             if self._guard.answered(caller, decided.operation, decided.min_count):
                 return control.Prepared(nonce="", digest=request.digest(), head=self._books.head())
-            with self._runs.admission():
+            with self._runs.admission(caller):
                 # 3. reserve
                 self._books.reserve(caller, request, decided.reserved, then=decided.per_round)
                 run = self._runs.prepare(decided.operation, decided.min_count, decided.key_bounds)
@@ -195,6 +194,8 @@ class Gate:
         failure: PrivsdkError | None = InternalError("the role failed")
         try:
             run.begin(call.nonces)
+            if run.cancelled.is_set():
+                raise Cancelled(RunCancelled(charged=False))
             peers = anchors(self.name, run.request.parties, call.heads)
             # 4. start: from here the charge stands
             self._books.start(run_id, run.session, heads=peers, request=run.request)
@@ -211,7 +212,7 @@ class Gate:
             failure = None
         except Exception as error:
             failure = error if isinstance(error, PrivsdkError) else _defect(error)
-            failure = Cancelled(RunCancelled()) if run.cancelled.is_set() else failure
+            failure = Cancelled(RunCancelled()) if run.cancelled.is_set() and run.state is RunState.STARTED else failure
             raise failure.at(party=self.name, run_id=run_id, phase=run.phase) from None
         finally:
             try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..errors import Cancelled, ConnectTimeout, InternalError, PrivsdkError, ProtocolViolation
+from ..errors import Cancelled, ConnectTimeout, InternalError, PeerGone, PrivsdkError, ProtocolViolation
 from ..errors.details import RunCancelled, TimedOut
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
 from ..governance.policy import KeyBounds
@@ -58,6 +58,7 @@ class PartyRun:
         self._party = party
         self._timeouts = timeouts
         self._changed = threading.Condition()
+        self._over = False
         self._arrived: dict[str, tuple[Hello, Channel]] = {}
         self._conversations: dict[str, Conversation] = {}
 
@@ -67,21 +68,28 @@ class PartyRun:
             raise ProtocolViolation("the nonces are not those that the request's parties gave")
         self.begun = time.monotonic()
         joined = json.dumps([self.digest, sorted(nonces.items())])
-        self.session = hashlib.sha256(joined.encode()).hexdigest()
+        with self._changed:
+            self.session = hashlib.sha256(joined.encode()).hexdigest()
+            for _, channel in self._arrived.values():
+                channel.listen()
 
     def move(self, event: type[RunEvent]) -> None:
         """Go on to the state that the event leads to, as the ledger does."""
         self.state = after(self.state, event)
 
     def arrive(self, peer: str, hello: Hello, channel: Channel) -> None:
-        """Take a stream that a peer earlier in the request's order opened."""
+        """Take a stream that a peer earlier in the request's order opened; it is heard from the run's start on."""
         order = self.request.parties
         if peer not in order or order.index(peer) >= order.index(self._party):
             raise ProtocolViolation(f"{peer} is not to open a stream to {self._party} in this run")
         with self._changed:
+            if self._over:
+                raise PeerGone(f"the run has ended at {self._party}")
             if peer in self._arrived:
                 raise ProtocolViolation(f"{peer} opened a second stream in one run")
             self._arrived[peer] = (hello, channel)
+            if self.session:
+                channel.listen()
             self._changed.notify_all()
 
     def conversation(self, peer: str, dial: Dial) -> Conversation:
@@ -132,9 +140,10 @@ class PartyRun:
     def cancel(self) -> None:
         with self._changed:
             self.cancelled.set()
-            for conversation in self._conversations.values():
-                conversation.interrupt(Cancelled(RunCancelled()))
+            conversations = list(self._conversations.values())
             self._changed.notify_all()
+        for conversation in conversations:
+            conversation.interrupt(Cancelled(RunCancelled()))
 
     def end(self, error: PrivsdkError | None, dial: Dial) -> None:
         """Close every stream, telling the peers why if it failed, and those too who still wait for a first word."""
@@ -144,9 +153,15 @@ class PartyRun:
             self._reach_those_who_wait(dial)
         for conversation in self._conversations.values():
             conversation.end(error)
-        for peer, (_, channel) in self._arrived.items():
-            if peer not in self._conversations:
-                channel.close()
+        self.close()
+
+    def close(self) -> None:
+        """Take no stream any more, and end those that nobody spoke over."""
+        with self._changed:
+            self._over = True
+            unheard = [channel for peer, (_, channel) in self._arrived.items() if peer not in self._conversations]
+        for channel in unheard:
+            channel.close()
 
     def _reach_those_who_wait(self, dial: Dial) -> None:
         """Where a run goes on without a party, those who must be in it wait for its stream, and nobody cancels them."""

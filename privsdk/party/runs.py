@@ -11,17 +11,19 @@ import hashlib
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ..errors import Busy, DataError, StaleJoin, UnknownName
+from ..errors import Busy, DataError, PrivsdkError, StaleJoin, UnknownName
 from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel
+from ..protocol.deadlines import DEADLINES
 from ..protocol.operation import Alignment, Operand, Operation, Request, RoleInput
 from ..protocol.roles import Entropy
 from ..protocol.services import Checkpoints, Identity
@@ -33,6 +35,7 @@ from .run import PartyRun, RunServices
 from .tables import Store
 
 MOST_ENDED = 100  # runs of which it is remembered how far they came
+CLOSE_S = 2.0  # for runs to end when a party is closed
 LAST_TOLD = 200  # of each: what its caller may not have asked for before it ended
 
 
@@ -51,7 +54,9 @@ class JointRows(NamedTuple):
 class PartyRuns:
     """All runs and alignments of one party."""
 
-    def __init__(self, party: str, limits: Limits, timeouts: Timeouts) -> None:
+    def __init__(self, party: str, limits: Limits, timeouts: Timeouts, give_back: Callable[[str, str], object]) -> None:
+        self._give_back = give_back  # in the ledger
+        self._due = -1
         self._limits = limits
         self._timeouts = timeouts
         self._party = party
@@ -60,29 +65,41 @@ class PartyRuns:
         self._running: dict[str, PartyRun] = {}
         self._ended: dict[str, tuple[str, int, Watched]] = {}
         self._joints: dict[str, JointRows] = {}
-        self._entering = 0
+        self._entering: Counter[str] = Counter()
 
     @property
     def running(self) -> int:
         return len(self._running)
 
     @contextmanager
-    def admission(self) -> Iterator[None]:
-        """Keep a place while a run is decided on and prepared; raises Busy where there is none and never waits."""
+    def admission(self, caller: str) -> Iterator[None]:
+        """Keep a place while a run is decided on and prepared; raises Busy where there is none and never waits.
+
+        A caller has a share of the places, and one who has none gets in though others have taken all.
+        """
         with self._lock:
-            if len(self._prepared) + len(self._running) + self._entering >= self._limits.runs:
+            places = Counter(run.request.caller for run in (*self._prepared.values(), *self._running.values()))
+            places.update(self._entering)
+            if places[caller] and places.total() >= self._limits.runs:
                 raise Busy(f"{self._party} has {self._limits.runs} runs already", hint="try again in a while")
-            self._entering += 1
+            if places[caller] >= self._limits.runs_each:
+                raise Busy(
+                    f"{self._party} has {self._limits.runs_each} runs of {caller} already",
+                    hint="start or give back what was prepared, or try again in a while",
+                )
+            self._entering[caller] += 1
         try:
             yield
         finally:
             with self._lock:
-                self._entering -= 1
+                self._entering[caller] -= 1
 
     def prepare(self, operation: Operation[Any], min_count: int, key_bounds: KeyBounds) -> PartyRun:
         run = PartyRun(self._party, operation, min_count, key_bounds, self._timeouts)
         with self._lock:
             self._prepared[operation.request.run_id] = run
+            DEADLINES.drop(self._due)
+            self._due = DEADLINES.add(self._timeouts.prepared_s + 0.1, self._expire)
         return run
 
     def begin(self, run_id: str, caller: str) -> PartyRun | None:
@@ -98,16 +115,25 @@ class PartyRuns:
             run = _own(self._prepared, run_id, caller)
             if run is not None:
                 del self._prepared[run_id]
-            return run is not None
+        if run is not None:
+            run.close()
+        return run is not None
 
-    def overdue(self) -> list[str]:
-        """Prepared runs that nobody started in time; they are forgotten here and theirs to release in the ledger."""
+    def release_overdue(self) -> None:
+        """Forget prepared runs that nobody started in time; they are given back in the ledger."""
         now = time.monotonic()
         with self._lock:
-            late = [r for r, s in self._prepared.items() if now - s.since > self._timeouts.prepared_s]
-            for run_id in late:
-                del self._prepared[run_id]
-        return late
+            late = [run for run in self._prepared.values() if now - run.since > self._timeouts.prepared_s]
+            for run in late:
+                del self._prepared[run.request.run_id]
+        for run in late:
+            run.close()
+            self._give_back(run.request.run_id, "not started in time")
+
+    def _expire(self) -> None:
+        """Where no call came since: the last run that was prepared is due."""
+        with suppress(PrivsdkError):
+            self.release_overdue()
 
     def ended(self, run_id: str) -> None:
         with self._lock:
@@ -135,12 +161,24 @@ class PartyRuns:
             run.stop_requested.set()
 
     def cancel(self, run_id: str, caller: str) -> None:
-        if run := _own(self._running, run_id, caller):
+        with self._lock:  # one that is about to begin finds that it was cancelled
+            run = _own(self._running, run_id, caller) or _own(self._prepared, run_id, caller)
+        if run is not None:
             run.cancel()
 
-    def cancel_all(self) -> None:
-        for run in list(self._running.values()):
+    def close(self) -> None:
+        """Cancel all runs, and give them a moment to end."""
+        with self._lock:
+            running, prepared = list(self._running.values()), list(self._prepared.values())
+            self._prepared.clear()
+        for run in running:
             run.cancel()
+        for run in prepared:
+            run.close()
+        DEADLINES.drop(self._due)
+        deadline = time.monotonic() + CLOSE_S
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def accept(self, peer: str, hello: Hello, channel: Channel) -> None:
         with self._lock:

@@ -324,9 +324,14 @@ def encode_call(call: Call) -> bytes:
     return msgspec.json.encode(call)
 
 
+def check_size(size: int) -> None:
+    """Raise where a call is too large to be sent: a party reads no further than that."""
+    if size > MAX_CALL_BYTES:
+        raise ProtocolViolation(f"a call of {size} bytes; {MAX_CALL_BYTES} are allowed")
+
+
 def decode_call(data: bytes) -> Call:
-    if len(data) > MAX_CALL_BYTES:
-        raise ProtocolViolation(f"a call of {len(data)} bytes; {MAX_CALL_BYTES} are allowed")
+    check_size(len(data))
     try:
         call: Call = _CALLS.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

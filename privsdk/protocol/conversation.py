@@ -23,6 +23,9 @@ class Channel(Protocol):
     def send(self, frame: Frame) -> None:
         """Send a frame; raises PeerGone when the stream is closed."""
 
+    def listen(self) -> None:
+        """Begin to take what comes; before, next to nothing of it is kept."""
+
     def receive(self, timeout_s: float) -> Frame:
         """The next frame; raises PeerGone when the stream closed or nothing came in time."""
 
@@ -50,12 +53,14 @@ class Inbox:
         self._watching = threading.Event()
 
     def put(self, frame: Frame) -> None:
+        """Queue a frame; raises ProtocolViolation where it is too much, which the reader finds then, too."""
         self._queued += len(frame.header) + len(frame.chunk)
         if self._queued > MAX_QUEUED_BYTES:
-            self.stop(ProtocolViolation(f"{self.peer} sent more than {MAX_QUEUED_BYTES} bytes unasked"))
-        else:
-            self._queue.put(frame)
-            self._watching.set()
+            error = ProtocolViolation(f"{self.peer} sent more than {MAX_QUEUED_BYTES} bytes unasked")
+            self.interrupt(error)
+            raise error
+        self._queue.put(frame)
+        self._watching.set()
 
     def stop(self, error: PrivsdkError) -> None:
         """Nothing more will come: frames already here can be read, then `error` is raised."""

@@ -41,16 +41,28 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Parameters
     ----------
     runs : int
-        Prepared or under way at one time.
+        Prepared or under way at one time. A caller who has none is let in all the same.
     joint_tables : int
         Kept; of more the oldest goes.
     joint_table_s : float
         How long one is kept, in seconds.
+    runs_each : int
+        Runs of one caller.
+    calls_each : int
+        Calls and streams of one caller at one time.
+    calls : int
+        Those of all callers.
+    quote_s : float
+        Processor seconds for one quote; one caller's are answered one after the other.
     """
 
     runs: int = 64
     joint_tables: int = 1000
     joint_table_s: float = 8 * 3600.0
+    runs_each: int = 32
+    calls_each: int = 128
+    calls: int = 1024
+    quote_s: float = 10.0
 
     def __post_init__(self) -> None:
         _check_positive("limit", self)

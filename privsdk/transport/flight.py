@@ -1,176 +1,99 @@
-"""The network link: Arrow Flight with mutual TLS. Calls are actions; a stream between two parties is one DoExchange.
+"""The network link: Arrow Flight over gRPC with mutual TLS. Calls are actions; a stream of two parties is a DoExchange.
 
-Who a caller is comes from its certificate alone, and a server is checked against the party's name. Streams carry frames
-as rows of {header, table}; a stream that ends without the protocol's own End is a lost peer. Blocking network calls run
-in worker threads, never where a KeyboardInterrupt must get through.
+A server is checked against the party's name. A stream that ends without the protocol's own End is a lost peer. Blocking
+network calls run in worker threads, never where a KeyboardInterrupt must get through.
+
+gRPC is spoken to by its own library: it refuses what is too large before it is read, and ends a call from either side,
+which pyarrow's Flight leaves out.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import msgspec
-import pyarrow as pa
-from pyarrow import flight
 
-from ..errors import Cancelled, ConnectTimeout, PeerGone, PrivsdkError, ProtocolViolation, ReadTimeout, UnknownName
-from ..protocol.control import (
-    Call,
-    Cancel,
-    Endpoint,
-    Hello,
-    R,
-    Start,
-    decode_call,
-    decode_reply,
-    encode_call,
-    encode_reply,
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # workers are processes of their own, not forks
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+import grpc
+
+from ..errors import (
+    Busy,
+    Cancelled,
+    ConnectTimeout,
+    PeerGone,
+    PrivsdkError,
+    ProtocolViolation,
+    ReadTimeout,
+    UnknownName,
 )
+from ..protocol.control import MAX_CALL_BYTES, Call, Hello, R, Start, check_size, decode_reply, encode_call
 from ..protocol.conversation import Inbox
-from ..protocol.failpoints import FailPoint, reach
 from ..protocol.messages import Frame
-from ..protocol.timeouts import CallerTimeouts
+from ..protocol.timeouts import READ_S, CallerTimeouts
+from . import wire
 from .identities import Credentials
-from .local import InboxChannel
+from .streams import Stream
 
-FRAMES = pa.schema([pa.field("header", pa.binary()), pa.field("table", pa.large_binary())])
-ACTION = "privsdk"
-POLL_S = 0.1
+OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_CALL_BYTES + 4096),  # the largest message that there is: a call
+    ("grpc.max_send_message_length", -1),
+    ("grpc.compression_enabled_algorithms_bitset", 1),  # none: a few bytes could unpack to any size
+]
+_CLIENT = [
+    *OPTIONS,
+    ("grpc.use_local_subchannel_pool", 1),  # each stream has a connection of its own
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 30_000),  # a peer that is frozen or cut off is found within a minute
+    ("grpc.keepalive_timeout_ms", 30_000),
+]
+BROKEN = (grpc.RpcError, OSError, ValueError)
 
-_HELLO = msgspec.json.Decoder(Hello)
+
+def scheme_and_address(location: str) -> str:
+    """The host and port of "grpc+tls://host:port"."""
+    scheme, _, address = location.partition("://")
+    if scheme != "grpc+tls" or not address:
+        raise ValueError(f"{location} is no address such as grpc+tls://host:4711")
+    return address
 
 
-class Server(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has no type information
-    """Serves one party. `location` such as "grpc+tls://0.0.0.0:4711"; port 0 takes a free one."""
+def pump(messages: Iterator[bytes], inbox: Inbox) -> Exception | None:
+    """Move frames from a stream to its inbox until it ends; returns what broke it."""
+    try:
+        for message in messages:
+            inbox.put(wire.decode_frame(message))
+    except Exception as error:  # gRPC raises bare ones, too
+        return error
+    return None
 
-    def __init__(self, endpoint: Endpoint, party: str, location: str, identity: Credentials) -> None:
-        super().__init__(
-            location,
-            tls_certificates=[(identity.certificate, identity.key)],
-            verify_client=True,
-            root_certificates=identity.authority,
-        )
-        self._endpoint = endpoint
-        self._party = party
 
-    def do_action(self, context: Any, action: Any) -> Iterator[Any]:
-        """One call. The work runs in a thread so that a caller who goes away can be noticed."""
-        caller = _caller(context)
-        outcome: list[Any] = []
+class ClientStream(Stream):
+    """The dialling end. A thread pumps what comes and keeps the connection until the stream has ended."""
+
+    def __init__(self, channel: Any, hello: Hello, peer: str, stall_s: float) -> None:
+        super().__init__(peer, stall_s, lambda: rpc.cancel())
+        rpc = channel.stream_stream(wire.DO_EXCHANGE)(self._outgoing(msgspec.json.encode(hello)))
 
         def work() -> None:
-            try:
-                if action.type != ACTION:
-                    raise ProtocolViolation(f"unknown action {action.type!r}")
-                call = decode_call(action.body.to_pybytes())
-                if isinstance(call, Start):
-                    outcome.append(call.run_id)
-                outcome.append(self._endpoint.handle(caller, call))
-            except PrivsdkError as error:
-                outcome.append(error)
+            error = pump(rpc, self._inbox)
+            rpc.cancel()
+            self.gone(PeerGone(f"{peer} closed the stream") if error is None else _lost_stream(peer, error))
+            channel.close()
 
-        thread = threading.Thread(target=work, name=f"privsdk-{self._party}-call", daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(POLL_S if outcome else POLL_S / 10)
-            if outcome and isinstance(outcome[0], str) and context.is_cancelled():
-                self._endpoint.handle(caller, Cancel(run_id=outcome[0]))
-                thread.join()
-        reach(FailPoint.ANSWER_BEFORE)
-        for frame in encode_reply(self._party, outcome[-1]):
-            yield flight.Result(pa.py_buffer(frame.header))
-            yield flight.Result(pa.py_buffer(frame.chunk))
-        reach(FailPoint.ANSWER_AFTER)
+        threading.Thread(target=work, name=f"privsdk-stream-{peer}", daemon=True).start()
 
-    def do_exchange(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
-        """A peer's stream: hand it to the run it belongs to, and pump what comes until either side ends."""
-        caller = _caller(context)
-        inbox = Inbox(caller)
-        channel = ServerChannel(inbox, writer)
-        writer.begin(FRAMES)
-        try:
-            self._endpoint.accept(caller, _HELLO.decode(descriptor.command), channel)
-        except (PrivsdkError, msgspec.DecodeError):
-            return  # the dialler reads the end of the stream as a lost peer; the reason stays here
-        _pump(reader, inbox, caller)
-        channel.closed.wait()
+    def listen(self) -> None:
+        """It does from the beginning: it was opened by a run that had started."""
 
-
-def _caller(context: Any) -> str:
-    return str(context.peer_identity().decode())
-
-
-def _pump(reader: Any, inbox: Inbox, peer: str) -> None:
-    """Move frames from a stream to an inbox until the stream ends."""
-    try:
-        while True:
-            batch = reader.read_chunk().data
-            for header, chunk in zip(batch.column(0), batch.column(1), strict=True):
-                inbox.put(Frame(header.as_py() or b"", chunk.as_buffer() or b""))
-    except StopIteration:
-        inbox.stop(PeerGone(f"{peer} closed the stream"))
-    except (pa.ArrowException, OSError):
-        inbox.stop(PeerGone(f"the stream to {peer} broke"))
-
-
-class Stream(InboxChannel):
-    """What both ends of a stream share: frames out by the writer, frames in from the inbox."""
-
-    def __init__(self, inbox: Inbox, writer: Any) -> None:
-        super().__init__(inbox)
-        self._writer = writer
-
-    def send(self, frame: Frame) -> None:
-        """Write a frame; raises PeerGone where the stream is closed."""
-        row = [pa.array([frame.header], pa.binary()), pa.array([memoryview(frame.chunk)], pa.large_binary())]
-        try:
-            self._writer.write_batch(pa.record_batch(row, schema=FRAMES))
-        except (pa.ArrowException, OSError, StopIteration):
-            raise PeerGone(f"the stream to {self._inbox.peer} is closed") from None
-
-
-class ServerChannel(Stream):
-    """The accepting end; the call that serves it returns when it is closed."""
-
-    def __init__(self, inbox: Inbox, writer: Any) -> None:
-        super().__init__(inbox, writer)
-        self.closed = threading.Event()
-
-    def send(self, frame: Frame) -> None:
-        """Write a frame; never once it is closed: the call that served it may have returned, and its writer with it."""
-        if self.closed.is_set():
-            raise PeerGone(f"the stream to {self._inbox.peer} is closed")
-        super().send(frame)
-
-    def close(self) -> None:
-        self.closed.set()
-
-
-class ClientChannel(Stream):
-    """The dialling end. A thread pumps what comes and keeps the connection until the peer ends it."""
-
-    def __init__(self, client: Any, hello: Hello, peer: str) -> None:
-        descriptor = flight.FlightDescriptor.for_command(msgspec.json.encode(hello))
-        try:
-            writer, reader = client.do_exchange(descriptor)
-            writer.begin(FRAMES)
-        except (pa.ArrowException, OSError) as error:
-            client.close()
-            raise _unreachable(peer, error) from None
-        super().__init__(Inbox(peer), writer)
-
-        def pump() -> None:
-            _pump(reader, self._inbox, peer)
-            client.close()
-
-        threading.Thread(target=pump, name=f"privsdk-stream-{peer}", daemon=True).start()
-
-    def close(self) -> None:
-        with suppress(pa.ArrowException, OSError):  # closed already, by us or by the peer
-            self._writer.done_writing()
+    def _outgoing(self, opening: bytes) -> Iterator[bytes]:
+        yield wire.encode_opening(opening)
+        for frame in self.outbox:
+            yield wire.encode_frame(frame)
 
 
 class FlightNetwork:
@@ -185,42 +108,48 @@ class FlightNetwork:
         addresses: Callable[[], Mapping[str, str]],
         *,
         call_s: float = CallerTimeouts().call_s,
+        stall_s: float = READ_S,
     ) -> None:
         self._call_s = call_s
+        self._stall_s = stall_s
         self._identity = identity
         self._addresses = addresses
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._channels: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
     def parties(self) -> tuple[str, ...]:
         return tuple(self._addresses())
 
     def call(self, party: str, call: Call, kind: type[R]) -> R:
+        body = encode_call(call)
+        check_size(len(body))
         with self._lock:
             address = self._address(party)
-            if (party, address) not in self._clients:
-                self._clients[party, address] = self._connect(party, address)
-            client = self._clients[party, address]
+            if (party, address) not in self._channels:
+                self._channels[party, address] = self._connect(party, address)
+            channel = self._channels[party, address]
         timeout = None if isinstance(call, Start) else self._call_s  # a Start answers when its run has ended
-        options = flight.FlightCallOptions(timeout=timeout) if timeout else flight.FlightCallOptions()
         try:
-            pieces = [r.body.to_pybytes() for r in client.do_action(flight.Action(ACTION, encode_call(call)), options)]
-        except flight.FlightCancelledError:
-            raise Cancelled(f"the call to {party} was cancelled") from None
-        except (pa.ArrowException, OSError) as error:
+            rpc = channel.unary_stream(wire.DO_ACTION)(wire.encode_action(body), timeout=timeout)
+            pieces = [wire.decode_result(result) for result in rpc]
+        except BROKEN as error:
             raise _unreachable(party, error, timeout or 0.0) from None
-        frames = iter([Frame(*pair) for pair in zip(pieces[::2], pieces[1::2], strict=True)])
-        return decode_reply(party, kind, lambda: next(frames))
+        if len(pieces) % 2:
+            raise ProtocolViolation(f"{party} broke off its reply")
+        frames = iter(
+            [Frame(header.to_pybytes(), chunk) for header, chunk in zip(pieces[::2], pieces[1::2], strict=True)]
+        )
+        return decode_reply(party, kind, lambda: _next(frames, party))
 
-    def dial(self, peer: str, hello: Hello) -> ClientChannel:
+    def dial(self, peer: str, hello: Hello) -> ClientStream:
         """Open a stream to another party."""
-        return ClientChannel(self._connect(peer, self._address(peer)), hello, peer)
+        return ClientStream(self._connect(peer, self._address(peer)), hello, peer, self._stall_s)
 
     def close(self) -> None:
         with self._lock:
-            for client in self._clients.values():
-                client.close()
-            self._clients.clear()
+            for channel in self._channels.values():
+                channel.close()
+            self._channels.clear()
 
     def _address(self, party: str) -> str:
         addresses = self._addresses()
@@ -229,22 +158,43 @@ class FlightNetwork:
         return addresses[party]
 
     def _connect(self, party: str, address: str) -> Any:
+        credentials = grpc.ssl_channel_credentials(
+            self._identity.authority, self._identity.key, self._identity.certificate
+        )
         try:
-            return flight.FlightClient(
-                address,
-                tls_root_certs=self._identity.authority,
-                cert_chain=self._identity.certificate,
-                private_key=self._identity.key,
-                override_hostname=party,
-            )
-        except (pa.ArrowException, ValueError) as error:
+            options = [*_CLIENT, ("grpc.ssl_target_name_override", party)]
+            return grpc.secure_channel(scheme_and_address(address), credentials, options=options)
+        except ValueError as error:
             raise _unreachable(party, error) from None
 
 
-def _unreachable(party: str, error: BaseException, waited_s: float = 0.0) -> PeerGone:
-    reason = str(error)
-    connecting = "failed to connect" in reason
-    if "Peer name" in reason:
+def _next(frames: Iterator[Frame], party: str) -> Frame:
+    frame = next(frames, None)
+    if frame is None:
+        raise ProtocolViolation(f"{party} broke off its reply")
+    return frame
+
+
+def _lost_stream(peer: str, error: Exception) -> PrivsdkError:
+    if isinstance(error, PrivsdkError):
+        return error
+    lost = _unreachable(peer, error)
+    return lost if isinstance(lost, Busy) or "connect" in _reason(error) else PeerGone(f"the stream to {peer} broke")
+
+
+def _reason(error: BaseException) -> str:
+    details = error.details() if isinstance(error, grpc.Call) else str(error)
+    return details or ""
+
+
+def _unreachable(party: str, error: BaseException, waited_s: float = 0.0) -> PrivsdkError:
+    reason, code = _reason(error), error.code() if isinstance(error, grpc.Call) else None
+    connecting = "failed to connect" in reason.lower()
+    if code is grpc.StatusCode.CANCELLED:
+        return Cancelled(f"the call to {party} was cancelled")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return Busy(f"{party} has as many calls and streams of yours as it takes", hint="try again in a while")
+    if "Peer name" in reason or "Hostname Verification" in reason:
         what, hint = "the server there is another party's", "check the address book"
     elif connecting and ("Socket closed" in reason or "andshake" in reason or "ertificate" in reason):
         what, hint = "it refused the connection", "check that your certificate is of the same federation"
@@ -252,7 +202,7 @@ def _unreachable(party: str, error: BaseException, waited_s: float = 0.0) -> Pee
         what, hint = "it closed the connection in mid-call", "check that it still runs"
     elif connecting and "timed out" in reason.lower():
         return ConnectTimeout(f"{party}: it could not be reached in time", hint="check that its address is right")
-    elif "timed out" in reason.lower() or "Deadline" in reason:
+    elif code is grpc.StatusCode.DEADLINE_EXCEEDED or "ping timeout" in reason.lower():
         within = f"within {waited_s:g} s" if waited_s else "in time"
         return ReadTimeout(f"{party}: it did not answer {within}", hint="check that it runs and is not overloaded")
     else:

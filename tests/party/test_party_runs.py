@@ -124,9 +124,12 @@ def test_a_caller_asks_in_its_own_name_only(house: House) -> None:
 class DeadChannel:
     """A channel on which nothing comes."""
 
-    closed = False
+    closed = heard = False
 
     def send(self, frame: Frame) -> None: ...
+
+    def listen(self) -> None:
+        self.heard = True
 
     def receive(self, timeout_s: float) -> Frame:
         raise PeerGone("nothing comes")

@@ -27,8 +27,8 @@ from privsdk.protocol.roles import (
     tell_present,
 )
 from privsdk.testing import together
-from privsdk.transport.flight import ServerChannel
 from privsdk.transport.local import LocalChannel
+from privsdk.transport.streams import Stream
 
 Run = Callable[[Mapping[str, Role[Any]]], dict[str, Any]]
 
@@ -292,12 +292,10 @@ def test_a_conversation_ends_once_and_says_nothing_afterwards() -> None:
         heard.receive(Digit)
 
 
-def test_a_served_stream_that_is_closed_is_not_written_to() -> None:
-    class Freed:
-        def write_batch(self, batch: object) -> None:
-            pytest.fail("it is not there any more")
-
-    channel = ServerChannel(Inbox("a"), Freed())
-    channel.close()
+def test_a_stream_that_is_closed_is_not_written_to() -> None:
+    stream = Stream("a", 60, lambda: None)
+    stream.send(Frame(b"header", b""))
+    stream.close()
     with pytest.raises(PeerGone, match="the stream to a is closed"):
-        channel.send(Frame(b"header", b""))
+        stream.send(Frame(b"header", b""))
+    assert [frame.header for frame in stream.outbox] == [b"header"]

@@ -60,7 +60,7 @@ def config(tmp_path: Path) -> Callable[[str], Path]:
 def test_the_defaults_stay(config: Callable[[str], Path]) -> None:
     read = read_config(config(PARTY), PartyConfig)
     assert msgspec.structs.astuple(read.timeouts) == (60.0, 30.0, 600.0, math.inf)
-    assert msgspec.structs.astuple(read.limits) == (64, 1000, 28800.0)
+    assert msgspec.structs.astuple(read.limits) == (64, 1000, 28800.0, 32, 128, 1024, 10.0)
     analyst = read_config(config(FEDERATION), FederationConfig).analyst
     assert analyst is not None
     assert analyst.timeouts == CallerTimeouts(call_s=30.0, stragglers_s=5.0)
