@@ -23,8 +23,8 @@ from privsdk.psi.protocols.ddh import DOMAIN
 @pytest.mark.parametrize(
     ("learner", "doubled_by", "known"),
     [
-        (None, ["a", "b"], "c2b44aad1b4c47adc7aa6ddb80d20a68e03c0d4061aa14c4e4f1d71fd91ccf2a"),
-        ("b", ["a"], "9aa8b7e8fdf9b1586e6db38e763dde472d900433069aa319b9de97ed935c0a86"),
+        (None, ["a", "b"], "077cda881bcc9747b52c2e09f48a3fde204fc325a04229e0bb8db1e20999ad57"),
+        ("b", ["a"], "0bbe63f4ff1ff82b2cabbfb18beaf2ce257106085cd8f1bf59009ccb63241b54"),
     ],
 )
 def test_transcript_with_fixed_entropy_is_a_known_answer(
