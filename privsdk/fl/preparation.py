@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
-from ..protocol.groups import Key, is_large
+from ..protocol.groups import Key, every_part_is_large, is_large
 from .models.features import Reals, Scale, Standardised, in_range, inputs, numbers, parts, without_misfits
 from .models.model import Model
 from .models.network import Matrix, Rows, Targets, Vector
@@ -173,7 +173,8 @@ class Preparation:
         self._y: Targets = y[index]
         self._raw: dict[str, Reals] = {name: numbers(table.column(name))[index] for name in model.standardised}
         self.held_out = Rows(x=self._x[:cut], y=self._y[:cut])
-        training = self.owners[index[cut:]]
+        self._min_count = min_count
+        self._training = training = self.owners[index[cut:]]
         for name, values in self._raw.items():  # a mean is released, and of few rows may be theirs alone
             having = training[~np.isnan(values[cut:])]
             if len(having) and not is_large(having, min_count):
@@ -181,6 +182,10 @@ class Preparation:
                     f"{party} has too few values of {name}: its mean takes at least its minimum count of {min_count}",
                     hint="leave this party out, or give the feature a public range, such as (0, 100)",
                 )
+
+    def every_batch_is_large(self, size: int) -> bool:
+        """Whether every batch of so many training rows is of at least the minimum count of owners."""
+        return every_part_is_large(self._training, size, self._min_count)
 
     def statistics(self) -> Integers:
         """What the training rows add up to."""

@@ -112,12 +112,6 @@ def _train(
 ) -> Role[dict[str, Any]]:
     """A client's part, and its evaluation of the final model and of those on the way."""
     clients = clients_of(given.request)
-    size = parameters.schedule.batch_size
-    if 0 < size < given.min_count and parameters.privacy is None:
-        raise DataError(
-            f"{given.party} trains on batches of at least its minimum count of {given.min_count} rows",
-            hint="use a larger batch_size",
-        )
     prepared = Preparation(
         parameters.model,
         given.table,
@@ -131,6 +125,13 @@ def _train(
         owners=given.keys,
         private=parameters.privacy,
     )
+    size = parameters.schedule.batch_size
+    if size and parameters.privacy is None and not prepared.every_batch_is_large(size):
+        counted = "rows" if given.keys is None else "units"
+        raise DataError(
+            f"{given.party} trains on batches of at least its minimum count of {given.min_count} {counted}",
+            hint="use a larger batch_size",
+        )
     groups = None
     if parameters.by is not None and parameters.groups is not None:
         of = groups_of(given.table.column(parameters.by), parameters.groups)

@@ -107,6 +107,12 @@ def is_large(units: Integers, min_count: int) -> bool:
     return len(np.unique(units)) >= min_count
 
 
+def every_part_is_large(units: Integers, rows: int, min_count: int) -> bool:
+    """Whether any so many of the rows are of at least `min_count` units: fewer units do not have as many together."""
+    largest = -np.sort(-np.unique(units, return_counts=True)[1])
+    return min_count <= 1 or int(largest[: min_count - 1].sum()) < rows
+
+
 def shown(size: int, min_count: int) -> int | None:
     """A size that is shown by itself; None where it is small."""
     return size if size >= min_count else None

@@ -293,3 +293,14 @@ def test_facts_that_are_no_tables_are_refused(facts: list[int], reason: str) -> 
     model = Logistic(features={"x": Standardised(0, 10)})
     with pytest.raises(ProtocolViolation, match=reason):
         totals_of(model, "balanced", np.array(facts, np.int64), 3)
+
+
+def test_batches_are_of_units_and_not_of_rows() -> None:
+    """Sixty rows of twenty people: a batch of ten rows may be of four of them."""
+    table = pa.table({"x": np.arange(60), "y": [n % 3 == 0 for n in range(60)]})
+    by_row, by_person = (
+        prepared(plain(60), table, share=0.1, min_count=10, owners=owners) for owners in (None, np.arange(60) // 3)
+    )
+    assert by_row.every_batch_is_large(10)
+    assert not by_person.every_batch_is_large(10)
+    assert by_person.every_batch_is_large(28)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import privsdk
 from privsdk.he.statistics.thresholds import shown_groups
 from privsdk.protocol import groups
-from privsdk.protocol.groups import NO_GROUP, is_large, suppressed, suppressed_of_rows
+from privsdk.protocol.groups import NO_GROUP, every_part_is_large, is_large, suppressed, suppressed_of_rows
 
 GROUPS = 4
 Cells = list[tuple[int, int]]  # of each row the group, or NO_GROUP, and the unit
@@ -101,6 +101,13 @@ def test_no_set_of_shown_figures_determines_a_sum_over_few_units(
     else:
         assert determined(cells, hidden, k) == []
     cases()
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=8), st.data(), st.integers(0, 4))
+def test_every_part_is_large_is_what_all_parts_say(units: list[int], data: st.DataObject, k: int) -> None:
+    rows = data.draw(st.integers(1, len(units)))
+    parts = combinations(units, rows)
+    assert every_part_is_large(np.array(units), rows, k) == all(len(set(part)) >= max(1, k) for part in parts)
 
 
 LONE = [(0, unit) for unit in range(4)] + [(1, unit) for unit in range(4, 8)]  # two groups of four units each
@@ -266,7 +273,6 @@ def test_nobody_else_compares_with_a_minimum_count() -> None:
         "he/columns/reveal.py",  # whose values are in an encrypted column
         "he/statistics/thresholds.py",  # in which sense groups are large by sums: the rule is told
         "psi/protocols/terms.py",  # how many keys a partner brings
-        "fl/roles.py",  # how many rows a step has
     }
     root = Path(privsdk.__file__).parent
     comparing = set()
