@@ -1,4 +1,4 @@
-"""Print the README's table of who learns what, from the records that the operations themselves declare.
+"""Print the tables of who learns what, from the records that the operations themselves declare.
 
 Not a description of its own: every cell is what a plan shows before a run and what the audit records after it.
 """
@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
+from privsdk.client.results import Learned
+from privsdk.display.cards import grouped
+from privsdk.errors import InvalidArgument
 from privsdk.governance.learns import Caller, Coalition, Eavesdropper, Parties
-from privsdk.protocol.operation import operation_names
+from privsdk.protocol.operation import operation_names, operation_of
 
+ROLES_HEADER = ("calls", "who plays", "knows beside what these learn")
 HEADER = ("call", "the parties", "the caller", "an eavesdropper", "who must not collude")
 CONTRIBUTORS = ("A", "B", "C")
 PARTY = fl.PartyLevel(clip=1.0, noise_multiplier=1.0)
@@ -74,8 +79,23 @@ def row(call: str, plan: ps.Plan[Any]) -> tuple[str, ...]:
     return (f"`{call}`", *("<br>".join(cell) or "-" for cell in cells.values()))
 
 
-def table() -> str:
-    """The table in Markdown."""
+def derived(plan: ps.Plan[Any]) -> list[tuple[str, str]]:
+    """What follows for whoever plays several roles, or brings something: the caller is an outsider, then each party."""
+    rows = []
+    for caller in ("analyst", *plan.request.parties):
+        request = msgspec.structs.replace(plan.request, caller=caller)
+        try:
+            learned = Learned(operation_of(request).learns(), request)
+        except InvalidArgument:  # what such a caller may not ask
+            continue
+        rows += [
+            (", ".join(known.roles), "; ".join(map(str, known.derived))) for known in learned.members if known.derived
+        ]
+    return list(dict.fromkeys(rows))
+
+
+def tables() -> tuple[str, str]:
+    """Who learns what, and what follows from it in several roles, in Markdown."""
     rows = 20
     data = pa.table(
         {
@@ -86,15 +106,20 @@ def table() -> str:
         }
     )
     weights = pa.table({"feature": ["x"], "weight": [0.5]})
-    tables = {name: {"t": data} for name in CONTRIBUTORS} | {"K": {"m": weights}}
-    with ps.embedded(tables, store=None, quiet=True) as fed:
+    held = {name: {"t": data} for name in CONTRIBUTORS} | {"K": {"m": weights}}
+    with ps.embedded(held, store=None, quiet=True) as fed:
         found = plans(fed)
         told = {plan.request.operation for _, plan in found}
         if missing := sorted(set(operation_names()) - told):
             raise SystemExit(f"no plan for {', '.join(missing)}: add one to scripts/learns_table.py")
-        lines = [HEADER, ("---",) * len(HEADER), *(row(call, plan) for call, plan in found)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        learned = _markdown(HEADER, [row(call, plan) for call, plan in found])
+        alike = grouped((each, f"`{call}`") for call, plan in found for each in derived(plan))
+        return learned, _markdown(ROLES_HEADER, [(", ".join(calls), *each) for each, calls in alike.items()])
+
+
+def _markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ("---",) * len(header), *rows))
 
 
 if __name__ == "__main__":
-    print(table())
+    print(*tables(), sep="\n\n")

@@ -212,8 +212,7 @@ class Preview(Displayed, Tabular):
         for plan in self.plans:
             if plan.forecast is not None and self._delta is not None:
                 grids.append((f"epsilon at delta {self._delta:g}, at most", plan.forecast.grid(self._delta)))
-        learns = tuple(dict.fromkeys(item for plan in self.plans for item in plan.learns))
-        grids.append(("will learn", learns_grid(learns)))
+        grids.append(("will learn", learns_grid(*(plan.learns for plan in self.plans))))
         verdict = f"REFUSED by {', '.join(refused)}" if refused else "every party would allow it"
         names = ", ".join(dict.fromkeys(plan.request.operation for plan in self.plans))
         count = f"{len(self.plans)} questions together: " if len(self.plans) > 1 else ""

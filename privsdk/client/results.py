@@ -11,13 +11,15 @@ import pyarrow as pa
 from ..display.cards import Card, Displayed, Grid, card_of, grouped
 from ..display.svg import FlowEnd, Picture, flow
 from ..display.tabular import Tabular, table_of
-from ..governance.learns import Caller, Coalition, Eavesdropper, Learns, Parties
-from ..protocol.operation import Request
+from ..governance.learns import Caller, Eavesdropper, Learns, Parties
+from ..governance.members import Known, known_by_member, roles_with_caller
+from ..protocol.operation import Request, operation_of
 from .audit import Receipt
 from .budgets import Price, price_text
 
 T = TypeVar("T")
 
+_MEMBERS = (Parties, Caller)
 MOST_NAMES = 4
 MOST_ENDS = 8  # on one side of a diagram
 
@@ -37,13 +39,19 @@ class Learned(Displayed, Tabular, tuple[Learns, ...]):
         self.request = request
         return self
 
+    @property
+    def members(self) -> tuple[Known, ...]:
+        """What each member knows, once, with all of its roles; those who know the same together."""
+        roles = roles_with_caller(operation_of(self.request).roles(), self.request.caller)
+        return known_by_member(self, roles)
+
     def __getnewargs__(self) -> tuple[Any, ...]:
         return tuple(self), self.request
 
     @property
     def picture(self) -> Picture:
         """Who brings what, and who learns something of it."""
-        brought, learners = _brought(self.request), _learners(self, self.request)
+        brought, learners = _brought(self.request), _learners(self)
         givers = [
             FlowEnd(who=_brief(names), what=what or "brings no data", solid=bool(what))
             for what, names in brought.items()
@@ -112,8 +120,15 @@ class Result(Displayed, Generic[T]):
         )
 
 
-def learns_grid(learns: Sequence[Learns]) -> Grid:
-    return Grid(header=("who", "what"), rows=[(str(item.who), item.text) for item in learns])
+def learns_grid(*learned: Learned) -> Grid:
+    """Each member once with all of its roles, then who is none; of several plans, each with what it adds."""
+    rows = [(_with_roles(known), known.text) for each in learned for known in each.members]
+    rows += [(str(item.who), item.text) for each in learned for item in each if not isinstance(item.who, _MEMBERS)]
+    return Grid(header=("who", "what"), rows=list(dict.fromkeys(rows)))
+
+
+def _with_roles(known: Known) -> str:
+    return f"{', '.join(known.names)} ({', '.join(known.roles)})"
 
 
 def _brief(names: Sequence[str]) -> str:
@@ -136,21 +151,15 @@ def _brought(request: Request) -> dict[str, list[str]]:
     return grouped((what(party), party) for party in request.parties)
 
 
-def _learners(learns: Sequence[Learns], request: Request) -> list[FlowEnd]:
-    """Everyone but those who would have to collude."""
-    ends = []
-    for item in learns:
-        match item.who:
-            case Coalition():
-                continue
-            case Eavesdropper():
-                who = "an eavesdropper"
-            case Caller(name=name):
-                who = name if name in request.parties else f"{name} (you)"
-            case Parties(names=names):
-                who = _brief(names)
-        ends.append(FlowEnd(who=who, what=item.text, solid=item.tells))
-    return ends
+def _learners(learned: Learned) -> list[FlowEnd]:
+    """Everyone but those who would have to collude, each once."""
+    alike: dict[tuple[str, bool], list[str]] = {}
+    for known in learned.members:
+        you = [f"{name} (you)" for name in known.names if name == learned.request.caller]
+        alike.setdefault((known.text, known.tells), []).extend(you or known.names)
+    ends = [FlowEnd(who=_brief(names), what=text, solid=tells) for (text, tells), names in alike.items()]
+    outside = [item for item in learned if isinstance(item.who, Eavesdropper)]
+    return [*ends, *(FlowEnd(who="an eavesdropper", what=item.text, solid=item.tells) for item in outside)]
 
 
 def _fewer(ends: Sequence[FlowEnd]) -> Sequence[FlowEnd]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 
-from ..crypto.sums.encrypted import check_key_holder
+from ..crypto.sums.encrypted import check_key_holder, key_holder_roles
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, DiscreteLaplace
 from ..governance.learns import (
@@ -21,7 +21,9 @@ from ..governance.learns import (
     LengthsShow,
     Parties,
     Quantity,
+    RoleName,
 )
+from ..governance.members import combine
 from ..governance.policy import ROWS, Disclosure, Need
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
@@ -41,6 +43,7 @@ _PARTS = {
 class NoisyFigures(Knowledge, frozen=True):
     """A release, for each of so many groups or none, with what it is computed from."""
 
+    own = RoleName.OWNER
     statistic: str
     epsilon: float
     groups: int = 0
@@ -51,8 +54,13 @@ class NoisyFigures(Knowledge, frozen=True):
 
 
 class OwnNoise(Knowledge, frozen=True):
+    """One of as many as make up the noise that is charged, or more."""
+
     tells = False
-    template = "their own share of the noise, and ciphertexts that they cannot open"
+    shares: int
+
+    def __str__(self) -> str:
+        return "their own share of the noise, and ciphertexts that they cannot open"
 
 
 class ContributionsWithNoise(Knowledge, frozen=True):
@@ -71,6 +79,23 @@ class TotalsWithLessNoise(Knowledge, frozen=True):
     template = "the totals with less noise than is charged: {left}/{shares} of its variance"
     left: int
     shares: int
+
+
+class OthersWithChargedNoise(Knowledge, frozen=True):
+    template = "the others' totals with the noise that was charged, and no less"
+
+
+combine(
+    NoisyFigures,
+    OwnNoise,
+    role=RoleName.CONTRIBUTOR,
+    gives=lambda _, own, others: (
+        OthersWithChargedNoise()
+        if len(others) >= own.shares
+        else TotalsWithLessNoise(left=len(others), shares=own.shares)
+    ),
+    because="its own part and its own share of the noise taken off",
+)
 
 
 @register(*(f"dp.{name}" for name in get_args(Statistic)))
@@ -149,6 +174,9 @@ class NoisyRelease(Operation[ReleaseParameters]):
         """Nobody: the noise protects an owner's rows, at any number of contributors."""
         return ()
 
+    def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
+        return key_holder_roles(self.request) if len(self.request.parties) > 1 else super().roles()
+
     def learns(self) -> tuple[Learns, ...]:
         request, release = self.request, self.parameters
         figures = NoisyFigures(statistic=release.statistic, epsilon=release.epsilon, groups=len(release.keys or ()))
@@ -160,7 +188,7 @@ class NoisyRelease(Operation[ReleaseParameters]):
         return (
             Learns.of(Parties((holder,)), figures),
             caller,
-            Learns.of(Parties(tuple(contributors)), OwnNoise()),
+            Learns.of(Parties(tuple(contributors)), OwnNoise(shares=self.shares)),
             eavesdropper,
             Learns.of(Coalition((contributors[-1], holder)), ContributionsWithNoise(shares=self.shares)),
             *(self._beyond_collusion(who) for who in dict.fromkeys((request.caller, holder)) if self.shares > 1),

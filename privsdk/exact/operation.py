@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,18 @@ import pyarrow as pa
 from ..client.aggregates import OPERATION, AggregateParameters
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact
-from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, MinimumCounts, Parties, Quantity
+from ..governance.learns import (
+    Caller,
+    Eavesdropper,
+    Knowledge,
+    Learns,
+    LengthsShow,
+    MinimumCounts,
+    Parties,
+    Quantity,
+    RoleName,
+)
+from ..governance.members import combine
 from ..governance.policy import ROWS, Disclosure, Need
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.predicates import check, check_type, passing, text
@@ -22,6 +33,7 @@ from .owner import aggregate, groupable, numeric
 class ExactFigures(Knowledge, frozen=True):
     """A statistic of one owner's rows, with `joint` of its side of a join, and how many groups were suppressed."""
 
+    own = RoleName.OWNER
     statistic: str
     column: str = ""
     by: str = ""
@@ -50,6 +62,18 @@ class JointKeyLabels(Knowledge, frozen=True):
         which = f"whether {self.where} at {self.partner}" if self.where else ""
         label = f"{self.partner}'s {self.label}{' where it is so' if self.where else ''}" if self.label else ""
         return f"of each joint key, {' and '.join(filter(None, (which, label)))}"
+
+
+class FiguresByItsKeys(Knowledge, frozen=True):
+    template = "these figures over joint keys that it knows one by one and labels as it likes"
+
+
+combine(
+    ExactFigures,
+    role=RoleName.PARTNER,
+    gives=lambda *_: FiguresByItsKeys(),
+    because="the labels and conditions are of its own rows",
+)
 
 
 @register(OPERATION)
@@ -119,6 +143,10 @@ class Aggregate(Operation[AggregateParameters]):
 
     def contributors(self) -> tuple[str, ...]:
         return ()
+
+    def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
+        owner = self.parameters.party
+        return {p: (RoleName.OWNER if p == owner else RoleName.PARTNER,) for p in self.request.parties}
 
     def learns(self) -> tuple[Learns, ...]:
         request, parameters, owner = self.request, self.parameters, self.parameters.party

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import pyarrow as pa
 
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact, Gaussian, ZeroConcentrated
-from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity
+from ..governance.learns import (
+    Caller,
+    Coalition,
+    Eavesdropper,
+    Knowledge,
+    Learns,
+    LengthsShow,
+    Parties,
+    Quantity,
+    RoleName,
+)
+from ..governance.members import combine
 from ..governance.policy import Disclosure, Need
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import roles
 from .averages import LARGEST
-from .loops.course import RoundModels
+from .loops.course import FinalModel, RoundModels
 from .parameters import FitParameters, check_types, clients_of
 from .preparation import LARGEST_STATISTIC, length_of
 from .privacy import charges
@@ -37,13 +49,6 @@ class Fact(StrEnum):
 class TrainingFact(Knowledge, frozen=True):
     template = "{fact}"
     fact: Fact
-
-
-class FinalModel(Knowledge, frozen=True):
-    noisy: bool = False
-
-    def __str__(self) -> str:
-        return f"the final {'noisy ' if self.noisy else ''}model"
 
 
 class RowStatistics(Knowledge, frozen=True):
@@ -82,6 +87,51 @@ class ClientEvaluations(Knowledge, frozen=True):
         every = f", every {self.every} rounds and at the end" if self.every else ""
         by = f", by {self.by} for groups of at least its minimum count" if self.by else ""
         return f"each party's evaluation and held-out rows{every}{by}"
+
+
+class FiguresOfOthers(Knowledge, frozen=True):
+    """Of every figure that is summed over clients' rows, such as their number, the part of so many other clients."""
+
+    number: int
+
+    def __str__(self) -> str:
+        others = f"the {self.number} other clients'" if self.number > 1 else "the one other client's own"
+        return f"{others} part of each total over rows"
+
+
+class UpdatesOfOthers(Knowledge, frozen=True):
+    """What models of rounds tell a client of the updates of so many others; with `noisy`, of noisy ones."""
+
+    number: int
+    noisy: bool = False
+
+    def __str__(self) -> str:
+        noisy = "noisy " if self.noisy else ""
+        if self.number == 1:
+            return f"at most the one other client's own {noisy}updates"
+        return f"at most the sum of the {self.number} other clients' {noisy}updates in each round"
+
+
+_SUMMED = (Fact.ROUND_FIGURES,)
+
+combine(
+    RowStatistics,
+    role=RoleName.CLIENT,
+    gives=lambda _, others: FiguresOfOthers(number=len(others)) if others else None,
+    because="totals less its own part",
+)
+combine(
+    TrainingFact,
+    role=RoleName.CLIENT,
+    gives=lambda known, others: FiguresOfOthers(number=len(others)) if others and known.fact in _SUMMED else None,
+    because="totals less its own part",
+)
+combine(
+    RoundModels,
+    role=RoleName.CLIENT,
+    gives=lambda models, others: UpdatesOfOthers(number=len(others), noisy=models.noisy) if others else None,
+    because="models of rounds less its own updates",
+)
 
 
 @register("fl.fit")
@@ -230,6 +280,16 @@ class Fit(Operation[FitParameters]):
 
     def contributors(self) -> tuple[str, ...]:
         return clients_of(self.request)
+
+    def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
+        parameters, mode = self.parameters, self.parameters.mode
+        participants = parameters.participants(self.request)
+        found = {party: [RoleName.CLIENT] if party in participants.clients else [] for party in self.request.parties}
+        for party in mode.adds_up(participants):
+            found[party].append(RoleName.AGGREGATOR)
+        if not mode.replicated:
+            found[parameters.coordinator].append(RoleName.COORDINATOR)
+        return {party: tuple(roles) for party, roles in found.items()}
 
     def essential(self) -> tuple[str, ...]:
         """The coordinator; where a sum is of all clients or of none, everyone."""

@@ -1,7 +1,8 @@
 """Who learns what from a run, as values: a party, the caller, an eavesdropper or a coalition, and kinds of knowledge.
 
 Every kind has its fields and, in one place, its text, which is for people: nothing decides by it. Kinds of any
-operation are here, those of one face beside what tells them.
+operation are here, those of one face beside what tells them. What a member knows that plays several roles is put
+together in `members`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,22 @@ from typing import ClassVar, TypeAlias
 import msgspec
 
 MOST_NAMES = 6  # that a text lists; of more it says how many
+
+
+class RoleName(StrEnum):
+    """What a member is in a request; it may be several."""
+
+    CALLER = "caller"
+    OWNER = "data owner"
+    PARTNER = "partner"
+    LEADER = "leader"
+    CONTRIBUTOR = "contributor"
+    AGGREGATOR = "aggregator"
+    KEY_HOLDER = "key holder"
+    CLIENT = "client"
+    COORDINATOR = "coordinator"
+    MODEL_OWNER = "model owner"
+    HELPER = "helper"
 
 
 class Value(msgspec.Struct, frozen=True, tag=True):
@@ -68,9 +85,20 @@ Who: TypeAlias = Parties | Caller | Eavesdropper | Coalition
 
 
 class Knowledge(Value, frozen=True, kw_only=True):
-    """A kind of knowledge; `tells` is whether it says anything of what others brought."""
+    """A kind of knowledge.
+
+    Attributes
+    ----------
+    tells : whether it says anything of what others brought
+    own : the role in which a member knows it anyway, from its own input and what else it learns
+    """
 
     tells: ClassVar[bool] = True
+    own: ClassVar[RoleName | None] = None
+
+    def implies(self, other: Knowledge) -> bool:
+        """Whether who knows this, and its own input, knows the other too."""
+        return False
 
 
 class Learns(msgspec.Struct, frozen=True, kw_only=True):

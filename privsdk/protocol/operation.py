@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Charge, Debit, Unit
-from ..governance.learns import Learns
+from ..governance.learns import Learns, RoleName
 from ..governance.policy import NO_KEY_BOUNDS, KeyBounds, Need
 from .messages import build
 from .roles import Entropy, Role
@@ -268,6 +268,10 @@ class Operation(ABC, Generic[P]):
     @abstractmethod
     def role(self, given: RoleInput) -> Role[Outcome]:
         """The generator that a party runs."""
+
+    def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
+        """By party, what it is in the request; the caller is one more role, of a party or of nobody else."""
+        return {p: (RoleName.OWNER if p in self.request.operands else RoleName.HELPER,) for p in self.request.parties}
 
     def recipients(self) -> tuple[str, ...]:
         """Who sees such a sum; a contributor who does does not count."""

@@ -19,7 +19,8 @@ from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed, grid_of
 from ..display.tabular import Tabular
 from ..errors import InvalidArgument
-from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity
+from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity, RoleName
+from ..governance.members import combine
 from ..governance.policy import Disclosure, Need
 from ..protocol import predicates
 from ..protocol.control import Finished
@@ -139,6 +140,7 @@ class DifferenceParameters(question.IntersectionParameters, frozen=True, kw_only
 class ReturnedRows(Knowledge, frozen=True):
     """Rows of `owner` whose keys `other` lacks; `where` is the condition on them, as `predicates.text` writes it."""
 
+    own = RoleName.OWNER
     owner: str
     other: str
     columns: tuple[str, ...]
@@ -151,6 +153,20 @@ class ReturnedRows(Knowledge, frozen=True):
             f"of such rows {self.other} has, if not fewer than the owners' minimum count; of a key that it knows "
             f"{self.owner} to have there, by its absence, that {self.other} has it"
         )
+
+
+class MaskedNumber(Knowledge, frozen=True):
+    template = "how many of its keys {owner} has, however few, and not which"
+    owner: str
+
+
+combine(
+    question.KeyNumbers,
+    ReturnedRows,
+    role=RoleName.PARTNER,
+    gives=lambda _, rows, others: None if rows.where else MaskedNumber(owner=rows.owner),
+    because="all keys less those that came",
+)
 
 
 @register("psi.difference")
@@ -186,6 +202,10 @@ class ReturnUnmatched(question.Intersection[DifferenceParameters]):
         found, table = super().needs(), self.request.operands[self.owner].table
         rows = [Need(table=table, column=c, disclosure=Disclosure.ROW_RETURN) for c in self.parameters.returned]
         return {**found, self.owner: (*found[self.owner], *rows)}
+
+    def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
+        owner, other = self.request.parties
+        return {owner: (RoleName.OWNER,), other: (RoleName.PARTNER,)}
 
     def learns(self) -> tuple[Learns, ...]:
         owner, other = self.request.parties

@@ -17,7 +17,7 @@ from ..client.plan import Plan, Runner
 from ..client.tables import Handle, Table, new_request, runner_of
 from ..display.cards import Card, Grid
 from ..errors import UnknownName
-from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, Parties
+from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, Parties, RoleName
 from ..protocol.control import Finished
 from ..protocol.groups import shown
 from ..protocol.in_memory import together
@@ -83,6 +83,7 @@ class SharedKeysOf(Knowledge, frozen=True):
 
 
 class MoreKeysThan(Knowledge, frozen=True):
+    own = RoleName.OWNER
     template = "whether both together bring more than {number:,} keys"
     number: int
 
@@ -91,6 +92,10 @@ class MoreKeysThan(Knowledge, frozen=True):
 class Join(question.Intersection[question.IntersectionParameters]):
     parameters_type = question.IntersectionParameters
     most = multiparty.MOST
+
+    def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
+        leading = {self.request.parties[0]: (RoleName.OWNER, RoleName.LEADER)} if len(self.request.parties) > 2 else {}
+        return {**super().roles(), **leading}
 
     def learns(self) -> tuple[Learns, ...]:
         parties = self.request.parties

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..client.tables import Table, new_request, runner_of
 from ..errors import InvalidArgument
 from ..governance.charges import Debit, Exact
-from ..governance.learns import MOST_NAMES, Knowledge, LengthsShow, MinimumCounts, Quantity, listed
+from ..governance.learns import MOST_NAMES, Knowledge, LengthsShow, MinimumCounts, Quantity, RoleName, listed
 from ..governance.policy import Disclosure, Need
 from ..protocol.operation import Operation, Request, RoleInput
 from ..protocol.roles import Entropy, Role
@@ -301,6 +301,7 @@ def learned_by_terms(*parties: str) -> tuple[Knowledge, ...]:
 class SharedKeyNumberAbove(Knowledge, frozen=True):
     """The number that `parties` have in common, where it reaches the owners' minimum count."""
 
+    own = RoleName.OWNER
     parties: int
 
     def __str__(self) -> str:

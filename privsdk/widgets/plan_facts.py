@@ -14,6 +14,7 @@ import pyarrow as pa
 from ..client.budgets import price_text
 from ..client.plan import Plan
 from ..client.preview import Preview, outcomes_by_group
+from ..client.results import learns_grid
 from ..display.cards import cell, grouped
 from ..errors import PrivsdkError, Refused
 from ..governance.charges import MOST_QUERIES
@@ -55,7 +56,7 @@ def of_preview(plan: Plan[Any], preview: Preview, *, epsilon: float | None, larg
         "spends": spends(plan, quotes),
         "queries": "" if left is None else _often(left),
         "charged": tuple(_charged(party, quote) for party, quote in quotes),
-        "learns": tuple({"who": str(item.who), "what": item.text} for item in plan.learns),
+        "learns": tuple({"who": who, "what": what} for who, what in learns_grid(plan.learns).rows),
         "simulated": None if preview.simulated is None else _simulated(preview.simulated),
     }
 

@@ -227,7 +227,7 @@ def test_learns_names_everyone_and_who_must_not_collude(statistic: str, cases: C
     assert learns == {
         Parties(("k",)): (NoisyFigures(statistic=statistic, epsilon=epsilon),),
         Caller("analyst"): (NoisyFigures(statistic=statistic, epsilon=epsilon),),
-        Parties(PARTIES): (OwnNoise(),),
+        Parties(PARTIES): (OwnNoise(shares=len(PARTIES) - 1),),
         Eavesdropper(): (LengthsShow(of=(Quantity.NUMBERS,)),),
         Coalition(("east", "k")): (ContributionsWithNoise(shares=2),),
         Coalition(("analyst",), 2, PARTIES): (TotalsWithLessNoise(left=1, shares=2),),

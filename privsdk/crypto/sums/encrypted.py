@@ -19,7 +19,7 @@ collusion threshold is 1. Cost: a ciphertext of 56 KiB for every 4096 values and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -36,6 +36,7 @@ from ...governance.learns import (
     Knowledge,
     Learns,
     Parties,
+    RoleName,
 )
 from ...protocol.messages import Message
 from ...protocol.operation import Operation, Request
@@ -56,6 +57,13 @@ def check_key_holder(request: Request) -> None:
         raise InvalidArgument(f"{request.operation} takes contributors with a table each and a key holder without")
 
 
+def key_holder_roles(request: Request) -> dict[str, tuple[RoleName, ...]]:
+    """Those of such a request: the last contributor adds up."""
+    *contributors, aggregator, holder = request.parties
+    adds = {aggregator: (RoleName.CONTRIBUTOR, RoleName.AGGREGATOR), holder: (RoleName.KEY_HOLDER,)}
+    return {**dict.fromkeys(contributors, (RoleName.CONTRIBUTOR,)), **adds}
+
+
 class KeyHolderSum(Operation[P]):
     """An operation whose answer is a sum that the key holder decrypts for the caller."""
 
@@ -71,6 +79,9 @@ class KeyHolderSum(Operation[P]):
 
     def recipients(self) -> tuple[str, ...]:
         return (self.key_holder, self.request.caller)
+
+    def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
+        return key_holder_roles(self.request)
 
     def learned(
         self, holder: Sequence[Knowledge], caller: Sequence[Knowledge], eavesdropper: Knowledge

@@ -56,11 +56,21 @@ class Round(Message, frozen=True, kw_only=True, tag="fl.rounds.Round"):
     table: pa.Table
 
 
+class FinalModel(Knowledge, frozen=True):
+    noisy: bool = False
+
+    def __str__(self) -> str:
+        return f"the final {'noisy ' if self.noisy else ''}model"
+
+
 class RoundModels(Knowledge, frozen=True):
     """The models that clients train from."""
 
     noisy: bool = False
     asynchronous: bool = False
+
+    def implies(self, other: Knowledge) -> bool:
+        return other == FinalModel(noisy=self.noisy)
 
     def __str__(self) -> str:
         if self.asynchronous:

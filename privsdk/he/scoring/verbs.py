@@ -15,7 +15,8 @@ from ...display.cards import Card, Displayed, at_most, grid_of
 from ...display.tabular import Tabular
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
-from ...governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity
+from ...governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity, RoleName
+from ...governance.members import combine
 from ...governance.policy import Disclosure, Need
 from ...protocol.control import Finished
 from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
@@ -204,6 +205,7 @@ class RowsInThousands(Knowledge, frozen=True):
 class ScoreFigures(Knowledge, frozen=True):
     """Of so many intervals of scores; `label` is counted in each where there is one."""
 
+    own = RoleName.OWNER
     intervals: int
     label: str = ""
 
@@ -214,6 +216,18 @@ class ScoreFigures(Knowledge, frozen=True):
             f"{self.intervals} intervals{labelled}, over at least the owner's minimum count; which intervals are "
             "suppressed"
         )
+
+
+class RowsByItsModel(Knowledge, frozen=True):
+    template = "how many rows pass conditions on the features that it chose, over at least the owner's minimum count"
+
+
+combine(
+    ScoreFigures,
+    role=RoleName.MODEL_OWNER,
+    gives=lambda *_: RowsByItsModel(),
+    because="its model says which rows fall into an interval",
+)
 
 
 @register(OPERATION)
@@ -263,6 +277,10 @@ class Score(Operation[ScoreParameters]):
 
     def contributors(self) -> tuple[str, ...]:
         return ()
+
+    def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
+        owner, modeller = self.request.parties
+        return {owner: (RoleName.OWNER,), modeller: (RoleName.MODEL_OWNER,)}
 
     def learns(self) -> tuple[Learns, ...]:
         owner, modeller = self.request.parties

@@ -21,7 +21,16 @@ from ...crypto.sums.masks import bits_for
 from ...display.cards import at_most
 from ...errors import InvalidArgument
 from ...governance.charges import Debit, Exact
-from ...governance.learns import CiphertextsOnly, Coalition, Knowledge, Learns, LengthsShow, Quantity, ThatItRan
+from ...governance.learns import (
+    CiphertextsOnly,
+    Coalition,
+    Knowledge,
+    Learns,
+    LengthsShow,
+    Quantity,
+    RoleName,
+    ThatItRan,
+)
 from ...governance.policy import ROWS, Disclosure, Need
 from ...protocol.control import Finished
 from ...protocol.groups import plain_keys
@@ -226,6 +235,12 @@ class PooledStatistic(KeyHolderSum[Statistic]):
             [*totals, ShownGroupNumbers(kind=self._kind), LargestMinimum()],
             LengthsShow(of=(self._kind,)),
         )
+
+    def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
+        if not self.masked:
+            return super().roles()
+        adds = {self.key_holder: (RoleName.COORDINATOR,)}
+        return {**dict.fromkeys(self.contributors(), (RoleName.CONTRIBUTOR,)), **adds}
 
     @property
     def _kind(self) -> Quantity:

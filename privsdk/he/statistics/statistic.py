@@ -17,7 +17,8 @@ import msgspec
 from ...crypto.seal.presets import Scheme
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...errors import InvalidArgument, UnknownName
-from ...governance.learns import Knowledge, Quantity
+from ...governance.learns import Knowledge, Quantity, RoleName
+from ...governance.members import combine
 from ...protocol.groups import Key, check_keys, kind_of
 from ...protocol.operation import Kind
 from .fixedpoint import FixedPoint
@@ -227,6 +228,24 @@ class PooledTotals(Knowledge, frozen=True):
             f"{totals}, in those of {self.groups} {self.kind} where enough parties have a part, without what each left "
             "out: its rows of too few units"
         )
+
+
+class TotalsOfOthers(Knowledge, frozen=True):
+    """Of every total that is known, the part of so many contributors."""
+
+    number: int
+
+    def __str__(self) -> str:
+        whose = f"the {self.number} other contributors'" if self.number > 1 else "the one other contributor's own"
+        return f"{whose} part of each total"
+
+
+combine(
+    PooledTotals,
+    role=RoleName.CONTRIBUTOR,
+    gives=lambda _, others: TotalsOfOthers(number=len(others)) if others else None,
+    because="the total less its own part",
+)
 
 
 class ShownGroupNumbers(Knowledge, frozen=True):
