@@ -13,6 +13,7 @@ from ..errors.details import NameUnknown
 from ..governance.charges import Budget
 from ..governance.policy import Policy
 from ..protocol.timeouts import CallerTimeouts, Limits, Timeouts
+from ..transport.identities import is_member_name
 
 T = TypeVar("T")
 
@@ -108,9 +109,9 @@ def _nearest(message: str, kind: Any) -> str:
 
 
 def reject_names(names: tuple[str, ...]) -> None:
-    """Names of parties go into certificates, file names and displays."""
+    """Raise InvalidArgument where no member can be called so."""
     for name in names:
-        if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii() or len(name) > 63:
+        if not is_member_name(name):
             raise InvalidArgument(
                 f"{name!r} cannot be a party's name", hint="use letters, digits, - and _, at most 63 of them"
             )

@@ -57,16 +57,33 @@ class Credentials(NamedTuple):
 
     def name(self) -> str:
         """Whom the certificate names."""
-        try:
-            certificate = x509.load_pem_x509_certificate(self.certificate)
-            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            (name,) = names.get_values_for_type(x509.DNSName)
-        except (ValueError, x509.ExtensionNotFound):
+        name = member_of(self.certificate)
+        if not name:
             raise InvalidArgument(
                 "the certificate does not name one member as its only subject alternative name",
                 hint="make certificates with: python -m privsdk certificates FOLDER NAME...",
-            ) from None
+            )
         return name
+
+
+def is_member_name(name: str) -> bool:
+    """Whether a member can be called so: names go into certificates, file names and displays."""
+    return name.replace("_", "").replace("-", "").isalnum() and name.isascii() and len(name) <= 63
+
+
+@lru_cache(maxsize=1024)
+def member_of(certificate: bytes) -> str:
+    """The member whom a PEM certificate names: its only subject alternative name, a DNS name that a member can have.
+
+    "" where it names none, several, or something else beside: whoever may be two members would be one or the other as
+    it likes, and a common name is one that authorities give for other purposes.
+    """
+    try:
+        leaf = x509.load_pem_x509_certificate(certificate)
+        (name,) = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return ""
+    return name.value if isinstance(name, x509.DNSName) and is_member_name(name.value) else ""
 
 
 def make_certificates(folder: Path, names: Sequence[str], *, days: int = DAYS) -> list[Path]:
@@ -192,8 +209,8 @@ class MemberIdentity:
                 f"the certificate of {party} does not lead to the federation's authority, or is not valid now",
                 hint="compare the authorities of both parties, the certificate's dates and both clocks",
             ) from None
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        if names.get_values_for_type(x509.DNSName) != [party]:
+        named = member_of(leaf.public_bytes(serialization.Encoding.PEM))
+        if not named or named != party:
             raise IdentityRefused(f"a statement of {party} is signed by the certificate of another member")
 
 

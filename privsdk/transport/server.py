@@ -24,7 +24,7 @@ from ..protocol.failpoints import FailPoint, reach
 from ..protocol.timeouts import READ_S, Limits
 from . import wire
 from .flight import OPTIONS, pump, scheme_and_address
-from .identities import Credentials
+from .identities import Credentials, member_of
 from .streams import LINGER_S, Stream
 
 TAKE_S = 60.0  # for a caller to send a call, or to take a piece of its answer
@@ -230,6 +230,5 @@ class CallThreads(futures.Executor):
 
 
 def _caller(context: Any) -> str:
-    """Whom the caller's certificate names: its one subject alternative name; "" where it has none or several."""
-    names = context.auth_context().get("x509_subject_alternative_name", ())
-    return names[0].decode() if len(names) == 1 else ""
+    """Whom the caller's certificate names; "" where that is not one member."""
+    return member_of(b"".join(context.auth_context().get("x509_pem_cert", ())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from privsdk.errors import IdentityRefused, InvalidArgument
+from privsdk.errors import IdentityRefused, InvalidArgument, PrivsdkError
+from privsdk.protocol import control
+from privsdk.protocol.conversation import Channel
+from privsdk.protocol.messages import Message
 from privsdk.protocol.services import NO_IDENTITY
+from privsdk.transport.flight import FlightNetwork
 from privsdk.transport.identities import (
     CHAIN_BYTES,
     PURPOSE,
@@ -25,6 +30,7 @@ from privsdk.transport.identities import (
     Token,
     make_certificates,
 )
+from privsdk.transport.server import Server
 
 REFUSED = pytest.mark.claim("identities: a statement is refused unless its named party signed it under the authority")
 STATEMENT = b"what ann said"
@@ -43,6 +49,7 @@ def issue(
     *,
     ca: bool = False,
     days: tuple[int, int] = (-1, 9),
+    called: list[x509.GeneralName] | None = None,
 ) -> x509.Certificate:
     """A certificate as an organisation's own authority makes it, with no more than what is needed."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -56,8 +63,10 @@ def issue(
         .not_valid_before(now + timedelta(days=days[0]))
         .not_valid_after(now + timedelta(days=days[1]))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     )
+    names = [x509.DNSName(name)] if called is None else called
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(issuer[1] if issuer else key, hashes.SHA256())
 
 
@@ -226,3 +235,65 @@ def test_without_an_identity_nothing_is_signed_or_believed() -> None:
         NO_IDENTITY.sign(STATEMENT)
     with pytest.raises(IdentityRefused, match="nothing is known"):
         NO_IDENTITY.check("ann", STATEMENT, b"")
+
+
+NAMED: dict[str, list[x509.GeneralName]] = {
+    "by its common name alone": [],
+    "empty": [x509.DNSName("")],
+    "anything": [x509.DNSName("*")],
+    "two members": [x509.DNSName("ann"), x509.DNSName("bob")],
+    "the same twice": [x509.DNSName("ann"), x509.DNSName("ann")],
+    "a member and an address": [x509.DNSName("ann"), x509.UniformResourceIdentifier("spiffe://ann")],
+    "a member and a host": [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("ann")],
+    "an address": [x509.UniformResourceIdentifier("ann")],
+    "a mailbox": [x509.RFC822Name("ann@example.org")],
+    "a host": [x509.DNSName("ann.example.org")],
+    "a control letter": [x509.DNSName("ann\n")],
+    "too long": [x509.DNSName("a" * 64)],
+}
+
+
+class Listening:
+    """A party that remembers who called."""
+
+    def __init__(self) -> None:
+        self.callers: list[str] = []
+
+    def handle(self, caller: str, call: control.Call) -> Message:
+        self.callers.append(caller)
+        return control.Done()
+
+    def accept(self, caller: str, hello: control.Hello, channel: Channel) -> None:
+        self.callers.append(caller)
+
+
+@pytest.mark.claim("identities: a certificate that does not name exactly one member is nobody's")
+def test_a_certificate_names_exactly_one_member(house: House, cases: Cases) -> None:
+    """As a caller's, as the signer's of a statement, and as one's own."""
+
+    def credentials(called: list[x509.GeneralName] | None, name: str = "ann") -> Credentials:
+        key = ec.generate_private_key(ec.SECP256R1())
+        return Credentials(
+            pems(house.root), pems(issue(name, key, (house.root, house.key), called=called)), pem_of(key)
+        )
+
+    party = Listening()
+    server = Server(party, "north", "grpc+tls://127.0.0.1:0", credentials(None, "north"))
+    addresses = {"north": f"grpc+tls://127.0.0.1:{server.port}"}
+    stop = control.Stop(run_id="r")
+    try:
+        for called in NAMED.values():
+            odd = credentials(called)
+            with pytest.raises(PrivsdkError):
+                FlightNetwork(odd, lambda: addresses).call("north", stop, control.Done)
+            with pytest.raises(InvalidArgument, match="does not name one member"):
+                odd.name()
+            for name in ("ann", "bob", "", "*"):
+                with pytest.raises(IdentityRefused):
+                    house.bob.check(name, STATEMENT, MemberIdentity(odd).sign(STATEMENT))
+            cases()
+        assert party.callers == []
+        FlightNetwork(credentials(None), lambda: addresses).call("north", stop, control.Done)
+        assert party.callers == ["ann"]
+    finally:
+        server.shutdown()
