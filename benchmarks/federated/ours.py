@@ -19,13 +19,13 @@ from privsdk.crypto.sums.base import Integers, PlainSum, Sum
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.crypto.sums.masked import MaskedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
+from privsdk.fl.fedavg import FedAvg
 from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course
 from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models import training as stacking
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Trainer, descend
 from privsdk.fl.models.training import Task as Local
-from privsdk.fl.strategy import FedAvg
 from privsdk.governance.policy import ANY, Disclosure, Grant, Policy
 from privsdk.protocol.roles import Role, SystemEntropy
 from privsdk.testing import Members, Sent, together

@@ -1,1 +1,1 @@
-"""Opening, serving and operating: embedded and connected federations, a party as a server, its owner's commands."""
+"""Opening, serving and operating: embedded and connected federations, party.toml, servers, the owner's commands."""

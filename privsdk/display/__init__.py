@@ -1,1 +1,1 @@
-"""How objects show themselves: one card for text and HTML, small pictures, Arrow and pandas tables."""
+"""How objects show themselves: cards as text and HTML, small pictures, curves, tables, and the texts of errors."""

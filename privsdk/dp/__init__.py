@@ -1,4 +1,7 @@
-"""Differential privacy: statistics released with noise from OpenDP, priced before they are spent."""
+"""Differential privacy: statistics released with noise from OpenDP, priced before they are spent.
+
+A verb makes a release, the release an exact vector; `noise` makes it noisy, `intervals` makes statistics of that.
+"""
 
 from .verbs import count, histogram, mean, median, quantile, sum, variance
 

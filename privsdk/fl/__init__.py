@@ -1,7 +1,11 @@
-"""Federated learning: models trained over several parties' rows, of which only averages of updates are seen."""
+"""Federated learning: models trained over several parties' rows, of which only averages of updates are seen.
+
+A training is a model (`models`), a strategy (`strategies`), a loop (`loops`) and an aggregation mode (`aggregation`).
+"""
 
 from .compression.quantised import Quantised
 from .compression.topk import TopK
+from .fedavg import FedAvg
 from .fitted import Fitted, load
 from .models.features import Standardised, Vector
 from .models.model import MLP, Linear, Logistic, Softmax
@@ -12,7 +16,6 @@ from .strategies.fedopt import FedAdam, FedYogi
 from .strategies.fedprox import FedProx
 from .strategies.robust import Median, TrimmedMean
 from .strategies.scaffold import Scaffold
-from .strategy import FedAvg
 from .verbs import fit
 
 __all__ = [

@@ -16,6 +16,7 @@ from ..protocol.timeouts import READ_S
 from .aggregation import AggregationMode, Participants, mode_named
 from .compression.quantised import Quantised
 from .compression.topk import TopK
+from .fedavg import FedAvg
 from .loops.course import Loop
 from .loops.rounds import Synchronous
 from .models.features import Vector
@@ -29,7 +30,6 @@ from .strategies.fedopt import FedAdam, FedYogi
 from .strategies.fedprox import FedProx
 from .strategies.robust import Median, TrimmedMean
 from .strategies.scaffold import Scaffold
-from .strategy import FedAvg
 
 MAX_ROUNDS = 10_000
 DEADLINE_S = 120.0

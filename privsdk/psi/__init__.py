@@ -1,4 +1,7 @@
-"""Private set intersection: the parties learn which keys they share, or how many, and nothing else of each other."""
+"""Private set intersection: the parties learn which keys they share, or how many, and nothing else of each other.
+
+A file for each verb, with its declaration and its value: `join` has the joint table. What they share is `question`.
+"""
 
 from .cardinality import Cardinality, cardinality
 from .difference import Difference, difference

@@ -29,6 +29,7 @@ from ..protocol.operation import Outcome, RoleInput, register
 from ..protocol.predicates import Name, Where
 from ..protocol.roles import Role
 from . import question
+from .protocols.choose import Protocol, explained
 
 
 class Difference(Displayed, Tabular):
@@ -69,7 +70,7 @@ def difference(
     on: question.On,
     columns: Sequence[str],
     where: Mapping[str, Any] | None = None,
-    protocol: question.Protocol = "auto",
+    protocol: Protocol = "auto",
 ) -> Plan[Difference]:
     """Return the rows of `mine` whose keys `yours` lacks.
 
@@ -123,7 +124,7 @@ def difference(
         answer = answers[mine.party]
         return Difference(answer.table, masked=answer.value["masked"], min_count=answer.value["min_count"])
 
-    notes = question.notes((mine, yours), request, question.explained(protocol, request.parties))
+    notes = question.notes((mine, yours), request, explained(protocol, request.parties))
     return Plan(runner_of(mine, yours), request, finish, notes=notes)
 
 

@@ -28,10 +28,11 @@ from . import question
 from .keys.declaration import Normalise
 from .keys.distinct import Column, DistinctKeys, distinct_keys
 from .protocols import multiparty
+from .protocols.choose import NAMES, SMALL, Protocol, check_protocol, chosen, explained, intersection
 from .protocols.terms import agree
 
 
-def join(*tables: Table, on: question.On, protocol: question.Protocol = "auto") -> Plan[Joint]:
+def join(*tables: Table, on: question.On, protocol: Protocol = "auto") -> Plan[Joint]:
     """Join tables of two to ten parties on a key without showing any of them the others' keys.
 
     Parameters
@@ -73,7 +74,7 @@ def join(*tables: Table, on: question.On, protocol: question.Protocol = "auto") 
     def finish(answers: Mapping[str, Finished]) -> Joint:
         return Joint(runner, request, answers, by_party)
 
-    notes = question.notes(tables, request, question.explained(protocol, request.parties))
+    notes = question.notes(tables, request, explained(protocol, request.parties))
     return Plan(runner, request, finish, notes=notes)
 
 
@@ -110,7 +111,7 @@ class Join(question.Intersection[question.IntersectionParameters]):
             Learns.of(
                 Caller(self.request.caller),
                 question.SharedKeyNumberAbove(parties=len(parties)),
-                *([MoreKeysThan(number=question.SMALL)] if by_size else []),
+                *([MoreKeysThan(number=SMALL)] if by_size else []),
             ),
             Learns.of(Eavesdropper(), question.KEY_NUMBERS_SHOW),
             *(Learns.of(Coalition((leader,), 1, rest), SharedKeysOf(leader=leader)) for leader, rest in leading),
@@ -123,7 +124,7 @@ class Join(question.Intersection[question.IntersectionParameters]):
             value={
                 "keys": shown(len(found), agreed.min_count),
                 "min_count": agreed.min_count,
-                "protocol": question.chosen(self.parameters.protocol, agreed.sizes),
+                "protocol": chosen(self.parameters.protocol, agreed.sizes),
             },
             keep=Alignment(
                 rows=rows,
@@ -164,7 +165,7 @@ class Joint(Handle):
 
     def _card(self) -> Card:
         sides = ", ".join(f'["{party}"]' for party in self.parties)
-        return Card(title=str(self), facts=[("sides", sides), ("protocol", question.NAMES[self.protocol])])
+        return Card(title=str(self), facts=[("sides", sides), ("protocol", NAMES[self.protocol])])
 
 
 class JointSide(Handle, Aggregates):
@@ -223,9 +224,7 @@ class JointSide(Handle, Aggregates):
         )
 
 
-def intersect(
-    left: Column, right: Column, *, protocol: question.Protocol = "auto", normalise: Normalise = ()
-) -> pa.Array:
+def intersect(left: Column, right: Column, *, protocol: Protocol = "auto", normalise: Normalise = ()) -> pa.Array:
     """Run an intersection on two local columns, both roles in this process; for learning and for tests.
 
     Parameters
@@ -243,7 +242,7 @@ def intersect(
         The distinct values of `left` that occur in `right`, in the protocol's order.
     """
     sides = {"left": distinct_keys(left, normalise=normalise), "right": distinct_keys(right, normalise=normalise)}
-    question.check_protocol(protocol, list(sides))
+    check_protocol(protocol, list(sides))
     entropy = SystemEntropy()
     session = entropy.draw(32)
 
@@ -253,7 +252,7 @@ def intersect(
             me, [peer], kind=keys.kind, size=keys.size, min_count=0, session=session, entropy=entropy
         )
         return (
-            yield from question.intersection(
+            yield from intersection(
                 protocol, keys.encoded, me=me, parties=list(sides), learner=None, agreed=agreed, entropy=entropy
             )
         )

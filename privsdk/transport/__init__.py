@@ -1,1 +1,1 @@
-"""Links: how calls and frames reach a party, in this process or over Arrow Flight. Links decide nothing."""
+"""Links: how calls and frames reach a party, in process or over Arrow Flight; certificates. They decide nothing."""

@@ -1,6 +1,7 @@
 """Data for workshops: real, from packages that bundle it (extra `workshop`); people are invented. No network.
 
-What each owner derives from its own rows before an analysis is derived here, as it would be at the owner's.
+Also the demo, the exercises of the tutorials and the readiness check (`check`). What each owner derives from its own
+rows before an analysis is derived here, as it would be at the owner's.
 """
 
 from .digits import digits

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import DataError
+from ..fl.fedavg import LocalInput, LocalUpdate
 from ..fl.loops.course import ClientInput, Course
 from ..fl.loops.rounds import Ready, Synchronous
 from ..fl.models.network import Vector
-from ..fl.strategy import LocalInput, LocalUpdate
 from ..protocol.roles import Role, Step, altered
 
 

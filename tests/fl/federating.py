@@ -13,11 +13,11 @@ from privsdk.crypto.sums.base import Integers, PlainSum
 from privsdk.errors import PeerGone
 from privsdk.fl.averages import Averages, Each, OnGrid
 from privsdk.fl.compression.base import Compression
+from privsdk.fl.fedavg import FedAvg, LocalInput, LocalUpdate
 from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
 from privsdk.fl.parameters import loop_of
-from privsdk.fl.strategy import FedAvg, LocalInput, LocalUpdate
 from privsdk.protocol.messages import End
 from privsdk.protocol.roles import Heard, Role, Step, checkpoint, colocated
 from privsdk.testing import Sent, together

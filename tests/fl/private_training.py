@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from privsdk.crypto.sums.base import Integers, PlainSum, Sum
 from privsdk.fl.averages import Averages, OnGrid
+from privsdk.fl.fedavg import FedAvg
 from privsdk.fl.loops.course import (
     STATISTICS,
     ClientInput,
@@ -23,7 +24,6 @@ from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.network import Network, Output, Rows
 from privsdk.fl.models.training import Schedule, Trainer, in_threads
 from privsdk.fl.preparation import LARGEST_STATISTIC
-from privsdk.fl.strategy import FedAvg
 from privsdk.protocol.roles import Role, hear, tell
 from privsdk.testing import Sent, together
 

@@ -24,11 +24,11 @@ from privsdk.fl import FedAvg, FedBuff, FedProx, Median, Quantised, TopK
 from privsdk.fl.averages import Each, Update, Whole
 from privsdk.fl.compression.base import Compression, with_feedback
 from privsdk.fl.compression.quantised import BLOCK
+from privsdk.fl.fedavg import LocalInput
 from privsdk.fl.loops.course import Course
 from privsdk.fl.models.network import Rows, Vector
 from privsdk.fl.models.training import Pull
 from privsdk.fl.parameters import Strategies
-from privsdk.fl.strategy import LocalInput
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from privsdk.fl.fedavg import FedAvg
 from privsdk.fl.models.network import Matrix, Network, Output, Rows, Vector
-from privsdk.fl.strategy import FedAvg
 
 
 @pytest.mark.parametrize("output", list(Output))

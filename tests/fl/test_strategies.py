@@ -18,11 +18,11 @@ from privsdk.crypto.sums.base import UNITS, Contribution, PlainSum
 from privsdk.errors import InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.fl import FedAdam, FedAvg, FedBuff, FedProx, FedYogi, Median, Scaffold, TrimmedMean
 from privsdk.fl.averages import VALUES, ClientUpdate, Each
+from privsdk.fl.fedavg import LocalInput
 from privsdk.fl.loops.course import ClientInput, Course, Round, TrainingResult, TrainingStatistics
 from privsdk.fl.models.network import Output, Rows
 from privsdk.fl.models.training import Pull
 from privsdk.fl.parameters import Strategies
-from privsdk.fl.strategy import LocalInput
 from privsdk.protocol.roles import Role, ask, gather, tell
 from privsdk.testing import together
 

@@ -12,11 +12,11 @@ from rounding import gradient_terms
 from privsdk.crypto.sums.base import Integers, PlainSum, Sum
 from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.fl.averages import Averages, Each, OnGrid
+from privsdk.fl.fedavg import FedAvg
 from privsdk.fl.loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from privsdk.fl.loops.rounds import Synchronous
 from privsdk.fl.models.network import Network, Output, Rows, Vector
 from privsdk.fl.models.training import Schedule, Task, descend
-from privsdk.fl.strategy import FedAvg
 from privsdk.protocol.roles import Role
 from privsdk.testing import Sent, together
 

@@ -19,9 +19,9 @@ from meetings import Change, keys_of, meet, names_of, party, small_buckets, word
 from privsdk.errors import DataError, InvalidArgument, PeerGone, ProtocolViolation
 from privsdk.protocol.messages import Message
 from privsdk.protocol.roles import Gone, Heard, Role
-from privsdk.psi import question
 from privsdk.psi.oprf import okvs, parameters
 from privsdk.psi.protocols import multiparty
+from privsdk.psi.protocols.choose import check_protocol
 from privsdk.psi.protocols.kkrt import Corrections, to_table
 from privsdk.psi.protocols.terms import SharedTerms
 from privsdk.testing import SeededEntropy, Sent, together
@@ -324,7 +324,7 @@ def test_too_few_or_too_many_parties(count: int) -> None:
 )
 def test_protocols_are_for_numbers_of_parties(protocol: str, count: int, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message) as error:
-        question.check_protocol(protocol, names_of(count))
+        check_protocol(protocol, names_of(count))
     assert error.value.hint
 
 

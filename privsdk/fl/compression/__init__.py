@@ -1,1 +1,1 @@
-"""Compressed updates."""
+"""Compressed updates: quantised to a few bits, or their largest entries; `base` is what both have in common."""

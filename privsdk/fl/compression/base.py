@@ -22,8 +22,8 @@ import pyarrow as pa
 
 from ...errors import ProtocolViolation
 from ...protocol.roles import Role
+from ..fedavg import LocalInput, LocalUpdate
 from ..models.network import Vector
-from ..strategy import LocalInput, LocalUpdate
 
 
 class Compression(Protocol):

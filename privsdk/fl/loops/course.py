@@ -24,10 +24,10 @@ from ...protocol.roles import Role
 from ...protocol.services import UNGUARDED, Checkpoints, NoCheckpoints
 from ..averages import VALUES, Averages
 from ..compression.base import Compression, with_feedback
+from ..fedavg import FedAvg, LocalInput, LocalUpdate
 from ..models.network import Network, Rows, Vector
 from ..models.training import Pull, Schedule, Task, Trainer
 from ..preparation import LARGEST_STATISTIC, Preparation
-from ..strategy import FedAvg, LocalInput, LocalUpdate
 
 STATISTICS = "facts"  # the name of their sum, which travels and enters its masks
 LARGEST_WEIGHT = float(np.finfo(np.float32).max)  # any that is finite

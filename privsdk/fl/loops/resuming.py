@@ -17,8 +17,8 @@ from ...errors import DataError, ErrorRecord, PeerGone, PrivsdkError
 from ...protocol.messages import Message
 from ...protocol.services import Checkpoints
 from ...protocol.services import State as Saved
+from ..fedavg import NOTHING, State
 from ..models.network import Vector
-from ..strategy import NOTHING, State
 from .course import Course, TrainingResult
 
 

@@ -40,8 +40,8 @@ from ...errors import BudgetExceeded, DatasetFrozen, PrivsdkError, ProtocolViola
 from ...protocol.messages import Message
 from ...protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from ..averages import VALUES, Mean, Update
+from ..fedavg import NOTHING
 from ..models.network import Rows, Vector
-from ..strategy import NOTHING
 from .course import (
     ClientInput,
     CoordinatorInput,

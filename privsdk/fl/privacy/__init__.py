@@ -1,1 +1,1 @@
-"""Differential privacy of a training: of a party or of a record, its charges and forecasts."""
+"""Differential privacy of a training: of a party (DP-FedAvg) or of a record (DP-SGD), its charges and forecasts."""

@@ -1,1 +1,1 @@
-"""Strategies: how updates become the next model."""
+"""Strategies: how updates become the next model. Each replaces a part of FedAvg, which is `fl.fedavg`."""

@@ -44,6 +44,7 @@ from ...errors import InvalidArgument, PeerGone, PrivsdkError, ProtocolViolation
 from ...governance.learns import Knowledge
 from ...protocol.roles import Role, checkpoint, hear, tell_present
 from ..averages import VALUES, Each, Update
+from ..fedavg import NOTHING, FedAvg, State
 from ..loops.course import (
     ClientInput,
     CoordinatorInput,
@@ -56,7 +57,6 @@ from ..loops.course import (
     total_rows,
 )
 from ..models.network import Vector
-from ..strategy import NOTHING, FedAvg, State
 
 
 class FedBuff(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedBuff"):

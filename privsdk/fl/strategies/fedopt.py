@@ -22,8 +22,8 @@ import math
 import numpy as np
 
 from ...errors import InvalidArgument
+from ..fedavg import FedAvg, State
 from ..models.network import Vector
-from ..strategy import FedAvg, State
 
 LEAST_TAU = 1e-9  # its square is a normal number in float32
 

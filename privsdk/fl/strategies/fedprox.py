@@ -17,8 +17,8 @@ import math
 
 from ...errors import InvalidArgument
 from ...protocol.roles import Role
+from ..fedavg import FedAvg, LocalInput, LocalUpdate
 from ..models.training import Pull
-from ..strategy import FedAvg, LocalInput, LocalUpdate
 
 
 class FedProx(FedAvg, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedProx"):

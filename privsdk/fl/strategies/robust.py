@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InvalidArgument
+from ..fedavg import FedAvg
 from ..models.network import Vector
-from ..strategy import FedAvg
 
 SPARSE_REFUSED = "an entry that most clients did not send has a median of zero, whatever the others sent"
 

@@ -31,9 +31,9 @@ import numpy as np
 from ...errors import InvalidArgument, ProtocolViolation
 from ...governance.learns import Knowledge
 from ...protocol.roles import Role
+from ..fedavg import FedAvg, LocalInput, LocalUpdate, State
 from ..models.network import Vector
 from ..models.training import Pull
-from ..strategy import FedAvg, LocalInput, LocalUpdate, State
 
 
 class MeanControlVariates(Knowledge, frozen=True):

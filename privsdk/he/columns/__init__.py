@@ -1,1 +1,1 @@
-"""Encrypted columns: Arrow extension arrays with operators."""
+"""Encrypted columns: `he.encrypt` and `he.choose`, operators, Arrow extension arrays, and `reveal`, the way out."""

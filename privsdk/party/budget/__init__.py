@@ -1,1 +1,1 @@
-"""An owner's budgets: limits, composition of losses, and the books that hold them."""
+"""An owner's budgets: caps and limits, the accountant that composes losses, and the books that charge them."""

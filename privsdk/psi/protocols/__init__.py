@@ -1,1 +1,1 @@
-"""The protocols of intersection, and which of them a question runs."""
+"""The protocols of intersection, the terms that all begin with, and which of them a question runs (`choose`)."""
