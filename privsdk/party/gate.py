@@ -121,15 +121,17 @@ class Gate:
         self._books.close()
 
     def _reply(self, caller: str, call: control.Call) -> Message:
+        reply: Message = control.Done()
         match call:
             case control.Describe(purpose=purpose):
                 asking, running = Asking(caller, purpose), self._runs.running
-                reply: Message = policy.describe(
+                reply = policy.describe(
                     self.name, asking, policy=self._policy, store=self._store, books=self._books, running=running
                 )
             case control.Quote(requests=requests, seen=seen):
                 self._books.rollback.meet(caller, seen)
-                reply = self._quote(caller, requests)
+                with self._runs.questions.of(caller):
+                    reply = self._quote(caller, requests)
             case control.Prepare(request=request, seen=seen):
                 self._books.rollback.meet(caller, seen)
                 reply = self._prepare(caller, request)
@@ -138,17 +140,15 @@ class Gate:
             case control.Release(run_id=run_id):
                 if self._runs.drop_prepared(run_id, caller):
                     self._books.release(run_id, "the caller gave it back")
-                reply = control.Done()
             case control.Cancel(run_id=run_id):
                 self._runs.cancel(run_id, caller)
-                reply = control.Done()
             case control.Stop(run_id=run_id):
                 self._runs.stop(run_id, caller)
-                reply = control.Done()
             case control.Watch(run_id=run_id, since=since):
                 reply = self._runs.watched(run_id, caller, since)
             case control.VerifyAudit():
-                reply = self._books.verify()
+                with self._runs.questions.of(caller):
+                    reply = self._books.verify()
             case control.ReadAudit(most=most):
                 reply = self._books.log(caller, most)
         return reply

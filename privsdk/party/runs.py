@@ -24,6 +24,7 @@ from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel
 from ..protocol.deadlines import DEADLINES
+from ..protocol.effort import FreeQuestions
 from ..protocol.operation import Alignment, Operand, Operation, Request, RoleInput
 from ..protocol.roles import Entropy
 from ..protocol.services import Checkpoints, Identity
@@ -57,6 +58,7 @@ class PartyRuns:
     def __init__(self, party: str, limits: Limits, timeouts: Timeouts, give_back: Callable[[str, str], object]) -> None:
         self._give_back = give_back  # in the ledger
         self._due = -1
+        self.questions = FreeQuestions(party, limits.quote_s)
         self._limits = limits
         self._timeouts = timeouts
         self._party = party

@@ -18,6 +18,7 @@ import grpc
 import msgspec
 
 from ..errors import InvalidArgument, PeerGone, PrivsdkError
+from ..protocol import effort
 from ..protocol.control import Cancel, Endpoint, Hello, Start, decode_call, encode_reply
 from ..protocol.deadlines import DEADLINES
 from ..protocol.failpoints import FailPoint, reach
@@ -117,6 +118,7 @@ class Server:
 
     def _reply(self, caller: str, body: bytes, context: Any) -> Any:
         done = threading.Event()
+        effort.wanted.set(context.is_active)
         try:
             call = decode_call(body)
             if isinstance(call, Start):

@@ -29,6 +29,7 @@ from typing import Any, assert_never
 import msgspec
 
 from ...governance.charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
+from ...protocol import effort
 
 _REMEMBERED = 8  # further charges of an account that were asked about lately
 _FORECASTS = 64
@@ -62,8 +63,10 @@ class Account:
         if grown is None:
             added = Counter({charge: n * times for charge, n in more.items()})
             grown = Account(self.tally + added)
-            if "_losses" in self.__dict__:  # warm: keep what is composed already
-                grown.__dict__["_losses"] = _convolve([self._losses, *_losses(added)])
+            several = times > 1 and len(more) > 1  # composed as one, which is then composed with itself
+            if several or "_losses" in self.__dict__:  # warm: keep what is composed already
+                losses = [_composed(price).self_compose(times)] if several else _losses(added)
+                grown.__dict__["_losses"] = _convolve([self._losses, *losses])
             if len(self._grown) >= _REMEMBERED:
                 keys = list(self._grown)
                 trials = [key for key in keys if key[1] > 1]  # the next request may well be the same once more
@@ -95,6 +98,7 @@ class Account:
         tried = [(0, self._excess(epsilon, delta))]
         trial = max(1, self._surely(more, epsilon))
         while fits + 1 < fails:
+            effort.check()
             trial = min(max(trial, fits + 1), fails - 1)
             account, before = self.plus(more, trial), fails - fits
             if account.within(epsilon, delta):
@@ -232,7 +236,11 @@ def _losses(tally: Tally) -> list[Any]:
                 pass  # by Renyi divergences, or counted
             case _:  # never composed as nothing
                 assert_never(charge)
-    return [_distribution(event, n) for event, n in sorted(events.items(), key=repr) if n]
+    found = []
+    for event, n in sorted(events.items(), key=repr):
+        effort.check()
+        found += [_distribution(event, n)] if n else []
+    return found
 
 
 def _convolve(losses: list[Any]) -> Any:
@@ -245,6 +253,12 @@ def _convolve(losses: list[Any]) -> Any:
         pairs = zip(losses[::2], losses[1::2], strict=False)
         losses = [first.compose(second) for first, second in pairs] + losses[len(losses) // 2 * 2 :]
     return losses[0]
+
+
+@lru_cache(maxsize=8)
+def _composed(price: _Price) -> Any:
+    """Of all charges of a request, or of several."""
+    return _convolve(_losses(dict(price)))
 
 
 @lru_cache(maxsize=32)  # a large one has some megabytes

@@ -27,6 +27,7 @@ from ...governance.charges import (
     LimitBalance,
     ZeroConcentrated,
 )
+from ...protocol import effort
 from ..budget_status import BudgetStatus
 from ..ledger.ledger import Ledger
 from .accounting import Account
@@ -227,6 +228,7 @@ class Caps:
         """The largest epsilon of this kind of request that would pass now."""
         low, high = 0.0, 1.0
         for _ in range(_STEPS):
+            effort.check()
             middle = (low + high) / 2
             low, high = (middle, high) if self.covers(_scaled(more.tally, middle)) else (low, middle)
         three_digits = Context(prec=3, rounding=ROUND_FLOOR)
