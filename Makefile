@@ -7,7 +7,7 @@ RUN    := $(BIN)/python
 # Tests run in three processes, also on two cores: many of them wait, and for processes of their own.
 ABREAST := --numprocesses 3 --dist worksteal
 
-.PHONY: demo workshop-check test kernels check docs claims soak bench bench-fl bench-he bench-psi lab panel screenshots format clean
+.PHONY: demo workshop-check test kernels check docs claims attacks soak bench bench-fl bench-he bench-psi lab panel screenshots format clean
 
 # The stamp is newer than pyproject.toml and the built panel when everything that they ask for is installed.
 $(VENV)/installed: pyproject.toml extensions/privsdk-panel/built/sources.json
@@ -44,6 +44,9 @@ kernels: $(VENV)/installed        ## what depends on floating arithmetic, with k
 
 claims: $(VENV)/installed         ## one line for each promise: claim, cases tried, passed
 	$(RUN) -m pytest -m claim --claims $(ABREAST)
+
+attacks: $(VENV)/installed        ## one line for each attack: what it gained once, what it gains, and the bound
+	$(RUN) -m pytest -m attack --claims $(ABREAST)
 
 soak: $(VENV)/installed           ## the same promises with the long counts
 	PRIVSDK_SOAK=1 $(RUN) -m pytest -m claim --claims $(ABREAST)

@@ -21,6 +21,7 @@ class Cases:
     def __init__(self) -> None:
         self.tried = 0
         self.figure = ""
+        self.gain = ""
 
     def __call__(self, number: int = 1) -> None:
         self.tried += number
@@ -28,6 +29,10 @@ class Cases:
     def say(self, figure: str) -> None:
         """A measured figure to print beside the claim."""
         self.figure = figure
+
+    def gains(self, gain: str) -> None:
+        """What an attack still gains, measured."""
+        self.gain = gain
 
 
 class Counts(Protocol):

@@ -61,6 +61,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 _REPORT: dict[str, list[tuple[int, bool, str]]] = {}
+_ATTACKS: dict[tuple[str, str, str], list[tuple[bool, str]]] = {}
 
 
 @pytest.fixture
@@ -88,6 +89,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.user_properties.append(
             ("claim", (marker.args[0], counter.tried if counter else 1, counter.figure if counter else ""))
         )
+        for attack in item.iter_markers("attack"):
+            report.user_properties.append(("attack", (*attack.args, counter.gain if counter else "")))
     return report
 
 
@@ -97,6 +100,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         if name == "claim":
             claim, tried, figure = cast(tuple[str, int, str], found)
             _REPORT.setdefault(claim, []).append((tried, report.passed, figure))
+        if name == "attack":
+            attack, before, bound, gain = cast(tuple[str, str, str, str], found)
+            _ATTACKS.setdefault((attack, before, bound), []).append((report.passed, gain))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -108,6 +114,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         passed = "passed" if all(ok for _, ok, _ in outcomes) else "FAILED"
         figures = "; ".join(figure for _, _, figure in outcomes if figure)
         terminalreporter.write_line(f"{claim} | {tried:,} | {passed}" + (f" | {figures}" if figures else ""))
+    terminalreporter.section("attacks: attack | gained once | gains | bound")
+    for (attack, before, bound), tries in sorted(_ATTACKS.items()):
+        gains = ", ".join(dict.fromkeys(gain for _, gain in tries if gain)) or "nothing"
+        gained = gains if all(ok for ok, _ in tries) else f"MORE THAN THE BOUND ({gains})"
+        terminalreporter.write_line(f"{attack} | {before} | {gained} | {bound}")
 
 
 @pytest.fixture

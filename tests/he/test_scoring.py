@@ -522,6 +522,9 @@ def test_another_model_link_or_label_has_an_answer_of_its_own(fed: ps.Federation
 
 
 @pytest.mark.claim("he.score: a steep model counts no rows beyond a threshold that the minimum count hides")
+@pytest.mark.attack(
+    "he.score with a steep model counts the rows beyond a threshold", "exactly, also one row", "minimum count"
+)
 @pytest.mark.parametrize("edges", [[0.0, 1.0], [0.0, 0.5, 1.0]])
 def test_a_model_is_no_filter_of_few_rows(edges: list[float], cases: Cases) -> None:
     """Of 80 rows so many lie beyond the threshold: whether none, one or nine, the caller is told the same, and beyond 9

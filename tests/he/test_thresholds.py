@@ -251,6 +251,9 @@ def test_the_owners_policies_are_the_thresholds() -> None:
 
 
 @SUPPRESSED
+@pytest.mark.attack(
+    "a contributor who asks, or the key holder, reads groups of single rows of another", "60 rows of 60", "none"
+)
 @pytest.mark.parametrize("caller", ["analyst", "p0", "p1"])
 def test_nobody_reads_single_rows_off_the_groups(caller: str, cases: Cases) -> None:
     """Every group is a single row of p0, and p1 has as many made-up rows of each as thresholds ask for: what the caller
@@ -275,6 +278,7 @@ def test_nobody_reads_single_rows_off_the_groups(caller: str, cases: Cases) -> N
         assert set(answer["sum 0"].to_pylist()) <= {"0", None}
         assert opened["parties"] == [len(tables) - 1 - (caller == "p1")] * 60 + [int(caller != "p0")]
         assert opened["totals"] == [0] * 60
+        cases.gains(f"{sum(number in secret for number in opened['totals'])} rows of 60")
         cases(60)
 
 

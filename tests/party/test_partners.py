@@ -28,6 +28,7 @@ from privsdk.protocol import control
 from privsdk.protocol.operation import Operand, Request, operation_names
 
 PARTNERS = pytest.mark.claim("party: a request is refused that names a party which its owner does not")
+FILES = pytest.mark.claim("tables: a file is served by its very name, and another in its place is noticed")
 PHONES = np.arange(5000)
 
 
@@ -68,6 +69,7 @@ def test_every_operation_is_refused_beside_a_stranger_before_anything_is_decided
 
 
 @PARTNERS
+@pytest.mark.attack("a caller joins a table of all keys under its own certificate", "all 60 keys of 60", "none")
 def test_a_callers_certificate_plays_no_party(tmp_path: Path, cases: Cases) -> None:
     """The caller serves a table of every phone number under its own certificate, and enters it in a federation file of
     its own. Its owner's does not name it."""
@@ -136,6 +138,8 @@ def test_partners_of_two_grants_are_not_partners_together() -> None:
     ("bounds", "most"),
     [({"most_partner_keys": 59}, "59"), ({"most_keys_ratio": 0.98}, "58"), ({"most_keys_ratio": 83.0}, "4,980")],
 )
+@pytest.mark.claim("psi: a partner brings no more keys than each owner's grant allows")
+@pytest.mark.attack("a partner enters all keys there are", "all 60 keys of 60", "none above the owner's bounds")
 def test_a_partner_of_too_many_keys_is_refused_by_all_alike(bounds: dict[str, float], most: str) -> None:
     partner = listed() if "," in most else phones(2)
     with pytest.raises(DataError, match=f"north lets a partner bring {most}"):
@@ -169,6 +173,8 @@ def test_the_widest_of_several_grants_holds() -> None:
         joined(ps.Policy(operations=("*",), grants=grants), phones(1), phones(2, 61))
 
 
+@FILES
+@pytest.mark.attack("a file beside one whose name is a pattern", "is served in its place", "is not")
 def test_a_file_is_read_by_its_very_name(tmp_path: Path) -> None:
     """Names with the letters of a pattern, and folders that look like a partition."""
 
@@ -186,6 +192,8 @@ def test_a_file_is_read_by_its_very_name(tmp_path: Path) -> None:
         assert store.read("t", ("x",)).to_pydict() == {"x": [1, 2, 3]}
 
 
+@FILES
+@pytest.mark.attack("a file put in place of another with its size and time", "is taken for it", "is not")
 def test_a_file_put_in_place_of_another_with_its_size_and_time_is_another(tmp_path: Path) -> None:
 
     path = tmp_path / "t.parquet"

@@ -148,6 +148,7 @@ GONE: dict[str, Callable[[FlightNetwork, str], Any]] = {
 
 
 @CLAIM
+@pytest.mark.attack("streams into runs that are never started", "1.7 GB and 40 threads for good", "nothing is kept")
 @pytest.mark.parametrize("how", GONE)
 @pytest.mark.parametrize("half_closed", [False, True], ids=["open", "half closed"])
 def test_streams_of_a_run_that_is_gone_end_with_all_that_they_hold(
@@ -178,6 +179,7 @@ def test_streams_of_a_run_that_is_gone_end_with_all_that_they_hold(
 
 
 @CLAIM
+@pytest.mark.attack("a stream of 2 GB before its run's start", "2 GB of memory", "gRPC's window")
 def test_a_stream_before_its_runs_start_is_not_read(cluster: Cluster, cases: Cases) -> None:
     """2 GB of it were kept, before; now gRPC's flow control holds the peer."""
     party, link, sent = Party(cluster), network(cluster, "south"), [0]
@@ -200,6 +202,7 @@ def test_a_stream_before_its_runs_start_is_not_read(cluster: Cluster, cases: Cas
 
 
 @CLAIM
+@pytest.mark.attack("a call with a body of 1 GiB", "3.8 GB of memory", "16 MB")
 def test_a_body_over_the_limit_is_refused_before_it_is_read(cluster: Cluster, cases: Cases) -> None:
     party = Party(cluster)
     peak = party.peak()
@@ -263,6 +266,7 @@ def test_methods_that_are_not_used_answer_a_short_error(cluster: Cluster, method
 
 
 @CLAIM
+@pytest.mark.attack("one member prepares runs and starts none", "all 64 places", "its share")
 def test_one_member_has_its_share_of_the_places(cluster: Cluster, cases: Cases) -> None:
     mallory, analyst, south = (network(cluster, name) for name in ("mallory", "analyst", "south"))
 
@@ -328,6 +332,7 @@ def test_calls_and_streams_of_one_member_are_bounded_and_others_get_in(cluster: 
     link.close()
 
 
+@pytest.mark.attack("peers that hold streams and calls open", "SIGTERM ignored for 27 s", "5 s")
 @pytest.mark.claim("abuse: SIGTERM ends a server within 5 s, whatever its peers hold open")
 def test_shutdown_does_not_wait_for_peers(cluster: Cluster, cases: Cases) -> None:
     """27 s and a kill, before: streams that are open or half closed, calls that are not finished or not read."""

@@ -268,6 +268,7 @@ class Listening:
 
 
 @pytest.mark.claim("identities: a certificate that does not name exactly one member is nobody's")
+@pytest.mark.attack("a certificate without a name, with several, or with *", "its first or common name", "nobody's")
 def test_a_certificate_names_exactly_one_member(house: House, cases: Cases) -> None:
     """As a caller's, as the signer's of a statement, and as one's own."""
 
