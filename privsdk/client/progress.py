@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ..display.cards import Card, Displayed, Grid, size_text, without_empty
 from ..display.curves import course
+from ..display.readable import one_line, readable
 from ..display.tabular import Tabular, table_of
 from ..errors import Cancelled, PrivsdkError
 from ..protocol.control import ProgressReport, Watched
@@ -254,6 +255,7 @@ class Ticker:
 
     def show(self, text: str) -> None:
         """Replace the line, if there is somewhere to show it and it is another one."""
+        text = one_line(text)
         line = text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
         if self._output is None or line == self._shown or time.monotonic() - self._began < AFTER_S:
             return
@@ -266,7 +268,7 @@ class Ticker:
         self.end()
         output = self._output if self._output is not None else sys.stderr
         if output is not None:
-            output.write(f"{text}\n")
+            output.write(f"{readable(text)}\n")
             output.flush()
 
     def end(self) -> None:

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 from pathlib import Path
 
+from ..display.readable import readable
 from ..errors import InvalidArgument, LedgerChanged, LedgerError
 
 
@@ -39,6 +40,10 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _say(line: str) -> None:
+    print(readable(line))
+
+
 def verify(ledger: Path, *, key: str | None = None, head: str | None = None) -> int:
     """Print what was found; 0 if the chain is sound, is signed by the key and holds the head."""
     from ..party.ledger.verification import read_ledger, verify_ledger
@@ -52,23 +57,23 @@ def verify(ledger: Path, *, key: str | None = None, head: str | None = None) -> 
             hint="compare with a receipt's public_key; this may be another party's ledger, or one made anew",
         )
     verdict = verify_ledger(ledger, wanted)
-    print(f"{ledger}: {verdict}")
+    _say(f"{ledger}: {verdict}")
     if verdict.first_bad >= 0:
         return 1
     rows = read_ledger(ledger).rows
-    print(f"key   {named.hex()} (fingerprint {hashlib.sha256(named).hexdigest()[:16]})")
+    _say(f"key   {named.hex()} (fingerprint {hashlib.sha256(named).hexdigest()[:16]})")
     if wanted is None:
-        print("      as the file says: give --key to check that it is the party's")
-    print(f"head  {verdict.rows}:{rows[verdict.rows - 1].hash.hex() if verdict.rows else ''}")
+        _say("      as the file says: give --key to check that it is the party's")
+    _say(f"head  {verdict.rows}:{rows[verdict.rows - 1].hash.hex() if verdict.rows else ''}")
     if place is not None:
         number, digest = place
         if number < 1 or number > verdict.rows:
-            print(f"the head {head} is NOT in this chain, which has {verdict.rows} rows: it was shortened")
+            _say(f"the head {head} is NOT in this chain, which has {verdict.rows} rows: it was shortened")
             return 1
         if rows[number - 1].hash != digest:
-            print(f"the head {head} is NOT in this chain: its row {number} is another one")
+            _say(f"the head {head} is NOT in this chain: its row {number} is another one")
             return 1
-        print(f"the head of {number} rows is in this chain")
+        _say(f"the head of {number} rows is in this chain")
     return 0
 
 
@@ -85,7 +90,7 @@ def export(ledger: Path, out: Path) -> None:
         )
     held = read_ledger(ledger)
     write_audit(audit_table(held.rows[: verdict.rows], held.public_key), out)
-    print(f"{out}: {verdict.rows} rows of {ledger}")
+    _say(f"{out}: {verdict.rows} rows of {ledger}")
 
 
 def acknowledge(ledger: Path, reason: str) -> None:
@@ -94,8 +99,8 @@ def acknowledge(ledger: Path, reason: str) -> None:
 
     with Owner(ledger) as owner:
         for head in owner.acknowledge(reason=reason):
-            print(f"{ledger}: acknowledged the loss of the chain that had {head.rows} rows, head {head.hash}")
-    print("Requests pass again. What was charged in the lost rows is not in the budgets: take it off them.")
+            _say(f"{ledger}: acknowledged the loss of the chain that had {head.rows} rows, head {head.hash}")
+    _say("Requests pass again. What was charged in the lost rows is not in the budgets: take it off them.")
 
 
 def _head(text: str) -> tuple[int, bytes]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..display.readable import LogFormatter
 from ..errors import IdentityRefused
 from ..party.budget.books import Books
 from ..party.gate import Gate
@@ -25,7 +26,9 @@ STOP_S = 5.0
 
 def serve(path: Path) -> None:
     """Serve the party of this party.toml until SIGINT or SIGTERM; prints its address when it is ready."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    log = logging.StreamHandler()
+    log.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[log], level=logging.INFO)
     config = read_config(path, PartyConfig)
     folder = path.parent
     reject_names((config.name,))

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from .svg import Gauge, Picture, escaped, readable
+from .readable import readable
+from .svg import Gauge, Picture, escaped
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -11,20 +11,10 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .readable import readable
+
 ACCENT = "var(--jp-brand-color1,#1976d2)"
 LETTER = 6.2  # as wide as a letter of its labels surely is on average
-
-
-_CONTROLS = {
-    code: f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}"
-    for code in (*range(32), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-    if chr(code) != "\n"
-}
-
-
-def readable(text: str) -> str:
-    """A text without what would steer a terminal or turn the order of letters: a party chooses its names itself."""
-    return text.translate(_CONTROLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,13 +28,16 @@ from ..errors.details import (
     RunCancelled,
     SessionEnded,
     Stated,
+    StreamEnded,
     Text,
     TimedOut,
+    TooBusy,
     TooFewContributors,
     TooFewKeys,
     TooManyKeys,
     show_with,
 )
+from .readable import readable
 
 Language = Mapping[type[Detail], Callable[[Any], Text]]
 
@@ -177,6 +180,27 @@ def _timed_out(d: TimedOut) -> Text:
             return Text(f"nothing came from {d.peer} for {d.seconds:g} s")
 
 
+def _stream(d: StreamEnded) -> Text:
+    said = {"closed": f"{d.peer} closed the stream", "broke": f"the stream to {d.peer} broke"}
+    return Text(said.get(d.how, f"the stream to {d.peer} is closed"))
+
+
+def _busy(d: TooBusy) -> Text:
+    again = "try again in a while"
+    match d.of:
+        case "calls":
+            return Text(f"{d.party} has as many calls and streams of yours as it takes", again)
+        case "question":
+            return Text(f"{d.party} answers another question of {d.caller}", again)
+        case "effort":
+            return Text(f"this question takes {d.party} longer than it allows", "ask about fewer requests at a time")
+        case _ if d.caller:
+            hint = f"start or give back what was prepared, or {again}"
+            return Text(f"{d.party} has {d.most} runs of {d.caller} already", hint)
+        case _:
+            return Text(f"{d.party} has {d.most} runs already", again)
+
+
 def _cancelled(d: RunCancelled) -> Text:
     if d.charged is None:
         return Text("the run was cancelled")
@@ -208,6 +232,8 @@ ENGLISH: Language = {
     CallerMismatch: _caller,
     SessionEnded: _ended,
     TimedOut: _timed_out,
+    StreamEnded: _stream,
+    TooBusy: _busy,
     RunCancelled: _cancelled,
     AnswerGone: _answer,
 }
@@ -230,7 +256,7 @@ def use(language: str) -> None:
     if language not in _LANGUAGES:
         raise UnknownName.among("language", language, _LANGUAGES)
     texts = _LANGUAGES[language]
-    show_with(lambda detail: texts[type(detail)](detail))
+    show_with(lambda detail: texts[type(detail)](detail), readable)
 
 
 use("en")

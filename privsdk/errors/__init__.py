@@ -103,12 +103,12 @@ class PrivsdkError(Exception):
     def message(self) -> str:
         """What happened."""
         source = f"{self._source}: " if self._source else ""
-        return source + Shown.text(self.detail).message + "".join(f"\n  {line}" for line in self._also)
+        return Shown.readable(source + Shown.text(self.detail).message + "".join(f"\n  {line}" for line in self._also))
 
     @property
     def hint(self) -> str:
         """What to do next."""
-        return self._hint or Shown.text(self.detail).hint
+        return Shown.readable(self._hint or Shown.text(self.detail).hint)
 
     def __str__(self) -> str:
         text = f"{self.party}: {self.message}" if self.party and not self.names_party else self.message
@@ -119,7 +119,7 @@ class PrivsdkError(Exception):
             facts.append(f"run {self.run_id}")
         if self.phase:
             facts.append(f"phase {self.phase}")
-        return f"{text}\n  [{', '.join(facts)}]"
+        return Shown.readable(f"{text}\n  [{', '.join(facts)}]")
 
     @property
     def names_party(self) -> bool:

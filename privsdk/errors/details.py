@@ -180,6 +180,25 @@ class TimedOut(Detail, frozen=True, kw_only=True, tag="timeout"):
     wait: str
 
 
+class StreamEnded(Detail, frozen=True, kw_only=True, tag="stream"):
+    """With a peer: it "closed" it, it "broke", or it is "shut" at this end already."""
+
+    peer: str
+    how: str
+
+
+class TooBusy(Detail, frozen=True, kw_only=True, tag="busy"):
+    """A party that takes no more of something: "runs", "calls", another "question", or the "effort" of this one.
+
+    `most` is how many, and `caller` whose, where that is what counts.
+    """
+
+    party: str
+    of: str
+    most: int = 0
+    caller: str = ""
+
+
 class RunCancelled(Detail, frozen=True, kw_only=True, tag="cancelled"):
     """`charged`: whether charges stand; None where the one who says it does not know."""
 
@@ -208,8 +227,10 @@ class Shown:
     """How details become text: set by `privsdk.display.texts` when it is loaded."""
 
     text: ClassVar[Callable[[Detail], Text]] = staticmethod(_untranslated)
+    readable: ClassVar[Callable[[str], str]] = staticmethod(str)
 
 
-def show_with(text: Callable[[Detail], Text]) -> None:
-    """Have this make the texts of all errors."""
+def show_with(text: Callable[[Detail], Text], readable: Callable[[str], str]) -> None:
+    """Have this make the texts of all errors, and that write out what others may have put into them."""
     Shown.text = staticmethod(text)
+    Shown.readable = staticmethod(readable)

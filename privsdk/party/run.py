@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import Cancelled, ConnectTimeout, InternalError, PeerGone, PrivsdkError, ProtocolViolation
-from ..errors.details import RunCancelled, TimedOut
+from ..errors.details import RunCancelled, StreamEnded, TimedOut
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
 from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, ProgressReport, Watched
@@ -84,7 +84,7 @@ class PartyRun:
             raise ProtocolViolation(f"{peer} is not to open a stream to {self._party} in this run")
         with self._changed:
             if self._over:
-                raise PeerGone(f"the run has ended at {self._party}")
+                raise PeerGone(StreamEnded(peer=peer, how="shut"))
             if peer in self._arrived:
                 raise ProtocolViolation(f"{peer} opened a second stream in one run")
             self._arrived[peer] = (hello, channel)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import Busy, DataError, PrivsdkError, StaleJoin, UnknownName
+from ..errors.details import TooBusy
 from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel
@@ -83,12 +84,9 @@ class PartyRuns:
             places = Counter(run.request.caller for run in (*self._prepared.values(), *self._running.values()))
             places.update(self._entering)
             if places[caller] and places.total() >= self._limits.runs:
-                raise Busy(f"{self._party} has {self._limits.runs} runs already", hint="try again in a while")
+                raise Busy(TooBusy(party=self._party, of="runs", most=self._limits.runs))
             if places[caller] >= self._limits.runs_each:
-                raise Busy(
-                    f"{self._party} has {self._limits.runs_each} runs of {caller} already",
-                    hint="start or give back what was prepared, or try again in a while",
-                )
+                raise Busy(TooBusy(party=self._party, of="runs", most=self._limits.runs_each, caller=caller))
             self._entering[caller] += 1
         try:
             yield

@@ -12,21 +12,23 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..errors import Busy, Cancelled
+from ..errors.details import RunCancelled, TooBusy
 
 TURN_S = 20.0  # for a caller's question before this one; shorter than a notebook waits for an answer
 
 wanted: ContextVar[Callable[[], bool]] = ContextVar("wanted", default=lambda: True)
 """Whether the caller of this thread's call is still there: set by the link."""
 
-_until: ContextVar[float] = ContextVar("until", default=float("inf"))
+_bound: ContextVar[tuple[str, float]] = ContextVar("bound", default=("", float("inf")))
 
 
 def check() -> None:
     """Raise where the answer is no longer wanted, or takes more than is allowed."""
     if not wanted.get()():
-        raise Cancelled("the caller went away")
-    if time.thread_time() > _until.get():
-        raise Busy("this quote takes longer than the party allows", hint="ask about fewer requests at a time")
+        raise Cancelled(RunCancelled(charged=False))
+    party, until = _bound.get()
+    if time.thread_time() > until:
+        raise Busy(TooBusy(party=party, of="effort"))
 
 
 class FreeQuestions:
@@ -43,13 +45,13 @@ class FreeQuestions:
         """The caller's turn; raises Busy where its question before takes too long."""
         with self._changed:
             if not self._changed.wait_for(lambda: caller not in self._asking, timeout=TURN_S):
-                raise Busy(f"{self._party} answers another question of {caller}", hint="try again in a while")
+                raise Busy(TooBusy(party=self._party, of="question", caller=caller))
             self._asking.add(caller)
-        until = _until.set(time.thread_time() + self._cpu_s)
+        bound = _bound.set((self._party, time.thread_time() + self._cpu_s))
         try:
             yield
         finally:
-            _until.reset(until)
+            _bound.reset(bound)
             with self._changed:
                 self._asking.discard(caller)
                 self._changed.notify_all()

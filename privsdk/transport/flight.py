@@ -30,6 +30,7 @@ from ..errors import (
     ReadTimeout,
     UnknownName,
 )
+from ..errors.details import StreamEnded, TooBusy
 from ..protocol.control import MAX_CALL_BYTES, Call, Hello, R, Start, check_size, decode_reply, encode_call
 from ..protocol.conversation import Inbox
 from ..protocol.messages import Frame
@@ -82,7 +83,7 @@ class ClientStream(Stream):
         def work() -> None:
             error = pump(rpc, self._inbox)
             rpc.cancel()
-            self.gone(PeerGone(f"{peer} closed the stream") if error is None else _lost_stream(peer, error))
+            self.gone(PeerGone(StreamEnded(peer=peer, how="closed")) if error is None else _lost_stream(peer, error))
             channel.close()
 
         threading.Thread(target=work, name=f"privsdk-stream-{peer}", daemon=True).start()
@@ -134,10 +135,8 @@ class FlightNetwork:
             pieces = [wire.decode_result(result) for result in rpc]
         except BROKEN as error:
             raise _unreachable(party, error, timeout or 0.0) from None
-        if len(pieces) % 2:
-            raise ProtocolViolation(f"{party} broke off its reply")
         frames = iter(
-            [Frame(header.to_pybytes(), chunk) for header, chunk in zip(pieces[::2], pieces[1::2], strict=True)]
+            [Frame(header.to_pybytes(), chunk) for header, chunk in zip(pieces[::2], pieces[1::2], strict=False)]
         )
         return decode_reply(party, kind, lambda: _next(frames, party))
 
@@ -179,7 +178,9 @@ def _lost_stream(peer: str, error: Exception) -> PrivsdkError:
     if isinstance(error, PrivsdkError):
         return error
     lost = _unreachable(peer, error)
-    return lost if isinstance(lost, Busy) or "connect" in _reason(error) else PeerGone(f"the stream to {peer} broke")
+    return (
+        lost if isinstance(lost, Busy) or "connect" in _reason(error) else PeerGone(StreamEnded(peer=peer, how="broke"))
+    )
 
 
 def _reason(error: BaseException) -> str:
@@ -193,7 +194,7 @@ def _unreachable(party: str, error: BaseException, waited_s: float = 0.0) -> Pri
     if code is grpc.StatusCode.CANCELLED:
         return Cancelled(f"the call to {party} was cancelled")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return Busy(f"{party} has as many calls and streams of yours as it takes", hint="try again in a while")
+        return Busy(TooBusy(party=party, of="calls"))
     if "Peer name" in reason or "Hostname Verification" in reason:
         what, hint = "the server there is another party's", "check the address book"
     elif connecting and ("Socket closed" in reason or "andshake" in reason or "ertificate" in reason):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from ..errors import PeerGone, PrivsdkError, UnknownName
+from ..errors.details import StreamEnded
 from ..protocol.control import Call, Endpoint, Hello, R, decode_call, decode_reply, encode_call, encode_reply
 from ..protocol.conversation import Channel, Inbox
 from ..protocol.messages import Frame
@@ -41,7 +42,7 @@ class LocalChannel(InboxChannel):
         """What comes is there already: parties of one process do not wear each other down."""
 
     def close(self) -> None:
-        self._outbox.stop(PeerGone(f"{self._me} closed the stream"))
+        self._outbox.stop(PeerGone(StreamEnded(peer=self._me, how="closed")))
 
 
 class LocalNetwork:

@@ -18,6 +18,7 @@ import grpc
 import msgspec
 
 from ..errors import InvalidArgument, PeerGone, PrivsdkError
+from ..errors.details import StreamEnded
 from ..protocol import effort
 from ..protocol.control import Cancel, Endpoint, Hello, Start, decode_call, encode_reply
 from ..protocol.deadlines import DEADLINES
@@ -159,7 +160,7 @@ class ServerStream(Stream):
         super().__init__(peer, stall_s, context.cancel)
         self._requests = requests
         self._pumping: threading.Thread | None = None
-        context.add_callback(lambda: self.gone(PeerGone(f"the stream to {peer} broke")))
+        context.add_callback(lambda: self.gone(PeerGone(StreamEnded(peer=peer, how="broke"))))
 
     def listen(self) -> None:
         """Begin to take what comes, by a thread of its own."""
@@ -174,8 +175,8 @@ class ServerStream(Stream):
 
     def _pump(self) -> None:
         error = pump(self._requests, self._inbox)
-        broken = error if isinstance(error, PrivsdkError) else PeerGone(f"the stream to {self._peer} broke")
-        self._inbox.stop(PeerGone(f"{self._peer} closed the stream") if error is None else broken)
+        broken = error if isinstance(error, PrivsdkError) else PeerGone(StreamEnded(peer=self._peer, how="broke"))
+        self._inbox.stop(PeerGone(StreamEnded(peer=self._peer, how="closed")) if error is None else broken)
         if error is not None:
             self._cut()
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from ..errors import PeerGone, PrivsdkError
-from ..errors.details import TimedOut
+from ..errors.details import StreamEnded, TimedOut
 from ..protocol.conversation import Inbox
 from ..protocol.deadlines import DEADLINES
 from ..protocol.messages import Frame
@@ -36,7 +36,7 @@ class Outbox:
                 lambda: small or self._ended or self._interrupted or not self._queue, timeout=self._stall_s
             )
             if self._ended:
-                raise PeerGone(f"the stream to {self._peer} is closed")
+                raise PeerGone(StreamEnded(peer=self._peer, how="shut"))
             if self._interrupted is not None and not small:
                 raise self._interrupted
             if not in_time:

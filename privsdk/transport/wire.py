@@ -32,7 +32,7 @@ def decode_action(data: bytes) -> memoryview:
     """The body of an action of ours."""
     fields = _parsed(data)
     if fields.get(1, b"") != ACTION:
-        raise ProtocolViolation("an action that is none of privsdk's")
+        raise _foreign()
     return fields.get(2, memoryview(b""))
 
 
@@ -65,6 +65,10 @@ def decode_frame(data: bytes) -> Frame:
     return Frame(bytes(header), pa.py_buffer(chunk) if chunk else b"")
 
 
+def _foreign() -> ProtocolViolation:
+    return ProtocolViolation("a message that is not Flight's, or none of privsdk's")
+
+
 def _fields(content: Mapping[int, bytes | pa.Buffer]) -> bytes:
     pieces: list[bytes | memoryview] = []
     for number, value in content.items():
@@ -90,11 +94,11 @@ def _parsed(data: bytes | memoryview) -> dict[int, memoryview]:
             if key & 7 == _VARINT:
                 continue
             if key & 7 != _BYTES or value > len(view) - at:
-                raise ProtocolViolation("a message that is not Flight's")
+                raise _foreign()
             found[key >> 3] = view[at : at + value]
             at += value
     except IndexError:
-        raise ProtocolViolation("a message that is not Flight's") from None
+        raise _foreign() from None
     return found
 
 
@@ -108,4 +112,4 @@ def _number(view: memoryview, at: int) -> tuple[int, int]:
             return value, at
         shift += 7
         if value > _LARGEST or shift > 63:
-            raise ProtocolViolation("a message that is not Flight's")
+            raise _foreign()

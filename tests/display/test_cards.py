@@ -23,7 +23,8 @@ from showing import Page, words_of_text
 import privsdk as ps
 from privsdk import dp, fl, he, psi
 from privsdk.display.cards import WIDTH, Card, Displayed, Grid, card_of, size_text, to_html, to_text
-from privsdk.display.svg import Gauge, readable
+from privsdk.display.readable import readable
+from privsdk.display.svg import Gauge
 from privsdk.display.tabular import Tabular
 from privsdk.errors import PrivsdkError
 
