@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..crypto.sums.base import Sum, within
+from ..crypto.sums.base import Sum, check_enough, within
 from ..errors import DataError, PrivsdkError, ProtocolViolation
 from ..protocol.messages import Message, table_bytes
 from ..protocol.roles import Role, collect, next_of, tell
@@ -140,19 +140,30 @@ class Arrivals(NamedTuple):
 class Each:
     """In the clear: the coordinator sees every client's update, as some strategies ask for.
 
-    `seed` is public, and a client's own: rounding at random draws from it, anew for each update.
+    `seed` is public, and a client's own: rounding at random draws from it, anew for each update. A client `me` sends
+    nothing in a round of fewer than `floor`: what comes of it all others see, and not only the coordinator.
     """
 
     def __init__(
-        self, *, coordinator: str, within_s: float, compression: Compression | None = None, seed: Sequence[int] = (0,)
+        self,
+        *,
+        coordinator: str,
+        within_s: float,
+        compression: Compression | None = None,
+        seed: Sequence[int] = (0,),
+        me: str = "",
+        floor: int = 1,
     ) -> None:
         self._coordinator = coordinator
         self._within_s = within_s
         self._compression = compression or Whole()
         self._seed = seed
+        self._me = me
+        self._floor = floor
 
     def contribute(self, name: str, parties: Sequence[str], update: Update) -> Role[None]:
         """Send the update, packed."""
+        check_enough(name, self._me, len(parties), self._floor)
         check(update)
         table = self._compression.pack(update.vector, np.random.default_rng([*self._seed, *name.encode()]))
         said = ClientUpdate(name=name, weight=update.weight, loss=update.loss, table=table)

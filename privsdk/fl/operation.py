@@ -77,6 +77,10 @@ class EachUpdate(Knowledge, frozen=True):
         return f"every client's own update{' and when it came' if self.timed else ''}{noise}"
 
 
+class EachStatistics(Knowledge, frozen=True):
+    template = "what every client's own rows add to these figures"
+
+
 class ClientEvaluations(Knowledge, frozen=True):
     """Every so many rounds and at the end, or only then; by group where a column is named."""
 
@@ -109,10 +113,9 @@ class UpdatesOfOthers(Knowledge, frozen=True):
         noisy = "noisy " if self.noisy else ""
         if self.number == 1:
             return f"at most the one other client's own {noisy}updates"
-        return f"at most the sum of the {self.number} other clients' {noisy}updates in each round"
+        left = "or of those that are left in it"
+        return f"at most the sum of the {self.number} other clients' {noisy}updates in each round, {left}"
 
-
-_SUMMED = (Fact.ROUND_FIGURES,)
 
 combine(
     RowStatistics,
@@ -123,13 +126,17 @@ combine(
 combine(
     TrainingFact,
     role=RoleName.CLIENT,
-    gives=lambda known, others: FiguresOfOthers(number=len(others)) if others and known.fact in _SUMMED else None,
+    gives=lambda known, others: (
+        FiguresOfOthers(number=len(others)) if others and known.fact is Fact.ROUND_FIGURES else None
+    ),
     because="totals less its own part",
 )
 combine(
     RoundModels,
     role=RoleName.CLIENT,
-    gives=lambda models, others: UpdatesOfOthers(number=len(others), noisy=models.noisy) if others else None,
+    gives=lambda models, others: (
+        UpdatesOfOthers(number=1 if models.asynchronous else len(others), noisy=models.noisy) if others else None
+    ),
     because="models of rounds less its own updates",
 )
 
@@ -250,7 +257,7 @@ class Fit(Operation[FitParameters]):
         )
         models = (loop.models, statistics, *parameters.strategy.extra)
         figures, lost = TrainingFact(Fact.ROUND_FIGURES), TrainingFact(Fact.LOST_CLIENTS)
-        each = [] if parameters.mode.hides else [EachUpdate(timed=bool(loop.timing))]
+        each = [] if parameters.mode.hides else [EachUpdate(timed=bool(loop.timing)), EachStatistics()]
         evaluations = ClientEvaluations(every=parameters.evaluate_every, by=parameters.by or "")
         told = (FinalModel(), statistics, figures, evaluations, lost, TrainingFact(Fact.ROUND_COSTS))
         return models, (*models, figures, lost, *each), told

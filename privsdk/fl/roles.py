@@ -81,6 +81,8 @@ def _averages(given: RoleInput, parameters: FitParameters, sum_: Sum) -> Average
             within_s=parameters.deadline_s,
             compression=parameters.compression,
             seed=(parameters.seed, number),
+            me=given.party,
+            floor=given.min_parties + 1,  # every client sees the model; min_parties leaves out one who does
         )
     if not isinstance(parameters.privacy, PartyLevel):
         return OnGrid(sum_)

@@ -140,6 +140,7 @@ def _played(clients: Mapping[str, pa.Table], parameters: FitParameters) -> dict[
             min_count=1,
             entropy=entropy,
             services=UNGUARDED,
+            min_parties=0,  # a round may be of one client
         )
 
     inputs = [*(of(name, table.select(list(columns))) for name, table in clients.items()), of(COORDINATOR, nothing)]

@@ -20,7 +20,7 @@ from privsdk.governance.learns import Parties
 
 MODEL = fl.Logistic(features={"a": (-3, 3), "b": (-3, 3)})
 UPDATES = ps.Grant(table="sales", columns=dict.fromkeys(("a", "b", "late"), "model update"))
-POLICY = ps.Policy(operations=("*",), grants=(*WORKSHOP_POLICY.grants, UPDATES))
+POLICY = ps.Policy(operations=("*",), grants=(*WORKSHOP_POLICY.grants, UPDATES), min_parties=2)
 BUDGET = ps.Budget(epsilon=1.0, delta=1e-6, exact=100_000)
 SHOPS = ("north", "south", "east", "west")
 

@@ -11,7 +11,7 @@ from claims import Cases
 
 import privsdk as ps
 from privsdk import fl
-from privsdk.errors import DataError, InvalidArgument
+from privsdk.errors import DataError, InvalidArgument, PeerGone
 from privsdk.fl import roles
 from privsdk.fl.aggregation import SumOfOthers
 from privsdk.fl.models.training import Task, in_threads
@@ -28,9 +28,13 @@ def rows(seed: int, count: int) -> pa.Table:
     return pa.table({"x": x, "z": z, "y": x - z + rng.normal(0, 0.3, count) > 0})
 
 
+USES = ("training feature", "training label", "model update", "aggregate", "HE operand")
+POLICY = ps.Policy(operations=("fl.fit",), grants=(ps.Grant(table="*", columns={"*": USES}),), min_parties=2)
+
+
 def federation(*counts: int, **others: Any) -> ps.Federation:
     parties = {f"p{i}": {"t": rows(i, count)} for i, count in enumerate(counts)}
-    return ps.embedded({**parties, **others}, store=None, quiet=True)
+    return ps.embedded({**parties, **others}, store=None, quiet=True, policy=POLICY)
 
 
 def fit(fed: ps.Federation, **options: Any) -> fl.Fitted:
@@ -84,12 +88,22 @@ def test_a_client_that_fails_is_lost_and_named() -> None:
 
 
 @pytest.mark.usefixtures("failing")
-def test_a_loss_below_an_owners_minimum_ends_it() -> None:
-    """Two are left of three, and every client sees the model: each would face one other, and min_parties is 2."""
+@pytest.mark.parametrize("aggregation", ["masked", "clear"])
+def test_a_loss_below_an_owners_minimum_ends_it(aggregation: str) -> None:
+    """Two are left of three, and every client sees the model: each would face one other, and min_parties is 2. In the
+    clear the coordinator may see single updates, and the other clients may not."""
     with federation(60, 50, 100, notary={}) as fed, pytest.raises(DataError, match="the disk is gone") as error:
-        fit(fed)
+        fit(fed, aggregation=aggregation)
     assert error.value.party == "p1"
     assert "p0: 2 clients are left in round 2, and p0 tells nothing for fewer than 3" in error.value.message
+
+
+def test_a_round_in_the_clear_is_of_as_many_as_every_owner_asks_for() -> None:
+    """Else the model after it, less the one before it, is one client's update, for all others to see."""
+    with federation(60, 80, 100, 90, notary={}) as fed:
+        with pytest.raises(PeerGone, match=r"1 clients are left in round 1, and p. tells nothing for fewer than 3"):
+            fit(fed, aggregation="clear", participation=0.25, fewest=1)
+        assert fit(fed, aggregation="clear", participation=0.75, fewest=3).history["clients"].to_pylist() == [3] * 4
 
 
 @pytest.mark.usefixtures("failing")

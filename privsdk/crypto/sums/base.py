@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import InvalidArgument, PrivsdkError, ProtocolViolation
+from ...errors import InvalidArgument, PolicyRefused, PrivsdkError, ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Role, collect, tell
 
@@ -67,6 +67,15 @@ def check_whole(name: str, parties: Sequence[str], clients: Sequence[str]) -> No
     if tuple(parties) != tuple(clients):
         raise InvalidArgument(
             f"{name} is a sum over {', '.join(parties) or 'nobody'}, and this kind is one of all clients"
+        )
+
+
+def check_enough(name: str, me: str, count: int, fewest: int) -> None:
+    """Raise PolicyRefused where a client may not add to a sum, because it is of so few."""
+    if count < fewest:
+        raise PolicyRefused(
+            f"{count} clients are left in {name}, and {me} tells nothing for fewer than {fewest}",
+            hint="ask again with more clients; min_parties in each owner's policy counts those beside a recipient",
         )
 
 

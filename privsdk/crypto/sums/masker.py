@@ -18,10 +18,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ...errors import PolicyRefused, ProtocolViolation
+from ...errors import ProtocolViolation
 from ...protocol.roles import Entropy, Role, checkpoint
 from ...protocol.services import Identity
 from . import shamir
+from .base import check_enough
 from .masks import Mask
 
 KEY_BYTES = 32
@@ -217,12 +218,7 @@ class Masker:
         return box_key(shared, self._digest, ends[0], ends[1])
 
     def _require(self, count: int) -> None:
-        if count < self._fewest:
-            raise PolicyRefused(
-                f"{count} clients are left in {self._context.name}, and {self._me} tells nothing for fewer than "
-                f"{self._fewest}",
-                hint="ask again with more clients; min_parties in each owner's policy counts those beside a recipient",
-            )
+        check_enough(self._context.name, self._me, count, self._fewest)
 
 
 def pairwise(digest: bytes, secret: Secret, me: str, peer: str, keys: Mapping[str, Public]) -> Mask:
