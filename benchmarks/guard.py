@@ -1,34 +1,35 @@
-"""How long the differencing guard takes to compare an exact answer with 3,000 earlier ones over 336,776 rows.
+"""How long the differencing guard takes for an exact answer after 3,000 earlier ones over 336,776 rows.
 
-Run as `python benchmarks/guard.py [SETS]`. Prints medians of wall and CPU seconds for a base table and for a joint
-table, in which join keys have many rows. Beside them the floor: reading and unpacking the earlier sets once, which is
-what a comparison with all of them needs.
+Run as `python benchmarks/guard.py [ANSWERS]`. The answers are of one set each, chosen by up to two filters on six
+columns of flights; the joint table's join keys have many rows. Prints medians and the slowest of wall seconds of the
+last answers, with the ledger in memory, what the guard holds in memory, how many answers were refused, and how long the
+first answer takes after a start, when all earlier ones are read.
 """
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 import sys
 import time
-import zlib
-from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
+from privsdk.errors import DifferencingRefused
 from privsdk.governance.charges import Budget
 from privsdk.party.budget.books import Books
-from privsdk.party.guard import Guard
-from privsdk.party.ledger.row_sets import DisclosureTables
+from privsdk.party.differencing.guard import Guard
 from privsdk.party.tables import Store
 from privsdk.protocol.operation import Alignment, Operand, Request
 from privsdk.protocol.services import RowSet
 
 ROWS = 336_776
-REPEATS = 5
+K = 10
+LAST = 100
 REQUEST = Request(
-    run_id="r",
+    run_id="",
     operation="aggregate",
     caller="ann",
     purpose="study",
@@ -38,50 +39,71 @@ REQUEST = Request(
 )
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
+class Questions:
+    """Rows by up to two filters."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = rng = np.random.default_rng(seed)
+        often = 1 / np.arange(1, 106) ** 0.8
+        dest = rng.choice(105, ROWS, p=often / often.sum())
+        self._columns = {
+            "origin": rng.integers(0, 3, ROWS),
+            "month": rng.integers(1, 13, ROWS),
+            "hour": rng.integers(5, 24, ROWS),
+            "dest": dest,
+            "delay": np.maximum(rng.gamma(0.5, 30, ROWS) - 10, -20).round(),
+            "distance": rng.integers(2, 50, 105)[dest] * 100,
+        }
+        self.keys = dest
+
+    def ask(self) -> Any:
+        keep = np.ones(ROWS, np.bool_)
+        for name in self._rng.choice(list(self._columns), self._rng.integers(0, 3), replace=False):
+            column = self._columns[name]
+            low, high = sorted(self._rng.choice(np.unique(column), 2))
+            keep &= (column >= low) & (column <= high)
+        rows = np.flatnonzero(keep)
+        return rows if len(rows) >= K else self.ask()
 
 
-def measure(sets: int, *, joint: bool) -> dict[str, list[tuple[float, float]]]:
-    rng = np.random.default_rng(1)
-    table = pa.table({"x": np.arange(ROWS), "key": rng.integers(0, 4_000, ROWS)})
+def measure(answers: int, *, joint: bool) -> None:
+    questions = Questions(1)
+    table = pa.table({"x": np.arange(ROWS), "key": questions.keys})
     books = Books("north", None, budgets={"*": Budget()}, datasets={"t": "t"})
     own = np.arange(ROWS)
-    codes = table["key"].to_numpy()
-    alignment = Alignment(rows=own, keys=own, min_count=10, codes=codes, session=b"") if joint else None
-    guard = Guard("north", Store("north", {"t": table}), books)
-    screen = guard.screener(REQUEST, REQUEST.operands["north"], "memory", alignment, 10)
+    alignment = Alignment(rows=own, keys=own, min_count=K, codes=questions.keys, session=b"") if joint else None
+    store = Store("north", {"t": table})
+    guard = Guard("north", store, books)
+    took, refused = [], 0
 
-    def release() -> None:
-        rows = np.flatnonzero(rng.random(ROWS) < 0.5)
-        screen([RowSet(rows=rows, measure="count", figures=(len(rows),))], 10)
+    def release(by: Guard) -> None:
+        nonlocal refused
+        rows = questions.ask()
+        request = msgspec.structs.replace(REQUEST, run_id=f"{len(took)}")
+        screen = by.screener(request, REQUEST.operands["north"], "memory", alignment, K)
+        began = time.perf_counter()
+        try:
+            screen([RowSet(rows=rows, measure="count", figures=(len(rows),))], K)
+        except DifferencingRefused:
+            refused += 1
+        took.append(time.perf_counter() - began)
 
-    release()  # hashes the table
-    kept = []
-
-    def fill(tables: DisclosureTables) -> list[tuple[int, ...]]:
-        for n in range(sets):
-            member = rng.integers(0, 256, (ROWS + 7) // 8, dtype=np.uint8)
-            kept.append(zlib.compress(member.tobytes(), level=1))
-            tables.add("t", hashlib.sha256(b"%d" % n).digest(), rng.integers(500, 800, 256).astype(np.uint32), member)
-        return [(0,)]
-
-    books.settle("fill", "", fill)
-    found = [timed(release) for _ in range(REPEATS)]
-    floor = [timed(lambda: [np.frombuffer(zlib.decompress(each), np.uint8) for each in kept]) for _ in range(REPEATS)]
+    for _ in range(answers + LAST):
+        release(guard)
+    last = took[-LAST:]
+    print(
+        f"{'joint' if joint else 'base'} table: median {statistics.median(last):.3f} s, slowest {max(last):.3f} s, "
+        f"{guard.bytes_held / 2**20:.0f} MiB, {refused:,} of {len(took):,} refused, {guard.undecided} undecided"
+    )
+    release(Guard("north", store, books))
+    print(f"{'':12}after a start {took[-1]:.1f} s")
     books.close()
-    return {"one answer against all": found, "floor: read all sets once": floor}
 
 
-def main(sets: int) -> None:
-    print(f"{sets:,} earlier sets over {ROWS:,} rows")
-    print(f"{'':44}{'wall s':>10}{'CPU s':>10}")
+def main(answers: int) -> None:
+    print(f"{answers:,} earlier answers over {ROWS:,} rows")
     for joint in (False, True):
-        for name, figures in measure(sets, joint=joint).items():
-            wall, cpu = (statistics.median(column) for column in zip(*figures, strict=True))
-            print(f"{'joint' if joint else 'base'} table, {name:<30}{wall:>10.2f}{cpu:>10.2f}")
+        measure(answers, joint=joint)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Aggregates(ABC):
     its distinct values are counted in place of rows; in a joint table distinct joint keys are, and the larger of both
     owners' minimum counts holds. Nulls and NaN in the column are left out; a null group is a group of its own.
 
-    An answer over almost the same rows as an earlier one is refused (`errors.DifferencingRefused`) and charged. A
+    An answer that with earlier ones tells of few rows is refused (`errors.DifferencingRefused`) and charged. A
     question to one party that was answered before is answered again without a charge.
 
     Notes

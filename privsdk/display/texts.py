@@ -149,12 +149,19 @@ def _reset(d: BudgetReset) -> Text:
 
 
 def _differencing(d: RowsTooAlike) -> Text:
+    said = {
+        "few": f"this answer and earlier exact answers on {d.table}, added and subtracted, would tell about the rows "
+        f"of fewer than the minimum count of {d.min_count}",
+        "undecided": f"whether this answer and earlier exact answers on {d.table} would together tell about fewer than "
+        f"the minimum count of {d.min_count} was not found out within its bounds",
+        "many": f"as many different exact figures of {d.table} were let out as its number of rows or units allows, "
+        "whoever asked for them: out of more the values could be rebuilt",
+    }[d.because]
+    other = "ask about the same rows as before" + (", or about rows that differ by more" if d.because != "many" else "")
     return Text(
-        f"{d.party} refuses by the differencing rule: the rows of this answer and those of an earlier exact answer on "
-        f"{d.table} differ by fewer than the minimum count of {d.min_count}, so that the two together would tell about "
-        "those few. The run is charged, because a refusal by what is in the data tells about the data",
-        "ask about the same rows as before, or about rows that differ by more; dp.count and dp.sum answer questions "
-        "like this one with noise",
+        f"{d.party} refuses by the differencing rule: {said}. The run is charged, because a refusal by what is in the "
+        "data tells about the data",
+        f"{other}; dp.count and dp.sum answer questions like this one with noise",
     )
 
 

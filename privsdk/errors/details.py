@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from functools import cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -151,10 +151,16 @@ class BudgetReset(Detail, frozen=True, kw_only=True, tag="budget-reset"):
     dataset: str
 
 
+Because = Literal["few", "undecided", "many"]
+
+
 class RowsTooAlike(Detail, frozen=True, kw_only=True, tag="differencing"):
+    """What exact answers would tell together: of "few" units, which was "undecided", or they are too "many"."""
+
     party: str
     table: str
     min_count: int
+    because: Because = "few"
 
 
 class CallerMismatch(Detail, frozen=True, kw_only=True, tag="caller"):

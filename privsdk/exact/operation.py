@@ -122,6 +122,9 @@ class Aggregate(Operation[AggregateParameters]):
         if party == parameters.party:
             way = Disclosure.EXTREME if parameters.statistic in ("min", "max") else Disclosure.AGGREGATE
             yield Need(table=table, column=column, disclosure=way, result=result)
+            for partner in self.request.parties:
+                if partner != party:
+                    yield from self._by_partner(table, partner, result)
         if by is not None:
             yield Need(table=table, column=by, disclosure=Disclosure.GROUP_KEY, result=result)
         where = f"the rows where {text(conditions, party)}" if conditions else ""
@@ -132,6 +135,13 @@ class Aggregate(Operation[AggregateParameters]):
             result = f"what {parameters.party} learns of each joint key"
             for name in used:
                 yield Need(table=table, column=name, disclosure=Disclosure.PAYLOAD, result=result)
+
+    def _by_partner(self, table: str, partner: str, result: str) -> Iterator[Need]:
+        """A partner that labels or filters this party's rows by what it likes chooses their groups as by a column."""
+        if self.parameters.by_of(partner) is not None:
+            yield Need(table=table, column=ROWS, disclosure=Disclosure.GROUP_KEY, result=result)
+        if self.parameters.conditions_of(partner):
+            yield Need(table=table, column=ROWS, disclosure=Disclosure.COMPARISON, result=result)
 
     def price(self) -> dict[str, tuple[Debit, ...]]:
         owner = self.parameters.party

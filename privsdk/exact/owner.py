@@ -115,7 +115,12 @@ def _row_sets(
         values = shown[f"value_{statistic}"].to_pylist()
         figures = [(*first, value) for first, value in zip(figures, values, strict=True)]
     sets = [
-        RowSet(rows=rows[order[starts[code] : starts[code + 1]]], measure=measure, figures=each)
+        RowSet(
+            rows=rows[order[starts[code] : starts[code + 1]]],
+            measure=measure,
+            figures=each,
+            extreme=statistic in ("min", "max"),
+        )
         for code, each in zip(shown[_CODES].to_pylist(), figures, strict=True)
     ]
     if hidden:

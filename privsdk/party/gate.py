@@ -42,7 +42,7 @@ from . import policy
 from .budget.books import Books
 from .budget.caps import Asking
 from .checkpoints import CheckpointStore
-from .guard import Guard
+from .differencing.guard import Guard
 from .ledger.rollback import anchors
 from .run import Dial, PartyRun
 from .runs import Inputs, PartyRuns

@@ -23,7 +23,7 @@ from ..protocol.roles import Progress
 from ..protocol.services import Checkpoints, Figures, Identity, NoCheckpoints, RowSet
 from ..protocol.timeouts import Timeouts
 from .budget.books import Books
-from .guard import Screen
+from .differencing.guard import Screen
 
 MOST_TOLD = 1000  # in one reply
 Dial = Callable[[str, Hello], Channel]

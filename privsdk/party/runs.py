@@ -32,7 +32,7 @@ from ..protocol.services import Checkpoints, Identity
 from ..protocol.timeouts import Limits, Timeouts
 from .budget.books import Books
 from .checkpoints import CheckpointStore, Work
-from .guard import Guard, Screen
+from .differencing.guard import Guard, Screen
 from .run import PartyRun, RunServices
 from .tables import Store
 

@@ -27,7 +27,7 @@ the sum of all S_g, and a may be taken as 0. QED. So it is for any other size by
 contributors, and for several at once.
 
 Not covered: what follows from bounds of the values (a sum of numbers that are not negative bounds each), what somebody
-knows of others' values beforehand, and what follows from several questions together, which `party.guard` compares.
+knows of others' values beforehand, and what follows from several questions together, which `party.differencing` judges.
 
 Source: A. Hundepool et al., "Statistical Disclosure Control", Wiley 2012, chapter 4 (tables of magnitude: threshold
 rule, secondary suppression).

@@ -28,11 +28,14 @@ class RowSet:
         Distinct indices into the role's table.
     measure : str
         What the figures are, such as "mean of income"; the same measure of the same rows has the same figures.
+    extreme : bool
+        Whether a minimum or maximum is among the figures, some row's own value.
     """
 
     rows: npt.NDArray[np.int64]
     measure: str
     figures: Figures
+    extreme: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from privsdk.psi import Joint
 
 QUERY = __doc__.partition("\n\n")[2].partition("\n\n")[0]
 POLICY = """\
-ps.Grant(table="ta", columns={"ID": "join key", "credit_rank": ("group key", "payload"), "income": "aggregate", "age": ("comparison", "payload")}, to=("carol",))
-ps.Grant(table="tb", columns={"ID": "join key", "order_amount": "aggregate", "is_active": ("comparison", "payload")}, to=("carol",))
+ps.Grant(table="ta", columns={"ID": "join key", "rows": "comparison", "credit_rank": ("group key", "payload"), "income": "aggregate", "age": ("comparison", "payload")}, to=("carol",))
+ps.Grant(table="tb", columns={"ID": "join key", "rows": ("group key", "comparison"), "order_amount": "aggregate", "is_active": ("comparison", "payload")}, to=("carol",))
 """  # noqa: E501
 INCOME_OF = {"age": (20, 30), "bob.is_active": 1}
 AMOUNT_OF = {"alice.age": (20, 30), "is_active": 1}

@@ -20,7 +20,8 @@ from privsdk import psi
 from privsdk.client.plan import Plan
 from privsdk.errors import BudgetExceeded, DifferencingRefused, PolicyRefused
 from privsdk.exact import operation, owner
-from privsdk.party import guard
+from privsdk.party.differencing.disclosed import Disclosed
+from privsdk.party.differencing.history import Admission
 
 PEOPLE = 60
 VICTIM = 37  # the only one of that age
@@ -40,7 +41,7 @@ GRANT = ps.Grant(
         "age": ("comparison", "payload"),
         "city": "group key",
         "pay": "extreme",
-        "rows": "extreme",
+        "rows": ("extreme", "comparison"),
     },
 )
 POLICY = ps.Policy(operations=("psi.join", "aggregate"), grants=(GRANT,))
@@ -162,7 +163,7 @@ def test_differencing(
     assert refused.value.party == "bank"
     assert str(SALARY) not in str(refused.value)
     cases()
-    monkeypatch.setattr(guard, "_too_near", lambda *_: False)
+    monkeypatch.setattr(Disclosed, "screen", lambda *_: Admission.ADMITTED)
     assert attack(tmp_path / "unguarded") == SALARY
     cases()
 

@@ -1,7 +1,7 @@
 """What exact answers a party has let out, as rows of its ledger: row sets, their figures, and the questions.
 
 Tables of the ledger's own file, so that comparing and keeping are one transaction with the audit row. Only stores: the
-rule is `party.guard`. Sets are bits over the rows ever seen of a table, in the order in which they were
+rule is `party.differencing`. Sets are bits over the rows ever seen of a table, in the order in which they were
 seen first.
 """
 
@@ -29,7 +29,6 @@ CREATE TABLE disclosed_figure (id INTEGER NOT NULL REFERENCES disclosed_set, mea
                                              PRIMARY KEY (id, measure)) STRICT;
 CREATE TABLE question (digest TEXT PRIMARY KEY, run_id TEXT NOT NULL REFERENCES run) STRICT;
 """
-BUCKETS = 256
 
 Words = npt.NDArray[np.uint64]
 Bits = npt.NDArray[np.uint8]
@@ -42,19 +41,12 @@ class Connection(Protocol):
     def execute(self, statement: str, arguments: Sequence[Any] = (), /) -> Any: ...
 
 
-class Sketches(NamedTuple):
-    """Numbers of sets, and for each how many of its rows are in each of the buckets by unit."""
+class Extent(NamedTuple):
+    """How many sets of a table there are, the number of the last, and its digest."""
 
-    numbers: list[int]
-    sizes: npt.NDArray[np.uint32]
-
-    def near(self, sketch: npt.NDArray[np.uint32], k: int) -> list[int]:
-        """The sets that may differ from one of this sketch by the rows of fewer than k units.
-
-        Such sets differ in fewer than k buckets.
-        """
-        differing = np.count_nonzero(self.sizes != sketch, axis=1)
-        return [number for number, count in zip(self.numbers, differing, strict=True) if count < k]
+    sets: int
+    last: int
+    digest: bytes
 
 
 class DisclosureTables:
@@ -73,17 +65,23 @@ class DisclosureTables:
         """Add rows that were not seen before."""
         self._db.execute("INSERT INTO seen_row VALUES (?, ?, ?, ?)", (table, start, ids.tobytes(), units.tobytes()))
 
-    def sketches(self, table: str) -> Sketches:
-        """Of all sets of a table."""
-        found = self._db.execute("SELECT id, sketch FROM disclosed_set WHERE tbl = ?", (table,)).fetchall()
-        sizes = np.frombuffer(b"".join(sketch for _, sketch in found), np.uint32)
-        return Sketches([number for number, _ in found], sizes.reshape(-1, BUCKETS))
+    def extent(self, table: str, until: int = 1 << 62) -> Extent:
+        """Of the sets of a table up to a number."""
+        found = self._db.execute(
+            "SELECT count(*), coalesce(max(id), 0) FROM disclosed_set WHERE tbl = ? AND id <= ?", (table, until)
+        ).fetchone()
+        digest = self._db.execute("SELECT digest FROM disclosed_set WHERE id = ?", (found[1],)).fetchone()
+        return Extent(found[0], found[1], digest[0] if digest else b"")
 
-    def bits(self, numbers: Iterable[int]) -> Iterable[Bits]:
-        """The sets of these numbers, one after the other."""
-        for number in numbers:
-            (packed,) = self._db.execute("SELECT bits FROM disclosed_set WHERE id = ?", (number,)).fetchone()
-            yield np.frombuffer(zlib.decompress(packed), np.uint8)
+    def sets_after(self, table: str, number: int) -> Iterable[tuple[Bits, bool]]:
+        """The sets of a table after one, and of which of them a minimum or maximum was told."""
+        query = (
+            "SELECT bits, (SELECT count(*) FROM disclosed_figure AS f WHERE f.id = s.id "
+            "AND (measure LIKE 'min of %' OR measure LIKE 'max of %')) FROM disclosed_set AS s "
+            "WHERE tbl = ? AND s.id > ? ORDER BY s.id"
+        )
+        for packed, extremes in self._db.execute(query, (table, number)).fetchall():
+            yield np.frombuffer(zlib.decompress(packed), np.uint8), extremes > 0
 
     def number_of(self, table: str, digest: bytes) -> int | None:
         """The number of a set, if it was disclosed before."""
@@ -92,9 +90,8 @@ class DisclosureTables:
         ).fetchone()
         return None if found is None else found[0]
 
-    def add(self, table: str, digest: bytes, sketch: npt.NDArray[np.uint32], bits: Bits) -> int:
-        packed = zlib.compress(bits.tobytes(), level=1)
-        row = (table, digest, sketch.tobytes(), packed)
+    def add(self, table: str, digest: bytes, bits: Bits) -> int:
+        row = (table, digest, b"", zlib.compress(bits.tobytes(), level=1))  # ledgers of before have a sketch of it
         return int(
             self._db.execute("INSERT INTO disclosed_set (tbl, digest, sketch, bits) VALUES (?, ?, ?, ?)", row).lastrowid
         )

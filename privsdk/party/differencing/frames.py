@@ -1,0 +1,254 @@
+"""Certificates modulo 2: k disjoint frames of units, on each of which all sets that were let out are independent.
+
+A combination with rows of fewer than k units has none in one of the frames. There it is zero, so that its coefficients
+are those by which the new set is expressed by the old ones on that frame: one candidate for each frame, which is
+weighed. Where a frame lacks units for a set, what is left of the set, its remainder, vanishes on the frame, and
+candidates come with any sum of such remainders.
+
+What is light over the rationals is light modulo 2 (see the package), provided that no combination of the old sets alone
+is. The reverse does not hold: three sets of which each place is in two or none add up to nothing modulo 2.
+
+Source: information sets, Brouwer and Zimmermann; Betten et al., Error-Correcting Linear Codes, Springer 2006, 1.8.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from .basis import Basis, Bits, Integers, Mask
+from .search import Weight, lightest
+
+_LOOKED_AT = 128  # places that are looked at first
+_FREE = -1
+
+
+class _Step(NamedTuple):
+    """What a new set is in one frame: by which sets it is expressed, and its pivot; its remainder where it has none."""
+
+    chosen: Mask
+    place: int
+    remainder: Bits | None
+
+
+class _Sample(NamedTuple):
+    """Places to look at first, and for each whether it is in each set of the basis, and in a new one."""
+
+    places: Integers
+    sets: Bits
+    member: Mask
+
+
+class _Frame:
+    """One frame: the combination of the basis that is 1 at one pivot and 0 at all others, for each pivot."""
+
+    def __init__(self) -> None:
+        self.pivots: Integers = np.zeros(0, np.int64)  # _FREE where a set has only a remainder
+        self.remainders: list[Bits] = []
+        self._inverse: Bits = np.zeros((0, 0), np.uint8)
+
+    @property
+    def bytes_held(self) -> int:
+        return self._inverse.nbytes + sum(each.nbytes for each in self.remainders)
+
+    def copy(self) -> _Frame:
+        other = _Frame()
+        other.pivots, other.remainders = self.pivots, list(self.remainders)
+        other._inverse = self._inverse.copy()
+        return other
+
+    def expressed(self, member: Mask) -> Mask:
+        """By which sets the combination is made that agrees with a set on the frame."""
+        m = len(self.pivots)
+        inside = np.flatnonzero((self.pivots != _FREE) & member[self.pivots])
+        chosen = np.bitwise_xor.reduce(self._inverse[inside], axis=0)
+        return np.unpackbits(chosen, count=m).astype(np.bool_)
+
+    def add(self, step: _Step, basis: Basis) -> None:
+        """The set that the basis has next."""
+        m = len(self.pivots)
+        if m == len(self._inverse):
+            more = max(64, m // 4 + 7 & ~7)
+            self._inverse = np.pad(self._inverse, ((0, more), (0, more // 8)))
+        new = np.packbits(np.append(step.chosen, True))
+        if step.remainder is None:
+            at = np.packbits(basis.at(np.array([step.place]))[:m, 0])
+            odd = np.bitwise_xor.reduce(self._inverse[:m, : len(at)] & at, axis=1)
+            for shift in (4, 2, 1):
+                odd ^= odd >> shift
+            self._inverse[np.flatnonzero(odd & 1), : len(new)] ^= new
+        else:
+            self.remainders.append(step.remainder)
+        self._inverse[m, : len(new)] = new
+        self.pivots = np.append(self.pivots, step.place)
+
+
+class Frames:
+    """For one kind of unit; they may be behind the basis.
+
+    Parameters
+    ----------
+    basis : Basis
+    """
+
+    def __init__(self, basis: Basis) -> None:
+        self._basis = basis
+        self._size = 0  # sets that are taken in
+        self._frames: list[_Frame] = []
+        self._clean = 0  # no combination of them has rows of fewer units
+        self._unclean = sys.maxsize  # and one has
+        self._broken = False  # they are independent, and not modulo 2
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory, without the basis."""
+        return sum(frame.bytes_held for frame in self._frames)
+
+    def copy(self) -> Frames:
+        """To be changed by itself."""
+        other = Frames(self._basis)
+        other._size, other._clean, other._unclean = self._size, self._clean, self._unclean
+        other._broken = self._broken
+        other._frames = [frame.copy() for frame in self._frames]
+        return other
+
+    def catch_up(self, units: Integers | None, k: int, *, weighed: bool = True) -> bool:
+        """Have at least k frames of these units, of all sets; whether none of their combinations is light, where they
+        are weighed."""
+        if not self._disjoint(units):
+            self._frames, self._size, self._clean, self._unclean = [], 0, 0, sys.maxsize
+        behind = len(self._basis) - self._size
+        for i in range(self._size, len(self._basis)):
+            self._take_next(range(len(self._frames)), i, units)
+        self._size = len(self._basis)
+        for j in range(len(self._frames), k):
+            self._frames.append(_Frame())
+            for i in range(self._size):
+                self._take_next([j], i, units)
+        self._clean = 0 if behind else self._clean
+        if not weighed:
+            return False
+        if self._clean < k < self._unclean:
+            clean = all(self._is_clean(frame, units, k) for frame in self._frames[:k])
+            self._clean, self._unclean = (k, self._unclean) if clean else (self._clean, k)
+        return self._clean >= k and not self._broken
+
+    def steps(self, member: Mask, units: Integers | None) -> list[_Step]:
+        """The steps to take for a set, one for each frame; none where it depends on others modulo 2."""
+        owner, steps = self._owner(units), list[_Step]()
+        sample = self._sample(member, owner)
+        for j in range(len(self._frames)):
+            step = self._step(j, member, owner, sample)
+            if step.remainder is not None and not step.remainder.any():
+                return []
+            self._own(owner, step.place, units, j)
+            steps.append(step)
+        return steps
+
+    def weigh(self, steps: list[_Step], units: Integers | None, k: int) -> Weight:
+        """Whether a combination with the set of these steps is light."""
+        for step, frame in zip(steps[:k], self._frames, strict=False):
+            if step.remainder is not None:
+                found = self._lightest(step.remainder, frame.remainders, units, k)
+                if found is not Weight.HEAVY:
+                    return found
+        self._clean = min(self._clean, k)
+        return Weight.HEAVY
+
+    def telling(self) -> Integers:
+        """Places on which sets that are independent modulo 2 mostly are too."""
+        first = self._frames[0]
+        rest = [np.flatnonzero(np.unpackbits(each))[:_LOOKED_AT] for each in first.remainders]
+        return np.unique(np.concatenate([first.pivots[first.pivots != _FREE], *rest]))
+
+    def expressed(self, member: Mask) -> Mask:
+        """By which sets one is expressed that depends on them modulo 2."""
+        return self._frames[0].expressed(member)
+
+    def take(self, steps: list[_Step]) -> None:
+        """Take in the set of these steps, which the basis gets next."""
+        for frame, step in zip(self._frames, steps, strict=True):
+            frame.add(step, self._basis)
+        self._size += 1
+
+    def _take_next(self, frames: Iterable[int], i: int, units: Integers | None) -> None:
+        member, owner = self._basis.member(i), self._owner(units)
+        sample = self._sample(member, owner)
+        for j in frames:
+            step = self._step(j, member, owner, sample)
+            self._broken |= step.remainder is not None and not step.remainder.any()
+            self._own(owner, step.place, units, j)
+            self._frames[j].add(step, self._basis)
+
+    def _is_clean(self, frame: _Frame, units: Integers | None, k: int) -> bool:
+        """Whether no combination of a frame's remainders is light."""
+        rest = frame.remainders
+        return all(self._lightest(each, rest[:i], units, k) is Weight.HEAVY for i, each in enumerate(rest))
+
+    def _sample(self, member: Mask, owner: Integers) -> _Sample:
+        """Some places that no frame has, within a set and outside."""
+        parts = [np.flatnonzero(inside & (owner == _FREE)) for inside in (member, ~member)]
+        chosen = [part[np.linspace(0, len(part) - 1, min(_LOOKED_AT, len(part))).astype(np.int64)] for part in parts]
+        places = np.concatenate(chosen)
+        return _Sample(places, self._basis.at(places), member[places])
+
+    def _step(self, j: int, member: Mask, owner: Integers, sample: _Sample) -> _Step:
+        chosen = self._frames[j].expressed(member)
+        odd = np.bitwise_xor.reduce(sample.sets[: len(chosen)][chosen], axis=0) ^ sample.member
+        usable = sample.places[(odd != 0) & (owner[sample.places] == _FREE)]
+        if len(usable):
+            return _Step(chosen, int(usable[0]), None)
+        rest = self._basis.odd(chosen) ^ np.packbits(member)
+        left = np.unpackbits(rest, count=len(member)).astype(np.bool_) & ((owner == _FREE) | (owner == j))
+        return _Step(chosen, int(np.argmax(left)), None) if left.any() else _Step(chosen, _FREE, rest)
+
+    def _lightest(self, remainder: Bits, others: list[Bits], units: Integers | None, k: int) -> Weight:
+        rows = _connected(remainder, others)
+        values = np.unpackbits(np.stack([*rows, remainder]), axis=1, count=self._basis.places)
+        inside = np.flatnonzero(values.any(axis=0))
+        patterns, of = np.unique(values[:, inside], axis=1, return_inverse=True)
+        whose = inside if units is None else units[inside]
+        pairs = np.unique(np.stack([of.ravel(), whose]), axis=1)
+        starts = np.searchsorted(pairs[0], np.arange(patterns.shape[1] + 1))
+        behind = [pairs[1, a:b][:k] for a, b in pairwise(starts)]
+        wide = patterns.astype(np.int64)
+        return lightest(wide[-1], wide[:-1], [behind], k, 2)
+
+    def _owner(self, units: Integers | None) -> Integers:
+        """For each place the frame that has its unit."""
+        number = self._basis.places if units is None else int(units.max(initial=0)) + 1
+        owner = np.full(number, _FREE)
+        for j, frame in enumerate(self._frames):
+            owner[self._units(frame, units)] = j
+        by_place: Integers = owner if units is None else owner[units]
+        return by_place
+
+    def _own(self, owner: Integers, place: int, units: Integers | None, j: int) -> None:
+        if place != _FREE:
+            owner[place if units is None else units == units[place]] = j
+
+    def _disjoint(self, units: Integers | None) -> bool:
+        """Whether no two frames have a unit in common."""
+        found = [np.unique(self._units(frame, units)) for frame in self._frames]
+        together = np.concatenate(found) if found else np.zeros(0)
+        return len(np.unique(together)) == len(together)
+
+    def _units(self, frame: _Frame, units: Integers | None) -> Integers:
+        places = frame.pivots[frame.pivots != _FREE]
+        found: Integers = places if units is None else units[places]
+        return found
+
+
+def _connected(remainder: Bits, others: list[Bits]) -> list[Bits]:
+    """Those that have a place in common with it, or with such ones."""
+    reached, left, taken = remainder.copy(), list(others), list[Bits]()
+    while near := [each for each in left if (each & reached).any()]:
+        taken += near
+        left = [each for each in left if not any(each is one for one in near)]
+        for each in near:
+            reached |= each
+    return taken
