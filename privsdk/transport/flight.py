@@ -49,8 +49,8 @@ _CLIENT = [
     ("grpc.use_local_subchannel_pool", 1),  # each stream has a connection of its own
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.keepalive_time_ms", 30_000),  # a peer that is frozen or cut off is found within a minute
-    ("grpc.keepalive_timeout_ms", 30_000),
+    ("grpc.keepalive_time_ms", 20_000),  # a peer that is frozen or cut off is found within a minute
+    ("grpc.keepalive_timeout_ms", 20_000),
 ]
 BROKEN = (grpc.RpcError, OSError, ValueError)
 

@@ -8,7 +8,6 @@ Not an accountant: charges are stored as typed events and priced by whoever read
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -40,7 +39,7 @@ from ...governance.events import (
     moves,
 )
 from ..budget_status import BudgetStatus, status_after
-from . import row_sets
+from . import instances, row_sets
 from .database import Database, Signer
 from .verification import Snapshot, verify
 
@@ -80,9 +79,10 @@ class Ledger:
         self.party = party
         self.path = path
         self._database = Database(party, path, signer)
-        self._instance = secrets.token_hex(8)
+        self._instance = instances.enter()
 
     def close(self) -> None:
+        instances.leave(self._instance)
         self._database.close()
 
     def reserve(self, event: RunReserved, *, run_id: str, digest: str, purpose: str, check: Callable[[], None]) -> None:
@@ -208,18 +208,19 @@ class Ledger:
         return Counter({_CHARGE.decode(body): count for body, count in self._database.read(query, (run_id, dataset))})
 
     def reserved(self, dataset: str) -> int:
-        """Runs that have reserved charges of a dataset and not ended."""
-        query = (
-            f"SELECT count(*) FROM run WHERE {_OPEN} "  # noqa: S608
-            "AND EXISTS (SELECT 1 FROM charge WHERE charge.run_id = run.run_id AND dataset = ?)"
-        )
-        return int(self._database.read(query, (dataset,))[0][0])
+        """Runs under way that have reserved charges of a dataset; not those of a process that was killed."""
+        return len({run_id for run_id, _, _ in self._under_way(dataset)})
 
     def held(self, dataset: str, *, since: int = 0) -> Counter[Charge]:
         """What those runs were charged, after the charge numbered `since`."""
-        query = f"SELECT body FROM charge JOIN run USING (run_id) WHERE {_OPEN} AND dataset = ? AND id > ?"  # noqa: S608
-        rows = self._database.read(query, (dataset, since))
-        return Counter(_CHARGE.decode(body) for (body,) in rows)
+        return Counter(_CHARGE.decode(body) for _, number, body in self._under_way(dataset) if number > since)
+
+    def _under_way(self, dataset: str) -> list[tuple[str, int, str]]:
+        """Run, number and body of each charge of a run that has not ended, of a process that runs."""
+        query = f"SELECT run_id, id, body, instance FROM charge JOIN run USING (run_id) WHERE {_OPEN} AND dataset = ?"  # noqa: S608
+        rows = self._database.read(query, (dataset,))
+        running = {name for name in {row[3] for row in rows} if instances.runs(name)}
+        return [(run_id, number, body) for run_id, number, body, name in rows if name in running]
 
     def spenders(self, dataset: str) -> list[tuple[str, str, int, datetime, datetime]]:
         """Analyst, purpose, runs and times of the first and last charge since the last reset, for each pair."""
