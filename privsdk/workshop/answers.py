@@ -82,7 +82,7 @@ ANSWERS: dict[str, Solution] = {
         "whoever opens the sum must not be one of those who add to it",
     ),
     "02.2": Solution(
-        lambda percent: abs(float(percent) - 9.68) <= 0.06,
+        lambda percent: abs(float(percent) - 10.42) <= 0.06,
         "he.mean(loans, 'bad', by='inquiries', keys=range(6), key_holder='NOTARY'), in percent",
     ),
     "02.3": Solution(
