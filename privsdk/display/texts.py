@@ -60,10 +60,10 @@ def _missing(use: MissingGrant, d: NotGranted) -> str:
 
 
 def _partners(d: NotPartners) -> Text:
-    names = " and ".join(d.named)
+    names = ", ".join(d.named)
     return Text(
         f"{d.party} does not work with {names}: not in its federation file",
-        f"leave {names} out; or {d.party}'s owner adds the address of each to the [parties] of its federation file",
+        f"leave {names} out; or ask {d.party}'s owner to add each to [parties] of its federation file",
     )
 
 
@@ -92,7 +92,7 @@ def _contributors(d: TooFewContributors) -> Text:
 def _few_keys(d: TooFewKeys) -> Text:
     return Text(
         f"{d.party} brings fewer distinct keys than the {d.least} that {d.owner} asks for: "
-        "they would be a question about few people",
+        "with so few a join would ask about single people",
         f"join a table of more keys; {d.owner}'s owner sets min_count in its grant",
     )
 
@@ -105,7 +105,9 @@ def _many_keys(d: TooManyKeys) -> Text:
 
 
 def _fitting(largest: str) -> str:
-    return f"the largest request that would pass now: {largest or 'none'}; or ask its owner for more"
+    if not largest:
+        return "no such request would pass now: ask its owner for more"
+    return f"the largest request that would pass now: {largest}; or ask its owner for more"
 
 
 def _epsilon(d: EpsilonExceeded) -> Text:
@@ -153,15 +155,14 @@ def _differencing(d: RowsTooAlike) -> Text:
         "few": f"this answer and earlier exact answers on {d.table}, added and subtracted, would tell about the rows "
         f"of fewer than the minimum count of {d.min_count}",
         "undecided": f"whether this answer and earlier exact answers on {d.table} would together tell about fewer than "
-        f"the minimum count of {d.min_count} was not found out within its bounds",
+        f"the minimum count of {d.min_count} could not be worked out within its limits",
         "many": f"as many different exact figures of {d.table} were let out as its number of rows or units allows, "
         "whoever asked for them: out of more the values could be rebuilt",
     }[d.because]
     other = "ask about the same rows as before" + (", or about rows that differ by more" if d.because != "many" else "")
     return Text(
-        f"{d.party} refuses by the differencing rule: {said}. The run is charged, because a refusal by what is in the "
-        "data tells about the data",
-        f"{other}; dp.count and dp.sum answer questions like this one with noise",
+        f"{d.party} refuses (differencing): {said}. The run is charged, because the refusal itself tells about the data",
+        f"{other}; or ask with noise, by dp.count or dp.sum",
     )
 
 
@@ -170,21 +171,23 @@ def _caller(d: CallerMismatch) -> Text:
 
 
 def _ended(d: SessionEnded) -> Text:
+    hint = f"its own error says why: see the log of {d.peer}, then ask again"
     if d.code:
-        return Text(f"{d.peer} ended the session ({d.code})")
-    return Text(f"{d.peer} ended the session where a {d.due} was due")
+        return Text(f"{d.peer} ended the session ({d.code})", hint)
+    return Text(f"{d.peer} ended the session where a {d.due} was due", hint)
 
 
 def _timed_out(d: TimedOut) -> Text:
+    hint = f"ask whether {d.peer} still runs, then ask again; each owner sets [timeouts] in its party.toml"
     match d.wait:
         case "connect":
             return Text(f"{d.peer} did not connect within {d.seconds:g} s", "check that it runs and can be reached")
         case "step":
-            return Text(f"no message came from {d.peer} within the {d.seconds:g} s of the step")
+            return Text(f"no message came from {d.peer} within the {d.seconds:g} s of the step", hint)
         case "send":
-            return Text(f"{d.peer} took nothing of what was sent for {d.seconds:g} s")
+            return Text(f"{d.peer} took nothing of what was sent for {d.seconds:g} s", hint)
         case _:
-            return Text(f"nothing came from {d.peer} for {d.seconds:g} s")
+            return Text(f"nothing came from {d.peer} for {d.seconds:g} s", hint)
 
 
 def _stream(d: StreamEnded) -> Text:

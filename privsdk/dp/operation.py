@@ -128,7 +128,8 @@ class NoisyRelease(Operation[ReleaseParameters]):
                 raise InvalidArgument(f"{request.operation} takes a table of its party")
             if release.collusion != 1:
                 raise InvalidArgument(
-                    "one party's table has all of its noise from that party", hint="leave collusion out"
+                    "collusion is about noise in shares, and one party draws all of its own noise",
+                    hint="leave collusion out",
                 )
         else:
             check_key_holder(request)

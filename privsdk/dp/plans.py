@@ -90,12 +90,14 @@ def public_edges(
     if edges is not None and bounds is None and bins is None:
         return tuple(float(edge) for edge in edges)
     if edges is not None or bounds is None or bins is None:
-        raise InvalidArgument("public bins are needed, in one form", hint=hint)
+        raise InvalidArgument("the bins are not given, or given twice", hint=hint)
     low, high = (float(bound) for bound in bounds)
     if not (low < high and np.isfinite([low, high, high - low]).all()):
-        raise InvalidArgument(f"bounds of ({low:g}, {high:g})", hint="give finite bounds, the lower one first")
+        raise InvalidArgument(
+            f"bounds=({low:g}, {high:g}) is not a range", hint="give finite bounds, the lower one first"
+        )
     if not 1 <= bins <= MAX_BINS:
-        raise InvalidArgument(f"{bins} bins", hint=f"give 1 to {MAX_BINS}")
+        raise InvalidArgument(f"bins is {bins}", hint=f"give 1 to {MAX_BINS}")
     return tuple(np.linspace(low, high, bins + 1).tolist())
 
 

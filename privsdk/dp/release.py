@@ -103,10 +103,15 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             return
         low, high = self.bounds
         if not (low < high and np.isfinite([low, high, high - low]).all()):
-            raise InvalidArgument(f"bounds of ({low:g}, {high:g})", hint="give finite bounds, the lower one first")
+            raise InvalidArgument(
+                f"bounds=({low:g}, {high:g}) is not a range", hint="give finite bounds, the lower one first"
+            )
         largest = max(abs(low), abs(high)) if self.statistic == "sum" else high - low
         if not 0 < self.resolution <= largest:
-            raise InvalidArgument(f"a resolution of {self.resolution:g}", hint="give a part of the larger bound")
+            raise InvalidArgument(
+                f"resolution is {self.resolution:g}",
+                hint=f"give a number above 0 and at most {largest:g}, by the bounds",
+            )
         if largest / self.resolution > 2 * MAX_STEPS or self.reach > MAX_STEPS:
             raise InvalidArgument(
                 f"a resolution of {self.resolution:g} for bounds of ({low:g}, {high:g}) is too fine",
@@ -121,9 +126,11 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         if self.edges is None:
             return
         if not 1 <= len(self.edges) - 1 <= MAX_BINS:
-            raise InvalidArgument(f"{max(0, len(self.edges) - 1)} bins", hint=f"give 1 to {MAX_BINS}")
+            raise InvalidArgument(f"{max(0, len(self.edges) - 1)} bins are asked for", hint=f"give 1 to {MAX_BINS}")
         if not (np.isfinite(self.edges).all() and (np.diff(self.edges) > 0).all()):
-            raise InvalidArgument("edges that do not rise", hint="give finite edges of bins, each above the one before")
+            raise InvalidArgument(
+                "edges are not finite and in rising order", hint="give finite edges of bins, each above the one before"
+            )
         if self.quantile is not None and not 0 < self.quantile < 1:
             raise InvalidArgument(f"a quantile at {self.quantile:g}", hint="give a level between 0 and 1; 0.5: median")
 

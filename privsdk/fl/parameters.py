@@ -86,7 +86,7 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def _check_numbers(self) -> None:
         if not 1 <= self.rounds <= MAX_ROUNDS:
-            raise InvalidArgument(f"{self.rounds} rounds", hint=f"give 1 to {MAX_ROUNDS}")
+            raise InvalidArgument(f"rounds is {self.rounds}", hint=f"give 1 to {MAX_ROUNDS}")
         if not 0 < self.participation <= 1:
             raise InvalidArgument(
                 f"participation is {self.participation}", hint="give a share above 0, up to 1 for all"

@@ -67,7 +67,9 @@ def plain_keys(by: str | None, keys: Any) -> tuple[Key, ...] | None:
         raise InvalidArgument(f"keys is the text {keys!r}", hint=f"give a list: keys=[{keys!r}]")
     plain = tuple(key.item() if isinstance(key, np.generic) else key for key in keys)
     if not all(isinstance(key, str | int) for key in plain):
-        raise InvalidArgument("a group key is neither text nor an integer nor a boolean", hint="group by such a column")
+        raise InvalidArgument(
+            "a group key is neither text nor an integer nor a boolean", hint="group by a column of these types"
+        )
     return plain
 
 
@@ -78,7 +80,10 @@ def check_keys(by: str | None, keys: tuple[Key, ...] | None) -> None:
     if keys is None:
         return
     if not 0 < len(keys) <= MAX_KEYS or len(set(keys)) != len(keys):
-        raise InvalidArgument(f"{len(keys)} keys", hint=f"give 1 to {MAX_KEYS} different keys")
+        raise InvalidArgument(
+            f"keys has {len(keys)} entries, {len(set(keys))} of them different",
+            hint=f"give 1 to {MAX_KEYS} different keys",
+        )
     if len({type(key) for key in keys}) != 1:
         raise InvalidArgument("keys of different types", hint="give all keys in the group column's type")
     if any(isinstance(key, int) and not -(2**63) <= key < 2**63 for key in keys):

@@ -69,7 +69,10 @@ def question(
 def expect_tables(operation: str, given: Sequence[object]) -> None:
     """Raise InvalidArgument unless two or more tables are given."""
     if len(given) < 2:
-        raise InvalidArgument(f"{operation} of {len(given)} tables", hint="name tables of two parties or more")
+        raise InvalidArgument(
+            f"{operation} takes the tables of two parties or more, not {len(given)}",
+            hint=f'as in {operation}(fed["a"]["t"], fed["b"]["t"], on="id")',
+        )
     for each in given:
         if not isinstance(each, Table):
             raise InvalidArgument(
@@ -194,7 +197,7 @@ def _keys(on: On, tables: int) -> list[Key]:
             hint='give one for all, or one for each table in order; psi.key("a", "b") is one key of two columns',
         )
     if any(not isinstance(one, str | Key) for one in each):
-        raise InvalidArgument("on is no key", hint='give a column name or psi.key("a", "b")')
+        raise InvalidArgument("on names no key column", hint='give a column name or psi.key("a", "b")')
     return [key(one) if isinstance(one, str) else one for one in each]
 
 

@@ -95,7 +95,7 @@ def test_limbs_are_as_few_as_suffice(parties: int) -> None:
         assert 2 * parties * bound + 1 < math.prod(PRIMES[:limbs])
         assert limbs_for(parties, bound) == limbs
         assert limbs_for(parties, bound + 1) == limbs + 1
-    with pytest.raises(InvalidArgument, match="needs more than 6 limbs"):
+    with pytest.raises(InvalidArgument, match="more than an encrypted sum can hold"):
         limbs_for(parties, largest_bound(parties, len(PRIMES)) + 1)
 
 

@@ -280,7 +280,7 @@ def test_units_are_ids() -> None:
         parties.release()
         several = msgspec.structs.replace(records.request.operands["a"], unit=ps.Unit(id="id", rows=2))
         wrong = msgspec.structs.replace(records.request, operands={**records.request.operands, "a": several})
-        with pytest.raises(InvalidArgument, match=r"a/people: 2 rows of one id would be drawn apart"):
+        with pytest.raises(InvalidArgument, match=r"a/people: 2 rows of one id would be sampled independently"):
             operation_of(wrong)
 
 

@@ -154,7 +154,7 @@ def test_a_lost_party_ends_the_run(tag: str, cases: Cases) -> None:
 
 
 def test_what_has_no_masked_form_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="masked sum of approximate reals"):
+    with pytest.raises(InvalidArgument, match="asks for approximate reals"):
         replace(statistic("sum", ["x"], preset="ckks"), aggregation="masked").__post_init__()
     with pytest.raises(UnknownName, match="encrypted, masked"):
         statistic("sum", ["x"], aggregation="clear")

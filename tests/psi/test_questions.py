@@ -103,7 +103,7 @@ WRONG: dict[str, tuple[Callable[[ps.Federation], Any], type[UsageError], str]] =
     "none in a key of two": (lambda f: psi.join(*t(f), on=psi.key("id", "salary")), UnknownName, "'salary' in shop/t"),
     "nothing": (lambda f: psi.join(*t(f), on=()), InvalidArgument, "0 keys for 2 tables"),
     "three for two": (lambda f: psi.join(*t(f), on=("id", "id", "id")), InvalidArgument, "3 keys for 2 tables"),
-    "numbers": (lambda f: psi.join(*t(f), on=(1, 2)), InvalidArgument, "on is no key"),  # type: ignore[arg-type]
+    "numbers": (lambda f: psi.join(*t(f), on=(1, 2)), InvalidArgument, "on names no key column"),  # type: ignore[arg-type]
     "text and numbers": (
         lambda f: psi.join(*t(f), on=("id", "name")),
         InvalidArgument,
@@ -126,8 +126,8 @@ WRONG: dict[str, tuple[Callable[[ps.Federation], Any], type[UsageError], str]] =
         InvalidArgument,
         "digits can only apply to strings",
     ),
-    "one table": (lambda f: psi.join(*t(f, "bank"), on="id"), InvalidArgument, "psi.join of 1 tables"),
-    "no table": (lambda f: psi.join(on="id"), InvalidArgument, "psi.join of 0 tables"),
+    "one table": (lambda f: psi.join(*t(f, "bank"), on="id"), InvalidArgument, "two parties or more, not 1"),
+    "no table": (lambda f: psi.join(on="id"), InvalidArgument, "two parties or more, not 0"),
     "one party twice": (
         lambda f: psi.join(*t(f, "bank", "shop", "bank"), on="id"),
         InvalidArgument,

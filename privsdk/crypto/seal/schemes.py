@@ -157,7 +157,7 @@ def limbs_for(parties: int, max_units: int) -> int:
         if product > needed:
             return count
     raise InvalidArgument(
-        f"a total of {parties} x {max_units:.3g} units needs more than {len(PRIMES)} limbs",
+        f"a total over {parties} parties of up to {max_units:.3g} grid steps each: more than an encrypted sum can hold",
         hint="declare a smaller bound or a coarser resolution",
     )
 

@@ -92,7 +92,7 @@ def check_unit(privacy: Privacy, unit: Unit, *, where: str) -> None:
     """Raise InvalidArgument where several rows of one id would enter a record-level training."""
     if not isinstance(privacy, PartyLevel) and unit.rows > 1:
         raise InvalidArgument(
-            f"{where}: {unit} would be drawn apart, and the noise is for one",
+            f"{where}: {unit} would be sampled independently, and the noise hides one row",
             hint="ask for one row of each id; fl.fit does",
         )
 

@@ -76,7 +76,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.by is not None and self.by in self.columns:
             raise InvalidArgument(f"a {self.name} of {self.by} by itself", hint="group by another column")
         if self.by is not None and self.name in (*MATRICES, "histogram"):
-            raise InvalidArgument(f"a {self.name} by group", hint="leave by and keys out")
+            raise InvalidArgument(f"{self.name} is not computed by group", hint="leave by and keys out")
         if self.preset == "ckks" and (self.name not in ("sum", "mean") or self.by is not None):
             raise InvalidArgument(
                 f"a {self.name}{' by group' if self.by is not None else ''} is exact only", hint="leave preset out"
@@ -85,7 +85,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise UnknownName.among("aggregation", str(self.aggregation), get_args(Aggregation))
         if self.aggregation == "masked" and self.preset == "ckks":
             raise InvalidArgument(
-                "a masked sum of approximate reals", hint="masks add exact integers: leave preset out"
+                "aggregation='masked' adds exact integers, and preset asks for approximate reals",
+                hint="leave preset out",
             )
         self._check_edges()
         if self.length > MAX_ENTRIES:
@@ -100,7 +101,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         most = MAX_COLUMNS if self.name in MATRICES else least
         if not least <= number <= most:
             wanted = f"{least} to {most}" if most > least else f"{least}"
-            raise InvalidArgument(f"a {self.name} of {number} columns", hint=f"give {wanted}")
+            raise InvalidArgument(f"{self.name} of {number} column{'' if number == 1 else 's'}", hint=f"give {wanted}")
         if len(set(self.columns)) != number:
             raise InvalidArgument(f"a {self.name} of a column twice", hint="name each column once")
         grids = 0 if self.name in ("count", "histogram") else number
@@ -127,7 +128,9 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if not all(map(math.isfinite, self.edges)) or any(
             low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)
         ):
-            raise InvalidArgument("edges that do not rise", hint="give finite edges of bins, each above the one before")
+            raise InvalidArgument(
+                "edges are not finite and in rising order", hint="give finite edges of bins, each above the one before"
+            )
 
     @property
     def grouped(self) -> bool:

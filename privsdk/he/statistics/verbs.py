@@ -325,5 +325,7 @@ def histogram(
 
 def _several(columns: Sequence[str]) -> tuple[str, ...]:
     if isinstance(columns, str):
-        raise InvalidArgument(f"one column, {columns!r}", hint="give a list of two or more")
+        raise InvalidArgument(
+            f"columns is the text {columns!r}", hint=f"give a list of two or more: columns=[{columns!r}, ...]"
+        )
     return tuple(columns)
