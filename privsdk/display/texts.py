@@ -161,7 +161,7 @@ def _differencing(d: RowsTooAlike) -> Text:
     }[d.because]
     other = "ask about the same rows as before" + (", or about rows that differ by more" if d.because != "many" else "")
     return Text(
-        f"{d.party} refuses (differencing): {said}. The run is charged, because the refusal itself tells about the data",
+        f"{d.party} refuses (differencing): {said}. The run is charged, because the refusal itself tells of the data",
         f"{other}; or ask with noise, by dp.count or dp.sum",
     )
 
