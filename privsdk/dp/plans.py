@@ -34,8 +34,7 @@ def plan_release(
         for table in pooling.group
     }
     if bounds is not None:
-        low, high = bounds
-        bounds = (float(low), float(high))
+        bounds = _pair(bounds)
         if resolution is None and column is not None:
             integers = pooling.all_of(column, ("int", "uint", "bool"))
             resolution = default_resolution(statistic, bounds, integers=integers)
@@ -91,7 +90,7 @@ def public_edges(
         return tuple(float(edge) for edge in edges)
     if edges is not None or bounds is None or bins is None:
         raise InvalidArgument("the bins are not given, or given twice", hint=hint)
-    low, high = (float(bound) for bound in bounds)
+    low, high = _pair(bounds)
     if not (low < high and np.isfinite([low, high, high - low]).all()):
         raise InvalidArgument(
             f"bounds=({low:g}, {high:g}) is not a range", hint="give finite bounds, the lower one first"
@@ -99,6 +98,14 @@ def public_edges(
     if not 1 <= bins <= MAX_BINS:
         raise InvalidArgument(f"bins is {bins}", hint=f"give 1 to {MAX_BINS}")
     return tuple(np.linspace(low, high, bins + 1).tolist())
+
+
+def _pair(bounds: Any) -> tuple[float, float]:
+    try:
+        low, high = bounds
+        return float(low), float(high)
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"bounds is {bounds!r}", hint="give two numbers: bounds=(low, high)") from None
 
 
 def _unit(table: Table, rows_per_id: int | None) -> Unit:

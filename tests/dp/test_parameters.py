@@ -58,6 +58,9 @@ UNUSABLE: dict[str, tuple[Callable[[Table], Any], str]] = {
     "epsilon 101": (lambda t: dp.count(t, epsilon=101), "epsilon is 101"),
     "epsilon too small": (lambda t: dp.count(t, epsilon=1e-300), "asks for noise of 1e"),
     "bounds reversed": (lambda t: dp.sum(t, "amount", epsilon=1, bounds=(5, 1)), r"bounds=\(5, 1\)"),
+    "one bound": (lambda t: dp.sum(t, "amount", epsilon=1, bounds=5), "bounds is 5"),  # type: ignore[arg-type]
+    "bounds as text": (lambda t: dp.histogram(t, "amount", epsilon=1, bounds="ab", bins=3), "bounds is 'ab'"),  # type: ignore[arg-type]
+    "three bounds": (lambda t: dp.median(t, "amount", epsilon=1, bounds=(0, 1, 2), bins=3), "bounds is"),  # type: ignore[arg-type]
     "bounds equal": (lambda t: dp.mean(t, "amount", epsilon=1, bounds=(1, 1)), r"bounds=\(1, 1\)"),
     "bounds of 0": (lambda t: dp.sum(t, "amount", epsilon=1, bounds=(0, 0)), r"bounds=\(0, 0\)"),
     "bounds infinite": (lambda t: dp.sum(t, "amount", epsilon=1, bounds=(0, float("inf"))), "is not a range"),
