@@ -183,3 +183,11 @@ def joined() -> Mapping[str, Alignment]:
     found = ran("psi.join", OUTSIDER)
     assert found is not None
     return {party: outcome.keep for party, outcome in found.outcomes.items() if outcome.keep is not None}
+
+
+def runs() -> Iterator[tuple[str, str, Ran]]:
+    """Every example by every caller who may ask it."""
+    for call, request in examples().items():
+        for caller in (OUTSIDER, *request.parties):
+            if (found := ran(call, caller)) is not None:
+                yield call, caller, found

@@ -4,30 +4,24 @@ reaches a member is accounted for by what it is said to learn, and what must not
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from claims import Cases
 from harness import wire_bytes
-from role_runs import MINIMUM, OUTSIDER, OWNERS, SHARED, TABLES, Ran, asked_by, examples, planted, ran
+from role_runs import OWNERS, SHARED, TABLES, Ran, examples, planted, ran, runs
 
-from privsdk.dp.operation import NoisyFigures, OthersWithChargedNoise, TotalsWithLessNoise
-from privsdk.errors import PolicyRefused
-from privsdk.errors.details import TooFewContributors
+from privsdk.dp.operation import ContributionsWithNoise, NoisyFigures
 from privsdk.exact.operation import ExactFigures, JointKeyLabels
 from privsdk.fl.loops.course import FinalModel, RoundModels
 from privsdk.fl.operation import (
     ClientEvaluations,
     EachStatistics,
     EachUpdate,
-    FiguresOfOthers,
     RowStatistics,
     TrainingFact,
-    UpdatesOfOthers,
 )
-from privsdk.governance.learns import Knowledge, MinimumCounts, RoleName
-from privsdk.governance.policy import Disclosure, Grant, Policy
+from privsdk.governance.learns import EveryContribution, Knowledge, MinimumCounts, RoleName
 from privsdk.he.scoring.verbs import RowScoresAndModel, RowsInThousands, ScoreFigures
 from privsdk.he.statistics.statistic import (
     LargestMinimum,
@@ -36,11 +30,10 @@ from privsdk.he.statistics.statistic import (
     ShownGroupNumbers,
     TotalsOfOthers,
 )
-from privsdk.party.policy import decide
 from privsdk.protocol.operation import operation_names
 from privsdk.psi.cardinality import SharedKeyNumber
 from privsdk.psi.difference import MaskedNumber, ReturnedRows
-from privsdk.psi.join import MoreKeysThan
+from privsdk.psi.join import MoreKeysThan, SharedKeysOf
 from privsdk.psi.question import KeyNumbers, SharedKeyNumberAbove, SharedKeys
 
 CLAIM = pytest.mark.claim(
@@ -55,13 +48,13 @@ SILENT = {
     "he.sums.PublicKeys", "psi.Opening", "psi.baseot.Choices", "psi.baseot.Offer", "psi.cardinality.Blinded",
     "psi.ddh.Blinded", "psi.kkrt.Corrections", "psi.multiparty.Share",
 }  # fmt: skip
-# What other messages tell whoever gets them: any of these kinds accounts for one.
-TELLS: dict[str, Kinds] = {
-    "aggregate.Labels": (JointKeyLabels,),
+# What other messages tell whoever gets them: all of it, of which each may be said by any kind of a tuple.
+TELLS: dict[str, tuple[type[Knowledge] | Kinds, ...]] = {
+    "aggregate.Labels": (JointKeyLabels, MinimumCounts),
     "fl.averages.Said": (EachUpdate,),
-    "fl.rounds.Facts": (RowStatistics, RoundModels),  # constants where the models are noisy
+    "fl.rounds.Facts": ((RowStatistics, RoundModels),),  # constants where the models are noisy
     "fl.rounds.Go": (RoundModels,),
-    "fl.rounds.Kept": (RoundModels, TrainingFact),
+    "fl.rounds.Kept": ((RoundModels, TrainingFact),),
     "fl.rounds.Ready": (TrainingFact,),
     "fl.rounds.Round": (RoundModels,),
     "fl.sums.Contribution": (EachStatistics,),
@@ -114,16 +107,6 @@ ANSWERS: dict[str, dict[str, Kinds]] = {
         "evaluation": (ClientEvaluations,),
     },
 }
-POOLED: Kinds = (PooledTotals, RoundModels, RowStatistics)  # exact or not: of several contributors, whom owners count
-OF_OTHERS: Kinds = (TotalsOfOthers, UpdatesOfOthers, FiguresOfOthers)
-
-
-def runs() -> Iterator[tuple[str, str, Ran]]:
-    """Every example by every caller who may ask it."""
-    for call, request in examples().items():
-        for caller in (OUTSIDER, *request.parties):
-            if (found := ran(call, caller)) is not None:
-                yield call, caller, found
 
 
 def unaccounted(found: Ran, names: Sequence[str], everything: tuple[Knowledge, ...]) -> list[str]:
@@ -135,7 +118,7 @@ def unaccounted(found: Ran, names: Sequence[str], everything: tuple[Knowledge, .
     missing = []
     for tag in dict.fromkeys(sent.tag for sent in found.received(*names)):
         opened = [of for (one, role), of in OPENED.items() if one == tag and role in played]
-        wanted = [TELLS[tag]] if tag in TELLS else opened
+        wanted = [each if isinstance(each, tuple) else (each,) for each in TELLS.get(tag, ())] or opened
         if (tag not in SILENT and not wanted) or any(not kinds & set(of) for of in wanted):
             missing.append(tag)
     for _, field, value in found.answered(*names):
@@ -209,70 +192,19 @@ def test_no_planted_value_arrives(cases: Cases) -> None:
             cases()
 
 
-EVERYTHING = [Grant(table="*", columns={"*": tuple(Disclosure)}, max_epsilon=100.0, min_count=MINIMUM)]
-
-
-def fewest_behind(found: Ran) -> int | None:
-    """The fewest contributors whose part of a pooled result some member then knows by itself; None without any."""
-    behind = []
-    for name in found.members:
-        everything = found.known_to(name).everything
-        if any(isinstance(each, POOLED) for each in everything):
-            own = name in found.operation.contributors()
-            behind.append(len(found.operation.contributors()) - own)
-        alone = (
-            RoundModels(asynchronous=True) in everything
-        )  # without rounds: owners let single updates go, see SECURITY
-        behind += [
-            each.number for each in everything if isinstance(each, OF_OTHERS) and not (alone and each.number == 1)
-        ]
-    return min(behind, default=None)
-
-
 @CLAIM
-def test_a_pooled_result_of_too_few_others_is_refused(cases: Cases) -> None:
-    """Each owner's least number of parties holds for what any member knows in all of its roles, not for a role."""
+def test_two_who_together_hold_key_and_ciphertexts_are_named(cases: Cases) -> None:
+    """An aggregator has every contributor's ciphertexts, and a leader what only all others' shares hide."""
     for call, caller, found in runs():
-        operation, fewest = found.operation, fewest_behind(found)
-        assert (fewest is not None) == bool(operation.contributors()), (call, caller)
-        for least in range(1, len(OWNERS) + 2):
-            for party in operation.request.operands:
-                policy = Policy(operations=("*",), grants=tuple(EVERYTHING), min_parties=least)
-                refused = too_few(policy, operation, party)
-                assert refused == (fewest is not None and fewest < least), (call, caller, least, party)
+        for pair in itertools.combinations(found.members, 2):
+            played = {role for name in pair for role in found.members[name]}
+            told = {type(each) for each in found.known_to(*pair).everything}
+            if {RoleName.AGGREGATOR} < played and played & {RoleName.KEY_HOLDER, RoleName.COORDINATOR}:
+                assert told & {EveryContribution, ContributionsWithNoise}, (call, caller, pair)
                 cases()
-
-
-def too_few(policy: Policy, operation: Any, party: str) -> bool:
-    needs, contributors, recipients = operation.needs()[party], operation.contributors(), operation.recipients()
-    try:
-        decide(policy, operation.request, needs, party=party, contributors=contributors, recipients=recipients)
-    except PolicyRefused as refused:
-        return isinstance(refused.detail, TooFewContributors)
-    return False
-
-
-@CLAIM
-def test_no_caller_knows_more_than_callers_may(cases: Cases) -> None:
-    """Who asks may not be one whose role sees what answers suppress, nor take off so much noise that less is left."""
-    refused = []
-    for call, request in examples().items():
-        for caller in (OUTSIDER, *request.parties):
-            if asked_by(request, caller) is None:
-                refused.append((call, caller))
-                continue
-            found = ran(call, caller)
-            assert found is not None
-            everything = found.known_to(caller).everything
-            assert not any(isinstance(each, PartiesByGroup | TotalsWithLessNoise) for each in everything), (
-                call,
-                caller,
-            )
-            if caller in request.operands and any(isinstance(each, NoisyFigures) for each in everything):
-                assert OthersWithChargedNoise() in everything
-            cases()
-    groups = ("he.histogram", "he.mean(by), and count, sum, variance", "he.histogram, masked")
-    assert sorted(refused) == sorted((call, "K") for call in groups)
+            if RoleName.LEADER in played and set(pair) <= {*found.operation.request.parties}:
+                assert SharedKeysOf in told, (call, caller, pair)
+                cases()
 
 
 # That the rules are true: what follows is computed from what the member has.
