@@ -170,26 +170,38 @@ def test_who_learns_nothing_gets_ciphertexts_shares_and_keys(cases: Cases) -> No
     cases(silent)
 
 
+def leaked(found: Ran, name: str) -> set[str]:
+    """Whose own values are in what a member received, but where it is said to get rows or extremes."""
+    known, data = found.known_to(name), [wire_bytes(sent) for sent in found.received(name)]
+    if not any(isinstance(each, ReturnedRows) or getattr(each, "statistic", "") == "min" for each in known.what):
+        answers = [getattr(value, "to_pydict", lambda value=value: value)() for *_, value in found.answered(name)]
+        data += [repr(answer).encode() for answer in answers]
+    everything = b"\n".join(data)
+    return {
+        other
+        for other in {*TABLES} - {name}
+        for secret in planted(other)
+        if secret in everything or secret.hex().encode() in everything
+    }
+
+
 @CLAIM
 def test_no_planted_value_arrives(cases: Cases) -> None:
-    """Nobody else's own rows are in what a member receives, but where it is said to get rows or extremes."""
     for call, caller, found in runs():
         for name in found.members:
-            known, data = found.known_to(name), [wire_bytes(sent) for sent in found.received(name)]
-            whole = any(
-                isinstance(each, ReturnedRows) or getattr(each, "statistic", "") == "min" for each in known.what
-            )
-            if not whole:
-                data += [
-                    repr(getattr(value, "to_pydict", lambda v=value: v)()).encode()
-                    for *_, value in found.answered(name)
-                ]
-            everything = b"\n".join(data)
-            for other in {*TABLES} - {name}:
-                for secret in planted(other):
-                    assert secret not in everything, (call, caller, name, other)
-                    assert secret.hex().encode() not in everything, (call, caller, name, other)
+            assert leaked(found, name) == set(), (call, caller, name)
             cases()
+
+
+def test_what_is_sent_besides_is_found() -> None:
+    found = ran("he.sum", "B")
+    assert found is not None
+    sent = next(sent for sent in found.transcript if sent.receiver == "B")
+    for secret in planted("C"):
+        more = (*found.transcript, sent._replace(header=secret))
+        assert leaked(found._replace(transcript=more), "B") == {"C"}
+    more = (*found.transcript, sent._replace(tag="test.Extra"))
+    assert unaccounted(found._replace(transcript=more), ["B"], found.known_to("B").everything) == ["test.Extra"]
 
 
 @CLAIM
