@@ -134,6 +134,11 @@ UNFIT: dict[str, tuple[Verb, str]] = {
     "he too much": (lambda f: he.sum(everyone(f), "age", bound=1e100, resolution=1), "smaller bound or a coarser"),
     "he secret groups": (lambda f: he.sum(everyone(f), "age", by="id"), 'keys=["a", "b"]'),
     "he keys without groups": (lambda f: he.sum(everyone(f), "age", keys=["a"]), "by=..."),
+    "he columns in a list": (lambda f: he.mean(everyone(f), ["age"]), "known: age, amount"),  # type: ignore[arg-type]
+    "columns in a list": (lambda f: north(f).mean(["age"]), "known: age, amount"),  # type: ignore[arg-type]
+    "psi on nothing": (lambda f: psi.join(north(f), south(f), on=None), "give a column name"),  # type: ignore[arg-type]
+    "dp one edge": (lambda f: dp.histogram(north(f), "age", epsilon=1, edges=5), "give either bounds"),  # type: ignore[arg-type]
+    "he one key": (lambda f: he.sum(everyone(f), "age", by="id", keys=3), "keys=[3]"),  # type: ignore[arg-type]
     "he keys as text": (lambda f: he.sum(everyone(f), "age", by="id", keys="abc"), "keys=['abc']"),
     "he no keys": (lambda f: he.count(everyone(f), by="id", keys=[]), "1 to"),
     "he a key twice": (lambda f: he.count(everyone(f), by="id", keys=["a", "a"]), "different keys"),

@@ -63,7 +63,7 @@ class Table(Handle, Aggregates):
 
     def type_of(self, column: str) -> str:
         """The Arrow type of a column, as text."""
-        if column not in self.columns:
+        if not isinstance(column, str) or column not in self.columns:  # a list of names is no name
             raise UnknownName.among("column", column, self.columns, where=f"in {self.party}/{self.name}")
         return self.columns[column]
 
@@ -216,8 +216,10 @@ class PooledTables:
 
     def operands(self, columns: Iterable[str]) -> dict[str, Operand]:
         """These columns of every table, and that of the groups."""
-        used = dict.fromkeys([*columns, *([] if self.by is None else [self.by])])
-        return {table.party: table.operand(*used) for table in self.group}
+        used = [*columns, *([] if self.by is None else [self.by])]
+        for column in used:
+            next(iter(self.group)).type_of(column)
+        return {table.party: table.operand(*dict.fromkeys(used)) for table in self.group}
 
     def all_of(self, column: str, types: tuple[str, ...]) -> bool:
         """Whether the column is of one of these types everywhere; types are named by how they begin."""

@@ -86,7 +86,7 @@ def public_edges(
 ) -> tuple[float, ...]:
     """The edges that were given, or those of equal bins."""
     hint = "give either bounds=(low, high) and bins=, or edges=[...]; they are public, so not taken from the data"
-    if edges is not None and bounds is None and bins is None:
+    if edges is not None and np.ndim(edges) == 1 and bounds is None and bins is None:
         return tuple(float(edge) for edge in edges)
     if edges is not None or bounds is None or bins is None:
         raise InvalidArgument("the bins are not given, or given twice", hint=hint)

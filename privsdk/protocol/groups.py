@@ -63,8 +63,8 @@ def plain_keys(by: str | None, keys: Any) -> tuple[Key, ...] | None:
         return None
     if by is None:
         raise InvalidArgument("keys are given without by", hint="name the group column: by=...")
-    if isinstance(keys, str):
-        raise InvalidArgument(f"keys is the text {keys!r}", hint=f"give a list: keys=[{keys!r}]")
+    if isinstance(keys, str) or not isinstance(keys, Iterable):
+        raise InvalidArgument(f"keys is {keys!r}", hint=f"give a list: keys=[{keys!r}]")
     plain = tuple(key.item() if isinstance(key, np.generic) else key for key in keys)
     if not all(isinstance(key, str | int) for key in plain):
         raise InvalidArgument(

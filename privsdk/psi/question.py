@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
@@ -190,7 +190,7 @@ def _wanted(party: str, key: Key, columns: Mapping[str, Sequence[str]] | None) -
 
 def _keys(on: On, tables: int) -> list[Key]:
     """One key for each table."""
-    each = [on] * tables if isinstance(on, str | Key) else list(on)
+    each = list(on) if isinstance(on, Iterable) and not isinstance(on, str) else [on] * tables
     if len(each) != tables:
         raise InvalidArgument(
             f"on has {len(each)} keys for {tables} tables",
