@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import pkgutil
 import re
@@ -67,6 +68,14 @@ def test_learns_table_is_the_scripts() -> None:
     assert (between(page, "learns"), between(page, "roles")) == printed, (
         "put the output of scripts/learns_table.py between the markers"
     )
+
+
+def test_every_promise_names_a_claim_that_is_kept() -> None:
+    claims = json.loads((ROOT / "tests" / "kept_claims.json").read_text())
+    rows = between(read("SECURITY.md"), "promises").splitlines()[2:]
+    named = [row.rstrip(" |").rpartition(" | ")[2] for row in rows]
+    assert len(named) >= 16
+    assert [name for name in named if name not in claims] == []
 
 
 def test_layers_are_the_contract() -> None:
