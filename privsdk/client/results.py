@@ -121,14 +121,20 @@ class Result(Displayed, Generic[T]):
 
 
 def learns_grid(*learned: Learned) -> Grid:
-    """Each member once with all of its roles, then who is none; of several plans, each with what it adds."""
-    rows = [(_with_roles(known), known.text) for each in learned for known in each.members]
-    rows += [(str(item.who), item.text) for each in learned for item in each if not isinstance(item.who, _MEMBERS)]
-    return Grid(header=("who", "what"), rows=list(dict.fromkeys(rows)))
+    """Each member once, with all of its roles and what it learns in them, of several plans too; then who is none."""
+    known = [(name, one) for each in learned for one in each.members for name in one.names]
+    roles = grouped((name, str(role)) for name, one in known for role in one.roles)
+    told = grouped(known)
+    alike = grouped(((", ".join(dict.fromkeys(roles[name])), _joined(told[name])), name) for name in told)
+    rows = [(f"{', '.join(names)} ({played})", text) for (played, text), names in alike.items()]
+    others = [item for each in learned for item in each if not isinstance(item.who, _MEMBERS)]
+    outside = grouped((item.who, item) for item in others)
+    return Grid(header=("who", "what"), rows=[*rows, *((str(who), _joined(items)) for who, items in outside.items())])
 
 
-def _with_roles(known: Known) -> str:
-    return f"{', '.join(known.names)} ({', '.join(known.roles)})"
+def _joined(told: Sequence[Known | Learns]) -> str:
+    """A line for each plan that tells anything else."""
+    return "\n".join(dict.fromkeys([each.text for each in told if each.what] or [told[0].text]))
 
 
 def _brief(names: Sequence[str]) -> str:

@@ -7,10 +7,12 @@ import pytest
 
 import privsdk as ps
 from privsdk import dp, he, psi
+from privsdk.client.results import learns_grid
 from privsdk.governance.learns import (
     Caller,
     CiphertextsOnly,
     Coalition,
+    Eavesdropper,
     EveryContribution,
     Knowledge,
     Learns,
@@ -108,3 +110,17 @@ def test_what_is_known_anyway_or_implied_is_not_said(fed: ps.Federation) -> None
     assert "if not fewer than" not in joining.text
     (own, *_) = dp.count(fed["south"]["t"], epsilon=0.1).learns.members
     assert (own.names, own.text) == (("south",), "nothing")
+
+
+def test_of_several_plans_each_member_is_named_once(fed: ps.Federation) -> None:
+    plans = [dp.count(fed["south"]["t"], epsilon=0.1), he.sum(fed.tables("t"), "x"), he.sum(fed.tables("t"), "x")]
+    rows = learns_grid(*(plan.learns for plan in plans)).rows
+    assert [who for who, _ in rows] == [
+        "south (caller, data owner, contributor)", "notary (key holder)", "north (contributor)",
+        "east (contributor, aggregator)", "eavesdropper", "coalition of east and notary",
+    ]  # fmt: skip
+    told = dict(rows)
+    assert told["south (caller, data owner, contributor)"].startswith("the total over all parties; so the 2 other")
+    assert told["eavesdropper"].split("\n") == [
+        item.text for plan in plans[:2] for item in plan.learns[-2:] if isinstance(item.who, Eavesdropper)
+    ]
