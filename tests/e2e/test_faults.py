@@ -131,6 +131,8 @@ def strike(faulty: Faulty, operation: str, turn: int, fault: str | Callable[[], 
     struck = faulty.proxy.struck
     if fault == faulty.freeze:
         faulty.thaw()
+    elif struck and not isinstance(fault, str):
+        until(lambda: faulty.cluster.ended(VICTIM) is not None)
     faulty.proxy.heal()
     if faulty.cluster.ended(VICTIM) is not None:
         faulty.restart()

@@ -160,18 +160,18 @@ def test_streams_of_a_run_that_is_gone_end_with_all_that_they_hold(
     until(lambda: party.connections() <= 2)
     threads, connections, peak = party.process.num_threads(), party.connections(), party.peak()
     with ExitStack() as made:
-        for _ in range(6):
-            request = join()
+        requests, streams = [join() for _ in range(6)], []
+        for request in requests:
             link.call("north", control.Prepare(request=request), control.Prepared)
             frames = iter([Frame(b"", bytes(4 * MB))] * 16)
-            stream = opened(
-                made.enter_context(channel(cluster, "south")), request.run_id, frames, half_closed=half_closed
-            )
+            to = made.enter_context(channel(cluster, "south"))
+            streams.append(opened(to, request.run_id, frames, half_closed=half_closed))
             until(lambda: party.connections() > connections)
+        for request in requests:
             with suppress(ps.PrivsdkError):
                 GONE[how](link, request.run_id)
-            until(lambda: ended(stream), "the stream of a run that is gone stays")  # noqa: B023
-            cases()
+        until(lambda: all(map(ended, streams)), "the stream of a run that is gone stays")
+        cases(len(streams))
         assert party.peak() - peak < 100, "what streams of unstarted runs sent was kept"
     until(lambda: party.connections() <= connections, "connections stay")
     until(lambda: party.process.num_threads() <= threads + 4, "threads stay")
