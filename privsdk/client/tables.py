@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import msgspec
 import pyarrow as pa
+from msgspec import UNSET
 
 from ..display.cards import Card, Displayed, Grid, grouped
 from ..errors import InvalidArgument, UnknownName
@@ -38,9 +39,10 @@ class Table(Handle, Aggregates):
     Its verbs are exact aggregates of the owner's rows; see `count`.
     """
 
-    def __init__(self, runner: Runner, party: str, info: TableInfo) -> None:
+    def __init__(self, runner: Runner, party: str, info: TableInfo, *, min_parties: int = 1) -> None:
         self.party = party
         self.name = info.name
+        self.min_parties = min_parties
         self.columns: dict[str, str] = {column.name: column.type for column in info.columns}
         self._info = info
         self._runner = runner
@@ -154,7 +156,8 @@ class Party(Handle):
 
     @property
     def tables(self) -> dict[str, Table]:
-        return {info.name: Table(self._runner, self.name, info) for info in self._description.tables}
+        least = self._description.policy.min_parties
+        return {info.name: Table(self._runner, self.name, info, min_parties=least) for info in self._description.tables}
 
     def __getitem__(self, table: str) -> Table:
         tables = self.tables
@@ -262,8 +265,10 @@ def new_request(
     parties: tuple[str, ...],
     operands: Mapping[str, Operand],
     parameters: Mapping[str, Any],
+    exact_of: Iterable[Table] = (),
 ) -> Request:
-    """A request in the caller's name, under a fresh run id."""
+    """A request in the caller's name, under a fresh run id; `exact_of` are the tables that an exact result pools."""
+    min_parties = {table.party: table.min_parties for table in exact_of}
     return Request(
         run_id=secrets.token_hex(8),
         operation=operation,
@@ -272,6 +277,7 @@ def new_request(
         parties=parties,
         operands=dict(operands),
         parameters=dict(parameters),
+        min_parties=min_parties or UNSET,
     )
 
 

@@ -18,11 +18,13 @@ from ..errors.details import (
     EpsilonExceeded,
     ExactExceeded,
     Frozen,
+    MinPartiesUnstated,
     MissingGrant,
     NameUnknown,
     NotGranted,
     NotPartners,
     OperationNotAllowed,
+    PartiesToldApart,
     RequestTooLarge,
     RowsTooAlike,
     RunCancelled,
@@ -86,6 +88,27 @@ def _contributors(d: TooFewContributors) -> Text:
     return Text(
         f"{d.party} requires at least {d.required} contributors to a joint result; there would be {d.found} {which}",
         "include more parties; its owner sets min_parties",
+    )
+
+
+def _unstated(d: MinPartiesUnstated) -> Text:
+    said = "nothing" if d.stated is None else f"{d.stated}"
+    return Text(
+        f"{d.party} asks for {d.required} contributors (min_parties), and the request says {said} of it: the others "
+        "could not hold to it",
+        "open the federation again: what owners ask for is read then",
+    )
+
+
+def _parties_apart(d: PartiesToldApart) -> Text:
+    would = f"would tell {' and '.join(d.named)} apart: totals over fewer parties than their owners ask for"
+    if not d.named:
+        would = "may give totals over fewer parties than their owners ask for: within its bounds the search did not end"
+    return Text(
+        f"{d.party} refuses: this result and earlier exact ones of {d.table}.{d.column} with other contributors, added "
+        f"and subtracted, {would}",
+        "ask with the same contributors as before, or for a dp release, which any may contribute to; owners set "
+        "min_parties",
     )
 
 
@@ -231,6 +254,8 @@ ENGLISH: Language = {
     NotPartners: _partners,
     NotGranted: _grant,
     TooFewContributors: _contributors,
+    MinPartiesUnstated: _unstated,
+    PartiesToldApart: _parties_apart,
     TooFewKeys: _few_keys,
     TooManyKeys: _many_keys,
     EpsilonExceeded: _epsilon,

@@ -94,6 +94,14 @@ class TooFewContributors(Detail, frozen=True, kw_only=True, tag="contributors"):
     contributing_recipient: str = ""
 
 
+class MinPartiesUnstated(Detail, frozen=True, kw_only=True, tag="min-parties"):
+    """A request does not say what `party`'s owner asks for, but `stated`; None: nothing at all."""
+
+    party: str
+    required: int
+    stated: int | None = None
+
+
 class TooFewKeys(Detail, frozen=True, kw_only=True, tag="few-keys"):
     """`party` brings fewer distinct keys than the `least` that `owner` asks for."""
 
@@ -161,6 +169,16 @@ class RowsTooAlike(Detail, frozen=True, kw_only=True, tag="differencing"):
     table: str
     min_count: int
     because: Because = "few"
+
+
+class PartiesToldApart(Detail, frozen=True, kw_only=True, tag="parties-apart"):
+    """Pooled exact results of a column of `party`'s table that together would tell of too few parties: those `named`,
+    of whom there are none where that was not found out within the bounds of the search."""
+
+    party: str
+    table: str
+    column: str
+    named: tuple[str, ...]
 
 
 class CallerMismatch(Detail, frozen=True, kw_only=True, tag="caller"):

@@ -143,6 +143,7 @@ def fit(
         parties=(*(party for party in operands if party != leader), leader),
         operands=operands,
         parameters=msgspec.to_builtins(parameters),
+        exact_of=() if privacy is not None else group,
     )
 
     def finish(answers: Answers) -> Fitted:

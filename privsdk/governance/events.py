@@ -114,11 +114,13 @@ class RequestRefused(RequestEvent, frozen=True, kw_only=True, tag_field="event",
 
 
 class RunReserved(RequestEvent, frozen=True, kw_only=True, tag_field="event", tag="reserved"):
-    """The charges in `entries` were reserved; version 1 wrote them as `charges`, by table."""
+    """The charges in `entries` were reserved; version 1 wrote them as `charges`, by table. `pooled` is a SHA-256 of
+    what is kept of a pooled exact result."""
 
     tables: tuple[str, ...] | UnsetType = UNSET
     entries: tuple[Entry, ...] | UnsetType = UNSET
     charges: tuple[Debit, ...] | UnsetType = UNSET
+    pooled: str | UnsetType = UNSET
 
 
 class AnswerRepeated(RequestEvent, frozen=True, kw_only=True, tag_field="event", tag="answered from store"):

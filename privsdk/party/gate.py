@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ from .budget.books import Books
 from .budget.caps import Asking
 from .checkpoints import CheckpointStore
 from .differencing.guard import Guard
+from .ledger.pooled_runs import PooledRun
 from .ledger.rollback import anchors
 from .run import Dial, PartyRun
 from .runs import Inputs, PartyRuns
@@ -58,6 +60,7 @@ class _Decided(NamedTuple):
     price: tuple[Debit, ...]
     reserved: tuple[Debit, ...]  # all of the price, but where the run pays as it goes
     per_round: tuple[Debit, ...]
+    pooled: PooledRun | None
     min_count: int
     key_bounds: KeyBounds
     derivation: Derivation
@@ -158,6 +161,7 @@ class Gate:
         for request in requests:
             self._identify(caller, request)
             decided = self._decide(request)
+            self._guard.judge_pooled(decided.pooled)
             prices.append(decided.price)
             least.append((*decided.reserved, *decided.per_round))
             derivations.append(decided.derivation)
@@ -178,7 +182,10 @@ class Gate:
                 return control.Prepared(nonce="", digest=request.digest(), head=self._books.head())
             with self._runs.admission(caller):
                 # 3. reserve
-                self._books.reserve(caller, request, decided.reserved, then=decided.per_round)
+                check = partial(self._guard.judge_pooled, decided.pooled)
+                self._books.reserve(
+                    caller, request, decided.reserved, then=decided.per_round, pooled=decided.pooled, check=check
+                )
                 run = self._runs.prepare(decided.operation, decided.min_count, decided.key_bounds)
         except Refused as error:
             log.info("%s: %s of %s refused (%s)", self.name, request.operation, caller, error.code)
@@ -252,13 +259,9 @@ class Gate:
         if operand is not None:
             self._store.check(operand.table, operand.columns)
             operation.fits(self.name, self._store.schema(operand.table))
+        needs, contributors = operation.needs().get(self.name, ()), operation.contributors()
         decision = policy.decide(
-            self._policy,
-            request,
-            operation.needs().get(self.name, ()),
-            party=self.name,
-            contributors=operation.contributors(),
-            recipients=operation.recipients(),
+            self._policy, request, needs, party=self.name, contributors=contributors, recipients=operation.recipients()
         )
         price = operation.price().get(self.name, ())
         if operand is not None:
@@ -270,20 +273,16 @@ class Gate:
                 self._runs.joint_rows(request, operand, self._store.version(operand.table))
         self._inputs.check(self.name, request, operation.name_of_work())
         reserved, per_round = operation.reserved().get(self.name, ()), operation.per_round().get(self.name, ())
-        return _Decided(operation, price, reserved, per_round, *decision)
+        pooled = policy.pooled_run(self._policy, self.name, operation)
+        return _Decided(operation, price, reserved, per_round, pooled, *decision)
 
     def _answer(self, run: PartyRun, outcome: Outcome, version: str) -> control.Finished:
         alignment = ""
         if outcome.keep is not None:
             operand = run.request.operands[self.name]
             alignment = self._runs.keep(run.request, operand, version, outcome.keep)
-        return control.Finished(
-            value=outcome.value,
-            table=outcome.table,
-            alignment=alignment,
-            instalments=run.instalments,
-            trace=control.Trace.of(run.told),
-        )
+        value, table, trace = outcome.value, outcome.table, control.Trace.of(run.told)
+        return control.Finished(value=value, table=table, alignment=alignment, instalments=run.instalments, trace=trace)
 
     def _receipted(self, answer: control.Finished) -> control.Finished:
         return msgspec.structs.replace(answer, receipt=self._books.head())

@@ -4,19 +4,27 @@ which grant is missing."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
 
 from ..errors import PolicyRefused, UnknownName
-from ..errors.details import MissingGrant, NotGranted, NotPartners, OperationNotAllowed, TooFewContributors
+from ..errors.details import (
+    MinPartiesUnstated,
+    MissingGrant,
+    NotGranted,
+    NotPartners,
+    OperationNotAllowed,
+    TooFewContributors,
+)
 from ..governance.charges import Debit, Exact, Unit
 from ..governance.policy import ANY, Derivation, Disclosure, Grant, KeyBounds, Need, Policy, smallest_grants
 from ..protocol import control
-from ..protocol.operation import Kind, Operand, Request, operation_names
+from ..protocol.operation import Kind, Operand, Operation, Request, operation_names
 from .budget.books import Books
 from .budget.caps import Asking
+from .ledger.pooled_runs import PooledRun
 from .tables import Store
 
 N = TypeVar("N", int, float)
@@ -127,6 +135,30 @@ def check_unit(party: str, operand: Operand, price: Sequence[Debit], unit: Unit,
         if due.id not in schema.names:
             raise UnknownName.among("column", due.id, schema.names, where=f"in {party}/{operand.table}")
         Kind.ID.check(f"{party}/{operand.table}.{due.id}", str(schema.field(due.id).type))
+
+
+def pooled_run(policy: Policy, party: str, operation: Operation[Any]) -> PooledRun | None:
+    """What a party keeps of an exact result that it contributes to; None for any other request.
+
+    Raises
+    ------
+    PolicyRefused
+        The request says another `min_parties` than this owner's: the other contributors would hold to that.
+    """
+    request, contributors = operation.request, operation.contributors()
+    exact = any(isinstance(debit.charge, Exact) for debit in operation.price().get(party, ()))
+    if party not in contributors or not exact:
+        return None
+    min_parties = request.min_parties or {}
+    if (stated := min_parties.get(party)) != policy.min_parties:
+        raise PolicyRefused(MinPartiesUnstated(party=party, required=policy.min_parties, stated=stated))
+    return PooledRun(
+        table=request.operands[party].table,
+        columns=operation.summed(party),
+        tables={name: request.operands[name].table for name in contributors},
+        min_parties={name: min_parties.get(name, 1) for name in contributors},
+        recipients=tuple(dict.fromkeys(operation.recipients())),
+    )
 
 
 def derive(policy: Policy, request: Request, needs: Sequence[Need], *, party: str) -> Derivation:

@@ -1,8 +1,7 @@
 """Operations: a request as every party gets it, the class that answers it, what a role of it gets and gives.
 
 An operation declares, from the request alone, which disclosures it needs, what it costs, what everyone learns and which
-role each party plays. The same declaration is shown before the run, enforced by the gate and checked by the tests. The
-registry finds the class by an operation's name.
+role each party plays. The same declaration is shown before the run, enforced by the gate and checked by the tests.
 """
 
 from __future__ import annotations
@@ -19,11 +18,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from msgspec import UNSET, UnsetType
 
 from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Charge, Debit, Unit
 from ..governance.learns import Learns, RoleName
-from ..governance.policy import NO_KEY_BOUNDS, KeyBounds, Need
+from ..governance.policy import NO_KEY_BOUNDS, ROWS, KeyBounds, Need
 from .messages import build
 from .roles import Entropy, Role
 from .services import Services
@@ -57,6 +57,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Parties that bring data; the others only help.
     parameters : mapping
         The operation's own parameters, public to all.
+    min_parties : mapping of party to int, optional
+        Of a pooled exact result: what each contributor's owner asks for, so that all others hold to it in later runs.
     """
 
     version: int = VERSION
@@ -67,6 +69,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     parties: tuple[str, ...]
     operands: dict[str, Operand]
     parameters: dict[str, Any]
+    min_parties: dict[str, int] | UnsetType = UNSET
 
     def canonical(self) -> bytes:
         return msgspec.json.encode(self, order="sorted")
@@ -75,8 +78,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return hashlib.sha256(self.canonical()).hexdigest()
 
     def question(self) -> str:
-        """The digest of what is asked, whichever run asks it."""
-        return msgspec.structs.replace(self, run_id="").digest()
+        """The digest of what is asked, whichever run asks it, and whatever owners ask for."""
+        return msgspec.structs.replace(self, run_id="", min_parties=UNSET).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +226,7 @@ class Operation(ABC, Generic[P]):
             )
         for what, text in (("run id", request.run_id), ("purpose", request.purpose)):
             if not 0 < len(text) <= LONGEST_NAME:
-                raise InvalidArgument(
-                    f"{name}: a {what} of {len(text):,} letters", hint=f"give 1 to {LONGEST_NAME} letters"
-                )
+                raise InvalidArgument(f"{name}: a {what} of {len(text):,} letters", hint=f"give 1 to {LONGEST_NAME}")
         try:
             parameters: Any = msgspec.convert(request.parameters, type=cls.parameters_type)
         except msgspec.ValidationError as error:
@@ -277,11 +278,13 @@ class Operation(ABC, Generic[P]):
         """Who sees such a sum; a contributor who does does not count."""
         return (*self.request.parties, self.request.caller)
 
-    def per_round(self) -> Mapping[str, tuple[Debit, ...]]:
-        """By party, the debits of each call of `RoleInput.pay`, where a run pays as it goes.
+    def summed(self, party: str) -> tuple[str, ...]:
+        """The columns of a contributor that such a sum tells of, the number of its rows being one of its own."""
+        return (*self.request.operands[party].columns, ROWS)
 
-        Such a run starts wherever what is reserved and one round are covered; the price is the most it can come to.
-        """
+    def per_round(self) -> Mapping[str, tuple[Debit, ...]]:
+        """By party, the debits of each call of `RoleInput.pay`, where a run pays as it goes: it starts wherever what is
+        reserved and one round are covered."""
         return {}
 
     def reserved(self) -> Mapping[str, tuple[Debit, ...]]:

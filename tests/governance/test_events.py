@@ -59,7 +59,7 @@ def test_an_event_of_a_later_version(cases: Cases) -> None:
     (shown,) = audit_table([row]).to_pylist()
     assert (shown["event"], shown["caller"], shown["run"]) == ("granted", "ann", None)
     with pytest.raises(LedgerError, match="row 1 of the chain is an event 'granted', which this privsdk does not know"):
-        reconcile(LedgerTables({}, {}, {}, {}, {}), [row])
+        reconcile(LedgerTables({}, {}, {}, {}, {}, {}), [row])
     cases()
 
 

@@ -66,9 +66,9 @@ def test_a_damaged_or_missing_file_is_not_replaced_by_a_fresh_budget(
 
 def test_a_newer_version_is_left_alone(kept: Path) -> None:
     with closing(sqlite3.connect(kept)) as db:
-        db.execute("PRAGMA user_version=3")
+        db.execute("PRAGMA user_version=4")
     error = refusal(kept)
-    assert "has version 3; this privsdk knows 2" in error.message
+    assert "has version 4; this privsdk knows 3" in error.message
     assert "upgrade privsdk" in error.hint
 
 

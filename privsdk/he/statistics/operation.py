@@ -113,7 +113,12 @@ def plan_statistic(
     if pooling.aggregation == "encrypted":  # as requests were when there was no other: stored answers to them are found
         del parameters["aggregation"]
     request = new_request(
-        runner, OPERATIONS[name], parties=(*operands, holder), operands=operands, parameters=parameters
+        runner,
+        OPERATIONS[name],
+        parties=(*operands, holder),
+        operands=operands,
+        parameters=parameters,
+        exact_of=pooling.group,
     )
     scheme = statistic.scheme(len(operands))
     answer = reader(statistic, scheme, ddof)
@@ -219,6 +224,10 @@ class PooledStatistic(KeyHolderSum[Statistic]):
 
     def price(self) -> dict[str, tuple[Debit, ...]]:
         return self._each_pays(Exact(what=self.request.operation))
+
+    def summed(self, party: str) -> tuple[str, ...]:
+        statistic = self.parameters
+        return (*statistic.columns, *([ROWS] if "rows" in statistic.parts else []))
 
     def learns(self) -> tuple[Learns, ...]:
         statistic, groups = self.parameters, self.parameters.groups

@@ -41,6 +41,7 @@ from ...protocol.services import Figures
 from ..ledger import requests
 from ..ledger.database import Signer
 from ..ledger.ledger import Ledger, RunRecord
+from ..ledger.pooled_runs import PooledRun
 from ..ledger.rollback import RollbackDetection
 from ..ledger.row_sets import DisclosureTables
 from ..ledger.verification import verify
@@ -127,16 +128,36 @@ class Books:
         summary = raw(requests.summary(request, self._party))
         self._ledger.note(RequestRefused(caller=caller, request=summary, why=requests.cut(why, requests.WHY)))
 
-    def reserve(self, caller: str, request: Request, debits: Sequence[Debit], *, then: Sequence[Debit] = ()) -> None:
-        """Reserve the debits, or raise BudgetExceeded and change nothing, also where `then` would not be covered."""
+    def reserve(
+        self,
+        caller: str,
+        request: Request,
+        debits: Sequence[Debit],
+        *,
+        then: Sequence[Debit] = (),
+        pooled: PooledRun | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Reserve the debits and keep `pooled`, or raise BudgetExceeded and change nothing, also where `then` would not
+        be covered or `check` raises, which may read the books as they are then."""
+
+        def both() -> None:
+            check()
+            self._cover(request, (*debits, *then))
+
         tables = tuple(sorted({debit.table for debit in debits}))
         self._ledger.reserve(
             RunReserved(caller=caller, request=self._kept(request), entries=self._entries(debits), tables=tables),
             run_id=request.run_id,
             digest=request.digest(),
             purpose=request.purpose,
-            check=lambda: self._cover(request, (*debits, *then)),
+            check=both,
+            pooled=pooled,
         )
+
+    def pooled(self, table: str) -> list[PooledRun]:
+        """The pooled exact results that a table entered, or may enter yet."""
+        return self._ledger.pooled(table)
 
     def release(self, run_id: str, why: str) -> None:
         """Give back a reservation of this process that was never started."""

@@ -10,7 +10,7 @@ A unit is all rows of one unit id, where the dataset's budget names one, else a 
 Minima and maxima do not add up. They have a rule of their own, beside the one on their sets: rows that sets with a
 minimum or maximum tell apart form a class, and no class within such a set may be of fewer units than the minimum count.
 
-Not compared: answers of two tables or of two parties.
+Not compared: answers of two tables or of two parties. Pooled results are judged by parties (`parties`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from ...errors.details import Because, RowsTooAlike
 from ...protocol.operation import Alignment, Operand, Operation, Request
 from ...protocol.services import Figures, RowSet
 from ..budget.books import Books
+from ..ledger.pooled_runs import PooledRun
 from ..ledger.row_sets import DisclosureTables, Words
 from ..tables import Store
 from .disclosed import Asked, Disclosed
 from .history import Admission
+from .parties import judge
 from .rows import Places, TableRows, with_ordinals
 
 log = logging.getLogger("privsdk.party")
@@ -65,6 +67,11 @@ class Guard:
         """
         question = self._question(operation.request, min_count) if operation.remembered else ""
         return bool(question) and self._books.answer_again(caller, operation.request, question)
+
+    def judge_pooled(self, pooled: PooledRun | None) -> None:
+        """Raise DifferencingRefused where this and earlier pooled results would tell parties apart."""
+        if pooled is not None:
+            judge(self._party, pooled, self._books.pooled(pooled.table))
 
     def units(self, table: str) -> npt.NDArray[np.int64] | None:
         """For each row the number of its unit, where the unit is an id that the table has."""

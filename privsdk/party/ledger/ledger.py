@@ -36,16 +36,19 @@ from ...governance.events import (
     RunStarted,
     RunState,
     after,
+    answer_hash,
     moves,
 )
 from ..budget_status import BudgetStatus, status_after
 from . import instances, row_sets
 from .database import Database, Signer
+from .pooled_runs import PooledRun
 from .verification import Snapshot, verify
 
 T = TypeVar("T")
 
 _CHARGE = msgspec.json.Decoder(Charge)
+_POOLED = msgspec.json.Decoder(PooledRun)
 _STATUS = msgspec.json.Decoder(BudgetStatus)
 
 
@@ -85,7 +88,16 @@ class Ledger:
         instances.leave(self._instance)
         self._database.close()
 
-    def reserve(self, event: RunReserved, *, run_id: str, digest: str, purpose: str, check: Callable[[], None]) -> None:
+    def reserve(
+        self,
+        event: RunReserved,
+        *,
+        run_id: str,
+        digest: str,
+        purpose: str,
+        check: Callable[[], None],
+        pooled: PooledRun | None = None,
+    ) -> None:
         """Reserve the event's charges unless `check`, which may read the ledger as it is now, raises."""
 
         def change() -> tuple[None, LedgerEvent]:
@@ -95,7 +107,11 @@ class Ledger:
                 (run_id, digest, event.caller, after(None, RunReserved), self._instance, purpose),
             )
             self._charge(run_id, event.entries or ())
-            return None, event
+            if pooled is None:
+                return None, event
+            body = msgspec.json.encode(pooled)
+            self._execute("INSERT INTO pooled_run VALUES (?, ?, ?)", (run_id, pooled.table, body.decode()))
+            return None, msgspec.structs.replace(event, pooled=answer_hash(body))
 
         self._database.write(change, "reserve")
 
@@ -206,6 +222,11 @@ class Ledger:
         """What a run was charged so far on a dataset."""
         query = "SELECT body, count(*) FROM charge WHERE run_id = ? AND dataset = ? GROUP BY body"
         return Counter({_CHARGE.decode(body): count for body, count in self._database.read(query, (run_id, dataset))})
+
+    def pooled(self, table: str) -> list[PooledRun]:
+        """The pooled exact results that this table entered or may enter, of runs that were not given back."""
+        query = f"SELECT body FROM pooled_run JOIN run USING (run_id) WHERE tbl = ? AND {_SPENT} GROUP BY body"  # noqa: S608
+        return [_POOLED.decode(body) for (body,) in self._database.read(query, (table,))]
 
     def reserved(self, dataset: str) -> int:
         """Runs under way that have reserved charges of a dataset; not those of a process that was killed."""

@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 from ...files import remove_drafts, replacing
-from . import row_sets
+from . import pooled_runs, row_sets
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x50524956  # "PRIV"
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -34,7 +34,7 @@ CREATE INDEX run_open ON run (run_id) WHERE state IN ('reserved', 'started');
 
 def create(db: sqlite3.Connection) -> None:
     """Make the tables of the present version, within the caller's transaction."""
-    _run(db, TABLES + VERSION_2 + row_sets.SCHEMA)
+    _run(db, TABLES + VERSION_2 + row_sets.SCHEMA + pooled_runs.SCHEMA)
     db.execute(f"PRAGMA application_id={APPLICATION_ID}")
     db.execute(f"PRAGMA user_version={VERSION}")
 
@@ -53,6 +53,8 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
                WHERE reserved.id = run.run_id"""
         )
         _run(db, VERSION_2 + row_sets.SCHEMA)
+    if version < 3:
+        _run(db, pooled_runs.SCHEMA)
     db.execute(f"PRAGMA user_version={VERSION}")
 
 

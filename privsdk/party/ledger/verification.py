@@ -52,6 +52,7 @@ class LedgerTables(NamedTuple):
     placed : mapping of run id to the numbers and times of its charges, in the same order
     statuses : mapping of dataset to BudgetStatus
     told : mapping of run id to a hash over the sets and figures of exact answers that it added
+    pooled : mapping of run id to a hash over what is kept of its pooled exact result
     """
 
     runs: dict[str, tuple[str, str | None, str, str]]
@@ -59,6 +60,7 @@ class LedgerTables(NamedTuple):
     placed: dict[str, list[tuple[int, str]]]
     statuses: dict[str, BudgetStatus]
     told: dict[str, str]
+    pooled: dict[str, str]
 
 
 class _Said(NamedTuple):
@@ -71,6 +73,7 @@ class _Said(NamedTuple):
     charges: list[tuple[str | None, Charge]]
     row: int
     after: list[tuple[int, str]]  # each charge is later than this one, and not earlier than this time
+    pooled: str
 
 
 def reconcile(tables: LedgerTables, chain: Iterable[Row]) -> str:
@@ -88,9 +91,9 @@ def reconcile(tables: LedgerTables, chain: Iterable[Row]) -> str:
     for run_id, run in said.items():
         if difference := _difference(run_id, run, tables):
             return difference
-    for run_id in (*tables.runs, *tables.charges):
+    for run_id in (*tables.runs, *tables.charges, *tables.pooled):
         if run_id not in said:
-            return f"run {run_id} is among the runs or charges and not in the chain"
+            return f"run {run_id} is among the runs, charges or pooled results and not in the chain"
     for dataset in {*tables.statuses, *statuses}:
         if tables.statuses.get(dataset) != statuses.get(dataset):
             return f"the budget of dataset {dataset} is not the one that the chain's rows lead to"
@@ -113,8 +116,9 @@ def _difference(run_id: str, run: _Said, tables: LedgerTables) -> str:
         same = Counter(charge for _, charge in charged) == Counter(charge for _, charge in run.charges)
     else:
         same = charged == run.charges
-    if not same:
-        return f"the charges of run {run_id} are not those of the chain"
+    kept = tables.pooled.get(run_id, "") == run.pooled
+    if not same or not kept:
+        return f"the {'contributors' if same else 'charges'} of run {run_id} are not those of the chain"
     for (number, at), (least, since) in zip(tables.placed.get(run_id, []), run.after, strict=True):
         if number <= least or at < since:  # it would be out of a window, or before a reset
             return f"the charges of run {run_id} are of before its rows in the chain"
@@ -158,6 +162,7 @@ def _begun(
     before: _Said | None, run_id: str, event: RunReserved | AnswerRepeated, row: Row, place: tuple[int, str]
 ) -> _Said:
     state, charges, answer = _state(before, run_id, event, row), list[tuple[str | None, Charge]](), ""
+    pooled = (event.pooled or "") if isinstance(event, RunReserved) else ""
     if isinstance(event, AnswerRepeated):
         answer = event.answer
     elif event.entries:
@@ -166,7 +171,7 @@ def _begun(
         charges, place = [(None, debit.charge) for debit in event.charges], (0, "")
     # a large request is summed up there: it names its run and purpose, which are short, and not its caller
     purpose = event.facts.purpose
-    return _Said(event.caller, purpose, state, answer, charges, row.sequence, [place] * len(charges))
+    return _Said(event.caller, purpose, state, answer, charges, row.sequence, [place] * len(charges), pooled)
 
 
 def _moved(run: _Said | None, event: RunEvent, row: Row, place: tuple[int, str]) -> _Said:
@@ -248,6 +253,7 @@ def snapshot(db: sqlite3.Connection) -> Snapshot:
         charges = db.execute("SELECT run_id, id, at, dataset, body FROM charge ORDER BY id").fetchall()
         statuses = db.execute("SELECT dataset, body FROM standing").fetchall() if version > 1 else []
         told = row_sets.told(db) if version > 1 else {}
+        pooled = db.execute("SELECT run_id, body FROM pooled_run").fetchall() if version > 2 else []
     finally:
         db.execute("ROLLBACK")
     charged: dict[str, list[tuple[str, Charge]]] = {}
@@ -261,6 +267,7 @@ def snapshot(db: sqlite3.Connection) -> Snapshot:
         placed=placed,
         statuses={dataset: _STATUS.decode(body) for dataset, body in statuses},
         told=told,
+        pooled={run_id: answer_hash(body.encode()) for run_id, body in pooled},
     )
     return Snapshot(facts["party"], bytes.fromhex(facts["public_key"]), [Row(*row) for row in rows], tables)
 
