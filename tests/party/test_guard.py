@@ -24,6 +24,7 @@ from privsdk.party.budget.books import Books
 from privsdk.party.differencing import disclosed
 from privsdk.party.differencing.guard import Guard
 from privsdk.party.differencing.rows import with_ordinals
+from privsdk.party.ledger.row_sets import DisclosureTables
 from privsdk.party.tables import Store
 from privsdk.protocol.operation import Alignment, Operand, Request
 from privsdk.protocol.services import Figures, RowSet
@@ -234,3 +235,98 @@ def test_ids_are_distinct_and_do_not_depend_on_other_rows() -> None:
     assert ids[[0, 1, 5]].tolist() == [5, 7, 9]
     assert with_ordinals(hashes[:4]).tolist() == ids[:4].tolist()
     assert with_ordinals(hashes[:0]).tolist() == []
+
+
+def test_rows_keep_their_numbers_when_a_table_gets_another_column(tmp_path: Path) -> None:
+    """Without a unit id every row is then another one by what it holds; one person less is told of all the same."""
+    path = tmp_path / "bank.sqlite"
+    with closing(open_books(path)) as books:
+        assert releaser(books, PEOPLE)((range(40), "sum of x", (117,))) == [(117,)]
+    wider = PEOPLE.append_column("y", pa.array(range(40)))
+    with closing(open_books(path)) as books:
+        with pytest.raises(DifferencingRefused):
+            releaser(books, wider)((range(39), "sum of x", (113,)))
+        assert releaser(books, wider)((range(36), "sum of x", (100,))) == [(100,)]
+        assert releaser(books, wider)((range(40), "count", (40,))) == [(40,)]
+    with closing(open_books(path)) as books, pytest.raises(DifferencingRefused):
+        releaser(books, wider)((range(2, 40), "count", (38,)))
+
+
+def test_rows_that_come_when_others_went_are_not_the_same(tmp_path: Path) -> None:
+    """They have their numbers, and are compared by what they hold too: else the change would be told."""
+    other = pa.concat_tables([PEOPLE.slice(2), pa.table({"id": ["new 1", "new 2"], "x": [100, 200]})])
+    with closing(open_books(tmp_path / "bank.sqlite", Unit())) as books:
+        releaser(books, PEOPLE)((range(40), "sum of x", (117,)))
+        with pytest.raises(DifferencingRefused):
+            releaser(books, other)((range(40), "mean of x", (40, 10.0)))
+
+
+def test_what_another_process_let_out_counts(tmp_path: Path) -> None:
+    path = tmp_path / "bank.sqlite"
+    with closing(open_books(path)) as books, closing(open_books(path)) as others:
+        mine, theirs = releaser(books, PEOPLE), releaser(others, PEOPLE)
+        mine((range(20), "count", (20,)))
+        theirs((range(20, 40), "count", (20,)))
+        with pytest.raises(DifferencingRefused):
+            mine((range(19, 40), "count", (21,)))
+        with pytest.raises(DifferencingRefused):
+            theirs((range(39), "count", (39,)))
+        assert mine((range(40), "count", (40,))) == [(40,)]
+
+
+def test_what_the_ledger_did_not_keep_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that is not on disk has not left; what follows from it in memory goes."""
+    with closing(open_books(tmp_path / "bank.sqlite")) as books:
+        release = releaser(books, PEOPLE)
+        with monkeypatch.context() as patched:
+            patched.setattr(DisclosureTables, "told", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                release((range(40), "count", (40,)))
+        assert release((range(39), "count", (39,))) == [(39,)]
+        with pytest.raises(DifferencingRefused):
+            release((range(40), "count", (40,)))
+
+
+def test_extremes_have_a_rule_of_their_own() -> None:
+    """Rows that sets with a minimum or maximum tell apart are of three units at least; sums may tell finer parts."""
+    with closing(open_books(None)) as books:
+        guard = Guard("bank", Store("bank", {"t": PEOPLE}), books)
+
+        def ask(n: int, rows: range, statistic: str) -> list[Figures]:
+            request = Request(
+                run_id=str(n),
+                operation="aggregate",
+                caller="ann",
+                purpose="p",
+                parties=("bank", "shop"),
+                operands={},
+                parameters={},
+            )
+            extreme = statistic in ("min", "max")
+            made = RowSet(rows=np.array(rows), measure=f"{statistic} of x", figures=(len(rows), n), extreme=extreme)
+            return guard.screener(request, Operand(table="t", columns=()), "memory", None, K)([made], K)
+
+        assert ask(0, range(20), "max") == [(20, 0)]
+        assert ask(1, range(10, 30), "max") == [(20, 1)]
+        with pytest.raises(DifferencingRefused):
+            ask(2, range(12, 28), "min")  # two rows of 10 to 30 are in one of the sets alone
+        assert ask(3, range(12, 28), "sum") == [(16, 3)]
+        assert ask(4, range(14, 26), "max") == [(12, 4)]
+        assert ask(5, range(20), "max") == [(20, 0)]
+
+
+def test_as_many_independent_figures_as_units_allow() -> None:
+    """Of 40 rows 13 for a minimum count of 3; what follows from them is told all the same."""
+    rng = np.random.default_rng(4)
+    with closing(open_books(None)) as books:
+        release, told = releaser(books, PEOPLE), []
+        for _ in range(400):
+            rows = np.flatnonzero(rng.random(40) < 0.5).tolist()
+            try:
+                release((rows, "count", (len(rows),)))
+                told.append(rows)
+            except DifferencingRefused as refused:
+                full = "as many different exact figures" in refused.message
+                assert full == (len(told) == 13) or not full
+        assert 5 < len(told) <= 13
+        assert release((told[0], "sum of x", (1,))) == [(1,)]
