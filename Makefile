@@ -54,6 +54,7 @@ soak: $(VENV)/installed           ## the same promises with the long counts
 bench: $(VENV)/installed          ## how long previews and the differencing guard take
 	$(RUN) benchmarks/preview.py
 	$(RUN) benchmarks/guard.py
+	$(RUN) benchmarks/guard_refusals.py
 
 bench-fl: $(VENV)/installed       ## federated learning beside a NumPy loop, PyTorch, fluke, pfl and Flower, which it installs
 	$(RUN) benchmarks/fl.py
