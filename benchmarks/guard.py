@@ -76,14 +76,14 @@ def measure(answers: int, *, joint: bool) -> None:
     guard = Guard("north", store, books)
     took, refused = [], 0
 
-    def release(by: Guard) -> None:
+    def release(by: Guard, measure: str = "count") -> None:
         nonlocal refused
         rows = questions.ask()
         request = msgspec.structs.replace(REQUEST, run_id=f"{len(took)}")
         screen = by.screener(request, REQUEST.operands["north"], "memory", alignment, K)
         began = time.perf_counter()
         try:
-            screen([RowSet(rows=rows, measure="count", figures=(len(rows),))], K)
+            screen([RowSet(rows=rows, measure=measure, figures=(len(rows),))], K)
         except DifferencingRefused:
             refused += 1
         took.append(time.perf_counter() - began)
@@ -95,8 +95,10 @@ def measure(answers: int, *, joint: bool) -> None:
         f"{'joint' if joint else 'base'} table: median {statistics.median(last):.3f} s, slowest {max(last):.3f} s, "
         f"{guard.bytes_held / 2**20:.0f} MiB, {refused:,} of {len(took):,} refused, {guard.undecided} undecided"
     )
-    release(Guard("north", store, books))
-    print(f"{'':12}after a start {took[-1]:.1f} s")
+    release(Guard("north", store, books), "sum of x")
+    began = time.perf_counter()
+    books.settle("floor", "", lambda tables: [(len(list(tables.sets_after("t", 0))),)])
+    print(f"{'':12}after a start {took[-1]:.1f} s; floor: all sets read once {time.perf_counter() - began:.2f} s")
     books.close()
 
 
