@@ -349,6 +349,22 @@ def test_against_all_combinations_of_small_histories(alike: bool, cases: Cases, 
     cases.say(f"{refused:,} refused, {needless:,} of them needlessly")
 
 
+@APART
+def test_who_asks_again_for_what_another_was_told_is_judged_by_what_it_saw_itself() -> None:
+    """The difference of the two is of a, x and y: three for the analyst, and two for a."""
+
+    def asked(names: str, recipient: str) -> PooledRun:
+        tables, least = dict.fromkeys(names, "t"), dict.fromkeys(names, 3)
+        return PooledRun(table="t", columns=("x",), tables=tables, min_parties=least, recipients=(recipient,))
+
+    earlier = [asked("adefxy", "analyst"), asked("def", "analyst")]
+    assert told_apart(earlier[1], earlier[:1]) is None
+    assert told_apart(asked("adefxy", "a"), earlier) is None
+    earlier.append(asked("adefxy", "a"))
+    assert told_apart(asked("adefxy", "a"), earlier) is None
+    assert set(told_apart(asked("def", "a"), earlier) or ()) >= {"x", "y"}
+
+
 def test_a_search_that_does_not_end_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"p{i:02}" for i in range(40)]
     sets = [[n for i, n in enumerate(names) if (i * i + s * i) % 7 > 1 or i == s] for s in range(4)]
