@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -10,8 +11,9 @@ from claims import Cases
 from house import House, prepare
 
 from privsdk.client.tables import new_request
-from privsdk.errors import Cancelled, IdentityRefused, Refused
+from privsdk.errors import DataError, IdentityRefused, Refused
 from privsdk.party.ledger.requests import KEPT_BYTES, cut, summary
+from privsdk.party.runs import Inputs
 from privsdk.protocol import control
 from privsdk.protocol.operation import Operand, Request
 
@@ -97,9 +99,9 @@ def test_what_is_paid_for_is_kept_whole(house: House, size: int) -> None:
     """In the reservation, or for a large request where its run starts."""
     request = large_request(house) if size else house.request()
     nonces = {party: house.ask(prepare(request), party=party).nonce for party in request.parties}
-    house.gates["south"]._runs._prepared[request.run_id].cancel()
-    with pytest.raises(Cancelled):  # after its start, from where it is paid for
-        house.ask(house.start(request, nonces))
+    unread = mock.Mock(side_effect=DataError("unreadable"))
+    with mock.patch.object(Inputs, "of", unread), pytest.raises(DataError):
+        house.ask(house.start(request, nonces))  # after its start, from where it is paid for
     reserved, started = [row for row in rows(house) if row["event"] in ("reserved", "started")]
     whole = started if size else reserved
     assert msgspec.convert(whole["request"], Request) == request
