@@ -25,6 +25,7 @@ from ..protocol import control
 from ..protocol.operation import operation_of
 from .pinned_heads import PinnedHeads
 from .progress import Live, Observers, ended_with
+from .results import Answers
 
 AGAIN_S = 0.5  # between two requests to stop
 WATCH_S = 0.25
@@ -72,7 +73,7 @@ class Running:
         self._live = live
         self._watching: dict[str, tuple[int, Future[control.Watched] | None]] = {}
 
-    def execute(self) -> control.Answers:
+    def execute(self) -> Answers:
         """Run the request to its end, or until it is cancelled; each party's answer."""
         request = self._request
         prepared = self._prepare()
@@ -91,7 +92,7 @@ class Running:
             if party not in ended
         }
         whole = {p: future.result() for p, future in ended.items() if p not in errors}
-        answers = control.Answers(whole, lost, self._paid(lost))
+        answers = Answers(whole, lost, self._paid(lost))
         self._pinned_heads.remember({party: a.receipt for party, a in answers.items() if a.receipt is not None})
         return answers
 

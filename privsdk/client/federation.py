@@ -23,6 +23,7 @@ from .pinned_heads import PinnedHeads
 from .plan import Plan
 from .preview import Preview
 from .progress import Live, Observers
+from .results import Answers
 from .tables import Handle, Party, Tables
 
 _open: weakref.WeakValueDictionary[int, Federation] = weakref.WeakValueDictionary()
@@ -157,7 +158,7 @@ class Federation(Handle):
                 quotes[party] = refusal
         return quotes
 
-    def execute(self, live: Live) -> control.Answers:
+    def execute(self, live: Live) -> Answers:
         """Run its request to its end, or until it is cancelled; says in `live` how far it is."""
         with self.activity.carry(live):
             running = Running(self._asker, self._pinned_heads, live, stragglers_s=self.timeouts.stragglers_s)

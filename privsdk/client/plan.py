@@ -14,13 +14,13 @@ import pyarrow as pa
 from ..display.cards import Card, Displayed
 from ..errors import Cancelled, Refused
 from ..governance.policy import smallest_grants
-from ..protocol.control import Answers, Quoted
+from ..protocol.control import Quoted
 from ..protocol.operation import Request, operation_of
 from .audit import Receipt
 from .budgets import Grants, Price, price_text
 from .preview import Outlook, Preview, TrainingForecast
 from .progress import Live, Ticker, ended_with
-from .results import Learned, Result, learns_grid
+from .results import Answers, Learned, Result, learns_grid
 
 LOOK_S = 0.2  # between two times that the line of a run that is waited for is drawn
 CANCELLED_S = 5.0  # for a cancelled run to end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -11,8 +11,10 @@ import pyarrow as pa
 from ..display.cards import Card, Displayed, Grid, card_of, grouped
 from ..display.svg import FlowEnd, Picture, flow
 from ..display.tabular import Tabular, table_of
+from ..errors import PrivsdkError
 from ..governance.learns import Caller, Eavesdropper, Learns, Parties
 from ..governance.members import Known, known_by_member, roles_with_caller
+from ..protocol.control import Finished
 from ..protocol.operation import Request, operation_of
 from .audit import Receipt
 from .budgets import Price, price_text
@@ -22,6 +24,28 @@ T = TypeVar("T")
 _MEMBERS = (Parties, Caller)
 MOST_NAMES = 4
 MOST_ENDS = 8  # on one side of a diagram
+
+
+class Answers(dict[str, Finished]):
+    """What each party answered in a run.
+
+    Attributes
+    ----------
+    lost : mapping of party to PrivsdkError
+        Those without whom the run went on, and why each was lost.
+    paid : mapping of party to int
+        How many instalments those paid, as far as they still say.
+    """
+
+    def __init__(
+        self,
+        answers: Mapping[str, Finished],
+        lost: Mapping[str, PrivsdkError] | None = None,
+        paid: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__(answers)
+        self.lost = dict(lost or {})
+        self.paid = dict(paid or {})
 
 
 class Learned(Displayed, Tabular, tuple[Learns, ...]):

@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from ..client.plan import Plan
+from ..client.results import Answers
 from ..client.tables import Table, Tables, as_tables, new_request, runner_of
-from ..protocol.control import Answers
 from ..protocol.groups import Key
 from .aggregation import mode_named
 from .averages import UNIT

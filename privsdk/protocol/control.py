@@ -6,7 +6,7 @@ do not know each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -225,28 +225,6 @@ class Finished(Message, frozen=True, kw_only=True, tag="finished"):
     instalments: Count = 0
     trace: Trace = Trace()
     receipt: Head | None = None  # absent only in the copy that the ledger keeps
-
-
-class Answers(dict[str, Finished]):
-    """What each party answered in a run.
-
-    Attributes
-    ----------
-    lost : mapping of party to PrivsdkError
-        Those without whom the run went on, and why each was lost.
-    paid : mapping of party to int
-        How many instalments those paid, as far as they still say.
-    """
-
-    def __init__(
-        self,
-        answers: Mapping[str, Finished],
-        lost: Mapping[str, PrivsdkError] | None = None,
-        paid: Mapping[str, int] | None = None,
-    ) -> None:
-        super().__init__(answers)
-        self.lost = dict(lost or {})
-        self.paid = dict(paid or {})
 
 
 class Done(Message, frozen=True, kw_only=True, tag="done"):

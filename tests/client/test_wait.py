@@ -14,8 +14,9 @@ import privsdk as ps
 from privsdk import dp, fl
 from privsdk.client.plan import Plan
 from privsdk.client.progress import Live
+from privsdk.client.results import Answers
 from privsdk.errors import Cancelled
-from privsdk.protocol.control import Answers, ProgressReport, Watched
+from privsdk.protocol.control import ProgressReport, Watched
 from privsdk.protocol.operation import Request, operation_named, operation_names
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
