@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from claims import Cases, lengthy
 from cluster import Cluster
@@ -110,7 +111,7 @@ def test_nobody_waits_for_a_client_that_fails_before_its_first_word(monkeypatch:
 def test_several_go_wrong_until_too_few_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     troubles = {"ams": at_update(2, not_a_number), "dub": at_ready(4, dies)}
     goes_wrong(monkeypatch, troubles)
-    with embedded() as fed:
+    with embedded(policy=msgspec.structs.replace(POLICY, min_parties=1)) as fed:
         lost = plan(fed, fewest=2).release().value.lost.to_pylist()
         assert [(row["party"], row["round"]) for row in lost] == [("ams", 2), ("dub", 4)]
         with pytest.raises(InternalError, match=r"RuntimeError in troubled\.py, line \d+") as error:
