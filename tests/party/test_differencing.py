@@ -87,6 +87,29 @@ def test_the_rule_equals_brute_force(way: str, counts: Counts, cases: Cases, mon
 
 @SAFE
 @pytest.mark.parametrize("way", WAYS)
+def test_rows_that_come_later_are_in_no_earlier_set(
+    way: str, counts: Counts, cases: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefer(way, monkeypatch)
+    for seed in range(counts(60, 400, 4_000)):
+        rng, kept, old = random.Random(f"{way} {seed}"), History(), list[list[int]]()
+        places = rng.randint(3, 8)
+        for _ in range(5):
+            places += rng.choice([0, 0, 1, 3]) * (places < 12)
+            kept.grow(places)
+            old = [each + [0] * (places - len(each)) for each in old]
+            asked, k = [rng.randrange(2) for _ in range(places)], rng.randint(2, 4)
+            if not any(asked):
+                continue
+            must, verdict = tells_of_few(old, [asked], [range(places)], k), ask(kept, [asked], [range(places)], k)
+            assert not (must and verdict is Admission.ADMITTED), (old, asked, k)
+            old += [asked] if verdict is Admission.ADMITTED else []
+            assert len(kept) == rank(old)
+            cases()
+
+
+@SAFE
+@pytest.mark.parametrize("way", WAYS)
 def test_what_the_ledger_had_before_counts(way: str, cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
     """A history made anew of its sets decides as the one that let them out: on the safe side."""
     prefer(way, monkeypatch)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .basis import Basis, Bits, Integers, Mask
+from .modular import solved
 from .search import Weight, lightest
 
 _LOOKED_AT = 128  # places that are looked at first
@@ -67,6 +68,26 @@ class _Frame:
         inside = np.flatnonzero((self.pivots != _FREE) & member[self.pivots])
         chosen = np.bitwise_xor.reduce(self._inverse[inside], axis=0)
         return np.unpackbits(chosen, count=m).astype(np.bool_)
+
+    def grow(self, places: int) -> None:
+        """There are so many places now; the sets that were taken in have none of the new ones."""
+        width = (places + 7) // 8
+        self.remainders = [np.pad(each, (0, width - len(each))) for each in self.remainders]
+
+    def making(self, rest: Bits) -> Mask | None:
+        """The combination that makes what is left of a set, zero at all pivots; None where none does."""
+        m = len(self.pivots)
+        if not rest.any():
+            return np.zeros(m, np.bool_)
+        if not self.remainders:
+            return None
+        values = np.unpackbits(np.stack([*self.remainders, rest]), axis=1)
+        patterns = np.unique(values[:, values.any(axis=0)], axis=1).astype(np.int64)
+        taken = solved(patterns[:-1], patterns[-1], 2)
+        if taken is None:
+            return None
+        free = np.flatnonzero(self.pivots == _FREE)[taken != 0]
+        return np.unpackbits(np.bitwise_xor.reduce(self._inverse[free], axis=0), count=m).astype(np.bool_)
 
     def add(self, step: _Step, basis: Basis) -> None:
         """The set that the basis has next."""
@@ -121,6 +142,8 @@ class Frames:
         are weighed."""
         if not self._disjoint(units):
             self._frames, self._size, self._clean, self._unclean = [], 0, 0, sys.maxsize
+        for frame in self._frames:
+            frame.grow(self._basis.places)
         behind = len(self._basis) - self._size
         for i in range(self._size, len(self._basis)):
             self._take_next(range(len(self._frames)), i, units)
@@ -143,7 +166,7 @@ class Frames:
         sample = self._sample(member, owner)
         for j in range(len(self._frames)):
             step = self._step(j, member, owner, sample)
-            if step.remainder is not None and not step.remainder.any():
+            if j == 0 and step.remainder is not None and self._frames[0].making(step.remainder) is not None:
                 return []
             self._own(owner, step.place, units, j)
             steps.append(step)
@@ -167,7 +190,11 @@ class Frames:
 
     def expressed(self, member: Mask) -> Mask:
         """By which sets one is expressed that depends on them modulo 2."""
-        return self._frames[0].expressed(member)
+        frame = self._frames[0]
+        chosen = frame.expressed(member)
+        rest = self._basis.odd(chosen) ^ np.packbits(member)
+        more = frame.making(rest)
+        return chosen if more is None else chosen ^ more
 
     def take(self, steps: list[_Step]) -> None:
         """Take in the set of these steps, which the basis gets next."""
@@ -180,7 +207,8 @@ class Frames:
         sample = self._sample(member, owner)
         for j in frames:
             step = self._step(j, member, owner, sample)
-            self._broken |= step.remainder is not None and not step.remainder.any()
+            if j == 0 and step.remainder is not None and self._frames[0].making(step.remainder) is not None:
+                self._broken = True
             self._own(owner, step.place, units, j)
             self._frames[j].add(step, self._basis)
 
