@@ -114,7 +114,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         passed = "passed" if all(ok for _, ok, _ in outcomes) else "FAILED"
         figures = "; ".join(figure for _, _, figure in outcomes if figure)
         terminalreporter.write_line(f"{claim} | {tried:,} | {passed}" + (f" | {figures}" if figures else ""))
-    terminalreporter.section("attacks: attack | gained once | gains | bound")
+    if _ATTACKS:
+        terminalreporter.section("attacks: attack | gained once | gains | bound")
     for (attack, before, bound), tries in sorted(_ATTACKS.items()):
         gains = ", ".join(dict.fromkeys(gain for _, gain in tries if gain)) or "nothing"
         gained = gains if all(ok for ok, _ in tries) else f"MORE THAN THE BOUND ({gains})"

@@ -111,11 +111,7 @@ def decide(
 
 def _tightest(bounds: Iterable[Sequence[N | None]]) -> N | None:
     """Of each use the widest bound that a grant of it sets, None being none at all; over the uses the closest."""
-    widest: list[N] = []
-    for of_one in bounds:
-        numbers = [bound for bound in of_one if bound is not None]
-        widest += [max(numbers)] if len(numbers) == len(of_one) else []
-    return min(widest, default=None)
+    return min((max(b for b in each if b is not None) for each in bounds if None not in each), default=None)
 
 
 def check_unit(party: str, operand: Operand, price: Sequence[Debit], unit: Unit, schema: pa.Schema) -> None:
@@ -297,14 +293,14 @@ def _of_any_partners(policy: Policy, request: Request, need: Need) -> list[Grant
 
 
 def _refused_partners(policy: Policy, request: Request, need: Need, party: str) -> tuple[str, ...]:
-    """Those whom no grant names that would permit the need otherwise, where it is them that it fails by."""
-    if _without_cap(policy, request, need, party):
+    """Those beside whom a need is not granted that would be granted otherwise: whom no grant names, else all of them,
+    as no one grant names them together."""
+    grants = _of_any_partners(policy, request, need)
+    if not grants or _without_cap(policy, request, need, party):
         return ()
-    named = [grant.partners for grant in _of_any_partners(policy, request, need)]
-    others = [name for name in request.parties if name != party]
-    return tuple(name for name in others if named and not any(_among(partners, name) for partners in named)) or (
-        tuple(others) if named else ()
-    )
+    others = tuple(name for name in request.parties if name != party)
+    strangers = tuple(name for name in others if not any(_among(grant.partners, name) for grant in grants))
+    return strangers or others
 
 
 def _among(granted: Sequence[str], name: str) -> bool:

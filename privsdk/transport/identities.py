@@ -71,16 +71,23 @@ def is_member_name(name: str) -> bool:
     return name.replace("_", "").replace("-", "").isalnum() and name.isascii() and len(name) <= 63
 
 
-@lru_cache(maxsize=1024)
-def member_of(certificate: bytes) -> str:
-    """The member whom a PEM certificate names: its only subject alternative name, a DNS name that a member can have.
+@lru_cache(maxsize=1024)  # callers call again and again
+def member_of(pem: bytes) -> str:
+    """The member whom a PEM certificate names; "" where it is none, or names no one member."""
+    try:
+        return _named_by(x509.load_pem_x509_certificate(pem))
+    except ValueError:
+        return ""
+
+
+def _named_by(certificate: x509.Certificate) -> str:
+    """Its only subject alternative name, a DNS name that a member can have.
 
     "" where it names none, several, or something else beside: whoever may be two members would be one or the other as
     it likes, and a common name is one that authorities give for other purposes.
     """
     try:
-        leaf = x509.load_pem_x509_certificate(certificate)
-        (name,) = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (name,) = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
         return ""
     return name.value if isinstance(name, x509.DNSName) and is_member_name(name.value) else ""
@@ -209,7 +216,7 @@ class MemberIdentity:
                 f"the certificate of {party} does not lead to the federation's authority, or is not valid now",
                 hint="compare the authorities of both parties, the certificate's dates and both clocks",
             ) from None
-        named = member_of(leaf.public_bytes(serialization.Encoding.PEM))
+        named = _named_by(leaf)
         if not named or named != party:
             raise IdentityRefused(f"a statement of {party} is signed by the certificate of another member")
 

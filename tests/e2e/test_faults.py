@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
-from claims import Cases, Counts
+from claims import Cases, Counts, lengthy
 from cluster import Cluster
 from proxy import Proxy
 from waiting import HANGS_S, until
@@ -144,22 +145,28 @@ def strike(faulty: Faulty, operation: str, turn: int, fault: str | Callable[[], 
     cases(struck)
 
 
+QUICK = {("psi.join", "stall"), ("he.sum", "alter"), ("he.sum", "killed"), ("he.sum", "frozen")}
+
+
+def each(*faults: str) -> list[Any]:
+    """Every operation with every fault, but for a few by `make claims` alone."""
+    return [
+        case
+        for pair in product(OPERATIONS, faults)
+        for case in ([pytest.param(*pair)] if pair in QUICK else lengthy(pair))
+    ]
+
+
 @CLAIM
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("fault", WIRE)
+@pytest.mark.parametrize(("operation", "fault"), each(*WIRE))
 def test_cut_off(faulty: Faulty, operation: str, fault: str, cases: Cases, counts: Counts) -> None:
-    if counts("few", "", "") and (operation, fault) not in {("psi.join", "stall"), ("he.sum", "alter")}:
-        pytest.skip("by make claims")
     for turn in turns(faulty, operation, counts(1, 3, 40)):
         strike(faulty, operation, turn, fault, cases)
 
 
 @CLAIM
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("how", ["killed", "frozen"])
+@pytest.mark.parametrize(("operation", "how"), each("killed", "frozen"))
 def test_killed_or_frozen(faulty: Faulty, operation: str, how: str, cases: Cases, counts: Counts) -> None:
-    if counts("few", "", "") and operation != "he.sum":
-        pytest.skip("by make claims")
     for turn in turns(faulty, operation, counts(1, 3, 20)):
         act = faulty.freeze if how == "frozen" else faulty.cluster._processes[VICTIM].kill
         strike(faulty, operation, turn, act, cases)

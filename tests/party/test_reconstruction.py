@@ -59,6 +59,7 @@ def rebuilt(columns: dict[str, Any]) -> int:
 
 
 @CLAIM
+@pytest.mark.attack("sums by labels of a partner's making, solved for rows", "60 rows of 60", "none")
 def test_rows_are_not_rebuilt(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     granted = {**PHONE, "rows": "group key"}
     gained = rebuilt(granted)
@@ -66,6 +67,7 @@ def test_rows_are_not_rebuilt(monkeypatch: pytest.MonkeyPatch, cases: Cases) -> 
     monkeypatch.setattr(Disclosed, "screen", lambda *_: Admission.ADMITTED)
     assert rebuilt(granted) == PEOPLE
     cases(2)
+    cases.gains(f"{gained} rows of {PEOPLE}")
     cases.say(f"{gained} of {PEOPLE} values, {PEOPLE} without the guard")
 
 
