@@ -305,7 +305,7 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         return shown, {
             "withheld_groups": str(shown.count(False)),
             "withheld_because": f"in which fewer than {least} parties have a part, and the smallest other one where "
-            "as few have rows beside those shown",
+            "so few have rows outside the groups shown",
             "left_out": "at each party its groups of fewer units than its minimum count, and its next smallest where "
             "these are few together",
         }

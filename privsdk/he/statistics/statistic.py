@@ -228,8 +228,8 @@ class PooledTotals(Knowledge, frozen=True):
         if not self.groups:
             return totals
         return (
-            f"{totals}, in those of {self.groups} {self.kind} where enough parties have a part, without what each left "
-            "out: its rows of too few units"
+            f"{totals}, in each of the {self.groups} {self.kind} that enough parties have a part in; rows that a party "
+            "left out, as of too few of its units, are in none"
         )
 
 
@@ -257,13 +257,13 @@ class ShownGroupNumbers(Knowledge, frozen=True):
 
 
 class LargestMinimum(Knowledge, frozen=True):
-    template = "the largest least number of parties"
+    template = "the largest number of parties that an owner asks for"
 
 
 class PartiesByGroup(Knowledge, frozen=True):
     template = (
-        "how many parties have a part in each of the {kind}, and how many have rows in none; each owner's least number "
-        "of parties"
+        "how many parties have a part in each of the {kind}, and how many have rows in none; how many parties "
+        "each owner asks for"
     )
     kind: Quantity
 
