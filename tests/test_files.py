@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from claims import Cases
+from forked import Forked
+from waiting import HANGS_S
 
 from privsdk import files
 from privsdk.files import SHARED, atomic_write, remove_drafts, replacing
@@ -36,37 +39,29 @@ def test_a_writer_that_fails(tmp_path: Path, step: str, monkeypatch: pytest.Monk
     cases()
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from privsdk import files
+def write_and_die(file: Path, step: str, when: str) -> None:
+    whole = getattr(os, step)
 
-step, when, path = sys.argv[1:]
-whole, calls = getattr(os, step), []
-
-def cut(*arguments, **options):
-    calls.append(None)
-    if when == "before" and len(calls) == 1:
+    def cut(*arguments: Any, **options: Any) -> None:
+        if when == "after":
+            whole(*arguments, **options)
         os.kill(os.getpid(), signal.SIGKILL)
-    result = whole(*arguments, **options)
-    if when == "after" and len(calls) == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
 
-setattr(files.os, step, cut)
-files.atomic_write(Path(path), b"new " * 1000)
-"""
+    setattr(os, step, cut)
+    atomic_write(file, NEW)
 
 
 @pytest.mark.claim(CLAIM)
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_writer_that_is_killed(tmp_path: Path, step: str, when: str, cases: Cases) -> None:
+def test_a_writer_that_is_killed(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, step: str, when: str, cases: Cases
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(OLD)
-    code = subprocess.run([sys.executable, "-c", KILLED, step, when, os.fspath(file)], check=False).returncode
-    assert code == -9
+    log = tmp_path_factory.mktemp("log") / "log"
+    assert Forked(write_and_die, file, step, when, log=log).wait(HANGS_S) == -9, log.read_text()
     assert file.read_bytes() == (NEW if (step, when) == ("replace", "after") else OLD)
     remove_drafts(file)
     assert list(tmp_path.iterdir()) == [file]

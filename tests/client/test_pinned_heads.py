@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import msgspec
 import pytest
 from claims import Cases
+from forked import FORKSERVER, Forked
+from waiting import HANGS_S
 
 import privsdk as ps
 from privsdk.client.pinned_heads import PinnedHeads
@@ -20,19 +19,12 @@ from privsdk.governance.chain import Head, head_statement
 from privsdk.party.ledger.database import Signer
 
 NORTH, SOUTH = Signer.fresh(), Signer.fresh()
-CHILD = """
-import sys
-from pathlib import Path
-import msgspec
-from privsdk.governance.chain import Head
-from test_pinned_heads import keep
-print("ready", flush=True)
-keep(Path(sys.argv[1]), sys.argv[2], msgspec.json.decode(sys.stdin.read(), type=list[Head]))
-"""
 
 
-def keep(path: Path, mine: str, heads: list[Head]) -> None:
+def keep(path: Path, mine: str, heads: list[Head], start: Barrier | None = None) -> None:
     """Keep heads of a party that only this notebook talks to, and of one that all do."""
+    if start:
+        start.wait(HANGS_S)
     for one in heads:
         PinnedHeads(path).remember({mine: one})
         assert PinnedHeads(path).seen(mine) == one, "another notebook's write undid this one"
@@ -116,30 +108,17 @@ def test_a_party_that_ignores_what_it_is_shown_is_named(path: Path) -> None:
 
 
 @pytest.mark.claim("pinned heads: notebooks that share a heads file never move it backwards and never damage it")
-def test_processes_and_threads_at_once(path: Path, cases: Cases, soak: bool) -> None:
+def test_processes_and_threads_at_once(
+    path: Path, tmp_path_factory: pytest.TempPathFactory, cases: Cases, soak: bool
+) -> None:
     count, each = 40 if not soak else 400, 3
     heads = [head(rows) for rows in range(1, count + 1)]
-    with ExitStack() as stack:
-        children = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", CHILD, str(path), f"process{n}"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-                )
-            )
-            for n in range(each)
-        ]
-        assert [child.stdout.readline() for child in children if child.stdout] == ["ready\n"] * each
-        for child in children:
-            assert child.stdin
-            child.stdin.write(msgspec.json.encode(heads).decode())
-            child.stdin.close()
-        with ThreadPoolExecutor(each) as pool:
-            list(pool.map(lambda n: keep(path, f"thread{n}", heads), range(each)))
-        assert [child.wait(timeout=120) for child in children] == [0] * each
+    start, log = FORKSERVER.Barrier(each + 1), tmp_path_factory.mktemp("child") / "log"
+    children = [Forked(keep, path, f"process{n}", heads, start, log=log) for n in range(each)]
+    start.wait(HANGS_S)
+    with ThreadPoolExecutor(each) as pool:
+        list(pool.map(lambda n: keep(path, f"thread{n}", heads), range(each)))
+    assert [child.wait(HANGS_S) for child in children] == [0] * each, log.read_text()
     names = ["all", *(f"{kind}{n}" for kind in ("process", "thread") for n in range(each))]
     assert {name: PinnedHeads(path).seen(name) for name in names} == dict.fromkeys(names, heads[-1])
     assert sorted(file.name for file in path.parent.iterdir()) == ["heads.json", "heads.lock"]

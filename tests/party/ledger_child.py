@@ -1,14 +1,14 @@
-"""Reservations for the ledger's tests; as a program, a process that makes them from several threads.
-
-Called as `ledger_child.py LEDGER LIMIT THREADS ATTEMPTS`; prints how many were granted.
-"""
+"""Reservations for the ledger's tests, in a process of their own too."""
 
 from __future__ import annotations
 
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+
+from waiting import HANGS_S
 
 from privsdk.errors import BudgetExceeded
 from privsdk.governance.charges import Budget, Debit, Exact
@@ -62,10 +62,8 @@ def race(books: Books, name: str, threads: int, attempts: int) -> int:
         return sum(pool.map(attempt_all, range(threads)))
 
 
-if __name__ == "__main__":
-    ledger, limit, threads, attempts = sys.argv[1:]
-    books = open_books(Path(ledger), int(limit))
-    print("ready", flush=True)
-    sys.stdin.readline()  # all start together
-    print(race(books, f"process{os.getpid()}", int(threads), int(attempts)))
-    books.close()
+def race_others(ledger: Path, limit: int, threads: int, attempts: int, start: Barrier) -> None:
+    """In a process: print how many were granted once all others were ready."""
+    with closing(open_books(ledger, limit)) as books:
+        start.wait(HANGS_S)
+        print(race(books, f"process{os.getpid()}", threads, attempts))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from contextlib import closing
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from forked import run_command
 from tampering import ROWS, flip
 
 import privsdk as ps
@@ -44,23 +43,18 @@ def test_verification_while_the_ledger_is_written_to(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
             db.execute("DELETE FROM audit")  # not committed
-            assert verify_command(path).returncode == 0
+            assert run_command("audit", "verify", str(path), folder=tmp_path).returncode == 0
             db.execute("ROLLBACK")
     assert {verdict.first_bad for verdict in verdicts} == {-1}
     assert verdicts[-1].rows >= 50
 
 
-def verify_command(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "privsdk", "audit", "verify", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-
-
-def test_the_command_says_what_it_found_by_its_exit_code(ledger: Path, db: sqlite3.Connection) -> None:
-    sound = verify_command(ledger)
+def test_the_command_says_what_it_found_by_its_exit_code(ledger: Path, db: sqlite3.Connection, tmp_path: Path) -> None:
+    sound = run_command("audit", "verify", str(ledger), folder=tmp_path)
     assert (sound.returncode, sound.stderr) == (0, "")
     assert f"{ROWS} rows, chain and signatures sound" in sound.stdout
     flip(db, random.Random(3), 42)
-    broken = verify_command(ledger)
+    broken = run_command("audit", "verify", str(ledger), folder=tmp_path)
     assert broken.returncode == 1
     assert "row 42" in broken.stdout
     assert "the 41 rows before it are sound" in broken.stdout
@@ -110,4 +104,4 @@ def test_a_file_that_is_no_ledger(tmp_path: Path, content: bytes | None) -> None
         path.write_bytes(content)
     with pytest.raises(LedgerError, match="cannot be read as a ledger"):
         verify_ledger(path)
-    assert verify_command(path).returncode == 1
+    assert run_command("audit", "verify", str(path), folder=tmp_path).returncode == 1

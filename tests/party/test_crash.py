@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,7 +12,7 @@ import msgspec
 import pytest
 from claims import Cases
 from crash_child import HOLDERS, KEEPER, Released, open_federation, work_rounds
-from forked import Forked
+from forked import Forked, run_command
 
 import privsdk as ps
 from privsdk import he
@@ -106,7 +104,5 @@ def test_the_check_fails_on_a_ledger_that_charges_late(tmp_path: Path) -> None:
         check(tmp_path / "late")
 
 
-def test_the_command_lists_exactly_these_points() -> None:
-    command = [sys.executable, "-m", "privsdk", "failpoints"]
-    listed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    assert listed.stdout.split() == [point.value for point in FailPoint]
+def test_the_command_lists_exactly_these_points(tmp_path: Path) -> None:
+    assert run_command("failpoints", folder=tmp_path).stdout.split() == [point.value for point in FailPoint]

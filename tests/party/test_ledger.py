@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from claims import Cases
-from ledger_child import DEBIT, LIMIT, open_books, race, request, reserve, spent
+from forked import FORKSERVER, Forked
+from ledger_child import DEBIT, LIMIT, open_books, race, race_others, request, reserve, spent
 
 from privsdk.errors import AnswerLost, BudgetExceeded, InvalidArgument
 from privsdk.governance.events import Freeze
 from privsdk.party.budget.books import Books
 from privsdk.protocol.control import Finished
 from privsdk.protocol.failpoints import FailPoint
-
-CHILD = Path(__file__).with_name("ledger_child.py")
 
 
 @pytest.fixture
@@ -153,19 +150,10 @@ def test_a_write_that_is_cut_off_leaves_nothing(
 @pytest.mark.claim("ledger: 64 threads and 4 processes reserving at once never overspend")
 def test_processes_with_threads_never_overspend(path: Path, cases: Cases, soak: bool) -> None:
     limit, processes, threads, attempts = 300, 4, 16, 10 if not soak else 100
-    command = [sys.executable, str(CHILD), *map(str, (path, limit, threads, attempts))]
-    with ExitStack() as stack:
-        books = stack.enter_context(closing(open_books(path, limit)))
-        children = [
-            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-            for _ in range(processes)
-        ]
-        assert [child.stdout.readline() for child in children if child.stdout] == ["ready\n"] * processes
-        for child in children:
-            assert child.stdin
-            child.stdin.write("\n")
-            child.stdin.flush()
-        granted = [int(child.communicate(timeout=120)[0]) for child in children]
+    start, log = FORKSERVER.Barrier(processes), path.with_name("log")
+    with closing(open_books(path, limit)) as books:
+        children = [Forked(race_others, path, limit, threads, attempts, start, log=log) for _ in range(processes)]
+        granted = [int(child.readline() or log.read_text()) for child in children]
         assert sum(granted) == spent(books) == limit
         assert max(granted) < limit, "they did not race"
         assert books.verify().first_bad == -1

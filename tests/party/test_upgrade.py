@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from claims import Cases
+from forked import FORKSERVER, Forked
 from ledger_refusal import refusal
+from waiting import HANGS_S
 
 import privsdk as ps
 from privsdk import dp
 from privsdk.errors import AnswerLost, BudgetExceeded, InvalidArgument, LedgerError
+from privsdk.party.budget.books import Books
 from privsdk.party.ledger import schema
 from privsdk.party.ledger.verification import read_ledger, verify_ledger
 
@@ -131,17 +133,15 @@ def test_a_version_of_the_future_is_refused(old: Path) -> None:
     assert "upgrade privsdk" in refusal(old).hint
 
 
+def open_at_once(path: Path, start: Barrier) -> None:
+    start.wait(HANGS_S)
+    Books("north", path, budgets={"*": ps.Budget(epsilon=3.0)}, datasets={"sales": "sales"}).close()
+
+
 def test_two_processes_open_an_old_file_at_once(old: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path;"
-        "from privsdk.party.budget.books import Books; from privsdk.governance.charges import Budget;"
-        "sys.stdin.readline();"
-        "Books('north', Path(sys.argv[1]), budgets={'*': Budget(epsilon=3.0)}, datasets={'sales': 'sales'}).close()"
-    )
-    command = [sys.executable, "-c", code, str(old)]
-    both = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outcomes = [process.communicate("\n", timeout=300)[1] for process in both]
-    assert outcomes == ["", ""]
+    start, log = FORKSERVER.Barrier(2), old.with_name("log")
+    both = [Forked(open_at_once, old, start, log=log) for _ in range(2)]
+    assert [process.wait(HANGS_S) for process in both] == [0, 0], log.read_text()
     assert verify_ledger(old).first_bad == -1
     events = [row.body for row in read_ledger(old).rows]
     assert sum(b'"migrated"' in body for body in events) == 1

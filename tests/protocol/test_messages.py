@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
+from forked import Forked
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import HANGS_S
 
 from privsdk.errors import BudgetExceeded, PeerFailed, PeerGone, ProtocolViolation
 from privsdk.protocol import messages
@@ -194,37 +198,27 @@ def test_what_has_no_wire_form_is_our_own_error() -> None:
         wire(Plain(value={"x": object()}))
 
 
-THREADS = """
-import sys, threading
-import msgspec, pyarrow as pa
-from privsdk.protocol.messages import Binding, Message, decode, encode
-
-sys.setswitchinterval(1e-6)
-binding = Binding(session="s", request="r", sender="a")
-
-def fresh(number):
-    class Inner(msgspec.Struct, frozen=True, kw_only=True):
-        names: tuple[str, ...]
-    class Kind(Message, frozen=True, kw_only=True, tag=f"kind{number}"):
-        values: dict[str, int]
-        inner: Inner
-        table: pa.Table | None = None
-    return Kind, Kind(values={"a": 1}, inner=Inner(names=("x",)))
-
-def first_use(start, kind, frames):
+def first_use(start: threading.Barrier, frames: list[Frame], kind: type[Message]) -> None:
     start.wait()
-    pending = iter(frames)
-    decode(kind, binding, 0, lambda: next(pending))
-
-for number in range(100):
-    kind, message = fresh(number)
-    start, frames = threading.Barrier(8), list(encode(message, binding, 0))
-    threads = [threading.Thread(target=first_use, args=(start, kind, frames)) for _ in range(8)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-"""
+    receive(frames, kind)
 
 
-def test_first_use_in_many_threads_at_once() -> None:
+def use_new_kinds_in_many_threads() -> None:
+    sys.setswitchinterval(1e-6)
+    for number in range(100):
+        inner = msgspec.defstruct("Inner", [("names", tuple[str, ...])], frozen=True, kw_only=True)
+        fields = [("values", dict[str, int]), ("inner", inner), ("table", pa.Table | None, None)]
+        kind: Any = msgspec.defstruct("Kind", fields, bases=(Message,), frozen=True, kw_only=True, tag=f"kind{number}")
+        start, frames = threading.Barrier(8), wire(kind(values={"a": 1}, inner=inner(names=("x",))))
+        threads = [threading.Thread(target=first_use, args=(start, frames, kind)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def test_first_use_in_many_threads_at_once(tmp_path: Path) -> None:
     """Without `build`, msgspec ends the process here."""
-    assert subprocess.run([sys.executable, "-c", THREADS], check=False).returncode == 0
+    log = tmp_path / "log"
+    assert Forked(use_new_kinds_in_many_threads, log=log).wait(HANGS_S) == 0, log.read_text()
+    assert log.read_text() == ""
