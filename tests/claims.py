@@ -21,7 +21,7 @@ class Cases:
     def __init__(self) -> None:
         self.tried = 0
         self.figure = ""
-        self.gain = ""
+        self.gain = ("", "", "")
 
     def __call__(self, number: int = 1) -> None:
         self.tried += number
@@ -30,9 +30,10 @@ class Cases:
         """A measured figure to print beside the claim."""
         self.figure = figure
 
-    def gains(self, gain: str) -> None:
-        """What an attack still gains, measured."""
-        self.gain = gain
+    def gains(self, gain: str, *, before: str = "", bound: str = "") -> None:
+        """What an attack still gains, measured; and where the test measures them, what it gains without the defence,
+        and what theory lets it gain at most."""
+        self.gain = (before, gain, bound)
 
 
 class Counts(Protocol):

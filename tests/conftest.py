@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 _REPORT: dict[str, list[tuple[int, bool, str]]] = {}
-_ATTACKS: dict[tuple[str, str, str], list[tuple[bool, str]]] = {}
+_ATTACKS: dict[str, list[tuple[bool, tuple[str, str, str]]]] = {}  # before, gain, bound
 
 
 @pytest.fixture
@@ -90,7 +90,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             ("claim", (marker.args[0], counter.tried if counter else 1, counter.figure if counter else ""))
         )
         for attack in item.iter_markers("attack"):
-            report.user_properties.append(("attack", (*attack.args, counter.gain if counter else "")))
+            what, *stated = attack.args
+            before, gain, bound = counter.gain if counter else ("", "", "")
+            once, limit = stated or ("", "")
+            report.user_properties.append(("attack", (what, before or once, gain, bound or limit)))
     return report
 
 
@@ -101,8 +104,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             claim, tried, figure = cast(tuple[str, int, str], found)
             _REPORT.setdefault(claim, []).append((tried, report.passed, figure))
         if name == "attack":
-            attack, before, bound, gain = cast(tuple[str, str, str, str], found)
-            _ATTACKS.setdefault((attack, before, bound), []).append((report.passed, gain))
+            attack, *figures = cast(tuple[str, str, str, str], found)
+            before, gain, bound = figures
+            _ATTACKS.setdefault(attack, []).append((report.passed, (before, gain, bound)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -116,8 +120,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{claim} | {tried:,} | {passed}" + (f" | {figures}" if figures else ""))
     if _ATTACKS:
         terminalreporter.section("attacks: attack | gained once | gains | bound")
-    for (attack, before, bound), tries in sorted(_ATTACKS.items()):
-        gains = ", ".join(dict.fromkeys(gain for _, gain in tries if gain)) or "nothing"
+    for attack, tries in sorted(_ATTACKS.items()):
+        before, gains, bound = (
+            ", ".join(dict.fromkeys(filter(None, each))) for each in zip(*(said for _, said in tries), strict=True)
+        )
+        gains = gains or "nothing"
         gained = gains if all(ok for ok, _ in tries) else f"MORE THAN THE BOUND ({gains})"
         terminalreporter.write_line(f"{attack} | {before} | {gained} | {bound}")
 
