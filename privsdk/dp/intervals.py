@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..protocol.groups import label_name
 from . import quantiles
 from .accuracy import coverage, half_width
 from .noise import WHOLE
@@ -48,7 +49,7 @@ def names(release: ReleaseParameters) -> tuple[str, ...]:
     given = (*bins, own, "low", "high", *rows)
     if release.by is None:
         return given
-    return ("key" if release.by in given else release.by, *given)
+    return (label_name(release.by, given), *given)
 
 
 def finished(

@@ -26,8 +26,8 @@ from ..governance.policy import ROWS, Disclosure, Need
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.predicates import check, check_type, passing, text
 from ..protocol.roles import Role, checkpoint
-from . import labels
-from .owner import aggregate, groupable, numeric
+from . import labels, statistics
+from .owner import aggregate, groupable
 
 
 class ExactFigures(Knowledge, frozen=True):
@@ -103,7 +103,9 @@ class Aggregate(Operation[AggregateParameters]):
             check_type(party, condition, schema.field(condition.name.column).type)
         if party == parameters.party:
             if parameters.column is not None:
-                numeric(party, parameters.column, parameters.statistic, schema.field(parameters.column).type)
+                statistics.check_type(
+                    party, parameters.column, parameters.statistic, schema.field(parameters.column).type
+                )
             if by is not None:
                 groupable(party, by, schema.field(by).type)
         elif by is not None:

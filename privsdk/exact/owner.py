@@ -14,26 +14,16 @@ import pyarrow.compute as pc
 
 from ..client.aggregates import Statistic
 from ..errors import DataError
-from ..protocol.groups import is_large, suppressed_of_rows
+from ..protocol import comparison
+from ..protocol.groups import is_large, label_name, suppressed_of_rows
 from ..protocol.operation import Outcome, RoleInput
 from ..protocol.services import Figures, RowSet
-
-_CODES = "number of the group"
-
-
-def numeric(party: str, column: str, statistic: Statistic, type_: pa.DataType) -> None:
-    """Raise DataError where the statistic of a column of this type cannot be taken."""
-    usable = pa.types.is_boolean(type_) or pa.types.is_integer(type_) or pa.types.is_floating(type_)
-    if statistic != "count" and not usable:
-        raise DataError(
-            f"{party} cannot take the {statistic} of {column}, which is {type_}",
-            hint="use a numeric or boolean column",
-        )
+from . import statistics
 
 
 def groupable(party: str, column: str, type_: pa.DataType) -> None:
     """Raise DataError where a column of this type cannot label groups."""
-    if pa.types.is_nested(type_):
+    if not comparison.groupable(type_):
         raise DataError(f"{party}'s {column} is {type_}, which cannot group", hint="use a plain column")
 
 
@@ -58,25 +48,17 @@ def aggregate(
     rows = np.flatnonzero(keep)
     units = given.units(rows)
     group, names = _coded(labels, rows)
-    frame = pa.table({_CODES: group})
-    wanted: list[tuple[str, str]] = [(_CODES, "count")]
-    if value is not None and statistic != "count":
-        frame = frame.append_column("value", value.take(pa.array(rows)))
-        wanted.append(("value", statistic))
-    found = frame.group_by(_CODES, use_threads=False).aggregate(wanted).sort_by(_CODES)
-    codes = found[_CODES].to_numpy()
+    codes = range(int(group.max(initial=-1)) + 1)
     enough = is_large(units, min_count)
-    hidden = sorted(suppressed_of_rows(codes.tolist(), group, units, min_count) if enough else codes.tolist())
-    shown = found.filter(pa.array(~np.isin(codes, hidden)))
-    sets = _row_sets(rows, group, shown, hidden, statistic, column, by) if enough else []
-    screened = given.services.screen(sets, min_count)
-    columns = {}
+    hidden = sorted(suppressed_of_rows(codes, group, units, min_count) if enough else codes)
+    shown = [code for code in codes if code not in set(hidden)]
+    sets = _row_sets(rows, group, shown, hidden, by=by, statistic=statistic, column=column, value=value)
+    screened = given.services.screen(sets if enough else [], min_count)
+    columns = {"count": pa.array([figures[0] for figures in screened[: len(shown)]], pa.int64())}
+    if value is not None and statistic != "count":
+        columns[statistic] = _answers(given.party, column, statistic, value.type, screened[: len(shown)])
     if labels is not None:
-        columns[by] = names.take(shown[_CODES])
-    columns["count"] = pa.array([figures[0] for figures in screened[: shown.num_rows]], pa.int64())
-    if statistic != "count":
-        like = pa.float64() if statistic == "mean" else frame["value"].type
-        columns[statistic] = _typed([figures[1] for figures in screened[: shown.num_rows]], like)
+        columns = {label_name(by, columns): names.take(pa.array(shown, pa.int64())), **columns}
     suppressed = (screened[-1][0] if hidden else 0) if enough else 1
     metadata = {"withheld_groups": str(suppressed), "min_count": str(min_count)}
     return Outcome(table=pa.table(columns).replace_schema_metadata(metadata))
@@ -88,8 +70,7 @@ def _coded(
     """For each row the number of its group, in the order of the labels, null last; and the labels."""
     if labels is None:
         return np.zeros(len(rows), dtype=np.int64), pa.nulls(1)
-    if pa.types.is_dictionary(labels.type):
-        labels = labels.cast(labels.type.value_type)
+    labels = comparison.labels_of(labels)
     encoded = labels.take(pa.array(rows)).combine_chunks().dictionary_encode(null_encoding="encode")
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), dtype=np.int64)
@@ -100,28 +81,28 @@ def _coded(
 def _row_sets(
     rows: npt.NDArray[np.int64],
     group: npt.NDArray[np.int64],
-    shown: pa.Table,
+    shown: Sequence[int],
     hidden: Sequence[int],
+    *,
+    by: str,
     statistic: Statistic,
     column: str | None,
-    by: str,
+    value: pa.ChunkedArray | None,
 ) -> list[RowSet]:
     """What is let out, as the guard needs it: each group shown, and all suppressed ones together for their number."""
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(len(shown) + len(hidden) + 1))
+    kept = np.flatnonzero(np.isin(group, shown))
+    ordered = rows[kept[np.argsort(group[kept], kind="stable")]]
+    starts = np.searchsorted(np.sort(group[kept]), shown)
+    parts = np.split(ordered, starts[1:]) if shown else []
+    figures: list[Figures] = [(len(part),) for part in parts]
+    if value is not None and statistic != "count":
+        of_groups = statistics.figures_of(value.take(pa.array(ordered)), starts, statistic)
+        figures = [(*first, figure) for first, figure in zip(figures, of_groups, strict=True)]
     measure = "count" if statistic == "count" else f"{statistic} of {column}"
-    figures: list[Figures] = [(n,) for n in shown[f"{_CODES}_count"].to_pylist()]
-    if statistic != "count":
-        values = shown[f"value_{statistic}"].to_pylist()
-        figures = [(*first, value) for first, value in zip(figures, values, strict=True)]
+    extreme = statistic in ("min", "max")
     sets = [
-        RowSet(
-            rows=rows[order[starts[code] : starts[code + 1]]],
-            measure=measure,
-            figures=each,
-            extreme=statistic in ("min", "max"),
-        )
-        for code, each in zip(shown[_CODES].to_pylist(), figures, strict=True)
+        RowSet(rows=part, measure=measure, figures=each, extreme=extreme)
+        for part, each in zip(parts, figures, strict=True)
     ]
     if hidden:
         rest = rows[np.isin(group, hidden)]
@@ -129,10 +110,19 @@ def _row_sets(
     return sets
 
 
-def _typed(values: list[int | float | None], like: pa.DataType) -> pa.Array:
-    """Figures as a column: integers where the column is, floats otherwise."""
-    whole = all(isinstance(value, int) for value in values) and pa.types.is_integer(like)
-    return pa.array(values, (pa.uint64() if pa.types.is_uint64(like) else pa.int64()) if whole else pa.float64())
+def _answers(
+    party: str, column: str | None, statistic: Statistic, type_: pa.DataType, screened: Sequence[Figures]
+) -> pa.Array:
+    try:
+        answers = statistics.column_of([figures[1] for figures in screened], statistic, type_)
+    except OverflowError:
+        answers = None
+    if answers is None or (pa.types.is_floating(answers.type) and not np.isfinite(answers).all()):
+        size = f"{type_.bit_width} bits" if pa.types.is_decimal(type_) else "64 bits"
+        raise DataError(
+            f"{party}'s {column} has a {statistic} beyond {size}", hint="ask its owner for a column of floats, or less"
+        )
+    return answers
 
 
 def _values(given: RoleInput, name: str, statistic: Statistic) -> pa.ChunkedArray:
@@ -142,18 +132,8 @@ def _values(given: RoleInput, name: str, statistic: Statistic) -> pa.ChunkedArra
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     if statistic == "count":
         return column
-    numeric(given.party, name, statistic, column.type)
     if pa.types.is_boolean(column.type):
         return column.cast(pa.int64())
     if pa.types.is_floating(column.type) and not np.isfinite(pc.fill_null(column, 0.0).to_numpy()).all():
         raise DataError(f"{given.party}'s {name} holds an infinite value", hint="ask its owner to clean it")
-    if pa.types.is_float16(column.type):
-        return column.cast(pa.float64())
-    if pa.types.is_integer(column.type) and statistic == "sum" and _magnitude(column) >= 2**63:
-        raise DataError(f"{given.party}'s {name} has a sum beyond 64 bits", hint="ask its owner for a column of floats")
     return column
-
-
-def _magnitude(column: pa.ChunkedArray) -> float:
-    """Sum of absolute values: Arrow's sums of integers wrap around beyond 64 bits."""
-    return float(pc.sum(pc.abs(column.cast(pa.float64(), safe=False))).as_py() or 0)

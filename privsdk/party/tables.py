@@ -69,12 +69,30 @@ def plain(table: pa.Table) -> pa.Table:
 
 
 def _plain_array(array: pa.Array) -> pa.Array:
-    """Views and dictionaries as the values they stand for: Arrow cannot take, group or sort them."""
-    if pa.types.is_dictionary(array.type):
+    """As what operations know: views, dictionaries and run ends as the values they stand for, UUIDs as text, other
+    extension types as what they are stored as, small decimals as those of 128 bits."""
+    type_ = array.type
+    if pa.types.is_dictionary(type_):
         return _plain_array(array.dictionary).take(array.indices)
-    if pa.types.is_string_view(array.type):
-        return array.cast(pa.large_string())
-    return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
+    if pa.types.is_run_end_encoded(type_):
+        return _plain_array(pc.run_end_decode(array))
+    if isinstance(type_, pa.UuidType):
+        return pa.array([None if each is None else str(each) for each in array.to_pylist()], pa.string())
+    if isinstance(type_, pa.BaseExtensionType):
+        stored = _plain_array(array.storage)
+        return stored.cast(pa.bool_()) if isinstance(type_, pa.Bool8Type) else stored
+    for is_kind, plain_type in _PLAIN:
+        if is_kind(type_):
+            return array.cast(plain_type(type_))
+    return array
+
+
+_PLAIN: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], pa.DataType]], ...] = (
+    (pa.types.is_string_view, lambda _: pa.large_string()),
+    (pa.types.is_binary_view, lambda _: pa.large_binary()),
+    (pa.types.is_decimal32, lambda type_: pa.decimal128(type_.precision, type_.scale)),
+    (pa.types.is_decimal64, lambda type_: pa.decimal128(type_.precision, type_.scale)),
+)
 
 
 class TableFile:
@@ -241,9 +259,9 @@ class Store:
     def _hash(self, name: str, table: pa.Table) -> npt.NDArray[np.uint64]:
         import duckdb
 
-        narrow = [c.cast(pa.float32()) if pa.types.is_float16(c.type) else c for c in table.columns]
+        known = [_known_to_duckdb(column) for column in table.columns]
         # as columns c0, c1, ...: the text of a row does not depend on what they are called
-        held = pa.table(narrow, names=[f"c{n}" for n in range(len(narrow))])
+        held = pa.table(known, names=[f"c{n}" for n in range(len(known))])
         try:
             with duckdb.connect() as connection:
                 connection.register("held", held)
@@ -255,6 +273,12 @@ class Store:
                 hint="ask its owner for columns of plain types",
             ) from None
         return result
+
+
+def _known_to_duckdb(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_float16(column.type):
+        return column.cast(pa.float32())
+    return column.cast(pa.string()) if pa.types.is_decimal256(column.type) else column
 
 
 def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:

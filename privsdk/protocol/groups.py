@@ -36,20 +36,21 @@ rule, secondary suppression).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..errors import InvalidArgument
+from .comparison import NO_VALUE, positions
 from .operation import Kind
 
 Key = str | int | bool
 MAX_KEYS = 100_000
 Integers = npt.NDArray[np.int64]
-NO_GROUP = -1
+NO_GROUP = NO_VALUE
 
 
 def plain_keys(by: str | None, keys: Any) -> tuple[Key, ...] | None:
@@ -97,14 +98,13 @@ def kind_of(keys: tuple[Key, ...]) -> Kind:
 
 def groups_of(column: pa.ChunkedArray, keys: tuple[Key, ...]) -> Integers:
     """For each row the number of its key, `NO_GROUP` where it is in no group."""
-    known = pa.array(list(keys))
-    if pa.types.is_uint64(column.type):  # those that no key can equal would not fit
-        column = pc.if_else(pc.less(column, pa.scalar(2**63, pa.uint64())), column, None)
-    if pa.types.is_string(known.type) and not pa.types.is_null(column.type):
-        known = known.cast(column.type)
-    codes = pc.index_in(column.cast(known.type), value_set=known)
-    numbers: Integers = pc.fill_null(codes, NO_GROUP).to_numpy().astype(np.int64)
-    return numbers
+    return positions(column, keys)
+
+
+def label_name(by: str, others: Collection[str]) -> str:
+    """What the column of labels is called beside others: as the groups' column, else "key", "key 2" and so on."""
+    names = chain([by, "key"], (f"key {n}" for n in count(2)))
+    return next(name for name in names if name not in others)
 
 
 def is_large(units: Integers, min_count: int) -> bool:

@@ -3,29 +3,37 @@
     where={"age": (20, 30), "is_active": 1, "state": ["NY", "NJ"]}
 
 A conjunction of one condition for each column: a value (equal), a pair (between, both ends included, None for an open
-end) or a list (one of). Nulls and NaN never match. The canonical form is what a request carries and the audit keeps.
+end) or a list (one of). Nulls and NaN never match; how values compare with a column is `comparison`. The canonical form
+is what a request carries and the audit keeps.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..errors import InvalidArgument
+from .comparison import (
+    NO_VALUE,
+    DecimalText,
+    NotComparable,
+    Value,
+    check_value,
+    is_plain,
+    plain_value,
+    positions,
+    sort_keys,
+    within,
+)
 
 MAX_VALUES = 10_000
 _SHOWN = 6  # values of a list in a text
 _EXAMPLE = 'where={"age": (20, 30), "is_active": 1, "state": ["NY", "NJ"]}'
-
-Value = bool | int | float | str  # dates and times as ISO text
 
 
 class Name(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, order=True):
@@ -100,10 +108,10 @@ def check(where: Where) -> None:
                 f"the condition on {shown} has no values, too many or of several kinds",
                 hint=f"give 1 to {MAX_VALUES} values of the column's kind, as in {_EXAMPLE}",
             )
-        if any(isinstance(value, float) and not math.isfinite(value) for value in condition.values):
+        if not all(map(is_plain, condition.values)):
             raise InvalidArgument(f"the condition on {shown} has a value that is not finite", hint="None opens an end")
-        ordered = list(condition.values)
-        if ordered != sorted(ordered) or (isinstance(condition, OneOf) and len(set(ordered)) != len(ordered)):
+        keys = sort_keys(condition.values)
+        if keys != sorted(keys) or (isinstance(condition, OneOf) and len(set(condition.values)) != len(keys)):
             raise InvalidArgument(f"the condition on {shown} is not in order", hint="the lower end comes first")
 
 
@@ -116,12 +124,12 @@ def check_type(party: str, condition: Condition, type_: pa.DataType) -> None:
     """Raise InvalidArgument where the values of a condition cannot be compared with a column of this type."""
     try:
         for value in condition.values:
-            _as_type(value, type_)
-    except (TypeError, pa.ArrowException):
-        given = {type(value).__name__ for value in condition.values}
+            check_value(value, type_)
+    except NotComparable as error:
+        given = {"Decimal" if isinstance(value, DecimalText) else type(value).__name__ for value in condition.values}
         raise InvalidArgument(
             f"{party}'s {condition.name.column} is {type_}; its condition gives {' and '.join(sorted(given))}",
-            hint="numbers for numbers, 0 or 1 or booleans for booleans, text for text, ISO text for dates and times",
+            hint=str(error),
         ) from None
 
 
@@ -129,8 +137,11 @@ def passing(table: pa.Table, where: Sequence[Condition]) -> npt.NDArray[np.bool_
     """For each row whether every condition holds, of those whose column the table has."""
     result = np.ones(table.num_rows, dtype=np.bool_)
     for condition in where:
-        found = pc.fill_null(_holds(table.column(condition.name.column), condition), False)
-        result &= found.to_numpy()
+        column = table.column(condition.name.column)
+        if isinstance(condition, Between):
+            result &= within(column, condition.low, condition.high)
+        else:
+            result &= positions(column, condition.values) != NO_VALUE
     return result
 
 
@@ -145,22 +156,27 @@ def _condition(name: Name, wanted: Any) -> Condition:
             return Equal(name=name, value=low)
         return Between(name=name, low=low, high=high)
     if isinstance(wanted, list | set | frozenset):
-        values = tuple(sorted({_plain(name, value) for value in wanted}, key=lambda v: (_kind(v).__name__, v)))
+        values = _sorted({_plain(name, value) for value in wanted})
         return Equal(name=name, value=values[0]) if len(values) == 1 else OneOf(name=name, values=values)
     return Equal(name=name, value=_plain(name, wanted))
 
 
 def _plain(name: Name, value: Any) -> Value:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, date):  # a datetime too
-        return value.isoformat()
-    if isinstance(value, bool | int | float | str):
-        return value
-    raise InvalidArgument(
-        f"the condition on {name.column} holds a {type(value).__name__}",
-        hint=f"compare with numbers, text, booleans, dates or times, as in {_EXAMPLE}; nulls never match",
-    )
+    try:
+        return plain_value(value)
+    except TypeError:
+        raise InvalidArgument(
+            f"the condition on {name.column} holds a {type(value).__name__}",
+            hint=f"compare with numbers, text, booleans, dates or times, as in {_EXAMPLE}; nulls never match",
+        ) from None
+
+
+def _sorted(values: set[Value]) -> tuple[Value, ...]:
+    if len({_kind(value) for value in values}) > 1:  # which `check` refuses
+        return tuple(values)
+    listed = sorted(values, key=repr)
+    keys = sort_keys(listed)
+    return tuple(listed[n] for n in sorted(range(len(listed)), key=keys.__getitem__))
 
 
 def _kind(value: Value) -> type:
@@ -170,49 +186,6 @@ def _kind(value: Value) -> type:
 def _literal(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, DecimalText):
+        return value.decimal
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else f"{value}"
-
-
-def _as_type(value: Value, type_: pa.DataType) -> Any:
-    """A value as what a column of this type is compared with; raises TypeError or ArrowException where it is none."""
-    if pa.types.is_boolean(type_) and value in (0, 1) and not isinstance(value, float | str):
-        return bool(value)
-    if pa.types.is_integer(type_) and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if _real(type_) and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if (pa.types.is_string(type_) or pa.types.is_large_string(type_)) and isinstance(value, str):
-        return value
-    if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
-        return pa.scalar(value, pa.string()).cast(type_)
-    raise TypeError
-
-
-def _holds(column: pa.ChunkedArray, condition: Condition) -> pa.ChunkedArray:
-    """Null where the column is."""
-    type_ = column.type
-    if _real(type_):
-        column = column.cast(pa.float64())
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-    whole = np.iinfo(type_.to_pandas_dtype()) if pa.types.is_integer(type_) else None
-    if not isinstance(condition, Between):
-        wanted = [_as_type(value, type_) for value in condition.values]
-        if whole:
-            wanted = [value for value in wanted if whole.min <= value <= whole.max]
-        return pc.is_in(column, value_set=pa.array(wanted, column.type))
-    result = pc.is_valid(column)
-    for end, holds in ((condition.low, pc.greater_equal), (condition.high, pc.less_equal)):
-        if end is None:
-            continue
-        limit = _as_type(end, type_)
-        if whole:  # an end beyond what the column can hold is one that nothing passes, or everything
-            inside = min(max(limit, int(whole.min)), int(whole.max))
-            if inside < limit if holds is pc.greater_equal else inside > limit:
-                return pc.and_(result, pa.scalar(False))
-            limit = inside
-        result = pc.and_(result, holds(column, pa.scalar(limit, column.type)))
-    return result
-
-
-def _real(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_floating(type_) or pa.types.is_decimal(type_))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..errors import IdentityRefused
 
-Figures = tuple[int | float | None, ...]
+Figures = tuple[int | float | str | None, ...]  # a decimal is text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
+from ...protocol.groups import label_name
 from .statistic import MATRICES, OF_VALUES, Statistic
 from .values import Matrix, Pooled, Variance
 
@@ -250,8 +251,7 @@ def _table(answer: pa.Table, statistic: Statistic, parties: int, ddof: int) -> p
     if statistic.edges is not None:
         columns = {"from": pa.array(statistic.edges[:-1]), "to": pa.array(statistic.edges[1:]), **columns}
     elif statistic.by is not None and statistic.keys is not None:
-        by = "key" if statistic.by in columns else statistic.by
-        columns = {by: pa.array(list(statistic.keys)), **columns}
+        columns = {label_name(statistic.by, columns): pa.array(list(statistic.keys)), **columns}
     return pa.table(columns).replace_schema_metadata(answer.schema.metadata)
 
 

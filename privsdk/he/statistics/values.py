@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ...display.cards import Card, Displayed, Grid, at_most, cell
 from ...display.tabular import Tabular
+from ...protocol.groups import label_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -131,4 +132,6 @@ class Matrix(Displayed, Tabular):
     def to_arrow(self) -> pa.Table:
         """A row for each column: its name, then its values with the others, null where there is none."""
         values = {name: pa.array(line, from_pandas=True) for name, line in zip(self.columns, self.values, strict=True)}
-        return pa.table([pa.array(self.columns), *values.values()], names=["column", *self.columns])
+        return pa.table(
+            [pa.array(self.columns), *values.values()], names=[label_name("column", self.columns), *self.columns]
+        )

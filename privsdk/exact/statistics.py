@@ -1,0 +1,144 @@
+"""Sums, means, minima and maxima of groups of values, exact: whole numbers and decimals by their digits, floats as if
+added without rounding and rounded once (as Python's fsum), means rounded once from that.
+
+A figure is kept in the ledger as a number or text: a decimal as its digits, a date or time as its number of steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..client.aggregates import Statistic
+from ..errors import DataError
+
+Figure: TypeAlias = int | float | str
+Integers = npt.NDArray[np.int64]
+_DIGITS = Context(prec=100)  # more than any decimal type has
+
+
+def check_type(party: str, column: str, statistic: Statistic, type_: pa.DataType) -> None:
+    """Raise DataError where the statistic of a column of this type cannot be taken."""
+    is_ = pa.types
+    adds = is_.is_boolean(type_) or is_.is_integer(type_) or is_.is_floating(type_) or is_.is_decimal(type_)
+    orders = adds or (is_.is_temporal(type_) and not is_.is_interval(type_))
+    if statistic == "count" or adds or (orders and statistic in ("min", "max")):
+        return
+    raise DataError(
+        f"{party} cannot take the {statistic} of {column}, which is {type_}",
+        hint="use a numeric or boolean column; minima and maxima are of dates, times and durations too",
+    )
+
+
+def figures_of(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) -> list[Figure]:
+    """One figure for each group.
+
+    Parameters
+    ----------
+    values : Arrow column of n values without nulls or NaN, group by group
+        Of a type that `check_type` lets pass, booleans aside.
+    starts : int64 array
+        Where each group begins; none is empty.
+    statistic : "sum", "mean", "min" or "max"
+    """
+    if not len(starts):
+        return []
+    if statistic in ("min", "max"):
+        return _extremes(values, starts, statistic)
+    sizes = np.diff(starts, append=len(values)).tolist()
+    if pa.types.is_floating(values.type):
+        floats = values.cast(pa.float64()).to_numpy()
+        return [_float_sum(part, 1 if statistic == "sum" else len(part)) for part in np.split(floats, starts[1:])]
+    scale = values.type.scale if pa.types.is_decimal(values.type) else 0
+    sums = _whole_sums(values, starts)
+    if statistic == "mean":
+        return [_rounded(Fraction(total, size) / 10**scale) for total, size in zip(sums, sizes, strict=True)]
+    if pa.types.is_decimal(values.type):
+        return [str(_decimal(total, scale)) for total in sums]
+    return list(sums)
+
+
+def column_of(figures: Sequence[Figure | None], statistic: Statistic, type_: pa.DataType) -> pa.Array:
+    """The figures as a column of an answer.
+
+    A mean is a float; a sum of whole numbers has 64 bits, of decimals all digits that the type can have; minima are of
+    their column's type, numbers in 64 bits. Raises OverflowError where a sum does not fit.
+    """
+    if statistic == "mean" or pa.types.is_floating(type_):
+        return pa.array(figures, pa.float64())
+    if pa.types.is_decimal(type_):
+        if statistic == "sum":
+            wide = pa.types.is_decimal256(type_)
+            type_ = pa.decimal256(76, type_.scale) if wide else pa.decimal128(38, type_.scale)
+        try:
+            return pa.array([Decimal(figure or 0) for figure in figures], type_)
+        except pa.ArrowInvalid:
+            raise OverflowError from None
+    if pa.types.is_temporal(type_):
+        return pa.array(figures, _steps(type_)).cast(type_)
+    return pa.array(figures, pa.uint64() if pa.types.is_uint64(type_) else pa.int64())
+
+
+def _extremes(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) -> list[Figure]:
+    if pa.types.is_decimal(values.type):
+        group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(values)))
+        table = pa.table({"group": group, "value": values})
+        found = table.group_by("group", use_threads=False).aggregate([("value", statistic)]).sort_by("group")
+        return [str(each) for each in found[f"value_{statistic}"].to_pylist()]
+    if pa.types.is_temporal(values.type):
+        values = values.cast(_steps(values.type))
+    reduce: Callable[..., npt.NDArray[np.generic]] = {"min": np.minimum, "max": np.maximum}[statistic].reduceat
+    figures: list[Figure] = reduce(values.to_numpy(), starts).tolist()
+    return figures
+
+
+def _steps(type_: pa.DataType) -> pa.DataType:
+    """What dates and times are whole numbers of steps in."""
+    return pa.int32() if type_.bit_width == 32 else pa.int64()
+
+
+def _float_sum(values: npt.NDArray[np.float64], divisor: int) -> float:
+    """The sum, divided and then rounded once where the sum itself is beyond floats."""
+    try:
+        return math.fsum(values) / divisor
+    except OverflowError:  # on the way or in the end
+        return _rounded(sum(map(Fraction, values.tolist()), Fraction()) / divisor)
+
+
+def _rounded(value: Fraction) -> float:
+    """The nearest float, infinite beyond the largest."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def _whole_sums(values: pa.ChunkedArray, starts: Integers) -> list[int]:
+    """Sums of whole numbers or unscaled decimals, added in words of 32 bits, the last with the sign, so that none
+    overflows."""
+    array = values.combine_chunks()
+    bits = array.type.bit_width
+    if bits < 64:
+        array = array.cast(pa.int64())
+        bits = 64
+    words = bits // 32
+    unsigned = pa.types.is_uint64(array.type)
+    held = np.frombuffer(array.buffers()[1], np.uint32)[words * array.offset :][: words * len(array)]
+    sums = [0] * len(starts)
+    for place in range(words):
+        word = held[place::words]
+        signed = word.view(np.int32) if place == words - 1 and not unsigned else word
+        added = np.add.reduceat(signed.astype(np.int64), starts).tolist()
+        sums = [total + (part << 32 * place) for total, part in zip(sums, added, strict=True)]
+    return sums
+
+
+def _decimal(unscaled: int, scale: int) -> Decimal:
+    return Decimal(unscaled).scaleb(-scale, _DIGITS)
