@@ -117,7 +117,7 @@ def _rounded(value: Fraction) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _whole_sums(values: pa.ChunkedArray, starts: Integers) -> list[int]:

@@ -16,6 +16,7 @@ from ..display.cards import Card, Displayed, Grid, cell, grid_of
 from ..display.curves import course
 from ..display.svg import Picture
 from ..errors import InvalidArgument, PeerError, PrivsdkError, ProtocolViolation
+from ..protocol.arrow import table_of
 from ..protocol.control import Finished, Trace
 from ..protocol.operation import Outcome
 from . import model_file
@@ -78,16 +79,17 @@ class Fitted(Displayed):
     ended: str = ""
     resumed: int = 0
 
-    def predict(self, table: pa.Table) -> pa.Array:
+    def predict(self, table: Any) -> pa.Array:
         """For each row of a local table P(label), the most probable class, or a number in the label's unit.
 
-        Columns are prepared as in training. Null where a feature is missing, unless the model fills what is missing.
+        The table is in any form that `ps.embedded` takes; columns are prepared as in training. Null where a feature is
+        missing, unless the model fills what is missing.
         """
         outputs, complete = self._outputs(table)
         predicted = self.model.target.decode(outputs)
         return pc.if_else(pa.array(complete), predicted, pa.scalar(None, predicted.type))
 
-    def probabilities(self, table: pa.Table) -> pa.Table:
+    def probabilities(self, table: Any) -> pa.Table:
         """For each row of a local table the probability of each class, in a column of the class's name."""
         target = self.model.target
         if isinstance(target, Number):
@@ -116,7 +118,8 @@ class Fitted(Displayed):
         course = f", loss {losses[0]:.4f} to {losses[-1]:.4f}" if known else ""
         return f"{_TITLES[type(self.model).__name__]}{layers}, {len(losses)} rounds{course}"
 
-    def _outputs(self, table: pa.Table) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+    def _outputs(self, given: Any) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+        table = table_of("the table", given)
         absent = [name for name in self.model.declared if name not in table.column_names]
         if absent:
             raise InvalidArgument(

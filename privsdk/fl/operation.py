@@ -27,7 +27,7 @@ from ..protocol.roles import Role
 from . import roles
 from .averages import LARGEST
 from .loops.course import FinalModel, RoundModels
-from .parameters import FitParameters, check_types, clients_of
+from .parameters import FitParameters, check_types
 from .preparation import LARGEST_STATISTIC, length_of
 from .privacy import charges
 from .privacy.levels import PartyLevel, Privacy, RecordLevel
@@ -152,6 +152,8 @@ class Fit(Operation[FitParameters]):
         request, parameters = self.request, self.parameters
         clients, coordinator = self.contributors(), parameters.coordinator
         others = set(request.parties) - set(clients)
+        if sorted(clients) != sorted(request.operands):
+            raise InvalidArgument("fl.fit takes a table of each client, and each client once")
         if coordinator not in request.parties or not others <= {coordinator} or request.parties[-1] != coordinator:
             raise InvalidArgument("fl.fit takes clients with a table each and a coordinator, which is named last")
         if any(operand.columns != parameters.columns or operand.alignment for operand in request.operands.values()):
@@ -286,7 +288,7 @@ class Fit(Operation[FitParameters]):
         return Learns.of(colluding, TrainingFact(Fact.NOISY_SUM_WITH_ITS_NOISE))
 
     def contributors(self) -> tuple[str, ...]:
-        return clients_of(self.request)
+        return self.parameters.clients_of(self.request)
 
     def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
         parameters, mode = self.parameters, self.parameters.mode

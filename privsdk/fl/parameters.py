@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, Literal
 
@@ -61,6 +61,7 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     compression: Compressions | None = None
     privacy: Privacy | None = None
     name: str = ""
+    clients: tuple[str, ...] = ()  # in the order that their draws go by; in the request a coordinator is last
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -83,6 +84,10 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 f"{type(self.strategy).__name__} {self.loop.name_refused}",
                 hint="leave name out, or use a strategy with rounds",
             )
+
+    def clients_of(self, request: Request) -> tuple[str, ...]:
+        """The parties that train."""
+        return self.clients or tuple(party for party in request.parties if party in request.operands)
 
     def _check_numbers(self) -> None:
         if not 1 <= self.rounds <= MAX_ROUNDS:
@@ -152,7 +157,7 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def participants(self, request: Request) -> Participants:
         """Who adds up."""
-        clients = clients_of(request)
+        clients = self.clients_of(request)
         drawn = max(self.fewest, round(self.participation * len(clients)))
         return Participants(clients, self.coordinator, self.fewest, drawn)
 
@@ -214,12 +219,7 @@ def check_choices(
         )
 
 
-def clients_of(request: Request) -> tuple[str, ...]:
-    """The parties that train, in the request's order."""
-    return tuple(party for party in request.parties if party in request.operands)
-
-
-def parameters_of(verb: str, given: Mapping[str, Any], *, clients: int, coordinator: str) -> FitParameters:
+def parameters_of(verb: str, given: Mapping[str, Any], *, clients: Sequence[str], coordinator: str) -> FitParameters:
     """The arguments of a verb as a request carries them.
 
     Raises InvalidArgument where one is not of its type, or not to be used.
@@ -236,7 +236,8 @@ def parameters_of(verb: str, given: Mapping[str, Any], *, clients: int, coordina
         },
         **{name: _plain(given[name]) for name in ("participation", "deadline_s", "held_out")},
         "coordinator": coordinator,
-        "fewest": clients // 2 + 1 if given["fewest"] is None else given["fewest"],
+        "clients": tuple(clients),
+        "fewest": len(clients) // 2 + 1 if given["fewest"] is None else given["fewest"],
         "class_weights": _plain_class_weights(given["model"], given["class_weights"]),
         "groups": plain_keys(given["by"], given["groups"]),
         "evaluate_every": given["evaluate_every"] or 0,

@@ -18,7 +18,7 @@ from .averages import VALUES, Averages, Each, OnGrid
 from .loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from .models.evaluation import Groups, HeldOut
 from .models.training import Trainer, in_threads
-from .parameters import FitParameters, clients_of
+from .parameters import FitParameters
 from .preparation import Preparation, length_of
 from .privacy.levels import PartyLevel, RecordLevel
 from .privacy.party_level import NoiseShares, NoisyOnGrid
@@ -31,7 +31,7 @@ def role(
     given: RoleInput, parameters: FitParameters, train: Trainer = in_threads, sums: Callable[[], Sum] | None = None
 ) -> Role[Outcome]:
     """A party's part; `train` trains a client, and `sums` makes what adds up in place of the aggregation's."""
-    clients = clients_of(given.request)
+    clients = parameters.clients_of(given.request)
     mode, participants = parameters.mode, parameters.participants(given.request)
     sums = sums or partial(mode.sum, given, participants, within_s=parameters.deadline_s)
     course = Course(
@@ -73,7 +73,7 @@ def _outcome(trained: TrainingResult, evaluation: Mapping[str, Any]) -> Outcome:
 
 
 def _averages(given: RoleInput, parameters: FitParameters, sum_: Sum) -> Averages:
-    clients = clients_of(given.request)
+    clients = parameters.clients_of(given.request)
     if not parameters.mode.hides:
         number = clients.index(given.party) if given.party in clients else len(clients)
         return Each(
@@ -99,7 +99,7 @@ def _trainer(given: RoleInput, parameters: FitParameters, train: Trainer) -> Tra
 
 def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, sum_: Sum) -> Role[TrainingResult]:
     coordinating = CoordinatorInput(
-        clients=clients_of(given.request),
+        clients=parameters.clients_of(given.request),
         statistics=length_of(parameters.model, parameters.class_weights),
         sum_=sum_,
         averages=_averages(given, parameters, sum_),
@@ -113,7 +113,7 @@ def _train(
     given: RoleInput, parameters: FitParameters, course: Course, train: Trainer, sum_: Sum
 ) -> Role[dict[str, Any]]:
     """A client's part, and its evaluation of the final model and of those on the way."""
-    clients = clients_of(given.request)
+    clients = parameters.clients_of(given.request)
     prepared = Preparation(
         parameters.model,
         given.table,

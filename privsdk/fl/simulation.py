@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ..crypto.sums.base import PlainSum
 from ..errors import DataError, InvalidArgument, UnknownName
+from ..protocol.arrow import table_of
 from ..protocol.control import Trace
 from ..protocol.groups import Key
 from ..protocol.in_memory import together
@@ -67,7 +68,8 @@ def simulate(
     ----------
     model : Logistic, Linear, Softmax or MLP
     tables : list, or mapping of name to table
-        An Arrow table for each client. Those of a list are called client0, client1, and so on.
+        A table for each client, in any form that `ps.embedded` takes. Those of a list are called client0, client1, and
+        so on.
     fewest : int, optional
         Clients that are drawn for a round at the least; default more than half, as of `fl.fit`: give fewer for a small
         `participation`.
@@ -103,7 +105,7 @@ def simulate(
         )
     clear = compression is not None or bool(getattr(strategy, "each", ""))  # updates come one by one
     given |= {"aggregation": "clear" if clear else "masked", "deadline_s": DEADLINE_S}
-    parameters = parameters_of("fl.simulate", given, clients=len(clients), coordinator=COORDINATOR)
+    parameters = parameters_of("fl.simulate", given, clients=tuple(clients), coordinator=COORDINATOR)
     if not 1 <= parameters.fewest <= len(clients):
         raise InvalidArgument(
             f"rounds of at least {parameters.fewest} of {len(clients)} clients",
@@ -161,15 +163,10 @@ def _named(tables: object) -> dict[str, pa.Table]:
         )
     if not found:
         raise InvalidArgument("fl.simulate has no clients", hint="give one table or more")
-    for name, table in found.items():
+    for name in found:
         if not (isinstance(name, str) and name) or name == COORDINATOR:
             raise InvalidArgument(f"{name!r} cannot be a client's name", hint="name clients by other texts")
-        if not isinstance(table, pa.Table):
-            raise InvalidArgument(
-                f"{name} has a {type(table).__name__}, not an Arrow table",
-                hint="pa.table(frame) makes one of a pandas or polars frame; for parties' tables there is fl.fit",
-            )
-    return found
+    return {name: table_of(name, table) for name, table in found.items()}
 
 
 def _check(name: str, table: pa.Table, parameters: FitParameters) -> None:

@@ -130,7 +130,7 @@ def fit(
     group = as_tables(tables)
     runner = runner_of(*group)
     leader = mode_named(aggregation).coordinator(runner, tuple(table.party for table in group), coordinator)
-    parameters = parameters_of("fl.fit", given, clients=len(group), coordinator=leader)
+    parameters = parameters_of("fl.fit", given, clients=tuple(table.party for table in group), coordinator=leader)
     operands = {table.party: table.operand(*parameters.columns) for table in group}
     if privacy is not None:
         units = {table.party: charges.unit_of(privacy, table.unit) for table in group}

@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..governance.charges import Unit
 from ..governance.policy import ROWS
+from ..protocol.arrow import plain, table_of
 
 
 class InMemoryTable:
     """A table in memory: what a notebook gives, as Arrow, in the types that operations know."""
 
     def __init__(self, party: str, name: str, given: Any) -> None:
-        self._table = plain(_arrow(f"{party}/{name}", given))
+        self._table = table_of(f"{party}/{name}", given)
 
     @property
     def schema(self) -> pa.Schema:
@@ -36,63 +37,6 @@ class InMemoryTable:
 
     def read(self, columns: tuple[str, ...]) -> pa.Table:
         return self._table.select(list(columns))
-
-
-def _arrow(name: str, given: Any) -> pa.Table:
-    if isinstance(given, pa.Table):
-        return given
-    if hasattr(given, "to_arrow_table"):  # a DuckDB relation: materialised now, its connection is the notebook's
-        return given.to_arrow_table()
-    if isinstance(given, pa.RecordBatch):
-        return pa.Table.from_batches([given])
-    if hasattr(given, "__arrow_c_stream__"):
-        try:
-            return pa.table(given)
-        except pa.ArrowException as error:  # its message may quote a value
-            raise InvalidArgument(
-                f"{name}, a {type(given).__name__}, is no Arrow table ({type(error).__name__})",
-                hint="give a table whose columns have one type each",
-            ) from None
-    raise InvalidArgument(
-        f"{name} is a {type(given).__name__}, which is not a table",
-        hint="give an Arrow table, a pandas or polars frame, a DuckDB relation, or a path of Parquet or CSV",
-    )
-
-
-def plain(table: pa.Table) -> pa.Table:
-    """In the types that operations know, without the metadata that frames bring along: it may hold index values."""
-    columns = [
-        pa.chunked_array([_plain_array(chunk) for chunk in column.chunks or [pa.nulls(0, column.type)]])
-        for column in table.columns
-    ]
-    return pa.table(columns, names=table.column_names)
-
-
-def _plain_array(array: pa.Array) -> pa.Array:
-    """As what operations know: views, dictionaries and run ends as the values they stand for, UUIDs as text, other
-    extension types as what they are stored as, small decimals as those of 128 bits."""
-    type_ = array.type
-    if pa.types.is_dictionary(type_):
-        return _plain_array(array.dictionary).take(array.indices)
-    if pa.types.is_run_end_encoded(type_):
-        return _plain_array(pc.run_end_decode(array))
-    if isinstance(type_, pa.UuidType):
-        return pa.array([None if each is None else str(each) for each in array.to_pylist()], pa.string())
-    if isinstance(type_, pa.BaseExtensionType):
-        stored = _plain_array(array.storage)
-        return stored.cast(pa.bool_()) if isinstance(type_, pa.Bool8Type) else stored
-    for is_kind, plain_type in _PLAIN:
-        if is_kind(type_):
-            return array.cast(plain_type(type_))
-    return array
-
-
-_PLAIN: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], pa.DataType]], ...] = (
-    (pa.types.is_string_view, lambda _: pa.large_string()),
-    (pa.types.is_binary_view, lambda _: pa.large_binary()),
-    (pa.types.is_decimal32, lambda type_: pa.decimal128(type_.precision, type_.scale)),
-    (pa.types.is_decimal64, lambda type_: pa.decimal128(type_.precision, type_.scale)),
-)
 
 
 class TableFile:

@@ -345,7 +345,7 @@ def _nearest(number: Fraction, kind: type[np.floating[Any]]) -> float:
     try:
         first = kind(float(number))
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
     if not np.isfinite(first):
         return float(first)
     with np.errstate(over="ignore"):

@@ -243,6 +243,12 @@ def test_a_value_of_another_kind_says_what_is_missing(type_: pa.DataType, value:
             comparison.check_value(each, type_)
 
 
+def test_a_float_stands_for_its_digits() -> None:
+    cents = pa.array([Decimal("0.10"), Decimal("0.30")], pa.decimal128(5, 2))
+    assert passes(cents, 0.1) == [True, False]
+    assert passes(cents, (0.1, 0.3)) == [True, True]
+
+
 def test_nanoseconds_and_numpys_own_times() -> None:
     column = pa.array([1_000_000_001, 1_000_000_002], pa.timestamp("ns"))
     assert passes(column, np.datetime64("1970-01-01T00:00:01.000000002")) == [False, True]

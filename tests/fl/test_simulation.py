@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import cycle
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from claims import Cases
@@ -67,14 +69,16 @@ SAME: dict[str, tuple[Any, str, dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.claim(
     "fl.simulate: fl.fit's model, history and scores from the same tables and seed, up to float rounding"
 )
-@pytest.mark.parametrize("choice", SAME)
+@pytest.mark.parametrize(("choice", "coordinator"), list(zip(SAME, cycle(["keeper", "south"]), strict=False)))
 @pytest.mark.rounding
-def test_it_is_the_model_of_fit(choice: str, cases: Cases) -> None:
+def test_it_is_the_model_of_fit(choice: str, coordinator: str, cases: Cases) -> None:
+    """Whoever coordinates: one of the clients, too, whose draws are those of its place among the tables."""
     model, label, options, aggregation = SAME[choice]
     options = {"label": label, "rounds": 8, "learning_rate": 0.5, **options}
     parties: dict[str, Any] = {name: {"sales": table} for name, table in TABLES.items()}
     with ps.embedded({**parties, "keeper": {}}, store=None, policy=POLICY, budget=BUDGET, quiet=True) as fed:
-        trained = fl.fit(model, [fed[name]["sales"] for name in TABLES], **options, **aggregation).release().value
+        tables = [fed[name]["sales"] for name in TABLES]
+        trained = fl.fit(model, tables, coordinator=coordinator, **options, **aggregation).release().value
     simulated = fl.simulate(model, TABLES, **options)
     assert np.abs(trained.weights - model.network.initial(options.get("seed", 0))).max() > 0.05
     allowed = rounding(options, trained.weights)
@@ -203,7 +207,7 @@ COUNTS = GOOD.set_column(5, "late", pa.array([7] * 30))
 REFUSED: dict[str, tuple[Any, dict[str, Any], type[PrivsdkError], str]] = {
     "no clients": ([], {}, InvalidArgument, "no clients"),
     "one table": (GOOD, {}, InvalidArgument, "tables of several clients, not a Table"),
-    "a frame": ({"n": GOOD, "s": GOOD.to_pandas()}, {}, InvalidArgument, "s has a DataFrame, not an Arrow table"),
+    "a list of numbers": ({"n": GOOD, "s": [1, 2]}, {}, InvalidArgument, "s is a list, which is not a table"),
     "a number": ({3: GOOD}, {}, InvalidArgument, "3 cannot be a client's name"),
     "no name": ({"": GOOD}, {}, InvalidArgument, "'' cannot be a client's name"),
     "the coordinator": ({"the coordinator": GOOD}, {}, InvalidArgument, "cannot be a client's name"),
@@ -233,6 +237,22 @@ def test_what_does_not_fit_is_refused(case: str) -> None:
     with pytest.raises(error, match=message) as refused:
         fl.simulate(PLAIN, tables, **{"label": "late", **options})
     assert refused.value.hint
+
+
+@pytest.mark.parametrize("form", ["pandas", "polars", "lazy", "dictionaries", "views", "columns"])
+def test_tables_in_any_form_are_trained_on_and_predicted(form: str) -> None:
+    kind = GOOD["kind"]
+    forms: dict[str, Any] = {
+        "pandas": GOOD.to_pandas(),
+        "polars": pl.from_arrow(GOOD),
+        "lazy": pl.from_arrow(GOOD).lazy(),
+        "dictionaries": GOOD.set_column(GOOD.column_names.index("kind"), "kind", kind.dictionary_encode()),
+        "views": GOOD.set_column(GOOD.column_names.index("kind"), "kind", kind.cast(pa.string_view())),
+        "columns": {name: GOOD[name].to_pylist() for name in GOOD.column_names},
+    }
+    fitted = fl.simulate(MODEL, [GOOD, forms[form]], label="late", rounds=2)
+    assert np.array_equal(fitted.weights, fl.simulate(MODEL, [GOOD, GOOD], label="late", rounds=2).weights)
+    assert fitted.predict(forms[form]).equals(fitted.predict(GOOD))
 
 
 def test_only_models_of_fl_are_trained() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import privsdk as ps
@@ -48,3 +51,38 @@ def test_text_of_any_arrow_type_joins_groups_and_labels(kind: str) -> None:
         assert counted.to_pydict() == {"g": ["a", "b"], "count": [20, 20], "mean": [19.0, 20.0]}
         noisy = dp.count(fed["north"]["table"], by="g", keys=["a", "b", "c"], epsilon=1).release().value
         assert noisy.column("g").to_pylist() == ["a", "b", "c"]
+
+
+OTHERS: dict[str, tuple[pa.Array, pa.DataType, list[Any]]] = {
+    "uuid": (
+        pa.array([UUID(int=5).bytes, None], pa.uuid()),
+        pa.large_string(),
+        ["00000000-0000-0000-0000-000000000005", None],
+    ),
+    "json": (pa.array(['{"a": 1}', None], pa.json_()), pa.string(), ['{"a": 1}', None]),
+    "bool8": (pa.ExtensionArray.from_storage(pa.bool8(), pa.array([2, None], pa.int8())), pa.bool_(), [True, None]),
+    "decimal32": (pa.array([Decimal("1.50")], pa.decimal32(5, 2)), pa.decimal128(5, 2), [Decimal("1.50")]),
+    "decimal64": (pa.array([Decimal("1.50")], pa.decimal64(12, 2)), pa.decimal128(12, 2), [Decimal("1.50")]),
+    "run ends": (pc.run_end_encode(pa.array([7, 7, 8])), pa.int64(), [7, 7, 8]),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_types_are_what_they_stand_for(kind: str) -> None:
+    column, type_, values = OTHERS[kind]
+    store = Store("north", {"t": pa.table({"x": column, "n": range(len(column))})})
+    assert store.schema("t").field("x").type == type_
+    assert store.read("t", ("x",)).column("x").to_pylist() == values
+    assert len(store.hashes("t", ("x", "n"))) == len(column)
+
+
+def test_a_slice_of_uuids() -> None:
+    ids = [UUID(int=n) for n in range(5)]
+    column = pa.array([each.bytes for each in ids], pa.uuid()).slice(2, 2)
+    held = Store("north", {"t": pa.table({"x": column})}).read("t", ("x",)).column("x")
+    assert held.to_pylist() == [str(each) for each in ids[2:4]]
+
+
+def test_rows_with_decimals_of_any_size_are_told_apart() -> None:
+    column = pa.array([Decimal(10**60), Decimal(10**60 + 1)], pa.decimal256(61, 0))
+    assert len(set(Store("north", {"t": pa.table({"x": column})}).hashes("t", ("x",)).tolist())) == 2

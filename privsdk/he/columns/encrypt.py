@@ -16,6 +16,7 @@ from ...crypto.seal.circuit import Values, encrypt_column
 from ...crypto.seal.keys import PublicContext, SecretContext
 from ...crypto.seal.parallel import encrypt as encrypt_rows
 from ...errors import DataError, InvalidArgument, ProtocolViolation, UnknownName
+from ...protocol.arrow import plain
 from .arrow import EncryptedType, Meta
 from .column import Column
 from .operands import Vector, largest, positive, to_numpy, to_units
@@ -78,6 +79,7 @@ def encrypt(
     if isinstance(data, pa.RecordBatch):
         data = pa.Table.from_batches([data])
     if isinstance(data, pa.Table):
+        data = plain(data)
         if not isinstance(bounds, Mapping) or not bounds:
             raise InvalidArgument(
                 "which columns to encrypt, and within which bounds?",
