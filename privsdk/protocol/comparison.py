@@ -201,7 +201,7 @@ class _Float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Steps:
+class _Multiples:
     """Whole multiples of a step, held as whole numbers or decimals; `number` reads a value in the step's unit."""
 
     held: pa.DataType
@@ -357,13 +357,13 @@ _FORMS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], _Form
     (pa.types.is_string, _Text),
     (pa.types.is_large_string, _Text),
     (pa.types.is_floating, _Float),
-    (pa.types.is_boolean, lambda _: _Steps(pa.int8(), _truth)),
-    (pa.types.is_integer, lambda type_: _Steps(type_, _number)),
-    (pa.types.is_decimal, lambda type_: _Steps(type_, _number, Fraction(10) ** -type_.scale)),
-    (pa.types.is_date32, lambda _: _Steps(pa.int32(), _local, Fraction(86_400))),
-    (pa.types.is_date64, lambda _: _Steps(pa.int64(), _local, _UNITS["ms"])),
-    (pa.types.is_timestamp, lambda type_: _Steps(pa.int64(), _zoned if type_.tz else _local, _UNITS[type_.unit])),
-    (pa.types.is_time32, lambda type_: _Steps(pa.int32(), _time_of_day, _UNITS[type_.unit])),
-    (pa.types.is_time64, lambda type_: _Steps(pa.int64(), _time_of_day, _UNITS[type_.unit])),
-    (pa.types.is_duration, lambda type_: _Steps(pa.int64(), _duration, _UNITS[type_.unit])),
+    (pa.types.is_boolean, lambda _: _Multiples(pa.int8(), _truth)),
+    (pa.types.is_integer, lambda type_: _Multiples(type_, _number)),
+    (pa.types.is_decimal, lambda type_: _Multiples(type_, _number, Fraction(10) ** -type_.scale)),
+    (pa.types.is_date32, lambda _: _Multiples(pa.int32(), _local, Fraction(86_400))),
+    (pa.types.is_date64, lambda _: _Multiples(pa.int64(), _local, _UNITS["ms"])),
+    (pa.types.is_timestamp, lambda type_: _Multiples(pa.int64(), _zoned if type_.tz else _local, _UNITS[type_.unit])),
+    (pa.types.is_time32, lambda type_: _Multiples(pa.int32(), _time_of_day, _UNITS[type_.unit])),
+    (pa.types.is_time64, lambda type_: _Multiples(pa.int64(), _time_of_day, _UNITS[type_.unit])),
+    (pa.types.is_duration, lambda type_: _Multiples(pa.int64(), _duration, _UNITS[type_.unit])),
 )
