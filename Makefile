@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := $(BIN)/python
 
+# Tests start many interpreters, each of which would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Tests run in three processes, also on two cores: many of them wait, and for processes of their own.
 ABREAST := --numprocesses 3 --dist worksteal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -31,6 +32,14 @@ settings.register_profile(
 )
 settings.register_profile("test", parent=settings.get_profile("claims"), max_examples=20)
 settings.register_profile("soak", parent=settings.get_profile("claims"), max_examples=1000)
+
+
+gc.disable()  # while tests are collected, of which nothing is given back
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

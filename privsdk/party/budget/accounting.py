@@ -21,10 +21,12 @@ dp_accounting takes over a second to import, so it is imported late.
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import Any, assert_never
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -40,6 +42,9 @@ SLACK = 1e-9  # relative, for sums of floating-point epsilons
 Tally = Mapping[Charge, int]
 """Charges, each with how often it occurs."""
 _Price = frozenset[tuple[Charge, int]]
+
+_deltas: WeakKeyDictionary[Any, dict[float, float]] = WeakKeyDictionary()
+_reading = threading.Lock()
 
 
 class Account:
@@ -125,7 +130,7 @@ class Account:
         if self._sole or self._concentrated:
             return self.epsilon(delta) - epsilon
         rest = delta - self._beside
-        composed = float(self._losses.get_delta_for_epsilon(max(0.0, epsilon - self._small)))
+        composed = _delta(self._losses, max(0.0, epsilon * (1 + SLACK) - self._small))
         return math.log(max(composed, 1e-300) / rest) if rest > 0 else math.inf
 
     @cached_property
@@ -148,7 +153,7 @@ class Account:
         if self._sole or self._concentrated or delta in self._epsilons:
             return self.epsilon(delta) <= epsilon
         rest, left = epsilon - self._small, delta - self._beside
-        return rest >= 0 and left > 0 and float(self._losses.get_delta_for_epsilon(rest)) <= left
+        return rest >= 0 and left > 0 and _delta(self._losses, rest) <= left
 
     @cached_property
     def private(self) -> Counter[Charge]:
@@ -255,6 +260,15 @@ def _convolve(losses: list[Any]) -> Any:
     return losses[0]
 
 
+def _delta(losses: Any, epsilon: float) -> float:
+    """Of a distribution at this epsilon, kept as long as it: parties of one process ask the same, all at once."""
+    with _reading:
+        known = _deltas.setdefault(losses, {})
+        if epsilon not in known:
+            known[epsilon] = float(losses.get_delta_for_epsilon(epsilon))
+        return known[epsilon]
+
+
 @lru_cache(maxsize=8)
 def _composed(price: _Price) -> Any:
     """Of all charges of a request, or of several."""
@@ -264,14 +278,20 @@ def _composed(price: _Price) -> Any:
 @lru_cache(maxsize=32)  # a large one has some megabytes
 def _distribution(event: float | Gaussian, times: int) -> Any:
     """Of so many equal events: a pure epsilon, or Gaussian noise."""
+    if isinstance(event, Gaussian):
+        times, event = times * event.steps, msgspec.structs.replace(event, steps=1)
+    one = _step(event)
+    return one.self_compose(times) if times > 1 else one
+
+
+@lru_cache(maxsize=8)
+def _step(event: float | Gaussian) -> Any:
+    """Of one event; a search for how many fit composes it again and again."""
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     if isinstance(event, Gaussian):
-        one = pld.from_gaussian_mechanism(event.noise_multiplier, sampling_prob=event.sampling_rate)
-        times *= event.steps
-    else:
-        one = pld.from_discrete_laplace_mechanism(event, 1)
-    return one.self_compose(times) if times > 1 else one
+        return pld.from_gaussian_mechanism(event.noise_multiplier, sampling_prob=event.sampling_rate)
+    return pld.from_discrete_laplace_mechanism(event, 1)
 
 
 def renyi_epsilon(tally: Tally, delta: float) -> float:
