@@ -17,6 +17,7 @@ from privsdk.fl.preparation import Preparation
 
 LEARNING_RATE = 0.1
 PIXELS = {"pixels": fl.Vector(784, 0, 255)}
+COARSE = 196
 USES = ("training feature", "training label", "model update", "aggregate", "HE operand")
 POLICY = ps.Policy(operations=("fl.fit",), grants=(ps.Grant(table="*", columns={"*": USES}),), min_parties=2)
 DELTA = 1e-5
@@ -30,6 +31,16 @@ def digits(rows: int, parties: int = 3) -> dict[str, pa.Table]:
     """So many handwritten digits at each party, four in five of one digit at each."""
     held = _digits().parties
     return {name: held[name]["digits"].slice(0, rows) for name in list(held)[:parties]}
+
+
+def coarse(rows: int, seed: int) -> pa.Table:
+    """So many digits of all parties, in any order, of 14 by 14 pixels: means of four."""
+    held = pa.concat_tables([each["digits"] for each in _digits().parties.values()])
+    taken = held.take(pa.array(np.random.default_rng(seed).permutation(len(held))[:rows]))
+    pixels = taken["pixels"].combine_chunks().flatten().to_numpy().reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
+    return pa.table(
+        {"digit": taken["digit"], "pixels": pa.FixedSizeListArray.from_arrays(pa.array(pixels.ravel()), COARSE)}
+    )
 
 
 class Step(NamedTuple):

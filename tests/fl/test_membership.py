@@ -93,6 +93,7 @@ def trained(privacy: RecordLevel, present: bool, steps: int, runs: int) -> Score
 
 
 @pytest.mark.claim("DP-SGD: what a canary audit proves stays below the claimed epsilon; with a tenth of the noise not")
+@pytest.mark.attack("membership of a row, by who chose all others and sees every step's model")
 @pytest.mark.parametrize(("noise", "rate", "steps"), [(2.5, 1.0, 3), (1.5, 0.5, 3)])
 def test_membership_of_a_row(noise: float, rate: float, steps: int, cases: Cases, counts: Counts) -> None:
     runs = counts(700, 700, 20_000)
@@ -105,6 +106,7 @@ def test_membership_of_a_row(noise: float, rate: float, steps: int, cases: Cases
     assert wrong > epsilon
     cases(4 * runs)
     cases.say(f"epsilon {epsilon:.2f} claimed, {found:.2f} proven, {wrong:.2f} with a tenth of the noise")
+    cases.gains(f"epsilon {found:.1f}", before=f"epsilon {wrong:.1f} with a tenth of the noise", bound=f"{epsilon:.1f}")
 
 
 def sums(grid: NoiseShares, direction: float, runs: int, shares: int, scale: float = 1.0) -> Scores:
@@ -116,6 +118,7 @@ def sums(grid: NoiseShares, direction: float, runs: int, shares: int, scale: flo
 
 
 @pytest.mark.claim("DP-FedAvg: colluders who know a party's two possible updates prove less than the claimed epsilon")
+@pytest.mark.attack("which of two updates a party sent, by all colluders who know both")
 def test_membership_of_a_party(cases: Cases, counts: Counts) -> None:
     runs = counts(400_000, 400_000, 4_000_000)
     grid = NoiseShares(PartyLevel(clip=1.0, noise_multiplier=2.0), clients=4, fewest=4, length=1)
@@ -127,3 +130,5 @@ def test_membership_of_a_party(cases: Cases, counts: Counts) -> None:
     assert tenth > claimed(price)
     cases(4 * runs)
     cases.say(f"epsilon {claimed(price):.2f} claimed, {found:.2f} proven, {tenth:.2f} with a tenth of the noise")
+    before = f"epsilon {tenth:.1f} with a tenth of the noise"
+    cases.gains(f"epsilon {found:.1f}", before=before, bound=f"{claimed(price):.1f}")
