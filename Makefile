@@ -48,7 +48,7 @@ kernels: $(VENV)/installed        ## what depends on floating arithmetic, with k
 claims: $(VENV)/installed         ## one line for each promise: claim, cases tried, passed
 	$(RUN) -m pytest -m claim --claims $(ABREAST)
 
-attacks: $(VENV)/installed        ## one line for each attack: what it gained once, what it gains, and the bound
+attacks: $(VENV)/installed        ## one line for each attack: what it gained undefended, what it gains, and the bound
 	$(RUN) -m pytest -m attack --claims $(ABREAST)
 
 soak: $(VENV)/installed           ## the same promises with the long counts

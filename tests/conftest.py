@@ -128,7 +128,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         figures = "; ".join(figure for _, _, figure in outcomes if figure)
         terminalreporter.write_line(f"{claim} | {tried:,} | {passed}" + (f" | {figures}" if figures else ""))
     if _ATTACKS:
-        terminalreporter.section("attacks: attack | gained once | gains | bound")
+        terminalreporter.section("attacks: attack | gained undefended | gains | bound")
     for attack, tries in sorted(_ATTACKS.items()):
         before, gains, bound = (
             ", ".join(dict.fromkeys(filter(None, each))) for each in zip(*(said for _, said in tries), strict=True)

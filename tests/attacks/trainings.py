@@ -33,14 +33,25 @@ def digits(rows: int, parties: int = 3) -> dict[str, pa.Table]:
     return {name: held[name]["digits"].slice(0, rows) for name in list(held)[:parties]}
 
 
-def coarse(rows: int, seed: int) -> pa.Table:
-    """So many digits of all parties, in any order, of 14 by 14 pixels: means of four."""
+def some_digits(rows: int, seed: int) -> pa.Table:
+    """So many digits of all parties, in any order."""
     held = pa.concat_tables([each["digits"] for each in _digits().parties.values()])
-    taken = held.take(pa.array(np.random.default_rng(seed).permutation(len(held))[:rows]))
-    pixels = taken["pixels"].combine_chunks().flatten().to_numpy().reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
+    return held.take(pa.array(np.random.default_rng(seed).permutation(len(held))[:rows]))
+
+
+def coarse(rows: int, seed: int) -> pa.Table:
+    """The same, of 14 by 14 pixels: means of four."""
+    taken = some_digits(rows, seed)
+    pixels = pixels_of(taken).reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
     return pa.table(
         {"digit": taken["digit"], "pixels": pa.FixedSizeListArray.from_arrays(pa.array(pixels.ravel()), COARSE)}
     )
+
+
+def pixels_of(table: pa.Table) -> Reals:
+    """A row of pixels for each row, from 0 to 255."""
+    found = table["pixels"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    return np.asarray(found, np.float64)
 
 
 class Step(NamedTuple):
