@@ -19,6 +19,7 @@ from .display import texts as _texts  # noqa: F401 - the texts of errors
 from .errors import PrivsdkError
 from .governance.charges import Budget, Limit, Unit
 from .governance.policy import Disclosure, Grant, Policy
+from .party.sources.csv import declared as csv
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ __all__ = [
     "Run",
     "Unit",
     "connect",
+    "csv",
     "dp",
     "embedded",
     "errors",

@@ -12,6 +12,7 @@ from ..errors import InvalidArgument, PrivsdkError
 from ..errors.details import NameUnknown
 from ..governance.charges import Budget
 from ..governance.policy import Policy
+from ..party.sources.csv import PLAIN, CsvFile, CsvFormat
 from ..protocol.timeouts import CallerTimeouts, Limits, Timeouts
 from ..transport.identities import is_member_name
 
@@ -25,12 +26,18 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ServedTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a table is, and, where it is a CSV file, how it is to be read."""
+
     path: str
     dataset: str = ""
+    csv: CsvFormat = PLAIN
 
-    def place(self, folder: Path) -> Path | str:
+    def place(self, folder: Path) -> Path | str | CsvFile:
         """Its file, relative to the folder of party.toml, or its address."""
-        return self.path if "://" in self.path else folder / self.path
+        if "://" in self.path:
+            return self.path
+        path = folder / self.path
+        return CsvFile(path, self.csv) if self.csv != PLAIN else path
 
 
 class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,8 +17,10 @@ from ..errors.details import (
     Detail,
     EpsilonExceeded,
     ExactExceeded,
+    FileMisread,
     Frozen,
     MinPartiesUnstated,
+    Misread,
     MissingGrant,
     NameUnknown,
     NotGranted,
@@ -173,6 +175,28 @@ def _reset(d: BudgetReset) -> Text:
     )
 
 
+def _file(d: FileMisread) -> Text:
+    what, row = f"{d.where} cannot be read from {d.file}", f"row {d.row}" if d.row else "a row"
+    readings = " or ".join(d.readings)
+    add = f"declare it beside the table's path, as in csv = {{ {d.declare} }}, or in ps.csv(...)"
+    said: dict[Misread, Text] = {
+        "unreadable": Text(what, "check that the file is intact, and of the kind that its name says"),
+        "empty": Text(f"{what}: it is empty", "give a file with a header and rows"),
+        "encoding": Text(f"{what}: {row} is in another encoding", add),
+        "delimiter": Text(f"{what}: more than one delimiter fits", f"declare csv = {{ ... }} with {readings}"),
+        "names": Text(f"{what}: the first row has names that are empty or there twice", f"repair them, or {add}"),
+        "header": Text(f"{what}: the first row reads as data", f"{add}, or header = true where it has the names"),
+        "ragged": Text(
+            f"{what}: {row} has {d.readings[0] if d.readings else 'other'} fields where there are "
+            f"{d.readings[-1] if d.readings else 'others'} columns",
+            "repair the row; fields with a delimiter need quotes",
+        ),
+        "readings": Text(f"{what}: more than one reading fits {d.column}", f"declare csv = {{ ... }} with {readings}"),
+        "type": Text(f"{what}: {d.column} is not {readings} in {row}", f"repair the value, or {add}"),
+    }
+    return said[d.problem]
+
+
 def _differencing(d: RowsTooAlike) -> Text:
     said = {
         "few": f"this answer and earlier exact answers on {d.table}, added and subtracted, would tell about the rows "
@@ -264,6 +288,7 @@ ENGLISH: Language = {
     Frozen: _frozen,
     BudgetReset: _reset,
     RowsTooAlike: _differencing,
+    FileMisread: _file,
     CallerMismatch: _caller,
     SessionEnded: _ended,
     TimedOut: _timed_out,

@@ -181,6 +181,25 @@ class PartiesToldApart(Detail, frozen=True, kw_only=True, tag="parties-apart"):
     named: tuple[str, ...]
 
 
+Misread = Literal["unreadable", "empty", "encoding", "delimiter", "names", "header", "ragged", "readings", "type"]
+
+
+class FileMisread(Detail, frozen=True, kw_only=True, tag="file"):
+    """Why the file of table `where` is not read.
+
+    `column` and `row`, counted from 1 without the header, say where; `readings` what fits, as what is to be declared;
+    for a ragged row how many fields it has and should have. `declare` is a line to add beside the table's path.
+    """
+
+    where: str
+    file: str
+    problem: Misread
+    column: str = ""
+    row: int = 0
+    readings: tuple[str, ...] = ()
+    declare: str = ""
+
+
 class CallerMismatch(Detail, frozen=True, kw_only=True, tag="caller"):
     """Who sent a request, and in whose name."""
 

@@ -5,9 +5,7 @@ A new source is one entry of `SOURCES`.
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +17,9 @@ import pyarrow.compute as pc
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..governance.charges import Unit
 from ..governance.policy import ROWS
-from ..protocol.arrow import plain, table_of
+from ..protocol.arrow import table_of
+from .sources.csv import CsvFile, CsvTable
+from .sources.parquet import ParquetFile
 
 
 class InMemoryTable:
@@ -39,55 +39,6 @@ class InMemoryTable:
         return self._table.select(list(columns))
 
 
-class TableFile:
-    """One file, by its very name and with its own columns only, read anew at each use through DuckDB.
-
-    `reader` is DuckDB's table function for the file's kind.
-    """
-
-    def __init__(self, party: str, name: str, given: str, *, reader: str) -> None:
-        path = Path(given)
-        if not path.exists():
-            raise UnknownName(f"{party}/{name}: there is no file {path}", hint="check the path")
-        self._party = party
-        self._path = path.resolve()
-        self._reader = reader
-        self._schema = self._query("*", " LIMIT 0").schema
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self._schema
-
-    def version(self) -> str:
-        """Of what the file system says of it: which file, how long, when written and when changed in any way, which
-        nobody can set back."""
-        try:
-            status = self._path.stat()
-        except OSError:
-            raise self._unreadable() from None
-        return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
-
-    def read(self, columns: tuple[str, ...]) -> pa.Table:
-        names = columns or (self._schema.names[0],)  # so that the rows can still be counted
-        return self._query(", ".join('"' + name.replace('"', '""') + '"' for name in names))
-
-    def _query(self, wanted: str, more: str = "") -> pa.Table:
-        import duckdb
-
-        # The names are quoted identifiers of the table's own schema; the path is a bound parameter. DuckDB takes it as
-        # a pattern, and a folder named a=b as a column.
-        query = f"SELECT {wanted} FROM {self._reader}(?, hive_partitioning = false){more}"  # noqa: S608
-        try:
-            with duckdb.connect() as connection:
-                table: pa.Table = connection.sql(query, params=[glob.escape(str(self._path))]).to_arrow_table()
-        except duckdb.Error:  # its message may quote a line of the file
-            raise self._unreadable() from None
-        return plain(table)
-
-    def _unreadable(self) -> InvalidArgument:
-        return InvalidArgument(f"{self._party} cannot read {self._path.name}", hint="check that the file is intact")
-
-
 class Source(Protocol):
     """One table, wherever it is."""
 
@@ -104,9 +55,9 @@ class Source(Protocol):
 
 # By the end of a path, or by the scheme of an address with its "://"; opened with a party, a table's name and the path.
 SOURCES: Mapping[str, Callable[[str, str, str], Source]] = {
-    ".parquet": partial(TableFile, reader="read_parquet"),
-    ".csv": partial(TableFile, reader="read_csv"),
-    ".csv.gz": partial(TableFile, reader="read_csv"),
+    ".parquet": ParquetFile,
+    ".csv": CsvTable,
+    ".csv.gz": CsvTable,
 }
 
 
@@ -118,6 +69,8 @@ def open_source(party: str, name: str, given: Any) -> Source:
     UnknownName, InvalidArgument
         There is no such file, it cannot be read or is of no known kind, or what was given is no table.
     """
+    if isinstance(given, CsvFile):
+        return CsvTable(party, name, given.path, given.format)
     if not isinstance(given, str | Path):
         return InMemoryTable(party, name, given)
     text = str(given)

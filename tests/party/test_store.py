@@ -97,7 +97,7 @@ def test_sources_that_are_no_tables(tmp_path: Path) -> None:
         with pytest.raises(InvalidArgument, match=r"north/people, a .*, is no Arrow table") as refused:
             Store("north", {"people": source})
         assert CARD not in "".join(traceback.format_exception(refused.value))
-    for source in ([1, 2], {"age": [1]}, 7, None):
+    for source in ([1, 2], 7, None):
         with pytest.raises(InvalidArgument, match=r"north/people is a .*, which is not a table"):
             Store("north", {"people": source})
     with pytest.raises(UnknownName, match="there is no file"):
@@ -112,7 +112,7 @@ def test_sources_that_are_no_tables(tmp_path: Path) -> None:
 def test_an_unreadable_file_gives_no_line_of_it(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cards{suffix}"
     path.write_bytes(b'number,owner\n"' + CARD.encode() + b"\n" + bytes([0xFF, 0xFE, 0]) * 50 + b"\n\x00")
-    with pytest.raises(InvalidArgument, match="north cannot read cards") as refused:
+    with pytest.raises(InvalidArgument, match="north/cards cannot be read from cards") as refused:
         Store("north", {"cards": path})
     assert CARD not in "".join(traceback.format_exception(refused.value))
 
@@ -123,10 +123,10 @@ def test_a_file_that_breaks_later_gives_no_line_of_it(tmp_path: Path) -> None:
     with ps.embedded({"north": {"cards": path}}, store=None, quiet=True) as fed:
         plan = dp.sum(fed["north"]["cards"], "number", epsilon=0.1, bounds=(0, 9))
         path.write_text("number\n" + "17\n" * 30_000 + CARD + "\n")
-        with pytest.raises(InvalidArgument, match=r"north cannot read cards\.csv") as broken:
+        with pytest.raises(InvalidArgument, match=r"north/cards cannot be read from cards\.csv") as broken:
             plan.release()
         path.unlink()
-        with pytest.raises(InvalidArgument, match=r"north cannot read cards\.csv"):
+        with pytest.raises(InvalidArgument, match=r"north/cards cannot be read from cards\.csv"):
             dp.sum(fed["north"]["cards"], "number", epsilon=0.1, bounds=(0, 9)).release()
     assert CARD not in "".join(traceback.format_exception(broken.value))
 

@@ -1,0 +1,62 @@
+"""Parquet files."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+import pyarrow as pa
+
+from ...errors import InvalidArgument, UnknownName
+from ...errors.details import FileMisread
+from ...protocol.arrow import plain
+
+
+class ParquetFile:
+    """One file, by its very name and with its own columns only, read anew at each use through DuckDB."""
+
+    def __init__(self, party: str, name: str, given: str | Path) -> None:
+        path = Path(given)
+        if not path.exists():
+            raise UnknownName(f"{party}/{name}: there is no file {path}", hint="check the path")
+        self._where = f"{party}/{name}"
+        self._path = path.resolve()
+        self._schema = self._query("*", " LIMIT 0").schema
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._schema
+
+    def version(self) -> str:
+        return version_of(self._path, self._where)
+
+    def read(self, columns: tuple[str, ...]) -> pa.Table:
+        names = columns or (self._schema.names[0],)  # so that the rows can still be counted
+        return self._query(", ".join('"' + name.replace('"', '""') + '"' for name in names))
+
+    def _query(self, wanted: str, more: str = "") -> pa.Table:
+        import duckdb
+
+        # The names are quoted identifiers of the table's own schema; the path is a bound parameter. DuckDB takes it as
+        # a pattern, and a folder named a=b as a column.
+        query = f"SELECT {wanted} FROM read_parquet(?, hive_partitioning = false){more}"  # noqa: S608
+        try:
+            with duckdb.connect() as connection:
+                table: pa.Table = connection.sql(query, params=[glob.escape(str(self._path))]).to_arrow_table()
+        except duckdb.Error:  # its message may quote a line of the file
+            raise unreadable(self._path, self._where) from None
+        return plain(table)
+
+
+def version_of(path: Path, where: str) -> str:
+    """Of what the file system says of a file: which one, how long, when written and when changed in any way, which
+    nobody can set back."""
+    try:
+        status = path.stat()
+    except OSError:
+        raise unreadable(path, where) from None
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
+
+
+def unreadable(path: Path, where: str) -> InvalidArgument:
+    return InvalidArgument(FileMisread(where=where, file=path.name, problem="unreadable"))
