@@ -98,7 +98,7 @@ ANSWERS: dict[str, Solution] = {
         "a round needs more than half of the parties; how many are needed stands under 'keys'",
     ),
     "03.2": Solution(
-        lambda share: abs(float(share) - 0.509) <= 0.02,
+        lambda share: abs(float(share) - 0.494) <= 0.02,
         "accuracy(alone['P3'], table), with a table from which test.filter(...) left out the threes",
     ),
     "03.3": Solution(

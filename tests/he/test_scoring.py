@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -526,11 +526,11 @@ def test_another_model_link_or_label_has_an_answer_of_its_own(fed: ps.Federation
     "he.score with a steep model counts the rows beyond a threshold", "exactly, also one row", "minimum count"
 )
 @pytest.mark.parametrize("edges", [[0.0, 1.0], [0.0, 0.5, 1.0]])
-def test_a_model_is_no_filter_of_few_rows(edges: list[float], cases: Cases) -> None:
+def test_a_model_is_no_filter_of_few_rows(edges: list[float], cases: Cases, counts: Counts) -> None:
     """Of 80 rows so many lie beyond the threshold: whether none, one or nine, the caller is told the same, and beyond 9
     no more than the counts by interval."""
     minimum = 10
-    for beyond in range(13):
+    for beyond in counts([0, 1, 9, 10, 12], [*range(13)], [*range(13)]):
         pay = np.r_[np.arange(80 - beyond), np.full(beyond, 900)]
         held = {
             "north": {"people": pa.table({"pay": pa.array(pay)})},
