@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,13 +132,6 @@ def test_a_run_that_is_over_is_shown_too(fed: ps.Federation) -> None:
 def test_only_a_run_is_followed() -> None:
     with pytest.raises(InvalidArgument, match="a run was expected, not a int"):
         widgets.progress(3)  # type: ignore[arg-type]
-
-
-def test_there_is_no_kernel_outside_of_one() -> None:
-    """Nor is ipykernel loaded to find out: that would replace what makes comms."""
-    asked = "import sys\nfrom privsdk.client.kernel import kernel_id\nprint([kernel_id(), 'ipykernel' in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=60)
-    assert told.stdout.strip() == "['', False]"
 
 
 NOTEBOOK = """
