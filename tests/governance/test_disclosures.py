@@ -105,7 +105,7 @@ def test_a_disclosure_without_its_attributes_cannot_be_defined(
 def test_nor_does_it_type_check(tmp_path: Path) -> None:
     changed = added(tmp_path, "SURVEY = _Attributes('survey')")
     root = Path(privsdk.__file__).parent.parent
-    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache")]
+    command = [sys.executable, "-m", "mypy", "--follow-imports", "skip", "--cache-dir", str(tmp_path / "cache")]
     command += ["--shadow-file", str(SOURCE), str(changed), str(SOURCE)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd=root)
     assert re.findall(r'Missing named argument "(\w+)"', done.stdout) == list(ATTRIBUTES), done.stdout + done.stderr
