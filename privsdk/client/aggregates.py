@@ -15,16 +15,29 @@ from .plan import Plan
 
 Statistic = Literal["count", "sum", "mean", "min", "max"]
 OPERATION = "aggregate"
+DEFAULT_GROUPS = 30
+MOST_GROUPS = 4096  # as many sets of rows as the differencing guard lets out of a table
 
 
-class AggregateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One statistic of one party's column, by a column and under conditions that may be its partner's in a join."""
+# What is left out where it is as by default is not in the question: stored answers to those of before are found.
+class AggregateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One statistic of one party's column, by a column and under conditions that may be its partner's in a join.
+
+    `most_groups` is how many groups are paid for, and no more are told.
+    """
 
     statistic: Statistic
     party: str
     column: str | None
     by: Name | None
     where: Where
+    most_groups: int = DEFAULT_GROUPS
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.most_groups <= MOST_GROUPS:
+            raise InvalidArgument(
+                f"most_groups is {self.most_groups}", hint=f"give 1 to {MOST_GROUPS:,}, as many as there may be"
+            )
 
     @property
     def parties(self) -> frozenset[str]:
@@ -67,7 +80,12 @@ class Aggregates(ABC):
     """
 
     def count(
-        self, column: str | None = None, *, by: str | None = None, where: Mapping[str, Any] | None = None
+        self,
+        column: str | None = None,
+        *,
+        by: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        most_groups: int = DEFAULT_GROUPS,
     ) -> Plan[pa.Table]:
         """Count rows, or those whose `column` is neither null nor NaN.
 
@@ -78,6 +96,9 @@ class Aggregates(ABC):
             Column whose values are the groups.
         where : mapping of column to value, pair or list, optional
             Which rows; see the class.
+        most_groups : int
+            The most groups that may be told, which is what the question pays for. Where more would be, it is an error,
+            and charged.
 
         Returns
         -------
@@ -92,26 +113,59 @@ class Aggregates(ABC):
         --------
         >>> fed["bank"]["loans"].count(by="segment", where={"age": (20, 30), "state": ["NY", "NJ"]}).release()
         """
-        return self._plan("count", column, by, where)
+        return self._plan("count", column, by, where, most_groups)
 
-    def sum(self, column: str, *, by: str | None = None, where: Mapping[str, Any] | None = None) -> Plan[pa.Table]:
+    def sum(
+        self,
+        column: str,
+        *,
+        by: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        most_groups: int = DEFAULT_GROUPS,
+    ) -> Plan[pa.Table]:
         """Sum of a numeric or boolean column; columns of the result: group, `count`, `sum`. As `count` otherwise."""
-        return self._plan("sum", column, by, where)
+        return self._plan("sum", column, by, where, most_groups)
 
-    def mean(self, column: str, *, by: str | None = None, where: Mapping[str, Any] | None = None) -> Plan[pa.Table]:
+    def mean(
+        self,
+        column: str,
+        *,
+        by: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        most_groups: int = DEFAULT_GROUPS,
+    ) -> Plan[pa.Table]:
         """Mean of a numeric or boolean column; columns of the result: group, `count`, `mean`. As `count` otherwise."""
-        return self._plan("mean", column, by, where)
+        return self._plan("mean", column, by, where, most_groups)
 
-    def min(self, column: str, *, by: str | None = None, where: Mapping[str, Any] | None = None) -> Plan[pa.Table]:
+    def min(
+        self,
+        column: str,
+        *,
+        by: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        most_groups: int = DEFAULT_GROUPS,
+    ) -> Plan[pa.Table]:
         """Least value of a numeric or boolean column, which is some row's own: needs a grant as "extreme"."""
-        return self._plan("min", column, by, where)
+        return self._plan("min", column, by, where, most_groups)
 
-    def max(self, column: str, *, by: str | None = None, where: Mapping[str, Any] | None = None) -> Plan[pa.Table]:
+    def max(
+        self,
+        column: str,
+        *,
+        by: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        most_groups: int = DEFAULT_GROUPS,
+    ) -> Plan[pa.Table]:
         """Largest value of a numeric or boolean column, which is some row's own: needs a grant as "extreme"."""
-        return self._plan("max", column, by, where)
+        return self._plan("max", column, by, where, most_groups)
 
     def _plan(
-        self, statistic: Statistic, column: str | None, by: str | None, where: Mapping[str, Any] | None
+        self,
+        statistic: Statistic,
+        column: str | None,
+        by: str | None,
+        where: Mapping[str, Any] | None,
+        most_groups: int,
     ) -> Plan[pa.Table]:
         value = None if column is None else self._name(column)
         if value is not None and value.party != self._owner:
@@ -126,6 +180,7 @@ class Aggregates(ABC):
                 column=None if value is None else value.column,
                 by=None if by is None else self._name(by),
                 where=canonical(where, self._name),
+                most_groups=most_groups,
             )
         )
 

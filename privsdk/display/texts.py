@@ -38,6 +38,7 @@ from ..errors.details import (
     TooBusy,
     TooFewContributors,
     TooFewKeys,
+    TooManyGroups,
     TooManyKeys,
     show_with,
 )
@@ -129,6 +130,13 @@ def _many_keys(d: TooManyKeys) -> Text:
     )
 
 
+def _many_groups(d: TooManyGroups) -> Text:
+    return Text(
+        f"{d.party} has more than the {d.most:,} groups of {d.by} that this question pays for: nothing was told",
+        "ask with a larger most_groups, which the preview prices, or by a coarser column",
+    )
+
+
 def _fitting(largest: str) -> str:
     if not largest:
         return "no such request would pass now: ask its owner for more"
@@ -144,9 +152,27 @@ def _epsilon(d: EpsilonExceeded) -> Text:
     )
 
 
+_LEVERS = {
+    "rounds": "rounds={}",
+    "parameters": "a model of {} parameters",
+    "evaluations": "evaluations: {}",
+    "most_groups": "most_groups={}",
+    "groups": "groups: {}",
+    "keys": "keys: {}",
+    "intervals": "intervals: {}",
+    "returned": "columns and conditions: {}",
+    "fewest": "fewest={}",
+    "masked": 'aggregation="masked"',
+}  # by governance.prices.Lever
+
+
 def _exact(d: ExactExceeded) -> Text:
     under = f" under its limit for {d.limit}" if d.limit else ""
-    fits = f"{d.fitting} exact disclosures, such as fewer rounds" if d.fitting else ""
+    fits = ", or ".join(f"{_LEVERS[each.lever].format(f'{each.value:,}')}, for {each.price}" for each in d.levers)
+    if not fits and d.fitting:
+        fits = f"{d.fitting} exact disclosures"
+    if d.noise:
+        fits += f"{', or ' if fits else ''}{d.noise}, which takes epsilon instead"
     if d.fitting_epsilon is not None:
         fits = f"epsilon {d.fitting_epsilon:g}" if d.fitting_epsilon > 0 else ""
     return Text(
@@ -282,6 +308,7 @@ ENGLISH: Language = {
     PartiesToldApart: _parties_apart,
     TooFewKeys: _few_keys,
     TooManyKeys: _many_keys,
+    TooManyGroups: _many_groups,
     EpsilonExceeded: _epsilon,
     ExactExceeded: _exact,
     RequestTooLarge: _request,

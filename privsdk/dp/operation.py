@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ..crypto.sums.encrypted import check_key_holder, key_holder_roles
 from ..errors import InvalidArgument
-from ..governance.charges import Debit, DiscreteLaplace
+from ..governance.charges import Charge, DiscreteLaplace
 from ..governance.learns import (
     Caller,
     Coalition,
@@ -25,6 +25,7 @@ from ..governance.learns import (
 )
 from ..governance.members import combine
 from ..governance.policy import ROWS, Disclosure, Need
+from ..governance.prices import Figures
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import pooled
@@ -159,13 +160,14 @@ class NoisyRelease(Operation[ReleaseParameters]):
             for party, o in self.request.operands.items()
         }
 
-    def price(self) -> dict[str, tuple[Debit, ...]]:
+    def figures(self) -> dict[str, Figures]:
+        """Everything has noise."""
+        return {}
+
+    def noisy(self) -> dict[str, tuple[Charge, ...]]:
         return {
             party: tuple(
-                Debit(
-                    table=o.table,
-                    charge=DiscreteLaplace(scale=scale, sensitivity=float(part.sensitivity * o.unit.rows)),
-                )
+                DiscreteLaplace(scale=scale, sensitivity=float(part.sensitivity * o.unit.rows))
                 for part, scale in zip(self.parameters.components, self.scales, strict=True)
             )
             for party, o in self.request.operands.items()

@@ -119,6 +119,14 @@ class TooManyKeys(Detail, frozen=True, kw_only=True, tag="many-keys"):
     most: int
 
 
+class TooManyGroups(Detail, frozen=True, kw_only=True, tag="many-groups"):
+    """More groups of `party`'s column `by` would be told than the question pays for."""
+
+    party: str
+    by: str
+    most: int
+
+
 class EpsilonExceeded(Detail, frozen=True, kw_only=True, tag="epsilon"):
     """`limit` is "" for the dataset's own cap; `fitting` the largest epsilon of this kind that would pass now."""
 
@@ -131,8 +139,17 @@ class EpsilonExceeded(Detail, frozen=True, kw_only=True, tag="epsilon"):
     fitting: float = 0.0
 
 
+class PriceLever(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that lowers an exact price: `governance.prices.Lever`, what to change it to, and the price then."""
+
+    lever: str
+    value: int
+    price: int
+
+
 class ExactExceeded(Detail, frozen=True, kw_only=True, tag="exact"):
-    """As `EpsilonExceeded`, in exact disclosures; `fitting_epsilon` where the request also takes an epsilon."""
+    """As `EpsilonExceeded`, in exact disclosures; `fitting_epsilon` where the request also takes an epsilon. Each of
+    `levers` would make it pass, and `noise` names what takes none of the allowance."""
 
     dataset: str
     left: int
@@ -141,6 +158,8 @@ class ExactExceeded(Detail, frozen=True, kw_only=True, tag="exact"):
     limit: str = ""
     fitting: int = 0
     fitting_epsilon: float | None = None
+    levers: tuple[PriceLever, ...] = ()
+    noise: str = ""
 
 
 class RequestTooLarge(Detail, frozen=True, kw_only=True, tag="request-epsilon"):

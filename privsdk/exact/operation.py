@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from ..client.aggregates import OPERATION, AggregateParameters
 from ..errors import InvalidArgument
-from ..governance.charges import Debit, Exact
 from ..governance.learns import (
     Caller,
     Eavesdropper,
@@ -23,6 +23,7 @@ from ..governance.learns import (
 )
 from ..governance.members import combine
 from ..governance.policy import ROWS, Disclosure, Need
+from ..governance.prices import SET, Factor, Figures, Lever, told
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.predicates import check, check_type, passing, text
 from ..protocol.roles import Role, checkpoint
@@ -145,13 +146,20 @@ class Aggregate(Operation[AggregateParameters]):
         if self.parameters.conditions_of(partner):
             yield Need(table=table, column=ROWS, disclosure=Disclosure.COMPARISON, result=result)
 
-    def price(self) -> dict[str, tuple[Debit, ...]]:
-        owner = self.parameters.party
-        what = dict.fromkeys(self.request.parties, f"labels for {owner}") | {owner: self.parameters.statistic}
-        return {
-            party: (Debit(table=operand.table, charge=Exact(what=what[party])),)
-            for party, operand in self.request.operands.items()
-        }
+    def figures(self) -> dict[str, Figures]:
+        """Of the owner's rows the statistic and the number of rows of each group, and how many groups are suppressed;
+        of a partner's whether each joint key passes, and its label."""
+        owner, parameters = self.parameters.party, self.parameters
+        each, groups = 1 if parameters.statistic == "count" else 2, told(1)
+        if parameters.by is not None:
+            groups = told(parameters.most_groups, Lever.MOST_GROUPS)
+        groups = msgspec.structs.replace(groups, factors=(*groups.factors, Factor(each)))
+        noise = f"dp.{parameters.statistic}" if parameters.statistic in ("count", "sum", "mean") else ""
+        found = {owner: Figures(what=parameters.statistic, told=(groups, told(1)), noise=noise)}
+        for partner in (party for party in self.request.parties if party != owner):
+            sets = (parameters.by_of(partner) is not None) + bool(parameters.conditions_of(partner))
+            found[partner] = Figures(what=f"labels for {owner}", told=(told(sets, each=SET),))
+        return found
 
     def contributors(self) -> tuple[str, ...]:
         return ()
@@ -205,5 +213,12 @@ class Aggregate(Operation[AggregateParameters]):
             label = labelled.label if by_partner else label
         name = parameters.by.text(me) if parameters.by is not None else ""
         return aggregate(
-            given, parameters.statistic, parameters.column, keep=keep, by=name, labels=label, min_count=min_count
+            given,
+            parameters.statistic,
+            parameters.column,
+            keep=keep,
+            by=name,
+            labels=label,
+            min_count=min_count,
+            most_groups=parameters.most_groups,
         )

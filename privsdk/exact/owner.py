@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from ..client.aggregates import Statistic
 from ..errors import DataError
+from ..errors.details import TooManyGroups
 from ..protocol import comparison
 from ..protocol.groups import is_large, label_name, suppressed_of_rows
 from ..protocol.operation import Outcome, RoleInput
@@ -36,8 +37,11 @@ def aggregate(
     by: str,
     labels: pa.ChunkedArray | None,
     min_count: int,
+    most_groups: int,
 ) -> Outcome:
     """The answer: a table of the label column `by`, `count` and the statistic, one row for each group shown.
+
+    Raises DataError where more groups than were paid for would be.
 
     Where all rows that pass are of fewer than `min_count` units, the answer is the same whatever there is: no group,
     one suppressed.
@@ -52,6 +56,8 @@ def aggregate(
     enough = is_large(units, min_count)
     hidden = sorted(suppressed_of_rows(codes, group, units, min_count) if enough else codes)
     shown = [code for code in codes if code not in set(hidden)]
+    if labels is not None and len(shown) > most_groups:
+        raise DataError(TooManyGroups(party=given.party, by=by, most=most_groups))
     sets = _row_sets(rows, group, shown, hidden, by=by, statistic=statistic, column=column, value=value)
     screened = given.services.screen(sets if enough else [], min_count)
     columns = {"count": pa.array([figures[0] for figures in screened[: len(shown)]], pa.int64())}

@@ -8,7 +8,7 @@ from enum import StrEnum
 import pyarrow as pa
 
 from ..errors import InvalidArgument
-from ..governance.charges import Debit, Exact, Gaussian, ZeroConcentrated
+from ..governance.charges import Charge, Gaussian, ZeroConcentrated
 from ..governance.learns import (
     Caller,
     Coalition,
@@ -22,11 +22,13 @@ from ..governance.learns import (
 )
 from ..governance.members import combine
 from ..governance.policy import Disclosure, Need
+from ..governance.prices import Choice, Factor, Figures, Lever, Told, told
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import roles
 from .averages import LARGEST
 from .loops.course import FinalModel, RoundModels
+from .models import evaluation
 from .parameters import FitParameters, check_types
 from .preparation import LARGEST_STATISTIC, length_of
 from .privacy import charges
@@ -147,6 +149,7 @@ class Fit(Operation[FitParameters]):
 
     parameters_type = FitParameters
     stops = True
+    by_rounds = True
 
     def check(self) -> None:
         request, parameters = self.request, self.parameters
@@ -199,22 +202,54 @@ class Fit(Operation[FitParameters]):
             uses.append((parameters.by, Disclosure.GROUP_KEY, f"scores by {parameters.by}"))
         return tuple(Need(table=table, column=name, disclosure=use, result=result) for name, use, result in uses)
 
-    def price(self) -> dict[str, tuple[Debit, ...]]:
-        """All rounds, what preparing takes, and all evaluations."""
-        parameters = self.parameters
+    def figures(self) -> dict[str, Figures]:
+        """Each round tells an update, with its weight and loss; before, what preparing sums; then each evaluation.
+
+        What is summed is about the units of all clients but the one who sees it. In the worst case all updates of a
+        loop are one client's.
+        """
+        parameters, clients = self.parameters, self.contributors()
         if parameters.privacy is not None:
-            return self._each_pays(charges.times(self.round_charge(parameters.privacy), parameters.rounds))
-        what, uses = self._beforehand()
-        updates = parameters.rounds * parameters.loop.updates  # in the worst case all are one client's
-        return self._each_pays(Exact(what=f"model rounds, {what}", uses=updates + uses))
+            return {}
+        (update, _), (statistics, _) = self._sums()
+        among, choices = self._among(len(clients))
+        rounds = Factor(parameters.rounds, Lever.ROUNDS, each=parameters.loop.updates)
+        size, parts = parameters.model.network.size, parameters.strategy.parts
+        updates = (rounds, Factor(size, Lever.PARAMETERS, each=parts)), (rounds, Factor(update - parts * size))
+        one = evaluation.figures(parameters.model.network.output)
+        whole, groups = parameters.evaluations - (parameters.by is not None), len(parameters.groups or ())
+        exact = Figures(
+            what=self._beforehand(),
+            rounds="model round",
+            told=(
+                *(Told(factors, among, summed=True) for factors in (*updates, (Factor(statistics),))),
+                told(whole, Lever.EVALUATIONS, each=one),
+                told(groups, Lever.GROUPS, each=evaluation.GROUP_FIGURES),
+            ),
+            choices=choices,
+            noise="privacy=fl.RecordLevel(...)",
+        )
+        return dict.fromkeys(clients, exact)
 
-    def reserved(self) -> dict[str, tuple[Debit, ...]]:
-        what, uses = self._beforehand()
-        return {} if self.parameters.privacy is not None else self._each_pays(Exact(what=what, uses=uses))
+    def _among(self, clients: int) -> tuple[int, tuple[Choice, ...]]:
+        """Of how many clients together a sum tells whoever sees it least, and what would make them more."""
+        parameters = self.parameters
+        apart = max(1, parameters.least(clients) - 1)
+        whole = Choice(Lever.FEWEST, clients, max(1, clients - 1))
+        if not parameters.mode.hides:
+            return 1, () if parameters.strategy.each or apart == 1 else (Choice(Lever.MASKED, 1, apart),)
+        return apart, () if whole.among == apart or parameters.participation < 1 else (whole,)
 
-    def per_round(self) -> dict[str, tuple[Debit, ...]]:
+    def noisy(self) -> dict[str, tuple[Charge, ...]]:
         privacy = self.parameters.privacy
-        return self._each_pays(Exact(what="a model round", uses=1) if privacy is None else self.round_charge(privacy))
+        if privacy is None:
+            return {}
+        whole = charges.times(self.round_charge(privacy), self.parameters.rounds)
+        return dict.fromkeys(self.contributors(), (whole,))
+
+    def noisy_round(self) -> dict[str, tuple[Charge, ...]]:
+        privacy = self.parameters.privacy
+        return {} if privacy is None else dict.fromkeys(self.contributors(), (self.round_charge(privacy),))
 
     def round_charge(self, privacy: Privacy) -> Gaussian | ZeroConcentrated:
         """What each client's dataset loses in a round with this privacy."""
@@ -228,11 +263,11 @@ class Fit(Operation[FitParameters]):
             fewest=parameters.least(clients),
         )
 
-    def _beforehand(self) -> tuple[str, int]:
-        """What is let out besides the rounds, and how many disclosures that is."""
-        number, statistics = self.parameters.evaluations, self.parameters.statistics
+    def _beforehand(self) -> str:
+        """What is let out besides the rounds."""
+        number = self.parameters.evaluations
         evaluations = "one evaluation" if number == 1 else f"{number} evaluations"
-        return f"{'what preparing takes, ' if statistics else ''}{evaluations}", number + len(statistics)
+        return f"{'what preparing takes, ' if self.parameters.statistics else ''}{evaluations}"
 
     def learns(self) -> tuple[Learns, ...]:
         parameters, mode, privacy = self.parameters, self.parameters.mode, self.parameters.privacy

@@ -32,6 +32,7 @@ from ..errors.details import AnswerGone, CallerMismatch, RunCancelled
 from ..governance.charges import Debit
 from ..governance.events import RunStarted, RunState
 from ..governance.policy import Derivation, KeyBounds, Policy
+from ..governance.prices import Figures
 from ..protocol import control
 from ..protocol.conversation import Channel
 from ..protocol.messages import Message
@@ -59,7 +60,8 @@ class _Decided(NamedTuple):
     operation: Operation[Any]
     price: tuple[Debit, ...]
     reserved: tuple[Debit, ...]  # all of the price, but where the run pays as it goes
-    per_round: tuple[Debit, ...]
+    first_round: tuple[Debit, ...]
+    exact: Figures | None
     pooled: PooledRun | None
     min_count: int
     key_bounds: KeyBounds
@@ -157,17 +159,18 @@ class Gate:
         return reply
 
     def _quote(self, caller: str, requests: Sequence[Request]) -> control.Quoted:
-        prices, least, derivations = [], [], []
+        prices, least, exact, derivations = [], [], [], []
         for request in requests:
             self._identify(caller, request)
             decided = self._decide(request)
             self._guard.judge_pooled(decided.pooled)
             prices.append(decided.price)
-            least.append((*decided.reserved, *decided.per_round))
+            least.append((*decided.reserved, *decided.first_round))
             derivations.append(decided.derivation)
+            exact.append(decided.exact)
         if len({request.purpose for request in requests}) > 1:
             raise InvalidArgument("requests for several purposes in one quote", hint="ask for one purpose at a time")
-        quoted = self._books.quote(Asking(caller, requests[0].purpose), prices, least)
+        quoted = self._books.quote(Asking(caller, requests[0].purpose), prices, least, exact)
         return msgspec.structs.replace(quoted, derivations=tuple(derivations))
 
     def _prepare(self, caller: str, request: Request) -> control.Prepared:
@@ -182,10 +185,9 @@ class Gate:
                 return control.Prepared(nonce="", digest=request.digest(), head=self._books.head())
             with self._runs.admission(caller):
                 # 3. reserve
-                check = partial(self._guard.judge_pooled, decided.pooled)
-                self._books.reserve(
-                    caller, request, decided.reserved, then=decided.per_round, pooled=decided.pooled, check=check
-                )
+                pooled, then, exact = decided.pooled, decided.first_round, decided.exact
+                check, debits = partial(self._guard.judge_pooled, pooled), decided.reserved
+                self._books.reserve(caller, request, debits, then=then, exact=exact, pooled=pooled, check=check)
                 run = self._runs.prepare(decided.operation, decided.min_count, decided.key_bounds)
         except Refused as error:
             log.info("%s: %s of %s refused (%s)", self.name, request.operation, caller, error.code)
@@ -272,9 +274,9 @@ class Gate:
             if operand.alignment:
                 self._runs.joint_rows(request, operand, self._store.version(operand.table))
         self._inputs.check(self.name, request, operation.name_of_work())
-        reserved, per_round = operation.reserved().get(self.name, ()), operation.per_round().get(self.name, ())
-        pooled = policy.pooled_run(self._policy, self.name, operation)
-        return _Decided(operation, price, reserved, per_round, pooled, *decision)
+        reserved, first = (debits.get(self.name, ()) for debits in (operation.reserved(), operation.per_round(1)))
+        pooled, exact = policy.pooled_run(self._policy, self.name, operation), operation.figures().get(self.name)
+        return _Decided(operation, price, reserved, first, exact, pooled, *decision)
 
     def _answer(self, run: PartyRun, outcome: Outcome, version: str) -> control.Finished:
         alignment = ""

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import Cancelled, ConnectTimeout, InternalError, PeerGone, PrivsdkError, ProtocolViolation
 from ..errors.details import RunCancelled, StreamEnded, TimedOut
+from ..governance.charges import Debit
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
 from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, ProgressReport, Watched
@@ -44,7 +45,6 @@ class PartyRun:
         self.operation = operation
         self.min_count = min_count
         self.key_bounds = key_bounds
-        self.per_round = operation.per_round().get(party, ())
         self.instalments = 0  # that were paid
         self.digest = self.request.digest()
         self.nonce = secrets.token_hex(16)
@@ -61,6 +61,11 @@ class PartyRun:
         self._over = False
         self._arrived: dict[str, tuple[Hello, Channel]] = {}
         self._conversations: dict[str, Conversation] = {}
+
+    @property
+    def next_instalment(self) -> tuple[Debit, ...]:
+        """What the next round costs."""
+        return self.operation.per_round(self.instalments + 1).get(self._party, ())
 
     def begin(self, nonces: Mapping[str, str]) -> None:
         """Fix the session's id from every party's nonce."""
@@ -218,10 +223,11 @@ class RunServices:
 
     def pay(self) -> None:
         """For one more round; on disk before it returns."""
-        if not self._run.per_round:
-            raise InternalError(f"{self._run.request.operation} pays by the round, and does not say what")
-        self._books.pay(self._run.request, self._run.per_round)
-        self._run.instalments += 1
+        run = self._run
+        if not run.operation.by_rounds:
+            raise InternalError(f"{run.request.operation} pays by the round, and does not say what")
+        self._books.pay(run.request, run.next_instalment)
+        run.instalments += 1
 
     def checkpoints(self, part: str) -> Checkpoints:
         """Of the work that the request names."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,10 +21,11 @@ import pyarrow as pa
 from msgspec import UNSET, UnsetType
 
 from ..errors import InvalidArgument, UnknownName
-from ..governance.charges import Charge, Debit, Unit
+from ..governance.charges import Unit
 from ..governance.learns import Learns, RoleName
 from ..governance.policy import NO_KEY_BOUNDS, ROWS, KeyBounds, Need
 from .messages import build
+from .pricing import RULE, Priced
 from .roles import Entropy, Role
 from .services import Services
 
@@ -188,7 +189,7 @@ _TYPES = {
 P = TypeVar("P", bound=msgspec.Struct)
 
 
-class Operation(ABC, Generic[P]):
+class Operation(Priced, Generic[P]):
     """An operation bound to one request: what it declares of itself follows from the request alone, never from data.
 
     What has no safe default is abstract: a class that forgets it cannot be registered.
@@ -255,10 +256,6 @@ class Operation(ABC, Generic[P]):
         """By party, the disclosures that it must permit."""
 
     @abstractmethod
-    def price(self) -> Mapping[str, tuple[Debit, ...]]:
-        """By party, the most that its datasets are charged."""
-
-    @abstractmethod
     def learns(self) -> tuple[Learns, ...]:
         """What each party, the caller and an eavesdropper learn."""
 
@@ -282,21 +279,6 @@ class Operation(ABC, Generic[P]):
         """The columns of a contributor that such a sum tells of, the number of its rows being one of its own."""
         return (*self.request.operands[party].columns, ROWS)
 
-    def per_round(self) -> Mapping[str, tuple[Debit, ...]]:
-        """By party, the debits of each call of `RoleInput.pay`, where a run pays as it goes: it starts wherever what is
-        reserved and one round are covered."""
-        return {}
-
-    def reserved(self) -> Mapping[str, tuple[Debit, ...]]:
-        """By party, what a run is charged before it starts and never gets back."""
-        return self.price()
-
-    def paid(self, rounds: Mapping[str, int]) -> dict[str, tuple[Debit, ...]]:
-        """What a run has cost by party, each of which paid for so many rounds; of the others nothing."""
-        first, each = self.reserved(), self.per_round()
-        cost = {party: (*first.get(party, ()), *(each.get(party, ()) * n)) for party, n in rounds.items()}
-        return {party: debits for party, debits in cost.items() if debits}
-
     def essential(self) -> tuple[str, ...]:
         """The parties without whom a run fails; it goes on when others are lost, who are named in its result."""
         return self.request.parties
@@ -304,10 +286,6 @@ class Operation(ABC, Generic[P]):
     def name_of_work(self) -> str:
         """The name that a request gives work which may be interrupted and go on in another run; "" for none."""
         return ""
-
-    def _each_pays(self, charge: Charge) -> dict[str, tuple[Debit, ...]]:
-        """This charge from every dataset in the request."""
-        return {party: (Debit(table=o.table, charge=charge),) for party, o in self.request.operands.items()}
 
     def _expect(self, party: str, schema: pa.Schema, kinds: Mapping[str, Kind]) -> None:
         """Raise InvalidArgument unless each of a party's columns is of its kind."""
@@ -325,6 +303,10 @@ def register(*names: str) -> Callable[[type[O]], type[O]]:
     def add(operation: type[O]) -> type[O]:
         if forgotten := sorted(getattr(operation, "__abstractmethods__", ())):
             raise TypeError(f"{operation.__name__} does not say its {', '.join(forgotten)}")
+        if own := [name for name in RULE if getattr(operation, name) is not getattr(Priced, name)]:
+            raise TypeError(
+                f"{operation.__name__} has a {', '.join(own)} of its own: it says its figures, and no price"
+            )
         build(operation.parameters_type)
         for name in names:
             if name in _OPERATIONS:

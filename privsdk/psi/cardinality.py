@@ -9,6 +9,7 @@ from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed
 from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, Parties
 from ..governance.policy import Disclosure
+from ..governance.prices import Figures, told
 from ..protocol.control import Finished
 from ..protocol.groups import shown
 from ..protocol.operation import Outcome, RoleInput, register
@@ -98,6 +99,10 @@ class CountSharedKeys(question.KeyQuestion[question.KeyParameters]):
             Learns.of(Caller(self.request.caller), question.SharedKeyNumberAbove(parties=2)),
             Learns.of(Eavesdropper(), question.KEY_NUMBERS_SHOW),
         )
+
+    def figures(self) -> dict[str, Figures]:
+        """The number of shared keys, and that of its own."""
+        return dict.fromkeys(self.request.parties, Figures(what=self.request.operation, told=(told(2),)))
 
     def role(self, given: RoleInput) -> Role[Outcome]:
         keys, agreed = yield from self.opened(given)

@@ -22,6 +22,7 @@ from ..errors import InvalidArgument
 from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity, RoleName
 from ..governance.members import combine
 from ..governance.policy import Disclosure, Need
+from ..governance.prices import SET, Figures, Lever, told
 from ..protocol import predicates
 from ..protocol.control import Finished
 from ..protocol.groups import shown
@@ -203,6 +204,11 @@ class ReturnUnmatched(question.Intersection[DifferenceParameters]):
         found, table = super().needs(), self.request.operands[self.owner].table
         rows = [Need(table=table, column=c, disclosure=Disclosure.ROW_RETURN) for c in self.parameters.returned]
         return {**found, self.owner: (*found[self.owner], *rows)}
+
+    def figures(self) -> dict[str, Figures]:
+        """The other party tells which keys it has; the owner a column of values for each that is returned."""
+        figures, returned = super().figures(), told(len(self.parameters.returned), Lever.RETURNED, each=SET)
+        return {**figures, self.owner: Figures(what=self.request.operation, told=(told(SET), returned))}
 
     def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
         owner, other = self.request.parties

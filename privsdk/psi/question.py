@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from ..client.tables import Table, new_request, runner_of
 from ..errors import InvalidArgument
-from ..governance.charges import Debit, Exact
 from ..governance.learns import MOST_NAMES, Knowledge, LengthsShow, MinimumCounts, Quantity, RoleName, listed
 from ..governance.policy import Disclosure, Need
+from ..governance.prices import SET, Figures, told
 from ..protocol.operation import Operation, Request, RoleInput
 from ..protocol.roles import Role
 from .keys.declaration import Key, check_agreement, declared, key
@@ -126,8 +126,8 @@ class KeyQuestion(Operation[K]):
             for party, operand in self.request.operands.items()
         }
 
-    def price(self) -> dict[str, tuple[Debit, ...]]:
-        return self._each_pays(Exact(what=self.request.operation))
+    def figures(self) -> dict[str, Figures]:
+        return {party: Figures(what=self.request.operation, told=(told(SET),)) for party in self.request.parties}
 
     def contributors(self) -> tuple[str, ...]:
         return ()

@@ -78,7 +78,7 @@ def spends(plan: Plan[Any], quotes: Sequence[tuple[str, DatasetQuote]]) -> str:
     parties = [party for party, _ in quotes]
     names = (party if parties.count(party) == 1 else f"{party}/{quote.now.dataset}" for party, quote in quotes)
     payers = grouped((_price(quote), name) for name, (_, quote) in zip(names, quotes, strict=True) if _price(quote))
-    most = "up to " if operation_of(plan.request).per_round() else ""
+    most = "up to " if operation_of(plan.request).by_rounds else ""
     return "; ".join(f"{most}{price} at {_listed(names)}" for price, names in payers.items()) or "nothing"
 
 

@@ -145,7 +145,7 @@ def run_at(party: str, timeouts: Timeouts) -> PartyRun:
     request = Request(
         run_id="r", operation="o", caller="ann", purpose="p", parties=tuple(operands), operands=operands, parameters={}
     )
-    operation: Any = SimpleNamespace(request=request, per_round=dict)
+    operation: Any = SimpleNamespace(request=request)
     made = PartyRun(party, operation, 0, NO_KEY_BOUNDS, timeouts)
     made.begin({"north": made.nonce, "south": made.nonce, "east": made.nonce})
     return made

@@ -103,7 +103,7 @@ def test_a_chain_that_moves_a_run_as_none_may_is_named(books: Books) -> None:
 
 
 def test_a_run_in_memory_moves_by_the_same_table() -> None:
-    operation: Any = SimpleNamespace(request=request("r"), per_round=dict)
+    operation: Any = SimpleNamespace(request=request("r"))
     run = PartyRun("north", operation, 0, NO_KEY_BOUNDS, Timeouts())
     with pytest.raises(InternalError, match="a run that is reserved cannot go on by RunFinished"):
         run.end(None, lambda peer, hello: pytest.fail("nobody is waited for"))

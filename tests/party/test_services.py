@@ -27,7 +27,7 @@ def test_exact_figures_of_an_operation_that_is_not_remembered_do_not_leave(monke
 
 @CLAIM
 def test_rounds_without_a_price_do_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fit, "per_round", lambda self: {})
+    monkeypatch.setattr(Fit, "by_rounds", False)
     with ps.embedded({name: {"t": TABLE} for name in "abc"}, store=None, quiet=True) as fed:
         plan = fl.fit(fl.Logistic(features={"x": (0, 1)}), fed.tables("t"), label="y", aggregation="all-to-all")
         with pytest.raises(InternalError, match=r"fl\.fit pays by the round, and does not say what"):

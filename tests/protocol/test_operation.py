@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from privsdk.errors import UnknownName
-from privsdk.governance.charges import Debit, Exact
+from privsdk.governance.charges import Charge, Debit, Exact
 from privsdk.governance.learns import Learns
 from privsdk.governance.policy import Need
+from privsdk.governance.prices import Factor, Figures, Lever, Told, told
 from privsdk.protocol.operation import Operand, Operation, Outcome, Request, RoleInput, operation_named, register
 from privsdk.protocol.roles import Role
 
@@ -32,8 +33,8 @@ class Whole(Operation[Nothing]):
     def needs(self) -> dict[str, tuple[Need, ...]]:
         return {}
 
-    def price(self) -> dict[str, tuple[Debit, ...]]:
-        return self._each_pays(Exact(what="all"))
+    def figures(self) -> dict[str, Figures]:
+        return {"north": Figures(what="all", told=(told(17),))}
 
     def learns(self) -> tuple[Learns, ...]:
         return ()
@@ -60,7 +61,7 @@ def request(**changes: object) -> Request:
 
 
 @pytest.mark.claim("an operation that does not say what it needs, costs, tells or does cannot be registered")
-@pytest.mark.parametrize("forgotten", ["check", "fits", "needs", "price", "learns", "contributors", "role"])
+@pytest.mark.parametrize("forgotten", ["check", "fits", "needs", "figures", "learns", "contributors", "role"])
 def test_what_is_forgotten_is_refused(forgotten: str) -> None:
     said = {name: value for name, value in vars(Whole).items() if name in DECLARED and name != forgotten}
     lacking = type("Lacking", (Operation,), said)
@@ -72,7 +73,7 @@ def test_what_is_forgotten_is_refused(forgotten: str) -> None:
         operation_named("testing.lacking")
 
 
-DECLARED = ("parameters_type", "check", "fits", "needs", "price", "learns", "contributors", "role")
+DECLARED = ("parameters_type", "check", "fits", "needs", "figures", "learns", "contributors", "role")
 
 
 def test_a_name_is_taken_once() -> None:
@@ -83,8 +84,8 @@ def test_a_name_is_taken_once() -> None:
 def test_what_is_not_said_of_payments_is_the_careful_answer() -> None:
     """All of the price beforehand, everyone essential, and all who take part see a sum."""
     whole = Whole.parse(request())
-    assert whole.reserved() == whole.price() == {"north": (Debit(table="t", charge=Exact(what="all")),)}
-    assert whole.per_round() == {}
+    assert whole.reserved() == whole.price() == {"north": (Debit(table="t", charge=Exact(what="all", uses=2)),)}
+    assert (whole.by_rounds, whole.per_round(1)) == (False, {})
     assert whole.essential() == ("north", "helper")
     assert whole.recipients() == ("north", "helper", "ann")
     assert (whole.name_of_work(), Whole.remembered, Whole.stops) == ("", False, False)
@@ -92,14 +93,33 @@ def test_what_is_not_said_of_payments_is_the_careful_answer() -> None:
 
 
 class ByRounds(Whole):
-    def reserved(self) -> dict[str, tuple[Debit, ...]]:
-        return {}
+    by_rounds = True
 
-    def per_round(self) -> dict[str, tuple[Debit, ...]]:
-        return self._each_pays(Exact(what="a round"))
+    def figures(self) -> dict[str, Figures]:
+        return {"north": Figures(what="all", rounds="round", told=(Told((Factor(4, Lever.ROUNDS), Factor(16))),))}
 
 
 def test_rounds_are_paid_also_where_nothing_is_reserved() -> None:
-    (debit,) = ByRounds.parse(request()).per_round()["north"]
-    assert ByRounds.parse(request()).paid({"north": 2, "helper": 2}) == {"north": (debit, debit)}
-    assert ByRounds.parse(request()).paid({"north": 0}) == {}
+    operation = ByRounds.parse(request())
+    debit = Debit(table="t", charge=Exact(what="a round"))
+    assert [operation.per_round(number) for number in (1, 2, 3)] == [{"north": (debit,)}, {"north": (debit,)}, {}]
+    assert operation.reserved() == {}
+    assert operation.paid({"north": 3, "helper": 3}) == {"north": (debit, debit)}
+    assert operation.paid({"north": 0}) == {}
+
+
+@pytest.mark.claim("price: an operation says its figures and has no price of its own")
+@pytest.mark.parametrize("own", ["price", "reserved", "per_round", "paid"])
+def test_what_prices_itself_is_refused(own: str) -> None:
+    with pytest.raises(TypeError, match=f"Cheap has a {own} of its own"):
+        register("testing.cheap")(type("Cheap", (Whole,), {own: lambda self, *_: {}}))
+
+
+@pytest.mark.claim("price: an operation says its figures and has no price of its own")
+def test_exact_figures_are_not_noise() -> None:
+    class Disguised(Whole):
+        def noisy(self) -> dict[str, tuple[Charge, ...]]:
+            return {"north": (Exact(what="one"),)}
+
+    with pytest.raises(TypeError, match="prices exact figures by itself"):
+        Disguised.parse(request()).price()

@@ -29,6 +29,7 @@ SCORES: Mapping[Output, tuple[str, ...]] = {
     Output.IDENTITY: ("rmse", "mae", "r2"),
 }
 Scores = dict[str, float | None]
+GROUP_FIGURES = 2  # of a group: its rows and one score
 
 
 class Groups(NamedTuple):
@@ -61,6 +62,11 @@ def evaluate(network: Network, weights: Vector, rows: Rows, unit: float = 1.0) -
         found = _of_probabilities(outputs, rows.y.astype(np.int64))
         found["log_loss"] = float(network.losses(weights, rows).mean(dtype=np.float64))
     return {name: found[name] if math.isfinite(found[name]) else None for name in SCORES[network.output]}
+
+
+def figures(output: Output) -> int:
+    """How many figures an evaluation tells: its scores, and the number of rows."""
+    return len(SCORES[output]) + 1
 
 
 def main_score(output: Output) -> str:

@@ -14,10 +14,10 @@ from ...client.tables import Table, new_request, runner_of
 from ...display.cards import Card, Displayed, at_most, grid_of
 from ...display.tabular import Tabular
 from ...errors import InvalidArgument
-from ...governance.charges import Debit, Exact
 from ...governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity, RoleName
 from ...governance.members import combine
 from ...governance.policy import Disclosure, Need
+from ...governance.prices import Figures, Lever, told
 from ...protocol.control import Finished
 from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
 from ...protocol.roles import Role
@@ -272,8 +272,15 @@ class Score(Operation[ScoreParameters]):
             modeller: tuple(needs(("feature", "weight"), Disclosure.MODEL_WEIGHT, f"{owner}'s scores", model)),
         }
 
-    def price(self) -> dict[str, tuple[Debit, ...]]:
-        return self._each_pays(Exact(what=OPERATION))
+    def figures(self) -> dict[str, Figures]:
+        """Of the rows a count for each interval and one over all; of the model, which its scores tell, each weight."""
+        owner, modeller = self.request.parties
+        parameters = self.parameters
+        counts = told(len(parameters.edges) - 1, Lever.INTERVALS, each=1 if parameters.label is None else 2)
+        return {
+            owner: Figures(what=OPERATION, told=(told(1), counts)),
+            modeller: Figures(what=OPERATION, told=(told(len(parameters.features) + 1),)),
+        }
 
     def contributors(self) -> tuple[str, ...]:
         return ()

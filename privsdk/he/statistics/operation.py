@@ -20,7 +20,6 @@ from ...crypto.sums.masked import MaskedSum
 from ...crypto.sums.masks import bits_for
 from ...display.cards import at_most
 from ...errors import InvalidArgument
-from ...governance.charges import Debit, Exact
 from ...governance.learns import (
     CiphertextsOnly,
     Coalition,
@@ -32,6 +31,7 @@ from ...governance.learns import (
     ThatItRan,
 )
 from ...governance.policy import ROWS, Disclosure, Need
+from ...governance.prices import Figures
 from ...protocol.control import Finished
 from ...protocol.groups import plain_keys
 from ...protocol.operation import Outcome, RoleInput, register
@@ -39,6 +39,7 @@ from ...protocol.roles import Role
 from .fixedpoint import FixedPoint
 from .moments import reader
 from .statistic import (
+    MATRICES,
     OF_VALUES,
     Aggregation,
     LargestMinimum,
@@ -222,8 +223,15 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         used += [(column, Disclosure.COMPARISON) for column in statistic.columns if statistic.edges is not None]
         return [Need(table=table, column=column, disclosure=way) for column, way in used]
 
-    def price(self) -> dict[str, tuple[Debit, ...]]:
-        return self._each_pays(Exact(what=self.request.operation))
+    def figures(self) -> dict[str, Figures]:
+        """A total is of as many parties as who sees it faces, in a group of as many as an owner asks for."""
+        statistic, contributors = self.parameters, self.contributors()
+        others = min(len([p for p in contributors if p != seen]) for seen in self.recipients())
+        if statistic.grouped:
+            others = min(others, max((self.request.min_parties or {}).values(), default=1))
+        noise = "" if statistic.name in MATRICES else f"dp.{statistic.name}"
+        exact = Figures(what=self.request.operation, told=statistic.told(max(1, others)), noise=noise)
+        return dict.fromkeys(contributors, exact)
 
     def summed(self, party: str) -> tuple[str, ...]:
         statistic = self.parameters

@@ -19,6 +19,7 @@ from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...errors import InvalidArgument, UnknownName
 from ...governance.learns import Knowledge, Quantity, RoleName
 from ...governance.members import combine
+from ...governance.prices import Factor, Lever, Told
 from ...protocol.groups import Key, check_keys, kind_of
 from ...protocol.operation import Kind
 from .fixedpoint import FixedPoint
@@ -175,6 +176,13 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """What the columns must hold."""
         by = {} if self.by is None or self.keys is None else {self.by: kind_of(self.keys)}
         return {**by, **dict.fromkeys(self.columns, Kind.NUMBER)}
+
+    def told(self, among: int) -> tuple[Told, ...]:
+        """Its totals, over the units of so many parties; by group also how many have a part in it, and beyond all."""
+        if not self.grouped:
+            return (Told((Factor(self.length),), among),)
+        lever = Lever.INTERVALS if self.edges is not None else Lever.KEYS
+        return Told((Factor(self.groups, lever, len(self.parts) + 1),), among), Told((Factor(1),), among)
 
     def scheme(self, parties: int) -> ExactScheme | ApproximateScheme:
         """How the vectors of so many parties are encrypted.

@@ -34,6 +34,7 @@ from ...governance.events import (
     raw,
 )
 from ...governance.policy import ANY
+from ...governance.prices import Figures as ExactFigures
 from ...protocol import control
 from ...protocol.messages import Frame
 from ...protocol.operation import Request
@@ -135,15 +136,16 @@ class Books:
         debits: Sequence[Debit],
         *,
         then: Sequence[Debit] = (),
+        exact: ExactFigures | None = None,
         pooled: PooledRun | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """Reserve the debits and keep `pooled`, or raise BudgetExceeded and change nothing, also where `then` would not
-        be covered or `check` raises, which may read the books as they are then."""
+        be covered or `check` raises, which may read the books as they are then; `exact` is what the request tells."""
 
         def both() -> None:
             check()
-            self._cover(request, (*debits, *then))
+            self._cover(request, (*debits, *then), exact)
 
         tables = tuple(sorted({debit.table for debit in debits}))
         self._ledger.reserve(
@@ -177,7 +179,11 @@ class Books:
             raise AnswerLost(f"run {run_id} is no longer reserved here", hint="call the verb again for a new run")
 
     def pay(self, request: Request, debits: Sequence[Debit]) -> None:
-        """Charge a run that has started for more, or raise BudgetExceeded or DatasetFrozen and change nothing."""
+        """Charge a run that has started for more, or raise BudgetExceeded or DatasetFrozen and change nothing; a
+        dataset that was frozen ends it also where a round adds nothing to the price."""
+        operand = request.operands.get(self._party)
+        if not debits and operand is not None:
+            self._accounts.of(self._datasets[operand.table], Asking(request.caller, request.purpose)).refuse_frozen()
         paid = RunPaid(run=request.run_id, entries=self._entries(debits))
         if debits and not self._ledger.pay(paid, lambda: self._cover(request, debits)):
             raise AnswerLost(f"run {request.run_id} has ended here", hint="call the verb again for a new run")
@@ -251,13 +257,18 @@ class Books:
     # What the books say
 
     def quote(
-        self, asking: Asking, requests: Sequence[Sequence[Debit]], least: Sequence[Sequence[Debit]] | None = None
+        self,
+        asking: Asking,
+        requests: Sequence[Sequence[Debit]],
+        least: Sequence[Sequence[Debit]] | None = None,
+        exact: Sequence[ExactFigures | None] = (),
     ) -> control.Quoted:
         """What the datasets that these requests touch would have left; raises as `reserve` would for all of them.
 
-        `least` is what must be covered for each to start, where that is less than the most that it can cost.
+        `least` is what must be covered for each to start, where that is less than the most that it can cost; `exact`
+        what they tell.
         """
-        quotes = []
+        quotes, single = [], exact[0] if len(exact) == 1 else None
         prices = [self._by_dataset(debits) for debits in requests]
         starts = prices if least is None else [self._by_dataset(debits) for debits in least]
         for dataset in dict.fromkeys(dataset for price in prices for dataset in price):
@@ -265,9 +276,9 @@ class Books:
             caps, together = self._accounts.of(dataset, asking), sum(each, start=Counter[Charge]())
             short = ""
             try:
-                caps.check_all(each)
+                caps.check_all(each, single)
             except BudgetExceeded as error:
-                caps.check_all([price.get(dataset, Counter()) for price in starts])
+                caps.check_all([price.get(dataset, Counter()) for price in starts], single)
                 short = error.message
             quotes.append(
                 control.DatasetQuote(
@@ -299,7 +310,7 @@ class Books:
     def _entries(self, debits: Sequence[Debit]) -> tuple[Entry, ...]:
         return tuple(Entry(self._datasets[debit.table], debit.charge) for debit in debits)
 
-    def _cover(self, request: Request, debits: Sequence[Debit]) -> None:
+    def _cover(self, request: Request, debits: Sequence[Debit], exact: ExactFigures | None = None) -> None:
         """Raise unless the budgets cover these debits, and as one request those that its run has paid too."""
         operand = request.operands.get(self._party)
         for dataset, charges in self._by_dataset(debits).items():
@@ -312,7 +323,7 @@ class Books:
             caps = self._accounts.of(dataset, Asking(request.caller, request.purpose))
             if caps.sized:
                 caps.check_size(charges + self._ledger.charged(request.run_id, dataset))
-            caps.check(charges, sized=True)
+            caps.check(charges, sized=True, figures=exact)
 
     def _by_dataset(self, debits: Sequence[Debit]) -> dict[str, Counter[Charge]]:
         charges: dict[str, Counter[Charge]] = {}

@@ -27,6 +27,7 @@ from ...governance.charges import (
     LimitBalance,
     ZeroConcentrated,
 )
+from ...governance.prices import Figures
 from ...protocol import effort
 from ..budget_status import BudgetStatus
 from ..ledger.ledger import Ledger
@@ -109,25 +110,31 @@ class Caps:
                 self._limits.append((limit, Cap(str(limit), limit.epsilon, limit.exact, under)))
         self._lifetime = account(Scope(lifetime=True)) if status.since else self._cap.account
 
-    def check(self, charges: Counter[Charge], *, sized: bool = False) -> None:
+    def check(self, charges: Counter[Charge], *, sized: bool = False, figures: Figures | None = None) -> None:
         """Raise DatasetFrozen or BudgetExceeded unless every cap covers these charges beside the existing ones.
 
-        `sized` where they are of several requests, each with a size that was checked.
+        `sized` where they are of several requests, each with a size that was checked; `figures` of one, by which the
+        error says what would pass.
         """
         more = Account(charges)
-        if self._status.frozen and charges:
-            raise DatasetFrozen(Frozen(dataset=self._name, why=self._status.frozen))
+        if charges:
+            self.refuse_frozen()
         if not sized:
             self.check_size(charges)
         for cap in self._all:
             if not cap.covers(more, self._delta):
-                self._refuse(cap, more)
+                self._refuse(cap, more, figures)
 
-    def check_all(self, requests: Sequence[Counter[Charge]]) -> None:
-        """`check` of several requests, one after the other."""
+    def refuse_frozen(self) -> None:
+        """Raise DatasetFrozen where its owner has frozen it."""
+        if self._status.frozen:
+            raise DatasetFrozen(Frozen(dataset=self._name, why=self._status.frozen))
+
+    def check_all(self, requests: Sequence[Counter[Charge]], figures: Figures | None = None) -> None:
+        """`check` of several requests, one after the other; `figures` where it is one."""
         for charges in filter(None, requests):
             self.check_size(charges)
-        self.check(sum(requests, start=Counter[Charge]()), sized=True)
+        self.check(sum(requests, start=Counter[Charge]()), sized=True, figures=figures)
 
     @property
     def sized(self) -> bool:
@@ -196,10 +203,10 @@ class Caps:
     def _all(self) -> list[Cap]:
         return [self._cap, *(cap for _, cap in self._limits)]
 
-    def _refuse(self, cap: Cap, more: Account) -> None:
+    def _refuse(self, cap: Cap, more: Account, figures: Figures | None) -> None:
         uses = cap.account.exact + more.exact
         if cap.exact is not None and more.exact and uses > cap.exact:
-            left = [c.exact - c.account.exact for c in self._all if c.exact is not None]
+            fitting = max(0, min(c.exact - c.account.exact for c in self._all if c.exact is not None))
             raise BudgetExceeded(
                 ExactExceeded(
                     dataset=self._name,
@@ -207,8 +214,10 @@ class Caps:
                     of=cap.exact,
                     needed=more.exact,
                     limit=cap.name,
-                    fitting=max(0, min(left)),
+                    fitting=fitting,
                     fitting_epsilon=self._fitting(more) if more.private else None,
+                    levers=() if figures is None else figures.cheaper(fitting),
+                    noise="" if figures is None else figures.noise,
                 )
             )
         limit, before = cap.epsilon or 0.0, cap.account.epsilon(self._delta)
