@@ -168,7 +168,7 @@ _LEVERS = {
 
 def _exact(d: ExactExceeded) -> Text:
     under = f" under its limit for {d.limit}" if d.limit else ""
-    fits = ", or ".join(f"{_LEVERS[each.lever].format(f'{each.value:,}')}, for {each.price}" for each in d.levers)
+    fits = ", or ".join(f"{_LEVERS.get(each.lever, '{}').format(each.value)} costs {each.price}" for each in d.levers)
     if not fits and d.fitting:
         fits = f"{d.fitting} exact disclosures"
     if d.noise:

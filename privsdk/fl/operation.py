@@ -220,7 +220,7 @@ class Fit(Operation[FitParameters]):
         whole, groups = parameters.evaluations - (parameters.by is not None), len(parameters.groups or ())
         exact = Figures(
             what=self._beforehand(),
-            rounds="model round",
+            rounds="model rounds",
             told=(
                 *(Told(factors, among, summed=True) for factors in (*updates, (Factor(statistics),))),
                 told(whole, Lever.EVALUATIONS, each=one),

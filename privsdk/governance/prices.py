@@ -25,7 +25,6 @@ from enum import StrEnum
 
 import msgspec
 
-from ..errors import InvalidArgument
 from ..errors.details import PriceLever
 from .charges import Exact
 
@@ -57,7 +56,7 @@ class Factor(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.number < 0 or self.each < 1:
-            raise InvalidArgument(f"{self.number} times {self.each} figures")
+            raise ValueError(f"{self.number} times {self.each} figures")
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -70,7 +69,7 @@ class Told(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.among < 1:
-            raise InvalidArgument(f"figures about {self.among} parties' units")
+            raise ValueError(f"figures about {self.among} parties' units")
 
     @property
     def figures(self) -> int:
@@ -101,7 +100,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     what : str
-        In words, for the charge; `rounds` what is told in rounds, in the singular, where something is.
+        In words, for the charge; `rounds` what is told in rounds, where something is.
     told : tuple of Told
     choices : tuple of Choice
     noise : str
@@ -131,7 +130,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     def charges(self) -> tuple[Exact, ...]:
         """What all of it costs; nothing where nothing is told."""
-        return _charge(f"{self.rounds}s, {self.what}" if self.rounds else self.what, self.price)
+        return _charge(f"{self.rounds}, {self.what}" if self.rounds else self.what, self.price)
 
     def beforehand(self) -> tuple[Exact, ...]:
         """What of it is not told in rounds."""
@@ -139,12 +138,14 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     def instalment(self, number: int) -> tuple[Exact, ...]:
         """What the round of this number, from 1, adds to the price; nothing where that is rounded away."""
-        return _charge(f"a {self.rounds}", self.after(number).price - self.after(number - 1).price)
+        return _charge(self.rounds, self.after(number).price - self.after(number - 1).price)
 
     def cheaper(self, left: int) -> tuple[PriceLever, ...]:
         """What would cost no more than `left`, each by one change: the largest number of each lever, and choices."""
-        found = []
-        asked = {f.lever: f.number for each in self.told for f in each.factors if f.lever is not None}
+        found, asked = [], dict[Lever, int]()
+        for factor in (factor for each in self.told for factor in each.factors):
+            if factor.lever is not None:
+                asked[factor.lever] = max(factor.number, asked.get(factor.lever, 0))
         for lever, number in asked.items():
             if fitting := self._largest(lever, number, left):
                 found.append(PriceLever(lever=lever.value, value=fitting, price=self.at(lever, fitting).price))

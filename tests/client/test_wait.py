@@ -16,6 +16,7 @@ from privsdk.client.plan import Plan
 from privsdk.client.progress import Live
 from privsdk.client.results import Answers
 from privsdk.errors import Cancelled
+from privsdk.governance.prices import answers
 from privsdk.protocol.control import ProgressReport, Watched
 from privsdk.protocol.operation import Request, operation_named, operation_names
 
@@ -149,7 +150,8 @@ def test_a_training_that_is_interrupted_gives_its_model_so_far(capsys: pytest.Ca
         assert run.state == "done"
         paid = {party: each.instalments for party, each in run.progress.whereabouts.items()}
         assert paid == {"north": rounds, "south": rounds, "east": rounds, "keeper": 0}
-        assert fed.budgets()["north"][0].exact_spent == rounds + 1  # and its evaluation
+        # each round tells a weight, a bias, the loss and its weight; before, the rows and the evaluation's 7 figures
+        assert fed.budgets()["north"][0].exact_spent == answers(8 + 4 * rounds)
         assert {each.state for each in run.progress.whereabouts.values()} == {"ended"}
 
 

@@ -80,8 +80,8 @@ def test_the_demo_query(cases: Cases) -> None:
         )
         assert "where alice.age between 20 and 30 and is_active = 1" in told["carol"]
         assert {party: [b.exact_spent for b in balances] for party, balances in fed.budgets().items()} == {
-            "alice": [3],
-            "bob": [3],
+            "alice": [5],
+            "bob": [4],
         }
 
 

@@ -132,7 +132,7 @@ def test_a_damaged_state_is_found(tmp_path: Path) -> None:
 def charged(store: Path, party: str) -> int:
     """Model rounds that a party's ledger says were paid."""
     tables_ = read_ledger(store / f"{party}.sqlite").tables
-    return sum(charge.what == "a model round" for each in tables_.charges.values() for _, charge in each)  # type: ignore[union-attr]
+    return sum(charge.what == "model rounds" for each in tables_.charges.values() for _, charge in each)  # type: ignore[union-attr]
 
 
 def left(log: Path) -> dict[str, int]:

@@ -311,10 +311,10 @@ def test_the_other_party_grants_its_key_alone_and_the_owner_too(cases: Cases) ->
             cases()
 
 
-def test_both_are_charged_one_exact_answer() -> None:
-    with opened(MINE, YOURS, budget=ps.Budget(exact=1)) as fed:
+def test_both_are_charged_and_the_owner_for_each_column_too() -> None:
+    with opened(MINE, YOURS, budget=ps.Budget(exact=2)) as fed:
         result = ask(fed).release()
-        assert spent(fed) == {"rail": 1, "park": 1}
+        assert spent(fed) == {"rail": 2, "park": 1}
         assert set(result.spent) == {"rail", "park"}
         with pytest.raises(ps.errors.BudgetExceeded):
             ask(fed).release()
@@ -327,7 +327,7 @@ def test_a_plan_that_is_released_again_has_the_stored_answer() -> None:
         first, again = plan.release(), plan.release()
         assert first.value.table.equals(again.value.table)
         assert first.value.masked == again.value.masked == 10
-        assert spent(fed) == {"rail": 1, "park": 1}
+        assert spent(fed) == {"rail": 2, "park": 1}
 
 
 # the number of masked keys
@@ -358,7 +358,7 @@ def test_too_few_keys_at_either_end_are_an_error() -> None:
     with opened(MINE, YOURS.slice(0, 9), policy(grant("x", min_count=10))) as fed:
         with pytest.raises(ps.errors.DataError, match="park brings fewer distinct keys than the 10 that rail asks for"):
             ask(fed).release()
-        assert spent(fed) == {"rail": 1, "park": 1}
+        assert spent(fed) == {"rail": 2, "park": 1}
 
 
 # what it shows

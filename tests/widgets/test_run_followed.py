@@ -57,7 +57,7 @@ def test_a_run_is_followed_to_its_end_while_a_cell_waits_for_it(fed: ps.Federati
     assert {each["party"]: each["instalments"] for each in last["run"]["where"]} == {
         "north": 60, "south": 60, "east": 60, "keeper": 0,
     }  # fmt: skip
-    assert {each["party"]: each["left"] for each in last["left"]} == dict.fromkeys(("east", "north", "south"), 99_939)
+    assert {each["party"]: each["left"] for each in last["left"]} == dict.fromkeys(("east", "north", "south"), 99_996)
     assert last["result"]["title"] == "result of fl.fit"
     assert "result of fl.fit" in repr(shown)
     shown._subscription.follower.thread.join(60)

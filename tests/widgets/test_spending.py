@@ -58,16 +58,16 @@ def test_own_runs_with_what_each_party_was_charged(fed: ps.Federation) -> None:
 
 def test_charges_on_the_way_count_and_those_not_read_are_said_to_be_missing(fed: ps.Federation) -> None:
     model = fl.Logistic(features={"age": (0, 60)})
-    fl.fit(model, everyone(fed), label="late", rounds=5, aggregation="masked").release()
+    fl.fit(model, everyone(fed), label="late", rounds=40, aggregation="masked").release()
     (whole,) = spent(fed)
     assert whole["charged"] == tuple(
         f"east/people, north/people, south/people: {charge}"
-        for charge in ("1 exact disclosure (one evaluation)", "5 x 1 exact disclosure (a model round)")
+        for charge in ("1 exact disclosure (one evaluation)", "3 x 1 exact disclosure (model rounds)")
     )
-    assert fed.describe()["north"].balances[0].exact_spent == 6
+    assert fed.describe()["north"].balances[0].exact_spent == 4
     (cut,) = spent(fed, most=3)
     assert cut["charged"] == (
-        "east/people, north/people, south/people: at least 2 x 1 exact disclosure (a model round)",
+        "east/people, north/people, south/people: at least 2 x 1 exact disclosure (model rounds)",
     )
 
 

@@ -1,0 +1,136 @@
+"""Every operation's price: what is declared covers what a run tells, and what is shown is what is charged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from claims import Cases
+from role_runs import MINIMUM, OUTSIDER, PLANS, TABLES, Ran, examples, ran, variants
+
+import privsdk as ps
+from privsdk.governance.charges import Debit, Exact
+from privsdk.governance.policy import Disclosure
+from privsdk.governance.prices import SET, Figures
+from privsdk.protocol.operation import Operation, operation_names, operation_of
+
+EVERYTHING = ps.Grant(table="*", columns={"*": tuple(Disclosure)}, min_count=MINIMUM, max_epsilon=100.0)
+POLICY = ps.Policy(operations=("*",), grants=(EVERYTHING,), min_parties=1)
+BUDGET = ps.Budget(epsilon=1000.0, exact=1000)
+
+
+def exact_plans() -> Iterator[tuple[str, Operation[Any]]]:
+    for call, request in examples().items():
+        operation = operation_of(request)
+        if operation.figures():
+            yield call, operation
+
+
+def whole(figures: Figures) -> int:
+    """Figures about all units that are told of, a party's own among them."""
+    return sum(math.prod(f.number * f.each for f in told.factors) for told in figures.told)
+
+
+def numbers(table: pa.Table | None, *, besides: tuple[str, ...] = ()) -> int:
+    """Cells that tell something."""
+    if table is None:
+        return 0
+    return sum(len(table[name]) - table[name].null_count for name in table.column_names if name not in besides)
+
+
+def told_of(found: Ran, party: str) -> int:
+    """The figures of a run, about this party's units or those of several, counted in what left the parties: of whoever
+    is told most."""
+    name, parameters = found.operation.request.operation, found.operation.parameters
+    answer = found.outcomes[party]
+    told = 2  # of psi.cardinality: how many keys are shared, and how many there are
+    if name in ("psi.join", "psi.difference"):
+        told = SET * (1 + (0 if answer.table is None else answer.table.num_columns))
+    elif name == "aggregate":
+        labels = [numbers(s.table) for s in found.transcript if (s.sender, s.tag) == (party, "aggregate.Labels")]
+        by = () if parameters.by is None else (parameters.by.text(parameters.party),)
+        told = sum(labels) + (numbers(answer.table, besides=by) + 1 if answer.table is not None else 0)
+    elif name == "he.score" and party == found.operation.request.parties[0]:
+        told = len(answer.value) + numbers(answer.table, besides=("from", "to"))
+    elif name == "he.score":
+        told = TABLES[party]["m"].num_rows
+    elif name.startswith("he."):
+        table = found.outcomes[found.operation.request.parties[-1]].table
+        floors = any(sent.tag == "he.floors.Floors" for sent in found.transcript)
+        told = numbers(table) + (table.num_rows + 1 if floors and table is not None else 0)
+    elif name == "fl.fit":
+        told = told_by_training(found, party)
+    return told
+
+
+def told_by_training(found: Ran, party: str) -> int:
+    """Models of rounds but the first, which is public; updates in the clear; statistics, losses and evaluations."""
+    size = found.operation.parameters.model.network.size
+    leading = next(outcome.value for outcome in found.outcomes.values() if "facts" in outcome.value)
+    lines = sum(value is not None for column in ("rows", "loss") for value in leading["rounds"][column])
+    evaluation = sum(value is not None for value in found.outcomes[party].value["evaluation"].values())
+    replicated = len(leading["rounds"]["round"]) * size if found.operation.parameters.mode.replicated else 0
+    models = [
+        replicated or sum(numbers(s.table) for s in found.received(member) if s.tag == "fl.rounds.Round") - size
+        for member in found.operation.contributors()
+    ]
+    clear = sum(numbers(s.table) + 2 for s in found.transcript if (s.sender, s.tag) == (party, "fl.averages.Said"))
+    return max(clear, *models, 0) + len(leading["facts"]) + (0 if clear else lines) + evaluation
+
+
+@pytest.mark.claim("price: no run tells more exact figures of a table than its operation declares and is paid for")
+def test_what_is_declared_covers_what_a_run_tells(cases: Cases) -> None:
+    tried, names = 0, set()
+    for call, operation in exact_plans():
+        found = ran(call, OUTSIDER)
+        assert found is not None
+        for party, figures in operation.figures().items():
+            told = told_of(found, party)
+            assert 0 < told <= whole(figures), f"{call} tells {told} figures of {party}, and declares {whole(figures)}"
+            tried += 1
+        names.add(operation.request.operation)
+    assert names == {name for name in operation_names() if not name.startswith("dp.")}
+    cases(tried)
+
+
+def test_every_table_that_is_read_is_paid_for() -> None:
+    for call, request in examples().items():
+        price = operation_of(request).price()
+        assert {party: {d.table for d in debits} for party, debits in price.items()} == {
+            party: {operand.table} for party, operand in request.operands.items()
+        }, call
+
+
+def opened() -> ps.Federation:
+    return ps.embedded(TABLES, store=None, quiet=True, policy=POLICY, budget=BUDGET)
+
+
+def spent(fed: ps.Federation) -> dict[str, int]:
+    return {party: balances[0].exact_spent for party, balances in fed.budgets().items() if balances}
+
+
+def uses(debits: tuple[Debit, ...]) -> int:
+    return sum(debit.charge.uses for debit in debits if isinstance(debit.charge, Exact))
+
+
+@pytest.mark.claim("price: what a preview shows is what is charged, to every table behind a join")
+@pytest.mark.parametrize("call", [call for call, _ in exact_plans()])
+def test_the_price_shown_is_charged(call: str) -> None:
+    with opened() as fed:
+        plan = next(plan for name, plan in [*PLANS(fed), *variants(fed)] if name == call)
+        before = dict.fromkeys(TABLES, 0) if call == "psi.join" else spent(fed)  # which was released for others
+        price = {party: uses(debits) for party, debits in plan.price.items()}
+        shown = {
+            party: quotes[0].after.exact_spent - quotes[0].now.exact_spent
+            for party, quotes in plan.preview().datasets.items()
+            if quotes
+        }
+        result = plan.release()
+        charged = {party: now - before[party] for party, now in spent(fed).items() if now > before[party]}
+    assert charged == {party: uses(debits) for party, debits in result.spent.items()}
+    if call == "fl.fit, clear, drawn":  # who is not in a round does not pay for it
+        charged = {party: max(use, price[party]) for party, use in charged.items()}
+    assert charged == price == shown
