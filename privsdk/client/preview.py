@@ -197,8 +197,9 @@ class Preview(Displayed, Tabular):
         facts += [(f"{party} refuses", f"{quote.message}\n{quote.hint}".rstrip()) for party, quote in refused.items()]
         facts += _policy_facts(self.quotes)
         datasets = [(party, dataset) for party, quotes in self.datasets.items() for dataset in quotes]
-        if short := [quote.short for _, quote in datasets if quote.short]:
-            facts.append(("may end early", "\n".join(f"{each}: it goes on as far as that" for each in short)))
+        if short := [quote for _, quote in datasets if quote.short]:
+            said = [f"{quote.short}: it goes on as far as that\n{quote.fitting}" for quote in short]
+            facts.append(("may end early", "\n".join(said)))
         if private := [quote for _, quote in datasets if quote.epsilon > 0]:
             units = " or ".join(dict.fromkeys(quote.now.budget.unit.id or "row" for quote in private))
             belief = f"a belief of 50% that the data holds a certain {units}\n"

@@ -144,7 +144,8 @@ class DatasetQuote(msgspec.Struct, frozen=True, kw_only=True):
     queries_left : int
         How often all of them could be made from now; `charges.MOST_QUERIES` stands for at least so often.
     short : str
-        Where they pay as they go and may be ended by the budget: why it does not cover the most that they can cost.
+        Where they pay as they go and may be ended by the budget: why it does not cover the most that they can cost;
+        `fitting` what would be covered whole.
     """
 
     epsilon: float
@@ -152,6 +153,7 @@ class DatasetQuote(msgspec.Struct, frozen=True, kw_only=True):
     after: Balance
     queries_left: int
     short: str = ""
+    fitting: str = ""
 
     @property
     def certainty(self) -> tuple[float, float]:

@@ -114,7 +114,7 @@ ANSWERS: dict[str, Solution] = {
         "compare 'federated' with 'own' in each row of found",
     ),
     "04.2": Solution(
-        lambda uses: int(uses) == 24,
+        lambda uses: int(uses) == 8,
         "training.price['JFK'] is a tuple of debits; each has a charge, and a charge has uses",
     ),
     "04.3": Solution(

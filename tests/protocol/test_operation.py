@@ -115,6 +115,19 @@ def test_what_prices_itself_is_refused(own: str) -> None:
         register("testing.cheap")(type("Cheap", (Whole,), {own: lambda self, *_: {}}))
 
 
+@pytest.mark.claim("price: what a preview shows is what is charged, to every table behind a join")
+def test_what_is_told_of_a_join_is_charged_to_each_table() -> None:
+    class Model(Whole):
+        def figures(self) -> dict[str, Figures]:
+            return dict.fromkeys(("north", "south"), Figures(what="model", told=(told(65),)))
+
+    sides = {p: Operand(table=f"{p}'s", columns=(), alignment="a") for p in ("north", "south")}
+    model = Model.parse(request(parties=("north", "south"), operands=sides))
+    assert {party: [(d.table, str(d.charge)) for d in debits] for party, debits in model.price().items()} == {
+        party: [(f"{party}'s", "3 exact disclosures (model)")] for party in ("north", "south")
+    }
+
+
 @pytest.mark.claim("price: an operation says its figures and has no price of its own")
 def test_exact_figures_are_not_noise() -> None:
     class Disguised(Whole):

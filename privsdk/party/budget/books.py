@@ -274,12 +274,12 @@ class Books:
         for dataset in dict.fromkeys(dataset for price in prices for dataset in price):
             each = [price.get(dataset, Counter()) for price in prices]
             caps, together = self._accounts.of(dataset, asking), sum(each, start=Counter[Charge]())
-            short = ""
+            short = fitting = ""
             try:
                 caps.check_all(each, single)
             except BudgetExceeded as error:
                 caps.check_all([price.get(dataset, Counter()) for price in starts], single)
-                short = error.message
+                short, fitting = error.message, error.hint
             quotes.append(
                 control.DatasetQuote(
                     epsilon=caps.price(together),
@@ -287,6 +287,7 @@ class Books:
                     after=caps.balance(together),
                     queries_left=caps.queries_left(together, sized=True),
                     short=short,
+                    fitting=fitting,
                 )
             )
         return control.Quoted(datasets=tuple(quotes))

@@ -12,6 +12,7 @@ from claims import Cases
 from role_runs import MINIMUM, OUTSIDER, PLANS, TABLES, Ran, examples, ran, variants
 
 import privsdk as ps
+from privsdk import fl, he, psi
 from privsdk.governance.charges import Debit, Exact
 from privsdk.governance.policy import Disclosure
 from privsdk.governance.prices import SET, Figures
@@ -20,6 +21,9 @@ from privsdk.protocol.operation import Operation, operation_names, operation_of
 EVERYTHING = ps.Grant(table="*", columns={"*": tuple(Disclosure)}, min_count=MINIMUM, max_epsilon=100.0)
 POLICY = ps.Policy(operations=("*",), grants=(EVERYTHING,), min_parties=1)
 BUDGET = ps.Budget(epsilon=1000.0, exact=1000)
+SCORE: dict[str, Any] = {"features": {"x": 100.0}, "weight_bound": 1.0}
+PIXELS = fl.Vector(784, low=0, high=255)
+NETWORK = fl.MLP(features={"p": PIXELS}, hidden=[64], classes=range(10))
 
 
 def exact_plans() -> Iterator[tuple[str, Operation[Any]]]:
@@ -134,3 +138,56 @@ def test_the_price_shown_is_charged(call: str) -> None:
     if call == "fl.fit, clear, drawn":  # who is not in a round does not pay for it
         charged = {party: max(use, price[party]) for party, use in charged.items()}
     assert charged == price == shown
+
+
+def refusal(plan: ps.Plan[Any]) -> str:
+    with pytest.raises(ps.errors.BudgetExceeded) as refused:
+        plan.release()
+    return refused.value.hint
+
+
+@pytest.mark.claim("price: what a refusal names as cheaper is covered, and the next larger is not")
+def test_a_refusal_says_what_would_pass() -> None:
+    budget = ps.Budget(exact=1)
+    with ps.embedded(TABLES, store=None, quiet=True, policy=POLICY, budget=budget) as fed:
+        table, others = fed["A"]["t"], fed.tables("t")
+        assert "most_groups=15 costs 1, or dp.count, which takes epsilon instead" in refusal(table.count(by="group"))
+        assert "intervals: 7 costs 1" in refusal(he.score(fed["K"]["m"], table, label="y", **SCORE))
+        histogram = he.histogram(others, "x", edges=range(40), key_holder="K")
+        assert "intervals: 7 costs 1, or dp.histogram" in refusal(histogram)
+        assert "rows" not in refusal(psi.difference(table, fed["B"]["t"], on="key", columns=["x"]))
+        assert table.count(by="group", most_groups=15).release().value.num_rows == 2
+
+
+def test_a_training_says_how_many_rounds_its_budget_covers() -> None:
+    model = fl.Logistic(features={"x": (0, 100)})
+    with ps.embedded(TABLES, store=None, quiet=True, policy=POLICY, budget=ps.Budget(exact=4)) as fed:
+        clear = fl.fit(model, fed.tables("t"), label="y", rounds=100, aggregation="clear", fewest=3)
+        quotes = [quote for quotes in clear.preview().datasets.values() for quote in quotes]
+        assert all("this needs 6 (short by 2)" in quote.short for quote in quotes)
+        assert all("rounds=62 costs 4" in quote.fitting for quote in quotes)
+        assert all('or aggregation="masked" costs 4, or privacy=' in quote.fitting for quote in quotes)
+        assert "rounds=62 costs 4" in " ".join(str(clear.preview()).split())
+        for rounds, price in ((62, 4), (63, 5)):
+            again = fl.fit(model, fed.tables("t"), label="y", rounds=rounds, aggregation="clear", fewest=3)
+            assert {uses(debits) for debits in again.price.values()} == {price}
+
+
+@pytest.mark.parametrize(
+    ("call", "price"),
+    [
+        ({"model": fl.Logistic(features=dict.fromkeys("abcdef", (0, 1))), "rounds": 30}, 5),
+        ({"model": fl.Logistic(features=dict.fromkeys("abcdef", (0, 1))), "rounds": 30, "fewest": 3}, 3),
+        ({"model": fl.Softmax(features={"p": PIXELS}, classes=range(10)), "rounds": 10, "parties": 10}, 32),
+        ({"model": NETWORK, "rounds": 10, "parties": 10}, 80),
+        ({"model": NETWORK, "rounds": 10, "parties": 10, "aggregation": "clear"}, 179),
+    ],
+)
+def test_prices_of_the_guide(call: dict[str, Any], price: int) -> None:
+    """The table in docs/guide/budgets.md: so many of them an allowance of 200 covers."""
+    arguments = dict(call)
+    columns = {c: [0.5] * 30 for c in "abcdef"} | {"p": pa.array([[0.0] * 784] * 30), "y": [0, 1] * 15}
+    held = {f"P{n}": pa.table(columns) for n in range(arguments.pop("parties", 3))}
+    with ps.embedded({**held, "SERVER": {}}, store=None, quiet=True, table="t") as fed:
+        plan = fl.fit(tables=fed.tables("t"), label="y", coordinator="SERVER", **arguments)
+    assert {uses(debits) for debits in plan.price.values()} == {price}
