@@ -212,7 +212,7 @@ def test_private_trainings(fed: ps.Federation, privacy: PartyLevel | RecordLevel
     size = 20 if isinstance(privacy, RecordLevel) else None
     plan = fl.fit(MODEL, fed.tables("people"), label="label", rounds=3, local_steps=4, batch_size=size, privacy=privacy)
     (debit,) = plan.price["a"]
-    (each,) = operation_of(plan.request).per_round()["a"]
+    (each,) = operation_of(plan.request).per_round(1)["a"]
     assert times(each.charge, 3) == debit.charge  # type: ignore[arg-type]
     epsilon = Account({debit.charge: 1}).epsilon(DELTA)
     preview = plan.preview()
@@ -320,8 +320,9 @@ def test_encrypted_rounds_are_charged_for_all_clients_in_them(fed: ps.Federation
 
 def test_without_privacy_nothing_is_paid_by_the_round(fed: ps.Federation) -> None:
     plan = fl.fit(MODEL, fed.tables("people"), label="label", rounds=2)
-    (each,) = operation_of(plan.request).per_round()["a"]
-    assert each.charge == Exact(what="a model round", uses=1)
+    operation, debits = operation_of(plan.request), plan.price["a"]
+    assert operation.paid({"a": 2})["a"] == (*operation.reserved()["a"], *operation.per_round(1)["a"])
+    assert [str(debit.charge) for debit in debits] == ["2 exact disclosures (model rounds, one evaluation)"]
     assert isinstance(plan.price["a"][0].charge, Exact)
     assert plan.preview().forecast is None
 

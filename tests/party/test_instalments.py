@@ -61,8 +61,9 @@ def test_only_a_run_that_goes_on_here_pays(books: Books, path: Path) -> None:
     begin(books, "running")
     with closing(open_books(path, LIMIT)) as other:
         for run_id in ("unknown", "reserved", "failed"):
-            with pytest.raises(AnswerLost):
-                pay(books, run_id)
+            for debits in ([], [DEBIT]):
+                with pytest.raises(AnswerLost):
+                    books.pay(request(run_id), debits)
         with pytest.raises(AnswerLost):  # started by another process
             pay(other, "running")
     assert spent(books) == 3
@@ -96,6 +97,8 @@ def test_a_freeze_stops_a_run_that_has_started_and_a_reset_counts_what_follows(b
     books._ledger.act(Freeze(dataset="people", reason="a question"))
     with pytest.raises(DatasetFrozen, match="a question"):
         pay(books, "a")
+    with pytest.raises(DatasetFrozen, match="a question"):
+        books.pay(request("a"), [])  # a round that adds nothing to the price
     books._ledger.act(Unfreeze(dataset="people", reason="answered"))
     pay(books, "a", 5)
     books._ledger.act(Reset(dataset="people", reason="a new year"))

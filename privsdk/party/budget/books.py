@@ -179,13 +179,19 @@ class Books:
             raise AnswerLost(f"run {run_id} is no longer reserved here", hint="call the verb again for a new run")
 
     def pay(self, request: Request, debits: Sequence[Debit]) -> None:
-        """Charge a run that has started for more, or raise BudgetExceeded or DatasetFrozen and change nothing; a
-        dataset that was frozen ends it also where a round adds nothing to the price."""
+        """Charge a run that has started for more, or raise BudgetExceeded or DatasetFrozen and change nothing.
+
+        A round that adds nothing to the price is in the chain too, and a dataset that was frozen ends the run there.
+        """
         operand = request.operands.get(self._party)
-        if not debits and operand is not None:
-            self._accounts.of(self._datasets[operand.table], Asking(request.caller, request.purpose)).refuse_frozen()
-        paid = RunPaid(run=request.run_id, entries=self._entries(debits))
-        if debits and not self._ledger.pay(paid, lambda: self._cover(request, debits)):
+
+        def covered() -> None:
+            if operand is not None:
+                asking = Asking(request.caller, request.purpose)
+                self._accounts.of(self._datasets[operand.table], asking).refuse_frozen()
+            self._cover(request, debits)
+
+        if not self._ledger.pay(RunPaid(run=request.run_id, entries=self._entries(debits)), covered):
             raise AnswerLost(f"run {request.run_id} has ended here", hint="call the verb again for a new run")
 
     def finish(self, run_id: str, answer: control.Finished, learned: Sequence[str]) -> None:
