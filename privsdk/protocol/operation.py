@@ -216,6 +216,10 @@ class Operation(Priced, Generic[P]):
         self.request = request
         self.parameters = parameters
 
+    @property
+    def tables(self) -> Mapping[str, str]:
+        return {party: operand.table for party, operand in self.request.operands.items()}
+
     @classmethod
     def parse(cls, request: Request) -> Self:
         """Bind to a request, everything checked that can be without data."""

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import ClassVar, final
 
 from ..governance.charges import Charge, Debit, Exact
 from ..governance.prices import Figures
-
-if TYPE_CHECKING:
-    from .operation import Request
 
 Debits = dict[str, tuple[Debit, ...]]
 
@@ -27,8 +24,12 @@ class Priced(ABC):
         Whether a run pays as it goes: it starts wherever what is reserved and the first round are covered.
     """
 
-    request: Request
     by_rounds: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def tables(self) -> Mapping[str, str]:
+        """By party, the table that it brings."""
 
     @abstractmethod
     def figures(self) -> Mapping[str, Figures]:
@@ -74,10 +75,10 @@ class Priced(ABC):
 
     def _debits(self, exact: Mapping[str, tuple[Exact, ...]], noisy: Mapping[str, tuple[Charge, ...]]) -> Debits:
         if any(isinstance(charge, Exact) for charges in noisy.values() for charge in charges):
-            raise TypeError(f"{self.request.operation} prices exact figures by itself")
+            raise TypeError(f"{type(self).__name__} prices exact figures by itself")
         return {
-            party: tuple(Debit(table=operand.table, charge=c) for c in (*exact.get(party, ()), *noisy.get(party, ())))
-            for party, operand in self.request.operands.items()
+            party: tuple(Debit(table=table, charge=c) for c in (*exact.get(party, ()), *noisy.get(party, ())))
+            for party, table in self.tables.items()
             if exact.get(party) or noisy.get(party)
         }
 

@@ -19,6 +19,7 @@ from troubled import BUDGET, CLIENTS, LEADER, POLICY, at_ready, dies, embedded, 
 from waiting import until
 
 import privsdk as ps
+from privsdk import fl
 from privsdk.errors import Cancelled, DataError, InvalidArgument, PrivsdkError
 from privsdk.governance.prices import answers
 from privsdk.protocol.failpoints import FailPoint

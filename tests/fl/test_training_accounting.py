@@ -318,10 +318,12 @@ def test_encrypted_rounds_are_charged_for_all_clients_in_them(fed: ps.Federation
     assert charge == NoiseShares(PARTIES, clients=3, fewest=3, length=3).charge
 
 
-def test_without_privacy_nothing_is_paid_by_the_round(fed: ps.Federation) -> None:
+def test_without_privacy_a_round_costs_what_it_adds(fed: ps.Federation) -> None:
     plan = fl.fit(MODEL, fed.tables("people"), label="label", rounds=2)
     operation, debits = operation_of(plan.request), plan.price["a"]
-    assert operation.paid({"a": 2})["a"] == (*operation.reserved()["a"], *operation.per_round(1)["a"])
+    rounds = [operation.per_round(number).get("a", ()) for number in (1, 2)]
+    assert operation.paid({"a": 2})["a"] == (*operation.reserved()["a"], *rounds[0], *rounds[1])
+    assert [sum(d.charge.uses for d in paid if isinstance(d.charge, Exact)) for paid in rounds] == [0, 1]
     assert [str(debit.charge) for debit in debits] == ["2 exact disclosures (model rounds, one evaluation)"]
     assert isinstance(plan.price["a"][0].charge, Exact)
     assert plan.preview().forecast is None

@@ -23,6 +23,7 @@ from privsdk.party.budget.books import Books
 from privsdk.party.budget.caps import Asking
 from privsdk.party.ledger.verification import verify_ledger
 from privsdk.protocol.control import Finished
+from privsdk.protocol.operation import Operand
 
 
 @pytest.fixture
@@ -97,8 +98,9 @@ def test_a_freeze_stops_a_run_that_has_started_and_a_reset_counts_what_follows(b
     books._ledger.act(Freeze(dataset="people", reason="a question"))
     with pytest.raises(DatasetFrozen, match="a question"):
         pay(books, "a")
+    whole = msgspec.structs.replace(request("a"), operands={"north": Operand(table="people", columns=())})
     with pytest.raises(DatasetFrozen, match="a question"):
-        books.pay(request("a"), [])  # a round that adds nothing to the price
+        books.pay(whole, [])  # a round that adds nothing to the price
     books._ledger.act(Unfreeze(dataset="people", reason="answered"))
     pay(books, "a", 5)
     books._ledger.act(Reset(dataset="people", reason="a new year"))

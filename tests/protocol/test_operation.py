@@ -96,12 +96,12 @@ class ByRounds(Whole):
     by_rounds = True
 
     def figures(self) -> dict[str, Figures]:
-        return {"north": Figures(what="all", rounds="round", told=(Told((Factor(4, Lever.ROUNDS), Factor(16))),))}
+        return {"north": Figures(what="all", rounds="rounds", told=(Told((Factor(4, Lever.ROUNDS), Factor(16))),))}
 
 
 def test_rounds_are_paid_also_where_nothing_is_reserved() -> None:
     operation = ByRounds.parse(request())
-    debit = Debit(table="t", charge=Exact(what="a round"))
+    debit = Debit(table="t", charge=Exact(what="rounds"))
     assert [operation.per_round(number) for number in (1, 2, 3)] == [{"north": (debit,)}, {"north": (debit,)}, {}]
     assert operation.reserved() == {}
     assert operation.paid({"north": 3, "helper": 3}) == {"north": (debit, debit)}
