@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -31,13 +31,7 @@ class AggregateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     column: str | None
     by: Name | None
     where: Where
-    most_groups: int = DEFAULT_GROUPS
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.most_groups <= MOST_GROUPS:
-            raise InvalidArgument(
-                f"most_groups is {self.most_groups}", hint=f"give 1 to {MOST_GROUPS:,}, as many as there may be"
-            )
+    most_groups: Annotated[int, msgspec.Meta(ge=1, le=MOST_GROUPS)] = DEFAULT_GROUPS
 
     @property
     def parties(self) -> frozenset[str]:

@@ -156,6 +156,11 @@ def test_a_refusal_says_what_would_pass() -> None:
         histogram = he.histogram(others, "x", edges=range(40), key_holder="K")
         assert "intervals: 7 costs 1, or dp.histogram" in refusal(histogram)
         assert "rows" not in refusal(psi.difference(table, fed["B"]["t"], on="key", columns=["x"]))
+        for most, why in ((0, ">= 1"), (4097, "<= 4096")):
+            with pytest.raises(ps.errors.InvalidArgument, match=f"{why} - at .*most_groups"):
+                table.count(by="group", most_groups=most)
+        with pytest.raises(ps.errors.BudgetExceeded):
+            table.count(by="group", most_groups=16).release()
         assert table.count(by="group", most_groups=15).release().value.num_rows == 2
 
 
@@ -191,3 +196,14 @@ def test_prices_of_the_guide(call: dict[str, Any], price: int) -> None:
     with ps.embedded({**held, "SERVER": {}}, store=None, quiet=True, table="t") as fed:
         plan = fl.fit(tables=fed.tables("t"), label="y", coordinator="SERVER", **arguments)
     assert {uses(debits) for debits in plan.price.values()} == {price}
+
+
+def test_more_groups_than_are_paid_for_are_not_told() -> None:
+    with opened() as fed:
+        table = fed["A"]["t"]
+        with pytest.raises(
+            ps.errors.DataError, match="A has more than the 1 groups of group that this question pays for"
+        ):
+            table.count(by="group", most_groups=1).release()
+        assert spent(fed)["A"] == 1
+        assert table.count(by="group", most_groups=2).release().value.num_rows == 2
