@@ -44,7 +44,7 @@ MISSPELT: dict[str, tuple[Verb, tuple[str, ...]]] = {
     ),
     "psi column": (lambda f: psi.join(north(f), south(f), on="idd"), ("'idd'", "in north/people", "'id'", COLUMNS)),
     "psi second column": (
-        lambda f: psi.join(north(f), south(f), on=("id", "ID")),
+        lambda f: psi.join(north(f), south(f), on={"north": "id", "south": "ID"}),
         ("in south/people", "'id'", COLUMNS),
     ),
     "he table": (lambda f: he.sum(f.tables("peopel"), "age"), ("'peopel'", "at any party", "'people'")),
@@ -92,7 +92,7 @@ def test_a_misspelt_name_in_a_joint_table(joint: psi.Joint) -> None:
 UNFIT: dict[str, tuple[Verb, str]] = {
     "psi of reals": (lambda f: psi.join(north(f), south(f), on="amount"), "cast to a decimal"),
     "psi of two types": (
-        lambda f: psi.join(north(f), south(f), on=("id", "age")),
+        lambda f: psi.join(north(f), south(f), on={"north": "id", "south": "age"}),
         "string at north and integer at south",
     ),
     "psi of one party": (lambda f: psi.join(north(f), north(f), on="id"), "name one table a party"),

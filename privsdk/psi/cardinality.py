@@ -47,7 +47,7 @@ def cardinality(left: Table, right: Table, *, on: question.On) -> Plan[Cardinali
     ----------
     left, right : Table
         Tables of two different parties.
-    on : str, Key, or one of these for each table
+    on : str, list of str, Key, or a mapping of party to one of these
         The key; see `join`. Nulls never match, a key counts once.
 
     Returns

@@ -81,7 +81,7 @@ def difference(
         Whose rows are returned, where its owner grants their columns as "row return".
     yours : Table
         Of another party: rows whose keys it has already are masked. Its owner grants its key as "join key".
-    on : str, Key, or one for each table
+    on : str, list of str, Key, or a mapping of party to one of these
         The key; see `join`. A row without a key is not returned.
     columns : list of str
         What to return of `mine`.

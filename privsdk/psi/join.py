@@ -40,9 +40,10 @@ def join(*tables: Table, on: question.On, protocol: Protocol = "auto") -> Plan[J
     tables : Table
         Tables of different parties. The first one's owner leads where there are three or more; best the one with the
         fewest keys.
-    on : str, Key, or one of these for each table
-        The key: a column's name, or `psi.key` of several columns and how to normalise them. String, integer, binary,
-        date or decimal; nulls never match, duplicates stay local.
+    on : str, list of str, Key, or a mapping of party to one of these
+        The key: a column, columns that are one key together, or `psi.key` of these and how to normalise them; by party
+        where they are called differently. String, integer, binary, date or decimal; nulls never match, duplicates stay
+        local.
     protocol : "auto", "ddh", "kkrt" or "multiparty"
         "auto" decides by the number of keys, which the parties disclose to each other anyway: "ddh" costs least for two
         small sets, "kkrt" is hundreds of times faster for large ones. Three or more parties always run "multiparty".

@@ -26,7 +26,8 @@ ENUMERABLE = (
     "such keys can be listed: a party that enters all possible ones, say all phone numbers, learns the others' whole "
     "lists; owners limit only the number of answers"
 )
-On: TypeAlias = str | Key | Sequence[str | Key]
+OneKey: TypeAlias = str | Key | Sequence[str]
+On: TypeAlias = OneKey | Mapping[str, OneKey]
 KEY_NUMBERS_SHOW = LengthsShow(of=(Quantity.KEYS,), exact=True)  # what an eavesdropper learns of every question
 
 
@@ -54,7 +55,7 @@ def question(
         raise InvalidArgument(
             f"two tables are {twice[0]}'s", hint="a party joins its own tables by itself; name one table a party"
         )
-    keys = {table.party: each for table, each in zip(tables, _keys(on, len(tables)), strict=True)}
+    keys = {table.party: each for table, each in zip(tables, _keys(on, parties), strict=True)}
     check_agreement({table.party: _declaration(table, keys[table.party]) for table in tables})
     wanted = {party: _wanted(party, each, columns) for party, each in keys.items()}
     return new_request(
@@ -188,17 +189,34 @@ def _wanted(party: str, key: Key, columns: Mapping[str, Sequence[str]] | None) -
     return tuple(dict.fromkeys((*key.columns, *(columns or {}).get(party, ()))))
 
 
-def _keys(on: On, tables: int) -> list[Key]:
-    """One key for each table."""
-    each = list(on) if isinstance(on, Iterable) and not isinstance(on, str) else [on] * tables
-    if len(each) != tables:
+def _keys(on: On, parties: Sequence[str]) -> list[Key]:
+    """The key of each party's table."""
+    if not isinstance(on, Mapping):
+        return [_key(on, parties)] * len(parties)
+    if set(on) != set(parties):
         raise InvalidArgument(
-            f"on has {len(each)} keys for {tables} tables",
-            hint='give one for all, or one for each table in order; psi.key("a", "b") is one key of two columns',
+            f"on has keys of {', '.join(map(str, on)) or 'nobody'} for the tables of {', '.join(parties)}",
+            hint=f"give one for each party: {_by_party(parties)}",
         )
-    if any(not isinstance(one, str | Key) for one in each):
-        raise InvalidArgument("on names no key column", hint='give a column name or psi.key("a", "b")')
-    return [key(one) if isinstance(one, str) else one for one in each]
+    return [_key(on[party], parties) for party in parties]
+
+
+def _key(one: OneKey, parties: Sequence[str]) -> Key:
+    if isinstance(one, Key):
+        return one
+    if isinstance(one, str):
+        return key(one)
+    if isinstance(one, Iterable) and all(isinstance(column, str) for column in (columns := list(one))):
+        return key(*columns)
+    raise InvalidArgument(
+        "on names no key column",
+        hint='give a column, several that are one key together, as in on=["name", "born"], or psi.key(...) to normalise '
+        f"them; where parties call them differently, {_by_party(parties)}",
+    )
+
+
+def _by_party(parties: Sequence[str]) -> str:
+    return "on={" + ", ".join(f'"{party}": "id"' for party in parties) + "}"
 
 
 def _declaration(table: Table, columns: Key) -> str:

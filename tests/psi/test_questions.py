@@ -99,25 +99,43 @@ def charged(fed: ps.Federation, before: dict[str, int]) -> dict[str, int]:
 
 WRONG: dict[str, tuple[Callable[[ps.Federation], Any], type[UsageError], str]] = {
     "no such column": (lambda f: psi.join(*t(f), on="idd"), UnknownName, "'idd' in bank/t"),
-    "none at the second": (lambda f: psi.join(*t(f), on=("id", "salary")), UnknownName, "'salary' in shop/t"),
+    "none at the second": (
+        lambda f: psi.join(*t(f), on={"bank": "id", "shop": "salary"}),
+        UnknownName,
+        "'salary' in shop/t",
+    ),
     "none in a key of two": (lambda f: psi.join(*t(f), on=psi.key("id", "salary")), UnknownName, "'salary' in shop/t"),
-    "nothing": (lambda f: psi.join(*t(f), on=()), InvalidArgument, "0 keys for 2 tables"),
-    "three for two": (lambda f: psi.join(*t(f), on=("id", "id", "id")), InvalidArgument, "3 keys for 2 tables"),
+    "nothing": (lambda f: psi.join(*t(f), on=()), InvalidArgument, "a key of no columns"),
+    "one for two": (
+        lambda f: psi.join(*t(f), on={"bank": "id"}),
+        InvalidArgument,
+        "keys of bank for the tables of bank, shop",
+    ),
+    "one of another": (
+        lambda f: psi.join(*t(f), on={"bank": "id", "tax": "id"}),
+        InvalidArgument,
+        "keys of bank, tax for",
+    ),
+    "keys in a list": (lambda f: psi.join(*t(f), on=[psi.key("id"), "id"]), InvalidArgument, "on names no key column"),
     "numbers": (lambda f: psi.join(*t(f), on=(1, 2)), InvalidArgument, "on names no key column"),  # type: ignore[arg-type]
     "text and numbers": (
-        lambda f: psi.join(*t(f), on=("id", "name")),
+        lambda f: psi.join(*t(f), on={"bank": "id", "shop": "name"}),
         InvalidArgument,
         "integer at bank and string",
     ),
     "a number as text": (
-        lambda f: psi.join(*t(f), on=("id", "code")),
+        lambda f: psi.join(*t(f), on={"bank": "id", "shop": "code"}),
         InvalidArgument,
         "integer at bank and string",
     ),
-    "reals": (lambda f: psi.join(*t(f), on=("real", "id")), InvalidArgument, "bank/t.real is double"),
-    "of type null": (lambda f: psi.join(*t(f), on=("null", "id")), DataError, "bank/t.null holds nothing but nulls"),
+    "reals": (lambda f: psi.join(*t(f), on={"bank": "real", "shop": "id"}), InvalidArgument, "bank/t.real is double"),
+    "of type null": (
+        lambda f: psi.join(*t(f), on={"bank": "null", "shop": "id"}),
+        DataError,
+        "bank/t.null holds nothing but nulls",
+    ),
     "two columns and one": (
-        lambda f: psi.join(*t(f), on=(psi.key("id", "name"), "id")),
+        lambda f: psi.join(*t(f), on={"bank": psi.key("id", "name"), "shop": "id"}),
         InvalidArgument,
         "declared differently",
     ),
@@ -155,6 +173,22 @@ def test_what_is_wrong_with_a_key_is_said_by_the_verb(local: ps.Federation, case
         asked(local)
     assert error.value.hint
     assert spent(local) == dict.fromkeys(TABLES, 0)
+
+
+@pytest.mark.parametrize("form", ["list", "tuple", "key", "by party"])
+def test_columns_in_a_list_are_one_key_as_in_pandas(form: str) -> None:
+    here = pa.table({"x": [n % 10 for n in range(100)], "y": [n // 10 for n in range(100)]})
+    there = pa.table({"x": [n % 10 for n in range(60)], "y": [n // 10 for n in range(60)]})
+    forms: dict[str, Any] = {
+        "list": ["x", "y"],
+        "tuple": ("x", "y"),
+        "key": psi.key("x", "y"),
+        "by party": {"bank": ["x", "y"], "shop": psi.key("x", "y")},
+    }
+    with ps.embedded(bank=here, shop=there, store=None, quiet=True) as fed:
+        joining = psi.join(fed["bank"]["table"], fed["shop"]["table"], on=forms[form])
+        due = here.to_pandas().merge(there.to_pandas(), on=["x", "y"])
+        assert joining.release().value.size == len(due) == 60
 
 
 def test_declarations_that_differ_are_shown_without_data(local: ps.Federation) -> None:
@@ -341,7 +375,7 @@ def test_all_end_with_the_same_error(local: ps.Federation, monkeypatch: pytest.M
 
     monkeypatch.setattr(local._link, "call", call)
     with pytest.raises(DataError):
-        psi.join(*t(local, *TABLES), on=("few", "id", "id")).release()
+        psi.join(*t(local, *TABLES), on=dict(zip(TABLES, ("few", "id", "id"), strict=True))).release()
     assert set(told) == set(TABLES)
     assert len(set(told.values())) == 1
 

@@ -415,7 +415,7 @@ UNFIT: dict[str, tuple[Callable[[ps.Federation], Any], type[UsageError], str]] =
     "where is text": (lambda f: ask(f, where="x = 1"), InvalidArgument, "where is a str"),
     "where holds null": (lambda f: ask(f, where={"x": None}), InvalidArgument, "NoneType"),
     "multiparty": (lambda f: ask(f, protocol="multiparty"), InvalidArgument, "cannot intersect by 'multiparty'"),
-    "a real key": (lambda f: ask(f, on=("real", "id")), InvalidArgument, "cannot be a join key"),
+    "a real key": (lambda f: ask(f, on={"rail": "real", "park": "id"}), InvalidArgument, "cannot be a join key"),
 }
 
 
