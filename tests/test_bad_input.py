@@ -136,7 +136,7 @@ UNFIT: dict[str, tuple[Verb, str]] = {
     "he keys without groups": (lambda f: he.sum(everyone(f), "age", keys=["a"]), "by=..."),
     "he columns in a list": (lambda f: he.mean(everyone(f), ["age"]), "known: age, amount"),  # type: ignore[arg-type]
     "columns in a list": (lambda f: north(f).mean(["age"]), "known: age, amount"),  # type: ignore[arg-type]
-    "psi on nothing": (lambda f: psi.join(north(f), south(f), on=None), "give a column name"),  # type: ignore[arg-type]
+    "psi on nothing": (lambda f: psi.join(north(f), south(f), on=None), "give a column, columns that are one key"),  # type: ignore[arg-type]
     "dp one edge": (lambda f: dp.histogram(north(f), "age", epsilon=1, edges=5), "give either bounds"),  # type: ignore[arg-type]
     "he one key": (lambda f: he.sum(everyone(f), "age", by="id", keys=3), "keys=[3]"),  # type: ignore[arg-type]
     "he keys as text": (lambda f: he.sum(everyone(f), "age", by="id", keys="abc"), "keys=['abc']"),

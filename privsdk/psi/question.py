@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
@@ -206,12 +206,12 @@ def _key(one: OneKey, parties: Sequence[str]) -> Key:
         return one
     if isinstance(one, str):
         return key(one)
-    if isinstance(one, Iterable) and all(isinstance(column, str) for column in (columns := list(one))):
-        return key(*columns)
+    if isinstance(one, Sequence) and all(isinstance(column, str) for column in one):
+        return key(*one)
     raise InvalidArgument(
         "on names no key column",
-        hint='give a column, several that are one key together, as in on=["name", "born"], or psi.key(...) to normalise '
-        f"them; where parties call them differently, {_by_party(parties)}",
+        hint='give a column, columns that are one key, as in on=["name", "born"], or psi.key(...) to normalise them; '
+        f"where parties call them differently, {_by_party(parties)}",
     )
 
 

@@ -48,7 +48,7 @@ def test_join_counts_and_means(fed: ps.Federation, tables: Tables) -> None:
 
 
 def test_join_on_integers(fed: ps.Federation, tables: Tables) -> None:
-    joint = psi.join(fed["EWR"]["sales"], fed["bank"]["loans"], on=("number", "sum")).release().value
+    joint = psi.join(fed["EWR"]["sales"], fed["bank"]["loans"], on={"EWR": "number", "bank": "sum"}).release().value
     assert joint.size is None  # too few: numbers reach 500, sums start at 1000
     assert joint["EWR"].count().release().value.num_rows == 0
 
@@ -58,7 +58,7 @@ def test_cardinality(fed: ps.Federation, tables: Tables) -> None:
     companies = [set(tables[p][t]["company"].to_pylist()) - {None} for p, t in (("EWR", "sales"), ("bank", "loans"))]
     assert result.value.size == len(companies[0] & companies[1])
     assert result.receipt.verify()
-    few = psi.cardinality(fed["EWR"]["sales"], fed["bank"]["loans"], on=("number", "sum")).release().value
+    few = psi.cardinality(fed["EWR"]["sales"], fed["bank"]["loans"], on={"EWR": "number", "bank": "sum"}).release().value
     assert (few.size, few.min_count) == (None, 10)
 
 

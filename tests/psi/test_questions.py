@@ -348,7 +348,7 @@ def test_parties_check_the_protocol(local: ps.Federation, parties: tuple[str, ..
 )
 def test_too_few_keys(fed: ps.Federation, parties: tuple[str, ...], column: str, cases: Cases) -> None:
     before = spent(fed)
-    on = [column if party == "bank" else "id" for party in parties]
+    on = {party: column if party == "bank" else "id" for party in parties}
     with pytest.raises(DataError) as error:
         psi.join(*t(fed, *parties), on=on).release()
     assert error.value.message.startswith("bank brings fewer distinct keys than the 10 that")
