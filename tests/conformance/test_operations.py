@@ -58,7 +58,9 @@ def test_cardinality(fed: ps.Federation, tables: Tables) -> None:
     companies = [set(tables[p][t]["company"].to_pylist()) - {None} for p, t in (("EWR", "sales"), ("bank", "loans"))]
     assert result.value.size == len(companies[0] & companies[1])
     assert result.receipt.verify()
-    few = psi.cardinality(fed["EWR"]["sales"], fed["bank"]["loans"], on={"EWR": "number", "bank": "sum"}).release().value
+    few = (
+        psi.cardinality(fed["EWR"]["sales"], fed["bank"]["loans"], on={"EWR": "number", "bank": "sum"}).release().value
+    )
     assert (few.size, few.min_count) == (None, 10)
 
 

@@ -192,7 +192,10 @@ def test_columns_in_a_list_are_one_key_as_in_pandas(form: str) -> None:
 
 
 def test_declarations_that_differ_are_shown_without_data(local: ps.Federation) -> None:
-    keys = (psi.key("name", "born", normalise=("nfc", "lower")), psi.key("name", "born", normalise="nfc"))
+    keys = {
+        "bank": psi.key("name", "born", normalise=("nfc", "lower")),
+        "shop": psi.key("name", "born", normalise="nfc"),
+    }
     for verb in (psi.join, psi.cardinality):
         with pytest.raises(InvalidArgument) as error:
             verb(*t(local), on=keys)
