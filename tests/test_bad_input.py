@@ -289,6 +289,43 @@ def test_a_party_is_asked_for_by_name(fed: ps.Federation) -> None:
         fed[0]  # type: ignore[index]
 
 
+def test_a_grant_that_a_refusal_suggests_is_pasted_as_it_is() -> None:
+    """One line that extends the workshop's policy, at the party that refused or at all."""
+    tables = {
+        "bank": pa.table({"id": range(40), "pay": range(40)}),
+        "shop": pa.table({"id": range(40), "seg": ["a", "b"] * 20}),
+    }
+
+    def ask(policy: Any) -> Any:
+        with ps.embedded(tables, store=None, quiet=True, policy=policy) as fed:
+            joint = psi.join(fed["bank"]["table"], fed["shop"]["table"], on="id").release().value
+            return joint["bank"].mean("pay", by="shop.seg").release().value["mean"].to_pylist()
+
+    policy: dict[str, list[ps.Grant]] = {}
+    for _ in tables:
+        try:
+            ask(policy)
+        except ps.errors.PolicyRefused as refused:
+            suggested = [eval(text, {"ps": ps}) for text in refused.detail.grants]  # type: ignore[union-attr] # noqa: S307
+            policy = {**policy, refused.party: suggested}
+    assert policy
+    assert ask(policy) == [19.0, 20.0]
+    assert ask([grant for grants in policy.values() for grant in grants]) == [19.0, 20.0]
+    (grant, *_) = next(iter(policy.values()))
+    with ps.embedded(tables, store=None, quiet=True, policy=grant):
+        pass
+    with pytest.raises(InvalidArgument, match="policy holds a str"):
+        ps.embedded(tables, store=None, policy=["bank"])  # type: ignore[list-item]
+
+
+def test_what_is_added_to_the_workshop_policy_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    grant = ps.Grant(table="table", columns={"x": "extreme"})
+    with ps.embedded(north=pa.table({"x": [1]}), store=None, policy={"north": grant}):
+        printed = capsys.readouterr().out
+    assert "also, at north" in printed
+    assert str(grant)[:40] in printed
+
+
 def test_a_policy_or_budget_for_nobody_is_refused() -> None:
     for option in ({"policy": {"nroth": ps.Policy()}}, {"budget": {"nroth": ps.Budget()}}):
         with pytest.raises(ps.errors.UnknownName, match="did you mean 'north'"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
 
 from ..client.federation import Federation
 from ..client.pinned_heads import PinnedHeads
@@ -29,11 +31,32 @@ WORKSHOP_POLICY = Policy(
     grants=(Grant(table=ANY, columns={ANY: _WORKSHOP}, min_count=10, max_epsilon=1.0),),
     min_parties=2,
 )
+Rules: TypeAlias = Policy | Grant | Sequence[Grant]
 WORKSHOP_BUDGET = Budget(epsilon=3.0, delta=1e-6, exact=200)
 
 
-def _workshop_card(parties: list[str], budget: Budget | Mapping[str, Budget] | None, store: str) -> Card:
-    """The workshop policy as it is printed when a federation is embedded."""
+def _policy(rules: Rules) -> Policy:
+    """A policy, or the workshop's and these grants."""
+    if isinstance(rules, Policy):
+        return rules
+    return msgspec.structs.replace(WORKSHOP_POLICY, grants=(*WORKSHOP_POLICY.grants, *_grants(rules)))
+
+
+def _grants(rules: Grant | Sequence[Grant]) -> tuple[Grant, ...]:
+    grants = (rules,) if isinstance(rules, Grant) else tuple(rules)
+    for each in grants:
+        if not isinstance(each, Grant):
+            raise InvalidArgument(
+                f"policy holds a {type(each).__name__}",
+                hint="give a ps.Policy(...), or ps.Grant(...) to add to the workshop policy",
+            )
+    return grants
+
+
+def _workshop_card(
+    parties: list[str], added: Mapping[str, str], budget: Budget | Mapping[str, Budget] | None, store: str
+) -> Card:
+    """The workshop policy as it is printed when a federation is embedded; `added` are further grants, by party."""
     (grant,), contributors = WORKSHOP_POLICY.grants, f"at least {WORKSHOP_POLICY.min_parties} contributors"
     cap = budget or WORKSHOP_BUDGET
     amount = "as given for each party"
@@ -46,6 +69,7 @@ def _workshop_card(parties: list[str], budget: Budget | Mapping[str, Budget] | N
         ("", f"DP releases up to epsilon {grant.max_epsilon:g}"),
         ("joint results", f"{contributors}, not counting one who sees the result"),
         ("never", "rows, single values, minima, maxima; but a model's weights to the party whose rows they score"),
+        *((f"also, at {name}", grants) for name, grants in added.items()),
         ("budget", amount),
         ("ledgers", store),
     ]
@@ -58,7 +82,7 @@ def embedded(
     *,
     table: str = "table",
     store: str | Path | None = ".privsdk",
-    policy: Policy | Mapping[str, Policy] | None = None,
+    policy: Rules | Mapping[str, Rules] | None = None,
     budget: Budget | Mapping[str, Budget] | None = None,
     caller: str = "analyst",
     purpose: str = "workshop",
@@ -79,9 +103,11 @@ def embedded(
     store : path or None
         Folder of the parties' ledgers and signing keys, and of the audit heads that the caller saw. Budgets last:
         opening it again continues them. None keeps them in memory.
-    policy, budget : optional
-        One for all parties, or one for each by name. Default: a workshop policy, which is printed. A budget holds for
-        each dataset.
+    policy : Policy, Grant, or list of Grant; or by party; optional
+        Default: a workshop policy, which is printed. Grants alone are added to that one, so that what a refusal
+        suggests can be pasted here.
+    budget : Budget, or by party; optional
+        Holds for each dataset. Default: a workshop's, which is printed.
     caller, purpose : str
         In whose name, and for which purpose, requests are made.
     quiet : bool
@@ -103,6 +129,8 @@ def embedded(
             if name not in given:  # a mistyped one would leave its party with the workshop's leniency
                 raise UnknownName.among("party", name, given, where="to give a policy or budget")
     folder = None if store is None else Path(store)
+    lenient: Rules = WORKSHOP_POLICY
+    rules = {name: _for(policy, name, lenient) for name in given}
     network = LocalNetwork(caller)
     members = Members(tuple(given))
     with ExitStack() as opened:  # what was opened is closed again if a later party cannot be
@@ -118,7 +146,7 @@ def embedded(
             gate = Gate(
                 name,
                 store=tables_of,
-                policy=_for(policy, name, WORKSHOP_POLICY),
+                policy=_policy(rules[name]),
                 books=books,
                 dial=partial(network.dial, name),
                 identity=members.of(name),
@@ -132,8 +160,10 @@ def embedded(
         place = "in memory only: budgets are forgotten at the end"
         if folder is not None:
             place = f"{folder.resolve()}; opening them again continues their budgets"
-        lenient = [name for name in given if _for(policy, name, WORKSHOP_POLICY) is WORKSHOP_POLICY]
-        print(to_text(_workshop_card(lenient, budget, place)) if lenient else f"ledgers: {place}")
+        added = {name: rule for name, rule in rules.items() if not isinstance(rule, Policy)}
+        shown = [name for name in given if name in added or rules[name] is WORKSHOP_POLICY]
+        more = {name: ", ".join(map(str, _grants(rule))) for name, rule in added.items()}
+        print(to_text(_workshop_card(shown, more, budget, place)) if shown else f"ledgers: {place}")
 
     return Federation(network, caller=caller, purpose=purpose, close=close, pinned_heads=pinned_heads)
 

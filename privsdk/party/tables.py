@@ -19,7 +19,7 @@ from ..governance.charges import Unit
 from ..governance.policy import ROWS
 from ..protocol.arrow import table_of
 from .sources.csv import CsvFile, CsvTable
-from .sources.parquet import ParquetFile
+from .sources.parquet import ParquetFile, existing
 
 
 class InMemoryTable:
@@ -77,8 +77,7 @@ def open_source(party: str, name: str, given: Any) -> Source:
     for kind, source in SOURCES.items():
         if text.startswith(kind) if kind.endswith("://") else text.endswith(kind):
             return source(party, name, text)
-    if not Path(text).exists():
-        raise UnknownName(f"{party}/{name}: there is no file {text}", hint="check the path")
+    existing(text, f"{party}/{name}")
     raise InvalidArgument(f"{party}/{name}: {Path(text).name} is of no known kind", hint=f"known: {', '.join(SOURCES)}")
 
 

@@ -33,7 +33,7 @@ import pyarrow.csv
 
 from ...errors import InvalidArgument, UnknownName
 from ...errors.details import FileMisread, Misread
-from .parquet import unreadable, version_of
+from .parquet import existing, unreadable, version_of
 from .readings import TEXT, Reading, fits, readings_of, type_named
 
 _HEAD = 1 << 18  # bytes that delimiter and encoding are seen in
@@ -109,11 +109,8 @@ class CsvTable:
     """One file, by its very name, read anew at each use; names and types are those of when it was opened."""
 
     def __init__(self, party: str, name: str, given: str | Path, format_: CsvFormat = PLAIN) -> None:
-        path = Path(given)
-        if not path.exists():
-            raise UnknownName(f"{party}/{name}: there is no file {path}", hint="check the path")
         self._where = f"{party}/{name}"
-        self._path = path.resolve()
+        self._path = existing(given, self._where)
         self._format = format_
         declared_types = {
             column: type_named(text, f"{party}/{name}.{column}") for column, text in format_.types.items()

@@ -16,11 +16,8 @@ class ParquetFile:
     """One file, by its very name and with its own columns only, read anew at each use through DuckDB."""
 
     def __init__(self, party: str, name: str, given: str | Path) -> None:
-        path = Path(given)
-        if not path.exists():
-            raise UnknownName(f"{party}/{name}: there is no file {path}", hint="check the path")
         self._where = f"{party}/{name}"
-        self._path = path.resolve()
+        self._path = existing(given, self._where)
         self._schema = self._query("*", " LIMIT 0").schema
 
     @property
@@ -46,6 +43,13 @@ class ParquetFile:
         except duckdb.Error:  # its message may quote a line of the file
             raise unreadable(self._path, self._where) from None
         return plain(table)
+
+
+def existing(path: str | Path, where: str) -> Path:
+    """Its one name; raises UnknownName where it is not there."""
+    if not Path(path).exists():
+        raise UnknownName(f"{where}: there is no file {path}", hint="check the path")
+    return Path(path).resolve()
 
 
 def version_of(path: Path, where: str) -> str:
