@@ -58,7 +58,8 @@ def told_of(found: Ran, party: str) -> int:
         by = () if parameters.by is None else (parameters.by.text(parameters.party),)
         told = sum(labels) + (numbers(answer.table, besides=by) + 1 if answer.table is not None else 0)
     elif name == "he.score" and party == found.operation.request.parties[0]:
-        told = len(answer.value) + numbers(answer.table, besides=("from", "to"))
+        intervals = answer.table.select([n for n in answer.table.column_names if n not in ("from", "to")])
+        told = len(answer.value) + intervals.num_rows * intervals.num_columns  # that one is suppressed is told too
     elif name == "he.score":
         told = TABLES[party]["m"].num_rows
     elif name.startswith("he."):
