@@ -20,7 +20,7 @@ import pyarrow as pa
 from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
 from ..display.tabular import Tabular, table_of
 from ..errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
-from ..errors.details import RunCancelled
+from ..errors.details import RunCancelled, TimedOut
 from ..protocol import control
 from ..protocol.operation import operation_of
 from .pinned_heads import PinnedHeads
@@ -182,6 +182,8 @@ class Running:
         ):
             raise Cancelled(RunCancelled(charged=True), run_id=run_id)
         party, cause = root_cause({p: e for p, e in errors.items() if p in essential} or errors)
+        if isinstance(cause, PrivsdkError):
+            cause.with_others(waited_in_turn(party, errors))
         if isinstance(cause, PeerError):  # it follows from others' own errors, where there are any
             others = {p: e for p, e in errors.items() if p not in essential and isinstance(e, PrivsdkError)}
             own = {p: e for p, e in others.items() if not isinstance(e, PeerError | Cancelled)}
@@ -230,10 +232,28 @@ def root_cause(errors: Mapping[str, BaseException]) -> tuple[str, BaseException]
     """The error that made the others: what a peer's failure or a cancelled run follows from, if that is there."""
     following = (PeerError, PeerFailed, Cancelled)  # the later ones from the earlier
 
-    def rank(item: tuple[str, BaseException]) -> int:
-        return max((place for place, kind in enumerate(following, 1) if isinstance(item[1], kind)), default=0)
+    def rank(item: tuple[str, BaseException]) -> float:
+        error = item[1]
+        place = max((place for place, kind in enumerate(following, 1) if isinstance(error, kind)), default=0)
+        unheard = isinstance(error, PeerError) and not error.party  # no party says so: its own reply did not come
+        return place - 0.5 if unheard else place
 
     return min(errors.items(), key=rank)
+
+
+def waited_in_turn(party: str, errors: Mapping[str, BaseException]) -> list[PrivsdkError]:
+    """Where a party waited for another in vain: the errors of those who waited, too, up to who kept them all waiting."""
+    chain, found = [party], list[PrivsdkError]()
+    while isinstance(error := errors.get(chain[-1]), PrivsdkError):
+        detail = error.detail
+        awaited: tuple[str, ...] = (detail.peer,) if isinstance(detail, TimedOut) else ()
+        if isinstance(detail, RunCancelled) and found:
+            awaited = detail.waited_for
+        if not awaited or awaited[0] in chain:
+            break
+        found.append(error.at(party=chain[-1]))
+        chain.append(awaited[0])
+    return found[1:]
 
 
 class Activity(Displayed, Tabular):

@@ -19,6 +19,7 @@ from ..governance.policy import ANY, Disclosure, Grant, Policy
 from ..party.budget.books import Books
 from ..party.gate import Gate
 from ..party.tables import Store
+from ..protocol.timeouts import Timeouts
 from ..transport.identities import Credentials, Members
 from ..transport.local import LocalNetwork
 from .config import FederationConfig, read_config, reject_names
@@ -202,7 +203,12 @@ def connect(path: str | Path) -> Federation:
         authority=folder / analyst.authority, certificate=folder / analyst.certificate, key=folder / analyst.key
     )
     timeouts = analyst.timeouts
-    network = FlightNetwork(identity, lambda: config.parties, call_s=timeouts.call_s)
+    network = FlightNetwork(
+        identity,
+        lambda: config.parties,
+        call_s=timeouts.call_s,
+        timeouts=Timeouts(keepalive_s=timeouts.keepalive_s),
+    )
     caller = identity.name()
     return Federation(
         network,

@@ -42,13 +42,12 @@ def serve(path: Path) -> None:
             f"{config.tls.certificate} names {identity.name()}, and {path} is of {config.name}",
             hint="use the certificate of that party",
         )
-    stall_s = config.timeouts.read_s
 
     def members() -> Mapping[str, str]:
         """The parties that the owner works with, and where they are; read anew each time."""
         return read_config(folder / config.federation, FederationConfig).parties
 
-    peers = FlightNetwork(identity, members, stall_s=stall_s)
+    peers = FlightNetwork(identity, members, timeouts=config.timeouts)
 
     books = Books(
         config.name,
@@ -68,7 +67,7 @@ def serve(path: Path) -> None:
         limits=config.limits,
         timeouts=config.timeouts,
     )
-    server = Server(gate, config.name, config.listen, identity, limits=config.limits, stall_s=stall_s)
+    server = Server(gate, config.name, config.listen, identity, limits=config.limits, timeouts=config.timeouts)
     stop = threading.Event()
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), lambda *_: stop.set())

@@ -286,7 +286,8 @@ def _busy(d: TooBusy) -> Text:
 
 def _cancelled(d: RunCancelled) -> Text:
     if d.charged is None:
-        return Text("the run was cancelled")
+        waited = f" while it waited for {' and '.join(d.waited_for)}" if d.waited_for else ""
+        return Text(f"the run was cancelled{waited}")
     if d.charged:
         return Text("the run was cancelled", "what was charged stays charged")
     return Text("the run was cancelled before it began: nothing was charged")

@@ -262,9 +262,11 @@ class TooBusy(Detail, frozen=True, kw_only=True, tag="busy"):
 
 
 class RunCancelled(Detail, frozen=True, kw_only=True, tag="cancelled"):
-    """`charged`: whether charges stand; None where the one who says it does not know."""
+    """`charged`: whether charges stand; None where the one who says it does not know. `waited_for`: parties whose message
+    the one who says it waited for when the run was cancelled."""
 
     charged: bool | None = None
+    waited_for: tuple[str, ...] = ()
 
 
 class AnswerGone(Detail, frozen=True, kw_only=True, tag="answer"):

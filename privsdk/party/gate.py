@@ -221,7 +221,8 @@ class Gate:
             failure = None
         except Exception as error:
             failure = error if isinstance(error, PrivsdkError) else _defect(error)
-            failure = Cancelled(RunCancelled()) if run.cancelled.is_set() and run.state is RunState.STARTED else failure
+            if run.cancelled.is_set() and run.state is RunState.STARTED:
+                failure = Cancelled(RunCancelled(waited_for=run.waited_for))
             raise failure.at(party=self.name, run_id=run_id, phase=run.phase) from None
         finally:
             try:

@@ -55,10 +55,12 @@ class PartyRun:
         self.told: list[ProgressReport] = []
         self.cancelled = threading.Event()
         self.stop_requested = threading.Event()
+        self.waited_for: tuple[str, ...] = ()  # when it was cancelled
         self._party = party
         self._timeouts = timeouts
         self._changed = threading.Condition()
         self._over = False
+        self._connecting: tuple[str, ...] = ()
         self._arrived: dict[str, tuple[Hello, Channel]] = {}
         self._conversations: dict[str, Conversation] = {}
 
@@ -126,8 +128,12 @@ class PartyRun:
         """What its caller may see of it by now."""
         told = tuple(self.told[since : since + MOST_TOLD])
         with self._changed:
-            waits_for = tuple(peer for peer, each in self._conversations.items() if each.waiting)
+            waits_for = self._waits_for()
         return Watched(phase=self.phase, waits_for=waits_for, told=told, instalments=self.instalments)
+
+    def _waits_for(self) -> tuple[str, ...]:
+        waiting = (peer for peer, each in self._conversations.items() if each.waiting)
+        return (*self._connecting, *waiting)
 
     def _tell(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         conversations = list(self._conversations.values())
@@ -144,6 +150,8 @@ class PartyRun:
 
     def cancel(self) -> None:
         with self._changed:
+            if not self.cancelled.is_set():
+                self.waited_for = self._waits_for()
             self.cancelled.set()
             conversations = list(self._conversations.values())
             self._changed.notify_all()
@@ -178,9 +186,11 @@ class PartyRun:
 
     def _await(self, peer: str) -> Channel:
         with self._changed:
+            self._connecting = (peer,)
             self._changed.wait_for(
                 lambda: peer in self._arrived or self.cancelled.is_set(), timeout=self._timeouts.connect_s
             )
+            self._connecting = ()
             if self.cancelled.is_set():
                 raise Cancelled("the run was cancelled")
             if peer not in self._arrived:

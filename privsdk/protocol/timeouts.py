@@ -9,6 +9,8 @@ import msgspec
 from ..errors import InvalidArgument
 
 READ_S = 600.0  # a request cannot give its steps longer
+KEEPALIVE_S = 40.0
+LEAST_KEEPALIVE_S = 1.0  # parties answer pings twice as often
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,15 +26,23 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         For the next part of a message.
     step_s : float
         For all messages that one step of a protocol waits for; inf for as long as parts of them come.
+    keepalive_s : float
+        For a sign of life of a peer or caller who says nothing, 1 at least: it is asked after half of it, and is lost
+        where it has not answered after the other half.
+    linger_s : float
+        For what was sent to arrive after a run has ended; then its streams are cut.
     """
 
     prepared_s: float = 60.0
     connect_s: float = 30.0
     read_s: float = READ_S
     step_s: float = math.inf
+    keepalive_s: float = KEEPALIVE_S
+    linger_s: float = 20.0
 
     def __post_init__(self) -> None:
         _check_positive("timeout", self)
+        _check_keepalive(self.keepalive_s)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,13 +87,24 @@ class CallerTimeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         For a call that a party answers at once; a run's own answer may take longer.
     stragglers_s : float
         For parties that a run went on without, once the others have ended.
+    keepalive_s : float
+        For a sign of life of a party whose answer is waited for; as a party's.
     """
 
     call_s: float = 30.0
     stragglers_s: float = 5.0
+    keepalive_s: float = KEEPALIVE_S
 
     def __post_init__(self) -> None:
         _check_positive("timeout", self)
+        _check_keepalive(self.keepalive_s)
+
+
+def _check_keepalive(seconds: float) -> None:
+    if not LEAST_KEEPALIVE_S <= seconds < math.inf:
+        raise InvalidArgument(
+            f"the timeout keepalive_s is {seconds}", hint=f"give a finite number, {LEAST_KEEPALIVE_S:g} at least"
+        )
 
 
 def _check_positive(kind: str, given: msgspec.Struct) -> None:

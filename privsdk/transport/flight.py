@@ -34,7 +34,7 @@ from ..errors.details import StreamEnded, TooBusy
 from ..protocol.control import MAX_CALL_BYTES, Call, Hello, R, Start, check_size, decode_reply, encode_call
 from ..protocol.conversation import Inbox
 from ..protocol.messages import Frame
-from ..protocol.timeouts import READ_S, CallerTimeouts
+from ..protocol.timeouts import CallerTimeouts, Timeouts
 from . import wire
 from .identities import Credentials
 from .streams import Stream
@@ -49,10 +49,18 @@ _CLIENT = [
     ("grpc.use_local_subchannel_pool", 1),  # each stream has a connection of its own
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.keepalive_time_ms", 20_000),  # a peer that is frozen or cut off is found within a minute
-    ("grpc.keepalive_timeout_ms", 20_000),
 ]
 BROKEN = (grpc.RpcError, OSError, ValueError)
+
+
+def keepalive(seconds: float) -> list[tuple[str, int]]:
+    """Options of either end: a peer that is frozen or cut off is lost within so many seconds."""
+    half_ms = int(seconds * 500)
+    return [
+        ("grpc.keepalive_time_ms", half_ms),
+        ("grpc.keepalive_timeout_ms", half_ms),
+        ("grpc.http2.max_pings_without_data", 0),  # no limit: a run may compute for hours and say nothing
+    ]
 
 
 def scheme_and_address(location: str) -> str:
@@ -76,8 +84,8 @@ def pump(messages: Iterator[bytes], inbox: Inbox) -> Exception | None:
 class ClientStream(Stream):
     """The dialling end. A thread pumps what comes and keeps the connection until the stream has ended."""
 
-    def __init__(self, channel: Any, hello: Hello, peer: str, stall_s: float) -> None:
-        super().__init__(peer, stall_s, lambda: rpc.cancel())
+    def __init__(self, channel: Any, hello: Hello, peer: str, timeouts: Timeouts) -> None:
+        super().__init__(peer, timeouts, lambda: rpc.cancel())
         rpc = channel.stream_stream(wire.DO_EXCHANGE)(self._outgoing(msgspec.json.encode(hello)))
 
         def work() -> None:
@@ -109,10 +117,10 @@ class FlightNetwork:
         addresses: Callable[[], Mapping[str, str]],
         *,
         call_s: float = CallerTimeouts().call_s,
-        stall_s: float = READ_S,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._call_s = call_s
-        self._stall_s = stall_s
+        self._timeouts = timeouts or Timeouts()
         self._identity = identity
         self._addresses = addresses
         self._channels: dict[tuple[str, str], Any] = {}
@@ -142,7 +150,7 @@ class FlightNetwork:
 
     def dial(self, peer: str, hello: Hello) -> ClientStream:
         """Open a stream to another party."""
-        return ClientStream(self._connect(peer, self._address(peer)), hello, peer, self._stall_s)
+        return ClientStream(self._connect(peer, self._address(peer)), hello, peer, self._timeouts)
 
     def close(self) -> None:
         with self._lock:
@@ -161,7 +169,7 @@ class FlightNetwork:
             self._identity.authority, self._identity.key, self._identity.certificate
         )
         try:
-            options = [*_CLIENT, ("grpc.ssl_target_name_override", party)]
+            options = [*_CLIENT, *keepalive(self._timeouts.keepalive_s), ("grpc.ssl_target_name_override", party)]
             return grpc.secure_channel(scheme_and_address(address), credentials, options=options)
         except ValueError as error:
             raise _unreachable(party, error) from None

@@ -23,11 +23,11 @@ from ..protocol import effort
 from ..protocol.control import Cancel, Endpoint, Hello, Start, decode_call, encode_reply
 from ..protocol.deadlines import DEADLINES
 from ..protocol.failpoints import FailPoint, reach
-from ..protocol.timeouts import READ_S, Limits
+from ..protocol.timeouts import LEAST_KEEPALIVE_S, Limits, Timeouts
 from . import wire
-from .flight import OPTIONS, pump, scheme_and_address
+from .flight import OPTIONS, keepalive, pump, scheme_and_address
 from .identities import Credentials, member_of
-from .streams import LINGER_S, Stream
+from .streams import Stream
 
 TAKE_S = 60.0  # for a caller to send a call, or to take a piece of its answer
 READING = 4  # calls of one caller that are read at one time: each may have 16 MB
@@ -37,7 +37,7 @@ _HELLO = msgspec.json.Decoder(Hello)
 _SERVER = [
     *OPTIONS,
     ("grpc.so_reuseport", 0),  # a port has one server
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # peers ask whether it is still there
+    ("grpc.http2.min_ping_interval_without_data_ms", int(LEAST_KEEPALIVE_S * 250)),  # half of what the busiest ask
 ]
 
 
@@ -52,15 +52,16 @@ class Server:
         identity: Credentials,
         *,
         limits: Limits | None = None,
-        stall_s: float = READ_S,
+        timeouts: Timeouts | None = None,
     ) -> None:
-        limits = limits or Limits()
+        limits, timeouts = limits or Limits(), timeouts or Timeouts()
         self._endpoint = endpoint
         self._party = party
-        self._stall_s = stall_s
+        self._timeouts = timeouts
         self._callers = Callers(limits.calls_each)
+        options = [*_SERVER, *keepalive(timeouts.keepalive_s)]
         self._server = grpc.server(
-            CallThreads(f"privsdk-{party}-call"), options=_SERVER, maximum_concurrent_rpcs=limits.calls
+            CallThreads(f"privsdk-{party}-call"), options=options, maximum_concurrent_rpcs=limits.calls
         )
         handlers = {
             "DoAction": grpc.stream_stream_rpc_method_handler(self._guarded(self._do_action)),
@@ -143,7 +144,7 @@ class Server:
         """A peer's stream: handed to the run it belongs to, which begins to listen once it has started."""
         with DEADLINES.within(TAKE_S, context.cancel):
             opening = next(requests, b"")
-        stream = ServerStream(caller, self._stall_s, requests, context)
+        stream = ServerStream(caller, self._timeouts, requests, context)
         try:
             self._endpoint.accept(caller, _HELLO.decode(wire.decode_opening(opening)), stream)
         except (PrivsdkError, msgspec.DecodeError):
@@ -156,8 +157,8 @@ class Server:
 class ServerStream(Stream):
     """The accepting end; the call that serves it returns when it is closed."""
 
-    def __init__(self, peer: str, stall_s: float, requests: Any, context: Any) -> None:
-        super().__init__(peer, stall_s, context.cancel)
+    def __init__(self, peer: str, timeouts: Timeouts, requests: Any, context: Any) -> None:
+        super().__init__(peer, timeouts, context.cancel)
         self._requests = requests
         self._pumping: threading.Thread | None = None
         context.add_callback(lambda: self.gone(PeerGone(StreamEnded(peer=peer, how="broke"))))
@@ -171,7 +172,7 @@ class ServerStream(Stream):
     def await_peer(self) -> None:
         """Once this side has said all, let the peer say what it was saying: it reads why only when it has."""
         if self._pumping is not None:
-            self._pumping.join(LINGER_S)
+            self._pumping.join(self._linger_s)
 
     def _pump(self) -> None:
         error = pump(self._requests, self._inbox)

@@ -11,10 +11,10 @@ from ..errors.details import StreamEnded, TimedOut
 from ..protocol.conversation import Inbox
 from ..protocol.deadlines import DEADLINES
 from ..protocol.messages import Frame
+from ..protocol.timeouts import Timeouts
 from .local import InboxChannel
 
 SMALL_BYTES = 64 << 10  # a frame that needs no turn: the last word of a run is said also where nobody listens
-LINGER_S = 20.0  # for what was sent before a close to arrive
 
 
 class Outbox:
@@ -72,9 +72,10 @@ class Outbox:
 class Stream(InboxChannel):
     """What both ends of a stream over a network share: frames out by the outbox, frames in from the inbox."""
 
-    def __init__(self, peer: str, stall_s: float, cut: Callable[[], object]) -> None:
+    def __init__(self, peer: str, timeouts: Timeouts, cut: Callable[[], object]) -> None:
         super().__init__(Inbox(peer))
-        self.outbox = Outbox(peer, stall_s)
+        self.outbox = Outbox(peer, timeouts.read_s)
+        self._linger_s = timeouts.linger_s
         self._peer = peer
         self._cut = cut
         self._lingers = -1
@@ -92,7 +93,7 @@ class Stream(InboxChannel):
         """Send no more; what was sent has a while to arrive, then the stream is cut."""
         self.outbox.end()
         if self._lingers < 0:
-            self._lingers = DEADLINES.add(LINGER_S, self._cut)
+            self._lingers = DEADLINES.add(self._linger_s, self._cut)
 
     def gone(self, error: PrivsdkError) -> None:
         """The stream has ended: what came can be read, nothing more is sent."""

@@ -59,11 +59,11 @@ def config(tmp_path: Path) -> Callable[[str], Path]:
 
 def test_the_defaults_stay(config: Callable[[str], Path]) -> None:
     read = read_config(config(PARTY), PartyConfig)
-    assert msgspec.structs.astuple(read.timeouts) == (60.0, 30.0, 600.0, math.inf)
+    assert msgspec.structs.astuple(read.timeouts) == (60.0, 30.0, 600.0, math.inf, 40.0, 20.0)
     assert msgspec.structs.astuple(read.limits) == (64, 1000, 28800.0, 32, 128, 1024, 10.0)
     analyst = read_config(config(FEDERATION), FederationConfig).analyst
     assert analyst is not None
-    assert analyst.timeouts == CallerTimeouts(call_s=30.0, stragglers_s=5.0)
+    assert analyst.timeouts == CallerTimeouts(call_s=30.0, stragglers_s=5.0, keepalive_s=40.0)
 
 
 def test_they_are_read(config: Callable[[str], Path]) -> None:
@@ -86,6 +86,8 @@ def test_they_are_read(config: Callable[[str], Path]) -> None:
         ("[timeouts]\nread_s = 0", "the timeout read_s is 0", "above 0"),
         ("[limits]\nruns = -1", "the limit runs is -1", "above 0"),
         ("[timeouts]\nstep_s = nan", "the timeout step_s is nan", "above 0"),
+        ("[timeouts]\nkeepalive_s = 0.5", "the timeout keepalive_s is 0.5", "1 at least"),
+        ("[timeouts]\nkeepalive_s = inf", "the timeout keepalive_s is inf", "a finite number"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_nearest_match(

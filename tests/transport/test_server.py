@@ -17,6 +17,7 @@ from privsdk.protocol import effort
 from privsdk.protocol.control import Call, Done, Hello, VerifyAudit
 from privsdk.protocol.conversation import Channel
 from privsdk.protocol.messages import FRAME_BYTES, Frame, Message
+from privsdk.protocol.timeouts import Timeouts
 from privsdk.transport import wire
 from privsdk.transport.flight import FlightNetwork
 from privsdk.transport.identities import Credentials, make_certificates
@@ -63,7 +64,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Party, Callable[[str], FlightNetwor
 
     def network(name: str) -> FlightNetwork:
         addresses = {"north": f"grpc+tls://127.0.0.1:{server.port}"}
-        opened.append(FlightNetwork(identity(name), lambda: addresses, stall_s=0.2))
+        opened.append(FlightNetwork(identity(name), lambda: addresses, timeouts=Timeouts(read_s=0.2)))
         return opened[-1]
 
     yield party, network
