@@ -242,16 +242,17 @@ def root_cause(errors: Mapping[str, BaseException]) -> tuple[str, BaseException]
 
 
 def waited_in_turn(party: str, errors: Mapping[str, BaseException]) -> list[PrivsdkError]:
-    """Where a party waited for another in vain: the errors of those who waited, too, up to who kept them all waiting."""
+    """Where a party waited for another in vain: the errors of those who waited, too, up to the one who kept all."""
     chain, found = [party], list[PrivsdkError]()
     while isinstance(error := errors.get(chain[-1]), PrivsdkError):
         detail = error.detail
         awaited: tuple[str, ...] = (detail.peer,) if isinstance(detail, TimedOut) else ()
         if isinstance(detail, RunCancelled) and found:
             awaited = detail.waited_for
+        if awaited:
+            found.append(error.at(party=chain[-1]))
         if not awaited or awaited[0] in chain:
             break
-        found.append(error.at(party=chain[-1]))
         chain.append(awaited[0])
     return found[1:]
 

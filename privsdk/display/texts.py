@@ -38,6 +38,7 @@ from ..errors.details import (
     TooBusy,
     TooFewContributors,
     TooFewKeys,
+    TooFewLeft,
     TooManyGroups,
     TooManyKeys,
     show_with,
@@ -91,6 +92,14 @@ def _contributors(d: TooFewContributors) -> Text:
     return Text(
         f"{d.party} requires at least {d.required} contributors to a joint result; there would be {d.found} {which}",
         "include more parties; its owner sets min_parties",
+    )
+
+
+def _few_left(d: TooFewLeft) -> Text:
+    missing = f" ({' and '.join(d.missing)} left out)" if d.missing else ""
+    return Text(
+        f"{d.left} clients are left in {d.where}, and {d.party} tells nothing for fewer than {d.fewest}{missing}",
+        "ask again with more clients; min_parties in each owner's policy counts those beside a recipient",
     )
 
 
@@ -305,6 +314,7 @@ ENGLISH: Language = {
     NotPartners: _partners,
     NotGranted: _grant,
     TooFewContributors: _contributors,
+    TooFewLeft: _few_left,
     MinPartiesUnstated: _unstated,
     PartiesToldApart: _parties_apart,
     TooFewKeys: _few_keys,

@@ -94,6 +94,16 @@ class TooFewContributors(Detail, frozen=True, kw_only=True, tag="contributors"):
     contributing_recipient: str = ""
 
 
+class TooFewLeft(Detail, frozen=True, kw_only=True, tag="left"):
+    """So few clients are `left` in a sum that `party` adds nothing to it; `missing` are the others that there were."""
+
+    party: str
+    where: str
+    left: int
+    fewest: int
+    missing: tuple[str, ...] = ()
+
+
 class MinPartiesUnstated(Detail, frozen=True, kw_only=True, tag="min-parties"):
     """A request does not say what `party`'s owner asks for, but `stated`; None: nothing at all."""
 
@@ -262,8 +272,8 @@ class TooBusy(Detail, frozen=True, kw_only=True, tag="busy"):
 
 
 class RunCancelled(Detail, frozen=True, kw_only=True, tag="cancelled"):
-    """`charged`: whether charges stand; None where the one who says it does not know. `waited_for`: parties whose message
-    the one who says it waited for when the run was cancelled."""
+    """`charged`: whether charges stand; None where the one who says it does not know.
+    `waited_for`: the parties for whom it waited when the run was cancelled."""
 
     charged: bool | None = None
     waited_for: tuple[str, ...] = ()

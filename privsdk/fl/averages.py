@@ -163,7 +163,7 @@ class Each:
 
     def contribute(self, name: str, parties: Sequence[str], update: Update) -> Role[None]:
         """Send the update, packed."""
-        check_enough(name, self._me, len(parties), self._floor)
+        check_enough(name, self._me, parties, self._floor, of=parties)
         check(update)
         table = self._compression.pack(update.vector, np.random.default_rng([*self._seed, *name.encode()]))
         said = ClientUpdate(name=name, weight=update.weight, loss=update.loss, table=table)

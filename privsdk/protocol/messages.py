@@ -147,7 +147,7 @@ def decode(kind: type[M], binding: Binding, sequence: int, next_frame: Callable[
     """
     build(kind)
     first = next_frame()
-    envelope = _open(first.header)
+    envelope = _open(first.header, binding.sender)
     if envelope.binding != binding:
         raise ProtocolViolation(f"{binding.sender} sent a message of another run, request or sender")
     if envelope.sequence != sequence:
@@ -193,16 +193,18 @@ for _kind in (Envelope, Abort, End):
     build(_kind)
 
 
-def _open(header: bytes) -> Envelope:
+def _open(header: bytes, sender: str) -> Envelope:
     if len(header) > MAX_HEADER_BYTES:
-        raise ProtocolViolation(f"a message header of {len(header)} bytes; {MAX_HEADER_BYTES} are allowed")
+        raise ProtocolViolation(
+            f"{sender} sent a message header of {len(header)} bytes; {MAX_HEADER_BYTES} are allowed"
+        )
     try:
         envelope = msgspec.json.decode(header, type=Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ProtocolViolation("a message header is malformed") from None
+        raise ProtocolViolation(f"{sender} sent a message whose header is malformed") from None
     if envelope.version != VERSION:
         raise ProtocolViolation(
-            f"a message of wire version {envelope.version}; this privsdk speaks {VERSION}",
+            f"{sender} sent a message of wire version {envelope.version}; this privsdk speaks {VERSION}",
             hint="install the same privsdk version at every party",
         )
     return envelope

@@ -26,6 +26,7 @@ from privsdk.protocol.roles import (
     tell,
     tell_present,
 )
+from privsdk.protocol.timeouts import Timeouts
 from privsdk.testing import together
 from privsdk.transport.local import LocalChannel
 from privsdk.transport.streams import Stream
@@ -293,7 +294,7 @@ def test_a_conversation_ends_once_and_says_nothing_afterwards() -> None:
 
 
 def test_a_stream_that_is_closed_is_not_written_to() -> None:
-    stream = Stream("a", 60, lambda: None)
+    stream = Stream("a", Timeouts(), lambda: None)
     stream.send(Frame(b"header", b""))
     stream.close()
     with pytest.raises(PeerGone, match="the stream to a is closed"):

@@ -14,7 +14,7 @@ Each module's header has its protocol, its assumptions and its cost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +22,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import InvalidArgument, PolicyRefused, PrivsdkError, ProtocolViolation
+from ...errors.details import TooFewLeft
+from ...errors.details import TooFewLeft
 from ...protocol.messages import Message
 from ...protocol.roles import Role, collect, tell
 
@@ -70,13 +72,11 @@ def check_whole(name: str, parties: Sequence[str], clients: Sequence[str]) -> No
         )
 
 
-def check_enough(name: str, me: str, count: int, fewest: int) -> None:
-    """Raise PolicyRefused where a client may not add to a sum, because it is of so few."""
-    if count < fewest:
-        raise PolicyRefused(
-            f"{count} clients are left in {name}, and {me} tells nothing for fewer than {fewest}",
-            hint="ask again with more clients; min_parties in each owner's policy counts those beside a recipient",
-        )
+def check_enough(name: str, me: str, left: Collection[str], fewest: int, *, of: Sequence[str]) -> None:
+    """Raise PolicyRefused where a client may not add to a sum `of` clients, because so few are left."""
+    if len(left) < fewest:
+        missing = tuple(party for party in of if party not in left)
+        raise PolicyRefused(TooFewLeft(party=me, where=name, left=len(left), fewest=fewest, missing=missing))
 
 
 def within(values: npt.NDArray[np.number[Any]], largest: float) -> bool:

@@ -9,7 +9,7 @@ public keys. Boxes are AES-256-GCM; each box has a key of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -165,7 +165,7 @@ class Masker:
             raise ProtocolViolation(f"{self._context.coordinator} sent {self._me} other keys than its own")
         if len({key for public in self._keys.values() for key in public}) != 2 * len(self._keys):
             raise ProtocolViolation(f"two keys of {self._context.name} are the same")
-        self._require(len(self._keys))
+        self._require(self._keys)
         holders, threshold = [self._numbers[party] for party in self._keys], self._context.threshold
         of_key = shamir.split(self._mask.to_share(), holders, threshold=threshold, entropy=self._entropy)
         yield from checkpoint(PHASE, len(rows), len(rows))
@@ -189,7 +189,7 @@ class Masker:
             if len(content) != 2 * shamir.SHARE_BYTES:
                 raise ProtocolViolation(f"{party} closed a box of {len(content)} bytes")
             self._held[party] = HeldShares(content[: shamir.SHARE_BYTES], content[shamir.SHARE_BYTES :])
-        self._require(len(self._held))
+        self._require(self._held)
         masks = [Mask(self_seed(self._own, self._digest, self._me), plus=True)]
         others = (party for party in self._held if party != self._me)
         return masks + [pairwise(self._digest, self._mask, self._me, party, self._keys) for party in others]
@@ -206,7 +206,7 @@ class Masker:
             raise ProtocolViolation(f"{self._context.coordinator} asks for shares of others than those in this sum")
         if self._me not in survivors:
             raise ProtocolViolation(f"{self._context.coordinator} says that {self._me} is lost, which it is not")
-        self._require(len(survivors))
+        self._require(survivors)
         return {
             party: (self._held[party].own_mask if survived else self._held[party].key,) for party, survived in asked
         }
@@ -217,8 +217,8 @@ class Masker:
         ends = [(party, self._keys[party].box) for party in (sender, receiver)]
         return box_key(shared, self._digest, ends[0], ends[1])
 
-    def _require(self, count: int) -> None:
-        check_enough(self._context.name, self._me, count, self._fewest)
+    def _require(self, left: Collection[str]) -> None:
+        check_enough(self._context.name, self._me, left, self._fewest, of=self._context.parties)
 
 
 def pairwise(digest: bytes, secret: Secret, me: str, peer: str, keys: Mapping[str, Public]) -> Mask:

@@ -32,11 +32,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from ...crypto.sums.base import UNITS
-from ...errors import BudgetExceeded, DatasetFrozen, PrivsdkError, ProtocolViolation
+from ...errors import BudgetExceeded, DatasetFrozen, PolicyRefused, PrivsdkError, ProtocolViolation
+from ...errors.details import TooFewLeft
 from ...protocol.messages import Message
 from ...protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from ..averages import VALUES, Mean, Update
@@ -268,7 +270,14 @@ class _Client:
             keep(given.checkpoints, number + 1, self._kept)
         weight = course.counted(len(rows)) / course.whole(self._total, len(given.clients))
         update = Update(local.update, weight, loss)
-        yield from during(name, given.averages.contribute(name, go.parties, update))
+        try:
+            yield from during(name, given.averages.contribute(name, go.parties, update))
+        except PolicyRefused as refused:
+            if isinstance(refused.detail, TooFewLeft):  # also those that were lost before this sum began
+                missing = (party for party in given.clients if party not in go.parties)
+                named = tuple(dict.fromkeys((*missing, *refused.detail.missing)))
+                raise PolicyRefused(msgspec.structs.replace(refused.detail, missing=named)) from None
+            raise
 
 
 def _paid(pay: Callable[[], None]) -> str:
