@@ -59,6 +59,7 @@ def keepalive(seconds: float) -> list[tuple[str, int]]:
     return [
         ("grpc.keepalive_time_ms", half_ms),
         ("grpc.keepalive_timeout_ms", half_ms),
+        ("grpc.http2.ping_timeout_ms", half_ms),  # of the pings that measure throughput: keepalive waits for them
         ("grpc.http2.max_pings_without_data", 0),  # no limit: a run may compute for hours and say nothing
     ]
 
@@ -212,7 +213,8 @@ def _unreachable(party: str, error: BaseException, waited_s: float = 0.0) -> Pri
     elif connecting and "timed out" in reason.lower():
         return ConnectTimeout(f"{party}: it could not be reached in time", hint="check that its address is right")
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED or "ping timeout" in reason.lower():
-        within = f"within {waited_s:g} s" if waited_s else "in time"
+        due = code is grpc.StatusCode.DEADLINE_EXCEEDED and waited_s > 0
+        within = f"within {waited_s:g} s" if due else "in time"
         return ReadTimeout(f"{party}: it did not answer {within}", hint="check that it runs and is not overloaded")
     else:
         what, hint = "it cannot be reached", "check that it runs and that its address is right"

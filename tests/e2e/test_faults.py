@@ -54,8 +54,8 @@ class Faulty:
             folder,
             tables,
             budget=BUDGET,
-            timeouts=CallerTimeouts(call_s=5, stragglers_s=2),
-            party_timeouts=Timeouts(connect_s=4, read_s=4, step_s=8, prepared_s=6),
+            timeouts=CallerTimeouts(call_s=3, stragglers_s=2, keepalive_s=3),
+            party_timeouts=Timeouts(connect_s=6, read_s=8, prepared_s=4, keepalive_s=3, linger_s=2),
         )
         self.cluster.__enter__()
         self._route()

@@ -23,7 +23,6 @@ import pyarrow as pa
 
 from ...errors import InvalidArgument, PolicyRefused, PrivsdkError, ProtocolViolation
 from ...errors.details import TooFewLeft
-from ...errors.details import TooFewLeft
 from ...protocol.messages import Message
 from ...protocol.roles import Role, collect, tell
 
