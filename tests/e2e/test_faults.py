@@ -1,7 +1,12 @@
-"""A party killed, frozen or cut off at any turn of an operation: it ends at everyone, is named, and nothing is left."""
+"""A party killed, frozen or cut off at any turn of an operation: it ends at everyone, is named, and nothing is left.
+
+Real processes over TLS on loopback; what a network does to a connection a relay does (`proxy`), as a network namespace
+would need root. Every message of every operation goes wrong in `conformance/test_every_turn.py`, in one process.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -18,11 +23,15 @@ from proxy import Proxy
 from waiting import HANGS_S, until
 
 import privsdk as ps
-from privsdk import fl, he, psi
+from privsdk import dp, fl, he, psi
+from privsdk.errors import ReadTimeout
 from privsdk.party.budget.books import Books
 from privsdk.party.ledger.verification import verify_ledger
+from privsdk.protocol import control
 from privsdk.protocol.failpoints import FailPoint
 from privsdk.protocol.timeouts import CallerTimeouts, Timeouts
+from privsdk.transport.flight import FlightNetwork
+from privsdk.transport.identities import Credentials
 
 CLAIM = pytest.mark.claim("faults: a party killed, frozen or cut off ends a run at everyone, is named, leaves nothing")
 VICTIM = "shop1"
@@ -36,13 +45,25 @@ def table(seed: int) -> pa.Table:
     return pa.table({"key": keys, "x": rng.normal(size=300), "y": rng.random(300) < 0.5})
 
 
+def fit(fed: ps.Federation, **how: Any) -> ps.Plan[Any]:
+    return fl.fit(fl.Logistic(features={"x": (-4, 4)}), fed.tables("t"), label="y", rounds=3, fewest=3, **how)
+
+
 OPERATIONS: dict[str, Callable[[ps.Federation], Any]] = {
     "psi.join": lambda fed: psi.join(fed["shop0"]["t"], fed[VICTIM]["t"], on="key"),
     "he.sum": lambda fed: he.sum(fed.tables("t"), "x"),
-    "fl.fit": lambda fed: fl.fit(
-        fl.Logistic(features={"x": (-4, 4)}), [fed[f"shop{n}"]["t"] for n in range(3)], label="y", rounds=3, fewest=3
-    ),
+    "fl.fit": fit,
 }
+if os.environ.get("PRIVSDK_SOAK") == "1":
+    OPERATIONS |= {
+        "psi.join of three": lambda fed: psi.join(*fed.tables("t"), on="key"),
+        "psi.cardinality": lambda fed: psi.cardinality(fed["shop0"]["t"], fed[VICTIM]["t"], on="key"),
+        "he.histogram, masked": lambda fed: he.histogram(fed.tables("t"), "x", edges=[-4, 0, 4], aggregation="masked"),
+        "he.covariance": lambda fed: he.covariance(fed.tables("t"), ["x", "y"]),
+        "dp.sum": lambda fed: dp.sum(fed.tables("t"), "x", bounds=(-4, 4), epsilon=0.01),
+        "fl.fit, encrypted": lambda fed: fit(fed, aggregation="encrypted", coordinator="notary"),
+        "fl.fit, all to all": lambda fed: fit(fed, aggregation="all-to-all"),
+    }
 
 
 class Faulty:
@@ -170,6 +191,25 @@ def test_killed_or_frozen(faulty: Faulty, operation: str, how: str, cases: Cases
     for turn in turns(faulty, operation, counts(1, 3, 20)):
         act = faulty.freeze if how == "frozen" else faulty.cluster._processes[VICTIM].kill
         strike(faulty, operation, turn, act, cases)
+
+
+@pytest.mark.claim("faults: a frozen party is lost to its caller within its keepalive")
+def test_keepalive(faulty: Faulty, cases: Cases) -> None:
+    folder, addresses = faulty.cluster.folder, faulty.cluster.addresses
+    identity = Credentials.read(
+        authority=folder / "ca.pem", certificate=folder / "analyst.pem", key=folder / "analyst.key"
+    )
+    network = FlightNetwork(identity, lambda: addresses, call_s=30, timeouts=Timeouts(keepalive_s=2))
+    describe = control.Describe(purpose="workshop")
+    network.call(VICTIM, describe, control.Description)  # which gRPC measures the connection by
+    faulty.freeze()
+    try:
+        with pytest.raises(ReadTimeout, match=f"{VICTIM}: it did not answer in time"):  # not within the call's 30 s
+            network.call(VICTIM, describe, control.Description)
+    finally:
+        faulty.thaw()
+        network.close()
+    cases()
 
 
 def test_a_killed_process_leaves_no_run_under_way(faulty: Faulty) -> None:

@@ -1,0 +1,38 @@
+"""Of the errors of a run, the one that made the others; and who kept whom waiting."""
+
+from __future__ import annotations
+
+from privsdk.client.execution import root_cause, waited_in_turn
+from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, PrivsdkError, ReadTimeout
+from privsdk.errors.details import RunCancelled, SessionEnded, TimedOut
+
+
+def late(party: str, peer: str) -> PrivsdkError:
+    return ReadTimeout(TimedOut(peer=peer, seconds=4, wait="read"), party=party)
+
+
+def cancelled(party: str, *waited_for: str) -> PrivsdkError:
+    return Cancelled(RunCancelled(waited_for=waited_for), party=party)
+
+
+def test_who_does_not_answer_comes_before_who_waited_and_after_who_failed() -> None:
+    silent = PeerGone("b: it did not answer")  # the caller's own link says so, no party
+    errors = {"a": late("a", "c"), "b": silent, "c": PeerFailed(SessionEnded(peer="a"), party="c")}
+    assert root_cause(errors) == ("b", silent)
+    own = DataError("a column is missing", party="d")
+    assert root_cause({**errors, "d": own}) == ("d", own)
+
+
+def test_who_kept_all_waiting_is_named() -> None:
+    errors = {"a": late("a", "b"), "b": cancelled("b", "c"), "c": cancelled("c", "d"), "d": cancelled("d")}
+    told = errors["a"].with_others(waited_in_turn("a", errors)).message
+    assert told.splitlines()[1:] == [
+        "  b: the run was cancelled while it waited for c",
+        "  c: the run was cancelled while it waited for d",
+    ]
+
+
+def test_two_that_wait_for_each_other_are_both_named() -> None:
+    errors = {"a": late("a", "b"), "b": cancelled("b", "a")}
+    assert [str(each.detail) for each in waited_in_turn("a", errors)] == [str(errors["b"].detail)]
+    assert waited_in_turn("b", errors) == []
