@@ -20,7 +20,7 @@ import pyarrow as pa
 from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
 from ..display.tabular import Tabular, table_of
 from ..errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
-from ..errors.details import RunCancelled, TimedOut
+from ..errors.details import RunCancelled, SessionEnded, StreamEnded, TimedOut
 from ..protocol import control
 from ..protocol.operation import operation_of
 from .pinned_heads import PinnedHeads
@@ -183,7 +183,7 @@ class Running:
             raise Cancelled(RunCancelled(charged=True), run_id=run_id)
         party, cause = root_cause({p: e for p, e in errors.items() if p in essential} or errors)
         if isinstance(cause, PrivsdkError):
-            cause.with_others(waited_in_turn(party, errors))
+            cause.with_others(lost_in_turn(party, errors))
         if isinstance(cause, PeerError):  # it follows from others' own errors, where there are any
             others = {p: e for p, e in errors.items() if p not in essential and isinstance(e, PrivsdkError)}
             own = {p: e for p, e in others.items() if not isinstance(e, PeerError | Cancelled)}
@@ -241,12 +241,12 @@ def root_cause(errors: Mapping[str, BaseException]) -> tuple[str, BaseException]
     return min(errors.items(), key=rank)
 
 
-def waited_in_turn(party: str, errors: Mapping[str, BaseException]) -> list[PrivsdkError]:
-    """Where a party waited for another in vain: the errors of those who waited, too, up to the one who kept all."""
+def lost_in_turn(party: str, errors: Mapping[str, BaseException]) -> list[PrivsdkError]:
+    """Where a party lost another: the errors of those who lost or waited for one in turn, up to the first."""
     chain, found = [party], list[PrivsdkError]()
     while isinstance(error := errors.get(chain[-1]), PrivsdkError):
         detail = error.detail
-        awaited: tuple[str, ...] = (detail.peer,) if isinstance(detail, TimedOut) else ()
+        awaited: tuple[str, ...] = (detail.peer,) if isinstance(detail, TimedOut | StreamEnded | SessionEnded) else ()
         if isinstance(detail, RunCancelled) and found:
             awaited = detail.waited_for
         if awaited:

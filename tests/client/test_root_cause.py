@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from privsdk.client.execution import root_cause, waited_in_turn
+from privsdk.client.execution import root_cause, lost_in_turn
 from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, PrivsdkError, ReadTimeout
-from privsdk.errors.details import RunCancelled, SessionEnded, TimedOut
+from privsdk.errors.details import RunCancelled, SessionEnded, StreamEnded, TimedOut
 
 
 def late(party: str, peer: str) -> PrivsdkError:
@@ -25,14 +25,19 @@ def test_who_does_not_answer_comes_before_who_waited_and_after_who_failed() -> N
 
 def test_who_kept_all_waiting_is_named() -> None:
     errors = {"a": late("a", "b"), "b": cancelled("b", "c"), "c": cancelled("c", "d"), "d": cancelled("d")}
-    told = errors["a"].with_others(waited_in_turn("a", errors)).message
+    told = errors["a"].with_others(lost_in_turn("a", errors)).message
     assert told.splitlines()[1:] == [
         "  b: the run was cancelled while it waited for c",
         "  c: the run was cancelled while it waited for d",
     ]
 
 
+def test_who_lost_one_that_lost_another_names_both() -> None:
+    errors = {"b": PeerGone(StreamEnded(peer="c", how="closed"), party="b"), "c": late("c", "a")}
+    assert lost_in_turn("b", errors) == [errors["c"]]
+
+
 def test_two_that_wait_for_each_other_are_both_named() -> None:
     errors = {"a": late("a", "b"), "b": cancelled("b", "a")}
-    assert [str(each.detail) for each in waited_in_turn("a", errors)] == [str(errors["b"].detail)]
-    assert waited_in_turn("b", errors) == []
+    assert [str(each.detail) for each in lost_in_turn("a", errors)] == [str(errors["b"].detail)]
+    assert lost_in_turn("b", errors) == []
