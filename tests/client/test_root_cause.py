@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privsdk.client.execution import root_cause, lost_in_turn
+from privsdk.client.execution import lost_in_turn, root_cause
 from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, PrivsdkError, ReadTimeout
 from privsdk.errors.details import RunCancelled, SessionEnded, StreamEnded, TimedOut
 
