@@ -15,6 +15,7 @@ from .client.plan import Plan, Run
 from .client.results import Result
 from .deploy.open import connect, embedded
 from .deploy.owner import Owner
+from .display import refusals as _refusals  # noqa: F401 - errors in notebooks
 from .display import texts as _texts  # noqa: F401 - the texts of errors
 from .errors import PrivsdkError
 from .governance.charges import Budget, Limit, Unit

@@ -20,7 +20,6 @@ from ..errors.details import (
     FileMisread,
     Frozen,
     MinPartiesUnstated,
-    Misread,
     MissingGrant,
     NameUnknown,
     NotGranted,
@@ -43,15 +42,10 @@ from ..errors.details import (
     TooManyKeys,
     show_with,
 )
+from . import input_texts
 from .readable import readable
 
 Language = Mapping[type[Detail], Callable[[Any], Text]]
-
-
-def _unknown(d: NameUnknown) -> Text:
-    meant = f"did you mean {d.nearest!r}? " if d.nearest else ""
-    listed = f"known: {', '.join(d.known)}" if d.known else "there are none"
-    return Text(f"no {d.kind} named {d.name!r}{f' {d.where}' if d.where else ''}", meant + listed)
 
 
 def _operation(d: OperationNotAllowed) -> Text:
@@ -74,14 +68,16 @@ def _partners(d: NotPartners) -> Text:
 
 
 def _grant(d: NotGranted) -> Text:
-    lines = [f"    {grant}" for grant in d.grants]
-    lines += ["  or, in party.toml under [policy], grants =", *(f"    {grant}" for grant in d.grants_toml)]
-    lines += ["  how it was derived:", *(f"    {line}" for line in d.derivation)]
     caps = [use.largest for use in d.missing]
     lower = f"ask with epsilon {min(caps):g} or less; or " if caps and all(caps) else ""
     return Text(
         "; ".join(_missing(use, d) for use in d.missing),
-        f"{lower}the smallest grant its owner could add:\n" + "\n".join(lines),
+        f"{lower}ask its owner for the smallest grant that allows it",
+        (
+            ("grant", "\n".join(d.grants)),
+            ("in party.toml", "\n".join(d.grants_toml)),
+            ("why", "\n".join(d.derivation)),
+        ),
     )
 
 
@@ -210,28 +206,6 @@ def _reset(d: BudgetReset) -> Text:
     )
 
 
-def _file(d: FileMisread) -> Text:
-    what, row = f"{d.where} cannot be read from {d.file}", f"row {d.row}" if d.row else "a row"
-    readings = " or ".join(d.readings)
-    add = f"declare it beside the table's path, as in csv = {{ {d.declare} }}, or in ps.csv(...)"
-    said: dict[Misread, Text] = {
-        "unreadable": Text(what, "check that the file is intact, and of the kind that its name says"),
-        "empty": Text(f"{what}: it is empty", "give a file with a header and rows"),
-        "encoding": Text(f"{what}: {row} is in another encoding", add),
-        "delimiter": Text(f"{what}: more than one delimiter fits", f"declare csv = {{ ... }} with {readings}"),
-        "names": Text(f"{what}: the first row has names that are empty or there twice", f"repair them, or {add}"),
-        "header": Text(f"{what}: the first row reads as data", f"{add}, or header = true where it has the names"),
-        "ragged": Text(
-            f"{what}: {row} has {d.readings[0] if d.readings else 'other'} fields where there are "
-            f"{d.readings[-1] if d.readings else 'others'} columns",
-            "repair the row; fields with a delimiter need quotes",
-        ),
-        "readings": Text(f"{what}: more than one reading fits {d.column}", f"declare csv = {{ ... }} with {readings}"),
-        "type": Text(f"{what}: {d.column} is not {readings} in {row}", f"repair the value, or {add}"),
-    }
-    return said[d.problem]
-
-
 def _differencing(d: RowsTooAlike) -> Text:
     said = {
         "few": f"this answer and earlier exact answers on {d.table}, added and subtracted, would tell about the rows "
@@ -309,7 +283,7 @@ def _answer(d: AnswerGone) -> Text:
 
 ENGLISH: Language = {
     Stated: lambda d: Text(d.message, d.hint),
-    NameUnknown: _unknown,
+    NameUnknown: input_texts.unknown,
     OperationNotAllowed: _operation,
     NotPartners: _partners,
     NotGranted: _grant,
@@ -326,7 +300,7 @@ ENGLISH: Language = {
     Frozen: _frozen,
     BudgetReset: _reset,
     RowsTooAlike: _differencing,
-    FileMisread: _file,
+    FileMisread: input_texts.file,
     CallerMismatch: _caller,
     SessionEnded: _ended,
     TimedOut: _timed_out,

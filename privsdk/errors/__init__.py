@@ -37,7 +37,8 @@ hold row values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -95,6 +96,7 @@ class PrivsdkError(Exception):
         self._hint = hint
         self._source = ""
         self._also: list[str] = []
+        self._shown: TracebackType | None = None
         self.party = party
         self.run_id = run_id
         self.phase = phase
@@ -107,8 +109,22 @@ class PrivsdkError(Exception):
 
     @property
     def hint(self) -> str:
-        """What to do next."""
+        """What to do next, and what that needs."""
+        return self.advice + "".join(
+            f"\n  {label}:" + "".join(f"\n    {line}" for line in text.split("\n")) for label, text in self.facts
+        )
+
+    @property
+    def advice(self) -> str:
+        """What to do next, alone."""
         return Shown.readable(self._hint or Shown.text(self.detail).hint)
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What that needs, such as the smallest grant, each with what it is."""
+        if self._hint:
+            return ()
+        return tuple((label, Shown.readable(text)) for label, text in Shown.text(self.detail).facts)
 
     def __str__(self) -> str:
         text = f"{self.party}: {self.message}" if self.party and not self.names_party else self.message
@@ -145,6 +161,25 @@ class PrivsdkError(Exception):
         """Name the errors of other parties that came with it, each on a line of its own."""
         self._also += [f"{e.party}: {e.message}{f' ({e.phase})' if e.phase else ''}" for e in errors]
         return self
+
+    def _repr_html_(self) -> str:
+        return Shown.html(self)
+
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        """What IPython prints of it in place of its frames.
+
+        Those are shown, as of any exception, where it has no such attribute: of a defect in privsdk, and once more
+        (`%tb`) of what was shown already.
+        """
+        if isinstance(self, InternalError) or (self._shown is not None and self._shown is self.__traceback__):
+            raise AttributeError("_render_traceback_")
+
+        def lines() -> list[str]:
+            self._shown = self.__traceback__
+            return Shown.lines(self)
+
+        return lines
 
     def to_record(self) -> ErrorRecord:
         """The form on the wire."""

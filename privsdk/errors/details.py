@@ -9,16 +9,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from functools import cache
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
 
 class Text(NamedTuple):
-    """What an error says: what happened, and what to do next."""
+    """What an error says: what happened, what to do next, and what that needs, by what it is."""
 
     message: str
     hint: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True, tag_field="reason"):
@@ -298,10 +299,12 @@ def _untranslated(detail: Detail) -> Text:
 
 
 class Shown:
-    """How details become text: set by `privsdk.display.texts` when it is loaded."""
+    """How errors are shown: set by `privsdk.display`, its `texts` and its `refusals`, when it is loaded."""
 
     text: ClassVar[Callable[[Detail], Text]] = staticmethod(_untranslated)
     readable: ClassVar[Callable[[str], str]] = staticmethod(str)
+    html: ClassVar[Callable[[Any], str]] = staticmethod(str)
+    lines: ClassVar[Callable[[Any], list[str]]] = staticmethod(lambda error: str(error).split("\n"))
 
 
 def show_with(text: Callable[[Detail], Text], readable: Callable[[str], str]) -> None:
