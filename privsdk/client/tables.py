@@ -16,6 +16,7 @@ from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Unit
 from ..protocol.control import Description, TableInfo
 from ..protocol.groups import Key
+from ..protocol.numbers import places
 from ..protocol.operation import Kind, Operand, Request
 from ..protocol.predicates import Name
 from .aggregates import OPERATION, AggregateParameters, Aggregates
@@ -224,9 +225,9 @@ class PooledTables:
             next(iter(self.group)).type_of(column)
         return {table.party: table.operand(*dict.fromkeys(used)) for table in self.group}
 
-    def all_of(self, column: str, types: tuple[str, ...]) -> bool:
-        """Whether the column is of one of these types everywhere; types are named by how they begin."""
-        return all(table.type_of(column).startswith(types) for table in self.group)
+    def places(self, column: str) -> int | None:
+        """The most decimal places that the column has anywhere; None where it holds floats."""
+        return places(table.type_of(column) for table in self.group)
 
     def expect(self, kinds: Mapping[str, Kind]) -> None:
         """Raise InvalidArgument where a column's type is not of the kind that is asked for."""

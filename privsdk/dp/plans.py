@@ -36,8 +36,7 @@ def plan_release(
     if bounds is not None:
         bounds = _pair(bounds)
         if resolution is None and column is not None:
-            integers = pooling.all_of(column, ("int", "uint", "bool"))
-            resolution = default_resolution(statistic, bounds, integers=integers)
+            resolution = default_resolution(statistic, bounds, places=pooling.places(column))
     release = ReleaseParameters(
         statistic=statistic,
         epsilon=float(given["epsilon"]),

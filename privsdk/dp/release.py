@@ -213,12 +213,13 @@ def rounded_shift(value: N, bits: int) -> N:
     return value + (1 << bits >> 1) >> bits
 
 
-def default_resolution(statistic: Statistic, bounds: tuple[float, float], *, integers: bool) -> float:
-    """Integers as they are (halves around a midpoint), reals 20 bits below the distance from the centre."""
+def default_resolution(statistic: Statistic, bounds: tuple[float, float], *, places: int | None) -> float:
+    """Integers and decimals by their last place (halves of it around a midpoint), reals, and decimals that would need
+    more than 2**28 steps, 20 bits below the distance from the centre."""
     low, high = bounds
     half = max(abs(low), abs(high)) if statistic == "sum" else (high - low) / 2
     if not 0 < half < math.inf:  # refused by ReleaseParameters
         return 1.0
-    if integers and half <= MAX_STEPS // 4:
-        return 1.0 if statistic == "sum" else 0.5
+    if places is not None and half * 10.0**places <= MAX_STEPS // 4:
+        return float(f"1e-{places}") / (1 if statistic == "sum" else 2)
     return 2.0 ** (math.ceil(math.log2(half)) - FINEST)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..protocol.groups import groups_of
+from ..protocol.numbers import reals
 from ..protocol.roles import Role, checkpoint
 from .release import Integers, ReleaseParameters, rounded_shift
 
@@ -68,11 +69,7 @@ def _groups(table: pa.Table, release: ReleaseParameters) -> Integers:
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """Numbers, with NaN for null."""
-    column = _plain(column)
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    values: npt.NDArray[np.float64] = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
-    return values
+    return reals(_plain(column))
 
 
 def _distances(values: npt.NDArray[np.float64], release: ReleaseParameters) -> Integers:

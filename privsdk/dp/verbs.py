@@ -84,7 +84,7 @@ def sum(
     Parameters as for `count`, and
 
     column : str
-        Numeric or boolean. Nulls and NaN are left out, which cannot be told from outside; infinities are clamped.
+        Numeric, decimals too, or boolean. Nulls and NaN are left out, which cannot be told from outside; infinities are clamped.
     bounds : (float, float)
         Every value is clamped into this public range. Noise grows with its larger end; values outside it bias the sum.
     resolution : float, optional
@@ -248,7 +248,7 @@ def histogram(
     Parameters as for `count`, and
 
     column : str
-        Numeric or boolean. Nulls and NaN are left out; infinities are clamped.
+        Numeric, decimals too, or boolean. Nulls and NaN are left out; infinities are clamped.
     bounds, bins : (float, float), int
         So many bins of equal width between public bounds.
     edges : sequence of float

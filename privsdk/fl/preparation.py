@@ -21,7 +21,8 @@ import pyarrow as pa
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
 from ..protocol.groups import Key, every_part_is_large, is_large
-from .models.features import Reals, Scale, Standardised, in_range, inputs, numbers, parts, without_misfits
+from ..protocol.numbers import reals
+from .models.features import Reals, Scale, Standardised, in_range, inputs, parts, without_misfits
 from .models.model import Model
 from .models.network import Matrix, Rows, Targets, Vector
 from .privacy.levels import Privacy
@@ -171,7 +172,7 @@ class Preparation:
         self._cut = cut
         self._x = x[index]
         self._y: Targets = y[index]
-        self._raw: dict[str, Reals] = {name: numbers(table.column(name))[index] for name in model.standardised}
+        self._raw: dict[str, Reals] = {name: reals(table.column(name))[index] for name in model.standardised}
         self.held_out = Rows(x=self._x[:cut], y=self._y[:cut])
         self._min_count = min_count
         self._training = training = self.owners[index[cut:]]

@@ -157,7 +157,7 @@ class Kind(StrEnum):
     """What a column must hold for a use of it. Its Arrow type tells, so this is checked before a charge and before any
     value is read; a column of nothing but nulls may be of type null and is of every kind."""
 
-    NUMBER = "numeric or boolean"
+    NUMBER = "numeric or boolean"  # decimals too
     INTEGER = "integer"
     BOOLEAN = "boolean"
     TEXT = "text"
@@ -178,7 +178,7 @@ class Kind(StrEnum):
 
 
 _TYPES = {
-    Kind.NUMBER: r"u?int\d+|bool|halffloat|float|double|null",
+    Kind.NUMBER: r"u?int\d+|bool|halffloat|float|double|decimal\d+\(\d+, -?\d+\)|null",
     Kind.INTEGER: r"u?int\d+|null",
     Kind.BOOLEAN: r"bool|null",
     Kind.TEXT: r"(large_)?string|null",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -67,6 +68,7 @@ def test_keys_of_every_type(kind: str) -> None:
         (pa.array([-(2**63), 1], pa.int64()), -1.0),
         (pa.array([True, None, True]), 2.0),
         (pa.array(np.array([1.5, np.nan], np.float16)), 1.5),
+        (pa.array([Decimal("1.25"), None, Decimal("9.99"), Decimal("-0.30")], pa.decimal128(9, 2)), 1.25 + 3 - 0.25),
         (pa.array([], pa.float64()), 0.0),
         (pa.nulls(3), 0.0),
         (pa.nulls(3, pa.float32()), 0.0),
@@ -77,6 +79,14 @@ def test_any_value_is_clamped_or_left_out_and_none_is_an_error(values: pa.Array,
     assert release(table, "sum", **PARAMETERS["sum"]).table["sum"].to_pylist() == [total]
     for statistic, parameters in PARAMETERS.items():
         assert release(table, statistic, **parameters).table.num_rows in (1, 3)
+
+
+def test_decimals_keep_their_digits_on_a_grid_of_their_places() -> None:
+    """A float of each is near enough to be the multiple of a cent that it was."""
+    cents = np.random.default_rng(3).integers(-(10**9), 10**9, 20_000)
+    values = pa.array([Decimal(int(cent)).scaleb(-2) for cent in cents], pa.decimal128(20, 2))
+    found = release(pa.table({"x": values}), "sum", epsilon=1, column="x", bounds=(-5e6, 5e6), resolution=0.01)
+    assert found.noisy[0].tolist() == [int(cents.clip(-5 * 10**8, 5 * 10**8).sum())]
 
 
 def test_an_empty_group_has_no_mean_variance_or_quantile_and_every_value_is_possible() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument
 from privsdk.fl import Standardised, Vector
-from privsdk.fl.models.features import Categories, Feature, Ranged, Scale, features_of, inputs, numbers, parts
+from privsdk.fl.models.features import Categories, Feature, Ranged, Scale, features_of, inputs, parts
+from privsdk.protocol.numbers import reals
 
 
 def made(declared: dict[str, Any], columns: dict[str, Any], **scales: Scale) -> list[list[float]]:
@@ -39,6 +41,7 @@ NAN = math.nan
         (pa.array([0, 2**64 - 1], pa.uint64()), [-1, 1]),
         (pa.array([0.0, 2.5], pa.float16()), [-1, -0.5]),
         (pa.array([True, False, None]), [-0.8, -1, NAN]),
+        (pa.array([Decimal("2.5"), None, Decimal("7.5")], pa.decimal128(5, 1)), [-0.5, NAN, 0.5]),
         (pa.chunked_array([[1.0], [], [9.0, None]]), [-0.8, 0.8, NAN]),
         (pa.nulls(2), [NAN, NAN]),
     ],
@@ -199,4 +202,4 @@ def test_types_fix_lengths_before_anything_is_read() -> None:
 
 
 def test_numbers_of_nulls_are_nan() -> None:
-    assert np.array_equal(numbers(pa.chunked_array([[True, None]])), [1.0, NAN], equal_nan=True)
+    assert np.array_equal(reals(pa.chunked_array([[True, None]])), [1.0, NAN], equal_nan=True)

@@ -59,7 +59,7 @@ def statistic(name: str, columns: Sequence[str] = (), *, integers: bool = False,
     """The parameters as a verb would make them; `bound` and `resolution` are for every column."""
     counts = name in ("count", "histogram")
     grid = FixedPoint.choose(
-        bound=options.pop("bound", 2.0**40), resolution=options.pop("resolution", None), integers=integers
+        bound=options.pop("bound", 2.0**40), resolution=options.pop("resolution", None), places=0 if integers else None
     )
     grids = () if counts else (grid,) * len(columns)
     whole = (integers and grid.resolution == 1.0,) * len(grids)

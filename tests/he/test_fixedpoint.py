@@ -153,10 +153,10 @@ def test_unusable_grids_are_refused(bound: float, resolution: float) -> None:
 
 
 def test_default_grids() -> None:
-    assert FixedPoint.choose(bound=1e6, resolution=None, integers=True).resolution == 1.0
-    assert FixedPoint.choose(bound=1024.0, resolution=None, integers=False).resolution == 2.0**-50
-    assert FixedPoint.choose(bound=1000.0, resolution=None, integers=False).resolution == 2.0**-50
-    assert FixedPoint.choose(bound=1000.0, resolution=0.5, integers=True).resolution == 0.5
+    assert FixedPoint.choose(bound=1e6, resolution=None, places=0).resolution == 1.0
+    assert FixedPoint.choose(bound=1024.0, resolution=None, places=None).resolution == 2.0**-50
+    assert FixedPoint.choose(bound=1000.0, resolution=None, places=None).resolution == 2.0**-50
+    assert FixedPoint.choose(bound=1000.0, resolution=0.5, places=0).resolution == 0.5
     for bound in (math.inf, math.nan, -1.0, 0.0, 1e-320):
         with pytest.raises(InvalidArgument):
-            FixedPoint.choose(bound=bound, resolution=None, integers=False)
+            FixedPoint.choose(bound=bound, resolution=None, places=None)

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from ...errors import DataError, InvalidArgument
 from ...protocol.groups import Key, check_keys, groups_of, kind_of, plain_keys
+from ...protocol.numbers import reals
 from ...protocol.operation import Kind
 from .network import Matrix
 
@@ -59,7 +60,7 @@ class Ranged(_Single, frozen=True, forbid_unknown_fields=True, tag="Ranged"):
 
     def write(self, column: pa.ChunkedArray, out: Matrix, scale: Scale | None) -> None:
         """Write its inputs into the columns of `out`, NaN where the value is missing. Raises DataError."""
-        out[:, 0] = in_range(numbers(column), self.low, self.high)
+        out[:, 0] = in_range(reals(column), self.low, self.high)
 
 
 class Standardised(_Single, frozen=True, forbid_unknown_fields=True, tag="Standardised"):
@@ -76,7 +77,7 @@ class Standardised(_Single, frozen=True, forbid_unknown_fields=True, tag="Standa
 
     def write(self, column: pa.ChunkedArray, out: Matrix, scale: Scale | None) -> None:
         """Write its inputs, by `scale` or before that is known by the range."""
-        values = numbers(column)
+        values = reals(column)
         out[:, 0] = in_range(values, self.low, self.high) if scale is None else self.standardised(values, scale)
 
     def standardised(self, values: Reals, scale: Scale) -> Reals:
@@ -279,11 +280,3 @@ def parts(features: Mapping[str, Feature], x: Matrix) -> Iterator[tuple[str, Fea
         width = feature.width
         yield name, feature, x[:, at : at + width]
         at += width
-
-
-def numbers(column: pa.ChunkedArray) -> Reals:
-    """A numeric or boolean column as floats, NaN for null."""
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    found: Reals = column.cast(pa.float64(), safe=False).to_numpy()
-    return found

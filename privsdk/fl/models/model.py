@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from ...errors import DataError, InvalidArgument
 from ...protocol.groups import Key, check_keys, groups_of, kind_of, plain_keys
+from ...protocol.numbers import reals
 from ...protocol.operation import Kind
-from .features import Feature, Missing, Standardised, checked_range, features_of, in_range, numbers
+from .features import Feature, Missing, Standardised, checked_range, features_of, in_range
 from .network import Matrix, Network, Output, Targets
 
 WIDEST = 1 << 16
@@ -48,7 +49,7 @@ class Binary:
 
     def encode(self, column: pa.ChunkedArray, *, party: str, name: str, strict: bool = True) -> Labels:
         """Labels 0.0 and 1.0. Raises DataError, without the value."""
-        values = numbers(column)
+        values = reals(column)
         missing, other = np.isnan(values), ~np.isin(values, (0.0, 1.0))
         if strict and (other & ~missing).any():
             raise DataError(f"{party}'s label {name} holds other values than 0 and 1", hint="use a boolean column")
@@ -112,7 +113,7 @@ class Number:
 
     def encode(self, column: pa.ChunkedArray, *, party: str, name: str, strict: bool = True) -> Labels:
         """Scaled labels."""
-        values = in_range(numbers(column), self.low, self.high)
+        values = in_range(reals(column), self.low, self.high)
         return Labels(values.astype(np.float32), np.isnan(values))
 
     def decode(self, outputs: Matrix) -> pa.Array:

@@ -17,9 +17,10 @@ from ...crypto.seal.keys import PublicContext, SecretContext
 from ...crypto.seal.parallel import encrypt as encrypt_rows
 from ...errors import DataError, InvalidArgument, ProtocolViolation, UnknownName
 from ...protocol.arrow import plain
+from ...protocol.numbers import reals
 from .arrow import EncryptedType, Meta
 from .column import Column
-from .operands import Vector, largest, positive, to_numpy, to_units
+from .operands import Vector, is_number, largest, positive, to_numpy, to_units
 
 Key = PublicContext | SecretContext
 
@@ -52,6 +53,7 @@ def encrypt(
     Parameters
     ----------
     data : Arrow table; or an Arrow or NumPy array, or a list of numbers
+        Decimals are taken as the nearest floats.
     bounds : mapping of column to float; or float for one array
         The columns to encrypt, and the largest absolute value that each may hold: public, as is the length.
     key : PublicContext or SecretContext
@@ -194,7 +196,7 @@ def _values(data: Any, whose: str, nulls: str) -> tuple[npt.NDArray[Any], npt.ND
     if isinstance(array.type, EncryptedType):
         raise InvalidArgument(f"{whose} is encrypted already")
     kind = array.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+    if not is_number(kind):
         raise DataError(f"{whose} is {kind}, which is not numeric", hint="encrypt numeric or boolean columns")
     if not len(array):
         raise DataError(f"{whose} is empty: there is nothing to encrypt")
@@ -206,6 +208,9 @@ def _values(data: Any, whose: str, nulls: str) -> tuple[npt.NDArray[Any], npt.ND
                 hint='drop them, or pass nulls="public": who gets the ciphertexts will see which rows are null',
             )
         valid = to_numpy(array.is_valid())
+    if pa.types.is_decimal(kind):
+        return np.nan_to_num(reals(array)), valid
+    if valid is not None:
         array = pc.fill_null(array, pa.scalar(0).cast(kind))
     if pa.types.is_boolean(kind):
         array = array.cast(pa.int8())

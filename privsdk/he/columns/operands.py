@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import InvalidArgument
+from ...protocol.numbers import reals
 
 Number = int | float
 Vector: TypeAlias = npt.NDArray[Any] | pa.Array | pa.ChunkedArray
@@ -60,11 +61,18 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
+def is_number(type_: pa.DataType) -> bool:
+    """Whether columns of it are numbers, booleans among them."""
+    is_ = pa.types
+    return bool(is_.is_integer(type_) or is_.is_floating(type_) or is_.is_boolean(type_) or is_.is_decimal(type_))
+
+
 def numbers(vector: Vector | Sequence[Any]) -> npt.NDArray[Any]:
     if isinstance(vector, pa.Array | pa.ChunkedArray):
-        if not (pa.types.is_integer(vector.type) or pa.types.is_floating(vector.type)
-                or pa.types.is_boolean(vector.type)):  # fmt: skip
+        if not is_number(vector.type):
             raise InvalidArgument(f"an operand of {vector.type}", hint="use a number or a vector of numbers")
+        if pa.types.is_decimal(vector.type):
+            return np.nan_to_num(reals(vector))
         vector = to_numpy(pc.fill_null(vector, False if pa.types.is_boolean(vector.type) else 0))
     if isinstance(vector, np.ma.MaskedArray):
         raise InvalidArgument("an operand with a mask", hint="give an Arrow array with nulls")

@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...crypto.seal.presets import Preset
 from ...errors import CircuitTooDeep, DataError, InvalidArgument
 from ...protocol.groups import is_large, suppressed_of_rows
+from ...protocol.numbers import reals
 from ...protocol.operation import Outcome, RoleInput
 from ...protocol.roles import Role, checkpoint
 from ...protocol.services import Figures, RowSet
@@ -98,9 +98,8 @@ def complete(
     whole = np.ones(given.table.num_rows, dtype=np.bool_)
     for name in parameters.used:
         yield from checkpoint("reading", len(columns), len(parameters.used))
-        reals = pc.fill_null(pc.cast(given.table[name], pa.float64(), safe=False), math.nan).to_numpy()
-        whole &= ~np.isnan(reals)
-        columns.append(reals)
+        columns.append(reals(given.table[name]))
+        whole &= ~np.isnan(columns[-1])
     rows = np.flatnonzero(whole).astype(np.int64)
     if not is_large(given.units(rows), max(1, given.min_count)):
         raise DataError(

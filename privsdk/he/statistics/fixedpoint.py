@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError, InvalidArgument
+from ...protocol.numbers import unscaled
 
 _MANTISSA = 60  # bits between the declared bound and the finest default grid
 _DIGITS = 53  # bits of a float's mantissa
 _HALF = 31
 _LOW = (1 << _HALF) - 1
 
-Numbers = npt.NDArray[Any]  # of int64, uint64 or float64
+Numbers = npt.NDArray[Any]  # of int64, uint64 or float64; of Python integers where decimals need more
 
 
 class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,11 +55,14 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             )
 
     @classmethod
-    def choose(cls, *, bound: float, resolution: float | None, integers: bool) -> FixedPoint:
-        """The given resolution; else 1 for integers, and for reals the power of two 60 bits below the bound."""
+    def choose(cls, *, bound: float, resolution: float | None, places: int | None) -> FixedPoint:
+        """The given resolution; else the last of so many decimal places, 1 for integers. For reals, and where decimals
+        would have more than 2**60 steps up to the bound, the power of two 60 bits below the bound."""
         if resolution is None:
-            usable = not integers and 0 < bound < math.inf  # any other bound is refused below
-            resolution = 2.0 ** (math.ceil(math.log2(bound)) - _MANTISSA) if usable else 1.0
+            resolution = 1.0 if places is None else float(f"1e-{places}")
+            fine = places is None or (places > 0 and bound / resolution > 2.0**_MANTISSA)
+            if fine and 0 < bound < math.inf:  # any other bound is refused below
+                resolution = 2.0 ** (math.ceil(math.log2(bound)) - _MANTISSA)
         return cls(bound=float(bound), resolution=float(resolution))
 
     @property
@@ -74,6 +78,10 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             return Fraction(1, int(inverse))
         return Fraction(self.resolution)
 
+    def holds(self, places: int) -> bool:
+        """Whether all numbers of so many decimal places are on it."""
+        return (Fraction(1, 10**places) / self.unit).denominator == 1
+
     @property
     def rounding(self) -> Fraction:
         """Largest difference between a value within the bound and its number of units, in units.
@@ -88,8 +96,9 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Each value as the nearest integer number of units, half to even; values are finite and within the bound."""
         return np.rint(values / self.resolution).astype(np.int64)
 
-    def each_to_units(self, values: Numbers, *, party: str, name: str) -> npt.NDArray[np.int64]:
-        """Each of a column's `numbers` as the nearest number of units; integers on a grid of 1 as they are.
+    def each_to_units(self, values: Numbers, scale: int = 0, *, party: str, name: str) -> npt.NDArray[np.int64]:
+        """Each of a column's `numbers` as the nearest number of units: integers and decimals by their digits, half to
+        even.
 
         For grids of at most 2**62 units.
 
@@ -98,15 +107,17 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         DataError
             A value exceeds the bound. Names party and column, never the value.
         """
-        whole, largest = values.dtype.kind in "iu" and self.resolution == 1.0, self.max_units
-        reals = values.astype(np.float64)
-        if not ((values <= largest) & (values >= -largest) if whole else np.abs(reals) <= self.bound).all():
+        reals, largest = values.dtype.kind == "f", self.max_units
+        most = self.bound if reals else math.floor(Fraction(self.bound) * Fraction(10) ** scale)
+        if not _within(values, most):
             raise DataError(
                 f"{party}'s {name} holds a value beyond the declared bound of {self.bound:g}: nothing was encrypted or "
                 "sent",
                 hint="declare a larger bound",
             )
-        return values.astype(np.int64) if whole else np.clip(self.to_units(reals), -largest, largest)
+        if not reals:
+            return _rounded(values, Fraction(10) ** -scale / self.unit)
+        return np.clip(self.to_units(values), -largest, largest)
 
     def from_units(self, units: int) -> float:
         """The value of a number of units, correctly rounded to a float."""
@@ -130,7 +141,8 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def numbers(column: pa.ChunkedArray, *, party: str, name: str) -> Numbers:
-    """A numeric or boolean column without nulls as 64-bit integers or as floats, whichever hold it exactly.
+    """A numeric or boolean column without nulls as integers or as floats, whichever hold it exactly; decimals as whole
+    multiples of their last place, which `scale_of` tells.
 
     Raises
     ------
@@ -140,6 +152,8 @@ def numbers(column: pa.ChunkedArray, *, party: str, name: str) -> Numbers:
     if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type):
         integers: Numbers = column.cast(pa.uint64() if column.type == pa.uint64() else pa.int64()).to_numpy()
         return integers
+    if pa.types.is_decimal(column.type):
+        return unscaled(column)
     if not pa.types.is_floating(column.type):
         raise DataError(
             f"{party}'s {name} is {column.type}, which cannot be summed", hint="use a numeric or boolean column"
@@ -153,19 +167,25 @@ def numbers(column: pa.ChunkedArray, *, party: str, name: str) -> Numbers:
     return reals
 
 
-def exact_sums(values: Numbers, codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, Fraction]]:
+def scale_of(type_: pa.DataType) -> int:
+    """The decimal places of what `numbers` counts by ones."""
+    return int(type_.scale) if pa.types.is_decimal(type_) else 0
+
+
+def exact_sums(values: Numbers, codes: npt.NDArray[np.int64], scale: int = 0) -> Iterator[tuple[int, Fraction]]:
     """Pairs of a code and an exact number, which for each code add up to the sum of its values; `codes` never fall.
 
     A float's mantissa is an integer: mantissas are added apart for each exponent.
     """
-    if values.dtype.kind in "iu":
-        yield from ((code, Fraction(total)) for code, total in _sums(values, codes))
+    if values.dtype.kind in "iuO":
+        step = Fraction(10) ** -scale
+        yield from ((code, step * whole) for code, whole in _sums(values, codes))
         return
     mantissas, exponents = np.frexp(values)
     integers = np.ldexp(mantissas, _DIGITS).astype(np.int64)
     for exponent in np.unique(exponents):
-        at, scale = exponents == exponent, Fraction(2) ** int(exponent - _DIGITS)
-        yield from ((code, total * scale) for code, total in _sums(integers[at], codes[at]))
+        at, unit = exponents == exponent, Fraction(2) ** int(exponent - _DIGITS)
+        yield from ((code, total * unit) for code, total in _sums(integers[at], codes[at]))
 
 
 def exact_products(
@@ -178,6 +198,22 @@ def exact_products(
     for a, up in ((left >> _HALF, _HALF), (left & _LOW, 0)):
         for b, further in ((right >> _HALF, _HALF), (right & _LOW, 0)):
             yield from ((code, total << up + further) for code, total in _sums(a * b, codes))
+
+
+def _within(values: Numbers, most: float) -> bool:
+    ends = np.array([values.min(), values.max()], object).tolist() if len(values) else []
+    return all(-most <= end <= most for end in ends)
+
+
+def _rounded(values: Numbers, ratio: Fraction) -> npt.NDArray[np.int64]:
+    """Integers times a ratio, each as the nearest integer, half to even; all products are within 62 bits."""
+    up, down = ratio.numerator, ratio.denominator
+    narrow = up < 2**62 and down < 2**61 and _within(values, 2**62 // up)
+    values = values.astype(np.int64 if narrow else object) * up
+    if down == 1:
+        return values.astype(np.int64)
+    whole, twice = values // down, values % down * 2
+    return np.asarray(whole + ((twice > down) | ((twice == down) & (whole % 2 == 1)))).astype(np.int64)
 
 
 def _sums(integers: Numbers, codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -33,6 +34,8 @@ from .values import Matrix, Pooled, Variance
 
 Totals = Mapping[str, int]
 
+_PLACES = 20  # of decimals, more than a default grid has
+_DIGITS = Context(prec=40)
 _EPSILON = Fraction(1, 2**53)  # relative rounding of a float
 _SMALLEST = Fraction(1, 2**1074)  # and absolute, where numbers are subnormal
 
@@ -260,15 +263,25 @@ def _types(statistic: Statistic, parties: int) -> dict[str, pa.DataType]:
     if statistic.name in ("count", "histogram"):
         return {"count": pa.int64()}
     if statistic.name == "sum":
-        whole = all(statistic.whole) and parties * statistic.max_units < 2**63
-        return {"sum": pa.int64() if whole else pa.float64(), "error": pa.float64()}
+        return {"sum": _exact_type(statistic, parties) or pa.float64(), "error": pa.float64()}
     if statistic.name == "mean":
         return {"mean": pa.float64(), "error": pa.float64(), "count": pa.int64()}
     reals = ("variance", "error", "std", "std_error", "mean", "mean_error")
     return {**dict.fromkeys(reals, pa.float64()), "count": pa.int64()}
 
 
-def _row(totals: Totals, statistic: Statistic, parties: int, ddof: int) -> tuple[float | int | None, ...]:
+def _exact_type(statistic: Statistic, parties: int) -> pa.DataType | None:
+    """The type of a sum of whole numbers, or of decimals whose last place is the grid; None where it is rounded."""
+    largest = parties * statistic.max_units
+    if not all(statistic.whole):
+        return None
+    if statistic.grids[0].resolution == 1.0:
+        return pa.int64() if largest < 2**63 else None
+    places = next((n for n in range(1, _PLACES) if statistic.grids[0].unit == Fraction(1, 10**n)), None)
+    return pa.decimal128(38, places) if places is not None and largest < 10**38 else None
+
+
+def _row(totals: Totals, statistic: Statistic, parties: int, ddof: int) -> tuple[float | int | Decimal | None, ...]:
     """One group's values, in the order of `_types`."""
     if statistic.name in ("count", "histogram"):
         return (totals["rows"],)
@@ -276,8 +289,9 @@ def _row(totals: Totals, statistic: Statistic, parties: int, ddof: int) -> tuple
         found = _variance(totals, statistic, ddof)
         return (found.value, found.error, found.std, found.std_error, found.mean, found.mean_error, found.count)
     pooled = _pooled(totals, statistic, parties)
-    if pa.types.is_integer(_types(statistic, parties)[statistic.name]):
-        return (totals["sum 0"], 0.0)
+    if statistic.name == "sum" and (exact := _exact_type(statistic, parties)) is not None:
+        total = totals["sum 0"]
+        return (Decimal(total).scaleb(-exact.scale, _DIGITS) if pa.types.is_decimal(exact) else total, 0.0)
     return (pooled.value, pooled.error) if pooled.count is None else (pooled.value, pooled.error, pooled.count)
 
 

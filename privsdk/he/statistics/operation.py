@@ -34,6 +34,7 @@ from ...governance.policy import ROWS, Disclosure, Need
 from ...governance.prices import Figures
 from ...protocol.control import Finished
 from ...protocol.groups import plain_keys
+from ...protocol.numbers import places
 from ...protocol.operation import Outcome, RoleInput, register
 from ...protocol.roles import Role
 from .fixedpoint import FixedPoint
@@ -60,7 +61,6 @@ DEFAULT_BOUND = 2.0**40
 DEFAULT_ROWS = 1 << 24
 
 OPERATIONS: Mapping[Name, str] = {name: f"he.{name}" for name in get_args(Name)}
-_INTEGERS = ("int", "uint", "bool", "null")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,20 +87,20 @@ def plan_statistic(
         raise InvalidArgument(f"ddof is {ddof}", hint="give 1 for a sample's, 0 for a population's")
     runner, columns = pooling.runner, tuple(columns)
     operands = pooling.operands(columns)
-    integers = [pooling.all_of(column, _INTEGERS) for column in columns]
+    last_places = [pooling.places(column) for column in columns]
     grids: tuple[FixedPoint, ...] = ()
     if bound is not None:
         grids = tuple(
-            FixedPoint.choose(bound=largest, resolution=finest, integers=integer)
-            for largest, finest, integer in zip(
-                _of_each(bound, columns, "bound"), _of_each(resolution, columns, "resolution"), integers, strict=True
+            FixedPoint.choose(bound=largest, resolution=finest, places=last)
+            for largest, finest, last in zip(
+                _of_each(bound, columns, "bound"), _of_each(resolution, columns, "resolution"), last_places, strict=True
             )
         )
     statistic = Statistic(
         name=name,
         columns=columns,
         grids=grids,
-        whole=tuple(i and grid.resolution == 1.0 for i, grid in zip(integers, grids, strict=False)),
+        whole=tuple(last is not None and grid.holds(last) for last, grid in zip(last_places, grids, strict=False)),
         max_rows=pooling.max_rows,
         preset=preset,
         by=pooling.by,
@@ -203,11 +203,11 @@ class PooledStatistic(KeyHolderSum[Statistic]):
     def fits(self, party: str, schema: pa.Schema) -> None:
         statistic = self.parameters
         self._expect(party, schema, statistic.kinds)
-        for column, whole in zip(statistic.columns, statistic.whole, strict=False):
-            if whole and pa.types.is_floating(schema.field(column).type):
+        for column, whole, grid in zip(statistic.columns, statistic.whole, statistic.grids, strict=False):
+            if whole and ((last := places([str(schema.field(column).type)])) is None or not grid.holds(last)):
                 raise InvalidArgument(
-                    f"{party}/{self.request.operands[party].table}.{column} holds reals, and the question is for "
-                    "integers",
+                    f"{party}/{self.request.operands[party].table}.{column} holds numbers between the steps of "
+                    f"{grid.resolution:g} that the question is for",
                     hint="the table has changed: open the federation anew",
                 )
 

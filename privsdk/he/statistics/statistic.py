@@ -47,7 +47,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         One for each column. `bound` is the largest absolute total of a group for a sum or mean, the largest absolute
         value where second moments are taken. None for a count or histogram.
     whole : tuple of bool
-        For each column, whether it holds integers on a grid of 1, so that nothing is rounded.
+        For each column, whether it holds integers or decimals, and all of their places are on the grid, so that
+        nothing is rounded.
     max_rows : int
         Most rows of one party.
     by, keys : str, tuple
@@ -109,7 +110,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if len(self.grids) != grids or len(self.whole) != grids:
             raise InvalidArgument(f"a {self.name} of {number} columns on {len(self.grids)} grids")
         for grid, whole in zip(self.grids, self.whole, strict=True):
-            if whole and grid.resolution != 1.0:
+            if whole and not grid.holds(0):
                 raise InvalidArgument(f"integers on a grid of {grid.resolution:g} are rounded")
             if self.name in OF_VALUES and grid.max_units > MAX_UNITS:
                 raise InvalidArgument(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from ...errors import DataError
 from ...protocol.groups import NO_GROUP, groups_of, is_large, suppressed_of_rows
 from ...protocol.operation import RoleInput
 from ...protocol.roles import Role, checkpoint
-from .fixedpoint import Numbers, exact_products, exact_sums, numbers
+from .fixedpoint import Numbers, exact_products, exact_sums, numbers, scale_of
 from .statistic import OF_VALUES, Statistic
 
 ROWS_A_STEP = 1 << 20  # of one part: about 0.1 s of summing between checkpoints
@@ -100,41 +100,50 @@ def _pieces(
         numbers(column.filter(keep), party=party, name=column_name)
         for column, column_name in zip(columns, statistic.columns, strict=True)
     ]
+    scales = [scale_of(column.type) for column in columns]
     if statistic.name in OF_VALUES:
         values = [
-            grid.each_to_units(column, party=party, name=name)
-            for column, grid, name in zip(values, statistic.grids, statistic.columns, strict=True)
+            grid.each_to_units(column, scale, party=party, name=name)
+            for column, scale, grid, name in zip(values, scales, statistic.grids, statistic.columns, strict=True)
         ]
-    of = groups = _groups(table, values, complete, statistic)
+        scales = [0] * len(scales)
+    of = groups = _groups(table, values, scales, complete, statistic)
     if statistic.grouped:
         order = np.argsort(groups, kind="stable")
         order = order[np.searchsorted(groups[order], 0) :]  # -1 is no group
         groups, values = groups[order], [column[order] for column in values]
-    parts: list[Iterator[Piece]] = [exact_sums(column, groups) for column in values[: len(statistic.grids)]]
+    parts: list[Iterator[Piece]] = [
+        exact_sums(column, groups, scale) for column, scale in zip(values[: len(statistic.grids)], scales, strict=False)
+    ]
     parts += [exact_products(values[i], values[j], groups) for i, j in statistic.pairs]
     if "rows" in statistic.parts:
         parts.append(exact_sums(np.ones(len(groups), dtype=np.int64), groups))
     return complete, of, parts
 
 
-def _groups(table: pa.Table, values: list[Numbers], complete: npt.NDArray[np.bool_], statistic: Statistic) -> Integers:
+def _groups(
+    table: pa.Table, values: list[Numbers], scales: list[int], complete: npt.NDArray[np.bool_], statistic: Statistic
+) -> Integers:
     """The group of each complete row, -1 where it is in none."""
     if statistic.edges is not None:
-        return bins_of(values[0], statistic.edges)
+        return bins_of(values[0], statistic.edges, scales[0])
     if statistic.by is not None and statistic.keys is not None:
         return groups_of(table.column(statistic.by), statistic.keys)[complete]
     return np.zeros(np.count_nonzero(complete), dtype=np.int64)
 
 
-def bins_of(values: Numbers, edges: Sequence[float]) -> Integers:
-    """The bin of each value as `numpy.histogram` has it, -1 where it is in none; exact for 64-bit integers too."""
+def bins_of(values: Numbers, edges: Sequence[float], scale: int = 0) -> Integers:
+    """The bin of each value as `numpy.histogram` has it, -1 where it is in none; exact for 64-bit integers too, and for
+    decimals, to which an edge is what its digits say."""
     last = len(edges) - 1
-    top = edges[-1]
-    if values.dtype.kind in "iu":  # as floats, those beyond 2**53 could pass an edge; but an integer is at or above an
-        limits = np.iinfo(values.dtype)  # edge exactly if it is at or above the next integer
-        rounded = [max(math.ceil(edge), limits.min) for edge in edges]
-        reached = np.array([edge for edge in rounded if edge <= limits.max], dtype=values.dtype)
-        held = top == int(top) and limits.min <= top <= limits.max
+    top: Fraction | float = edges[-1]
+    if values.dtype.kind in "iuO":  # as floats, those beyond 2**53 could pass an edge; but an integer is at or above an
+        steps = [_by_digits(float(edge)) * Fraction(10) ** scale for edge in edges]  # edge exactly if it is at or above
+        top = steps[-1]  # the next integer
+        least, most = (-math.inf, math.inf) if values.dtype == object else _limits(values.dtype)
+        rounded = [max(math.ceil(edge), least) for edge in steps]
+        reached = np.array([edge for edge in rounded if edge <= most], dtype=values.dtype)
+        held = top.denominator == 1 and least <= top <= most
         closing = values == int(top) if held else np.zeros(len(values), dtype=np.bool_)
     else:
         reached, closing = np.array(edges), values == top
@@ -142,6 +151,16 @@ def bins_of(values: Numbers, edges: Sequence[float]) -> Integers:
     bins[bins == last] = -1
     bins[closing] = last - 1
     return bins.astype(np.int64)
+
+
+def _by_digits(edge: float) -> Fraction:
+    """As it is written, unless it is a whole number."""
+    return Fraction(edge) if edge.is_integer() else Fraction(repr(edge))
+
+
+def _limits(type_: np.dtype[Any]) -> tuple[int, int]:
+    whole = np.iinfo(type_)
+    return int(whole.min), int(whole.max)
 
 
 def _check_rows(units: Integers, given: RoleInput, statistic: Statistic) -> None:

@@ -101,7 +101,7 @@ def sum(
     tables, by, keys, key_holder, aggregation
         As for `count`; CKKS is encrypted only.
     column : str
-        Numeric or boolean. Nulls are left out; a NaN or infinite value is refused by its party before anything is
+        Numeric, decimals too, or boolean. Nulls are left out; a NaN or infinite value is refused by its party before anything is
         encrypted.
     bound : float
         Largest absolute total, by group of each group, in the column's unit; each party refuses if one of its own
@@ -109,7 +109,8 @@ def sum(
     max_rows : int
         Most values of one party, which refuses if it has more.
     resolution : float, optional
-        Grid of the fixed point, in the column's unit. Default: 1 for integers; for reals 2**-60 of the bound.
+        Grid of the fixed point, in the column's unit. Default: 1 for integers, the last place for decimals, of which
+        nothing is then rounded; for reals 2**-60 of the bound. By group the sums of such decimals are decimals.
     preset : "exact" or "ckks"
         Exact integers by BFV, or approximate reals by CKKS with a stated error; groups are exact only.
 
