@@ -84,11 +84,13 @@ def sum(
     Parameters as for `count`, and
 
     column : str
-        Numeric, decimals too, or boolean. Nulls and NaN are left out, which cannot be told from outside; infinities are clamped.
+        Numeric, decimals too, or boolean. Nulls and NaN are left out, which cannot be told from outside; infinities are
+        clamped.
     bounds : (float, float)
         Every value is clamped into this public range. Noise grows with its larger end; values outside it bias the sum.
     resolution : float, optional
-        Values are rounded to this grid. Default: 1 for integers, else the power of two 20 bits below the larger bound.
+        Values are rounded to this grid. Default: 1 for integers, the last place for decimals, else, and where
+        these would be more than 2**28 steps, the power of two 20 bits below the larger bound.
 
     Returns
     -------

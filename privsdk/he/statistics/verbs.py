@@ -101,8 +101,8 @@ def sum(
     tables, by, keys, key_holder, aggregation
         As for `count`; CKKS is encrypted only.
     column : str
-        Numeric, decimals too, or boolean. Nulls are left out; a NaN or infinite value is refused by its party before anything is
-        encrypted.
+        Numeric, decimals too, or boolean. Nulls are left out; a NaN or infinite value is refused by its party before
+        anything is encrypted.
     bound : float
         Largest absolute total, by group of each group, in the column's unit; each party refuses if one of its own
         subtotals is larger.
