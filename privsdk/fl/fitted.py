@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from .roles import HISTORY
 
 MOST_WEIGHTS = 12  # shown of a model of one layer
 MOST_GROUPS = 6  # side by side
+RISES = 5  # of the loss, running, that are said
 TOOK = pa.schema([("seconds", pa.float64()), ("bytes_sent", pa.int64()), ("bytes_received", pa.int64())])
 _REALS = ("loss", "staleness")
 
@@ -141,8 +143,17 @@ class Fitted(Displayed):
         if not self.model.widths:
             grids.append(self._largest())
         facts = [("ended early", self.ended)] if self.ended else []
+        facts += [("warning", rising)] if (rising := self._rising()) else []
         facts += [("went on", f"after round {self.resumed} of an earlier run")] if self.resumed else []
         return Card(title=str(self), facts=facts, pictures=self._pictures(), grids=tuple(grids))
+
+    def _rising(self) -> str:
+        """What to do where the loss went up five rounds running, or ended above its start."""
+        losses = [loss for loss in self.history.column("loss").to_pylist() if loss is not None]
+        up = [after > before for before, after in pairwise(losses)]
+        if not any(all(up[i : i + RISES]) for i in range(len(up) - RISES + 1)) and losses[-1:] <= losses[:1]:
+            return ""
+        return f"the loss rose, from {min(losses):.4g} to {max(losses):.4g}: train again with a smaller learning_rate"
 
     def _pictures(self) -> tuple[Picture, ...]:
         """The loss over the rounds, and of the models on the way each party's main score."""

@@ -225,6 +225,7 @@ def parameters_of(verb: str, given: Mapping[str, Any], *, clients: Sequence[str]
     Raises InvalidArgument where one is not of its type, or not to be used.
     """
     check_model(given["model"])
+    rate = given["learning_rate"]
     named = {name: given[name] for name in FitParameters.__struct_fields__ if name in given}
     named |= {
         "strategy": FedAvg() if given["strategy"] is None else given["strategy"],
@@ -232,7 +233,7 @@ def parameters_of(verb: str, given: Mapping[str, Any], *, clients: Sequence[str]
             "epochs": given["local_epochs"] or 0,
             "steps": given["local_steps"],
             "batch_size": given["batch_size"] or 0,
-            "learning_rate": _plain(given["learning_rate"]),
+            "learning_rate": _plain(given["model"].learning_rate if rate is None else rate),
         },
         **{name: _plain(given[name]) for name in ("participation", "deadline_s", "held_out")},
         "coordinator": coordinator,

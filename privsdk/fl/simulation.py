@@ -42,7 +42,7 @@ def simulate(
     *,
     label: str,
     rounds: int = 20,
-    learning_rate: float = 1.0,
+    learning_rate: float | None = None,
     local_steps: int = 1,
     local_epochs: int | None = None,
     batch_size: int | None = None,

@@ -27,7 +27,7 @@ def fit(
     *,
     label: str,
     rounds: int = 20,
-    learning_rate: float = 1.0,
+    learning_rate: float | None = None,
     local_steps: int = 1,
     local_epochs: int | None = None,
     batch_size: int | None = None,
@@ -59,8 +59,9 @@ def fit(
         A column of what the model predicts.
     rounds : int
         With `fl.FedBuff`: steps of the coordinator, of K updates each.
-    learning_rate : float
-        Step size for features scaled to [-1, 1].
+    learning_rate : float, optional
+        Step size for features scaled to [-1, 1]. Default 1; less for a model of one layer with many features, so that
+        its loss is sure not to rise: `model.learning_rate`.
     local_steps, local_epochs : int
         Gradient steps at each client in a round, or passes over its rows.
     batch_size : int, optional

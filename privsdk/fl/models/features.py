@@ -46,6 +46,7 @@ class _Single(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high: float
     kind: ClassVar[Kind] = Kind.NUMBER
     width: ClassVar[int] = 1
+    square: ClassVar[float] = 1.0  # of its inputs, the largest sum of squares; of a standardised one the mean
 
     def __post_init__(self) -> None:
         plain_range(self)
@@ -93,6 +94,7 @@ class Categories(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="C
     """
 
     values: tuple[Key, ...]
+    square: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         check_keys("feature", self.values)
@@ -139,6 +141,10 @@ class Vector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="Vecto
         plain_range(self)
         if not 0 < self.length <= MOST_INPUTS:
             raise InvalidArgument(f"a vector of {self.length} numbers", hint=f"give 1 to {MOST_INPUTS:,}")
+
+    @property
+    def square(self) -> float:
+        return float(self.length)
 
     @property
     def width(self) -> int:

@@ -124,6 +124,9 @@ class Number:
 Target = Binary | Classes | Number
 
 
+_CURVATURE = {Output.SIGMOID: 1 / 4, Output.SOFTMAX: 1 / 2, Output.IDENTITY: 1.0}
+
+
 class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all models have in common."""
 
@@ -163,6 +166,16 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Its layers, from all inputs to all outputs."""
         width = sum(feature.width for feature in self.declared.values())
         return Network((width, *self.widths, self.target.outputs), self.target.output)
+
+    @property
+    def learning_rate(self) -> float:
+        """A step size, at most 1, with which a model of one layer is sure to lower its loss by gradients of all rows:
+        below 2 / L, where L bounds the loss's curvature (Nesterov, Introductory Lectures on Convex Optimization, 2004,
+        section 2.1.5), here the mean square of the inputs, 1 for the intercept included, times the output's own."""
+        if self.widths:
+            return 1.0
+        squares = 1 + sum(feature.square for feature in self.declared.values())
+        return min(1.0, 1.8 / (_CURVATURE[self.network.output] * squares))
 
     @property
     def inputs(self) -> tuple[str, ...]:
