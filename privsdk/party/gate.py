@@ -252,8 +252,7 @@ class Gate:
         if known.digest != request.digest():
             raise InvalidArgument(f"run id {request.run_id} was used for another request", hint="make a new plan")
         if known.state != "finished":
-            charged = known.state != "released"
-            raise AnswerLost(AnswerGone(run_id=request.run_id, state=known.state, charged=charged))
+            raise AnswerLost(AnswerGone(run_id=request.run_id, state=known.state, charged=known.state != "released"))
         return control.Prepared(nonce="", digest=known.digest, head=self._books.head())
 
     def _decide(self, request: Request) -> _Decided:
@@ -261,7 +260,8 @@ class Gate:
         operand = request.operands.get(self.name)
         if operand is not None:
             self._store.check(operand.table, operand.columns)
-            operation.fits(self.name, self._store.schema(operand.table))
+            schema = self._store.schema(operand.table)
+            operation.fits(self.name, schema)
         needs, contributors = operation.needs().get(self.name, ()), operation.contributors()
         decision = policy.decide(
             self._policy, request, needs, party=self.name, contributors=contributors, recipients=operation.recipients()
@@ -269,9 +269,7 @@ class Gate:
         price = operation.price().get(self.name, ())
         if operand is not None:
             policy.check_price(self.name, operand, price)
-            policy.check_unit(
-                self.name, operand, price, self._books.unit_of(operand.table), self._store.schema(operand.table)
-            )
+            policy.check_unit(self.name, operand, price, self._books.unit_of(operand.table), schema)
             if operand.alignment:
                 self._runs.joint_rows(request, operand, self._store.version(operand.table))
         self._inputs.check(self.name, request, operation.name_of_work())
