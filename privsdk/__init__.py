@@ -5,6 +5,7 @@ they return, release it.
 """
 
 from collections.abc import Callable as _Callable
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from . import dp, errors, fl, he, psi
@@ -18,6 +19,7 @@ from .deploy.owner import Owner
 from .display import refusals as _refusals  # noqa: F401 - errors in notebooks
 from .display import texts as _texts  # noqa: F401 - the texts of errors
 from .errors import PrivsdkError
+from .errors.absent import in_module as _in_module
 from .governance.charges import Budget, Limit, Unit
 from .governance.policy import Disclosure, Grant, Policy
 from .party.sources.csv import declared as csv
@@ -50,6 +52,10 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]  # Tab shows these, not the modules that they come from
+
+
+if not _TYPE_CHECKING:  # so that type checkers still find what is misspelt
+    __getattr__ = _in_module(__name__, __all__)
 
 
 def _panel(send: _Callable[[_Any], None]) -> _Any:

@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from ..errors import InvalidArgument
+from ..errors.calls import verb
 from ..protocol.predicates import Name, Where, canonical
 from .plan import Plan
 
@@ -73,6 +74,7 @@ class Aggregates(ABC):
     in `by` and `where`: the owner of the values then learns them for every shared key.
     """
 
+    @verb
     def count(
         self,
         column: str | None = None,
@@ -109,6 +111,7 @@ class Aggregates(ABC):
         """
         return self._plan("count", column, by, where, most_groups)
 
+    @verb
     def sum(
         self,
         column: str,
@@ -120,6 +123,7 @@ class Aggregates(ABC):
         """Sum of a numeric or boolean column; columns of the result: group, `count`, `sum`. As `count` otherwise."""
         return self._plan("sum", column, by, where, most_groups)
 
+    @verb
     def mean(
         self,
         column: str,
@@ -131,6 +135,7 @@ class Aggregates(ABC):
         """Mean of a numeric or boolean column; columns of the result: group, `count`, `mean`. As `count` otherwise."""
         return self._plan("mean", column, by, where, most_groups)
 
+    @verb
     def min(
         self,
         column: str,
@@ -142,6 +147,7 @@ class Aggregates(ABC):
         """Least value of a numeric or boolean column, which is some row's own: needs a grant as "extreme"."""
         return self._plan("min", column, by, where, most_groups)
 
+    @verb
     def max(
         self,
         column: str,

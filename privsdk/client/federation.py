@@ -7,12 +7,14 @@ talk to each other.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 from ..display.cards import Card, Grid, without_empty
-from ..errors import InvalidArgument, Refused, UnknownName
+from ..errors import InvalidArgument, Refused, UnknownName, UnsupportedUse
+from ..errors.calls import verb
+from ..errors.details import FederationClosed, NotOffered
 from ..protocol import control
 from ..protocol.operation import Request
 from ..protocol.timeouts import CallerTimeouts
@@ -76,7 +78,12 @@ class Federation(Handle):
     @property
     def parties(self) -> tuple[str, ...]:
         """Names of all parties, in the order in which they were given."""
+        self._check_open()
         return self._link.parties()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise UnsupportedUse(FederationClosed())
 
     def __getitem__(self, party: str) -> Party:
         if party not in self.parties:
@@ -88,10 +95,14 @@ class Federation(Handle):
     def _ipython_key_completions_(self) -> list[str]:
         return list(self.parties)
 
+    def _reached(self) -> Mapping[str, str]:
+        return {} if self.closed else {name: f'fed["{name}"]' for name in self.parties}
+
+    @verb
     def tables(self, name: str) -> Tables:
         """The table of this name at every party that has one."""
         parties = [Party(self, d) for d in self._describe().values()]
-        found = [party[name] for party in parties if name in party.tables]
+        found = [party[name] for party in parties if isinstance(name, str) and name in party.tables]
         if not found:
             known = {table for party in parties for table in party.tables}
             raise UnknownName.among("table", name, known, where="at any party")
@@ -101,8 +112,10 @@ class Federation(Handle):
         """Each party's datasets: their caps and what is spent, as the party's ledger says."""
         return Budgets({party: d.balances for party, d in self._describe().items()})
 
-    def preview(self, plans: Sequence[Plan[Any]]) -> Preview:
-        """Price several plans together, as if they were released one after the other; spends nothing."""
+    @verb
+    def preview(self, plans: Plan[Any] | Sequence[Plan[Any]]) -> Preview:
+        """Price one plan or several together, as if they were released one after the other; spends nothing."""
+        plans = [plans] if isinstance(plans, Plan) else plans
         if not plans or any(not isinstance(plan, Plan) for plan in plans):
             raise InvalidArgument("plans were expected", hint="fed.preview([dp.count(...), dp.mean(...)])")
         return Preview(plans, self.quote([plan.request for plan in plans]))
@@ -111,6 +124,7 @@ class Federation(Handle):
         """Have every party check its audit chain from the first row to the head."""
         return AuditReports(self._asker.ask(self.parties, control.VerifyAudit(), control.AuditReport))
 
+    @verb
     def audit_log(self, *, most: int = 50, quietly: bool = False) -> AuditLogs:
         """What the parties' audit chains say of you: of each its latest `most` rows about your requests.
 
@@ -145,6 +159,7 @@ class Federation(Handle):
     # What plans need: see plan.Runner
 
     def quote(self, requests: Sequence[Request]) -> dict[str, control.Quoted | Refused]:
+        self._check_open()
         quotes: dict[str, control.Quoted | Refused] = {}
         asked = {}
         for party in dict.fromkeys(party for request in requests for party in request.parties):
@@ -160,13 +175,17 @@ class Federation(Handle):
 
     def execute(self, live: Live) -> Answers:
         """Run its request to its end, or until it is cancelled; says in `live` how far it is."""
+        if not isinstance(live, Live):
+            raise UnsupportedUse(NotOffered(of="Federation", name="execute", known=()))
+        self._check_open()
         with self.activity.carry(live):
             running = Running(self._asker, self._pinned_heads, live, stragglers_s=self.timeouts.stragglers_s)
             return running.execute()
 
     def describe(self) -> dict[str, control.Description]:
         """What each party that can be reached says of itself: tables, permitted uses, balances."""
-        return self._asker.ask(self.parties, control.Describe(purpose=self.purpose), control.Description, quietly=True)
+        parties = () if self.closed else self.parties
+        return self._asker.ask(parties, control.Describe(purpose=self.purpose), control.Description, quietly=True)
 
     def _describe(self) -> dict[str, control.Description]:
         described = self._asker.ask(self.parties, control.Describe(purpose=self.purpose), control.Description)

@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, wait
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
 from ..display.cards import Card, Displayed
 from ..errors import Cancelled, Refused
+from ..errors.absent import NoContainer
+from ..errors.calls import verb
 from ..governance.policy import smallest_grants
 from ..protocol.control import Quoted
 from ..protocol.operation import Request, operation_of
@@ -44,7 +45,7 @@ class Runner(Protocol):
         """Run its request to its end, or until it is cancelled; returns each party's answer, and fills `live`."""
 
 
-class Plan(Displayed, Generic[T]):
+class Plan(Displayed, NoContainer, Generic[T]):
     """A joint computation that has been described and not yet done.
 
     A plan is one request. Releasing it twice returns the stored answer and charges once; for a second
@@ -90,6 +91,7 @@ class Plan(Displayed, Generic[T]):
         self._run: Run[T] | None = None
         self._lock = threading.Lock()
 
+    @verb
     def preview(self, *, mock: pa.Table | None = None) -> Preview:
         """Ask the parties what they would say, and what would be left; spends nothing.
 
@@ -115,6 +117,7 @@ class Plan(Displayed, Generic[T]):
                 self._run = Run(self, self._runner, self._finish)
             return self._run
 
+    @verb
     def release(self, *, timeout_s: float | None = None) -> Result[T]:
         """Run, wait and return the result. Interrupting the cell stops or cancels the run: see `Run.result`.
 
@@ -140,7 +143,7 @@ class Plan(Displayed, Generic[T]):
         return Card(title=title, facts=facts, pictures=(self.learns.picture,), grids=learns)
 
 
-class Run(Displayed, Generic[T]):
+class Run(Displayed, NoContainer, Generic[T]):
     """A computation under way. `result()` waits, `cancel()` stops it at every party, `await run` works too.
 
     Attributes
@@ -258,7 +261,7 @@ class Run(Displayed, Generic[T]):
             left = LOOK_S if deadline is None else min(LOOK_S, deadline - time.monotonic())
             try:
                 return self._future.result(timeout=max(0.0, left))
-            except FutureTimeout:
+            except TimeoutError:
                 if self.done():
                     raise
                 if deadline is not None and time.monotonic() >= deadline:

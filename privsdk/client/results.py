@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
 from ..display.cards import Card, Displayed, Grid, card_of, grouped
 from ..display.svg import FlowEnd, Picture, flow
-from ..display.tabular import Tabular, table_of
-from ..errors import PrivsdkError
+from ..display.tabular import PAGE, Tabular, table_of
+from ..errors import PrivsdkError, UnsupportedUse
+from ..errors.absent import NoContainer
+from ..errors.details import NotOffered
 from ..governance.learns import Caller, Eavesdropper, Learns, Parties
 from ..governance.members import Known, known_by_member, roles_with_caller
 from ..protocol.control import Finished
@@ -102,7 +105,7 @@ class Learned(Displayed, Tabular, tuple[Learns, ...]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Result(Displayed, Generic[T]):
+class Result(Displayed, NoContainer, Tabular, Generic[T]):
     """The outcome of a run.
 
     Attributes
@@ -123,6 +126,34 @@ class Result(Displayed, Generic[T]):
     receipt: Receipt
     notes: tuple[tuple[str, str], ...]
     seconds: float
+
+    def to_arrow(self) -> pa.Table:
+        """The value as an Arrow table, where it is tabular; a statistic is a row of its figures.
+
+        Raises
+        ------
+        UnsupportedUse
+            It is no table, such as a model.
+        """
+        value = self.value
+        if isinstance(value, pa.Table):
+            return value
+        if isinstance(value, Tabular):
+            return value.to_arrow()
+        if is_dataclass(value) and not isinstance(value, Displayed):
+            return pa.Table.from_pylist([asdict(value)])  # type: ignore[arg-type] # no class
+        known = tuple(name for name in dir(value) if not name.startswith("_"))
+        raise UnsupportedUse(NotOffered(of=type(value).__name__, name="to_arrow", known=known))
+
+    def save(self, path: str | Path) -> None:
+        """As `Tabular.save`; a model by its own `save`, but for the page of this result."""
+        if hasattr(self.value, "save") and Path(path).suffix != PAGE:
+            self.value.save(path)
+        else:
+            Tabular.save(self, path)
+
+    def _reached(self) -> Mapping[str, str]:
+        return {name: f"result.value.{name}" for name in dir(self.value) if not name.startswith("_")}
 
     def _card(self) -> Card:
         value = card_of(self.value)

@@ -12,7 +12,9 @@ import pyarrow as pa
 from msgspec import UNSET
 
 from ..display.cards import Card, Displayed, Grid, grouped
-from ..errors import InvalidArgument, UnknownName
+from ..errors import InvalidArgument, UnknownName, UnsupportedUse
+from ..errors.absent import NoContainer
+from ..errors.details import NotTables
 from ..governance.charges import Unit
 from ..protocol.control import Description, TableInfo
 from ..protocol.groups import Key
@@ -24,7 +26,7 @@ from .budgets import balance_facts, balances_grid
 from .plan import Plan, Runner
 
 
-class Handle(Displayed):
+class Handle(Displayed, NoContainer):
     """A name for something at a party. Handles are bound to their federation and cannot be pickled."""
 
     def __reduce__(self) -> NoReturn:
@@ -69,6 +71,9 @@ class Table(Handle, Aggregates):
         if not isinstance(column, str) or column not in self.columns:  # a list of names is no name
             raise UnknownName.among("column", column, self.columns, where=f"in {self.party}/{self.name}")
         return self.columns[column]
+
+    def _reached(self) -> Mapping[str, str]:
+        return {name: f'table.mean("{name}")' for name in self.columns}
 
     @property
     def _owner(self) -> str:
@@ -120,6 +125,12 @@ class Tables(Handle):
     def __len__(self) -> int:
         return len(self._tables)
 
+    def _reached(self) -> Mapping[str, str]:
+        columns = {name for table in self._tables for name in table.columns}
+        return {name: f'he.mean(tables, "{name}")' for name in columns} | {
+            table.party: f'fed["{table.party}"]["{table.name}"]' for table in self._tables
+        }
+
     def _card(self) -> Card:
         first = self._tables[0]
         common = [name for name in first.columns if all(name in table.columns for table in self._tables)]
@@ -162,12 +173,15 @@ class Party(Handle):
 
     def __getitem__(self, table: str) -> Table:
         tables = self.tables
-        if table not in tables:
+        if not isinstance(table, str) or table not in tables:
             raise UnknownName.among("table", table, tables, where=f"at {self.name}")
         return tables[table]
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self.tables)
+
+    def _reached(self) -> Mapping[str, str]:
+        return {name: f'fed["{self.name}"]["{name}"]' for name in self.tables}
 
     def _card(self) -> Card:
         d = self._description
@@ -246,9 +260,10 @@ def as_tables(tables: Tables | Table | list[Table] | tuple[Table, ...]) -> Table
         return Tables((tables,))
     if isinstance(tables, list | tuple) and all(isinstance(table, Table) for table in tables):
         return Tables(tuple(tables))
-    raise InvalidArgument(
-        f"tables were expected, not a {type(tables).__name__}", hint='use fed.tables("name") or fed["party"]["name"]'
+    given = (
+        next((x for x in tables if not isinstance(x, Table)), tables) if isinstance(tables, list | tuple) else tables
     )
+    raise UnsupportedUse(NotTables(given=type(given).__name__))
 
 
 def runner_of(*tables: Table) -> Runner:

@@ -13,7 +13,9 @@ import msgspec
 from ..client.federation import Federation
 from ..client.pinned_heads import PinnedHeads
 from ..display.cards import Card, to_text
-from ..errors import InvalidArgument, UnknownName
+from ..errors import InvalidArgument, UnknownName, UnsupportedUse
+from ..errors.calls import verb
+from ..errors.details import WrongType
 from ..governance.charges import Budget
 from ..governance.policy import ANY, Disclosure, Grant, Policy
 from ..party.budget.books import Books
@@ -77,6 +79,7 @@ def _workshop_card(
     return Card(title="workshop policy (give policy= and budget= for your own)", facts=facts)
 
 
+@verb
 def embedded(
     parties: Mapping[str, Any] | None = None,
     /,
@@ -119,6 +122,7 @@ def embedded(
     Embedded parties share your process: here the gate guards against mistakes, not against a hostile user, and
     receipts prove nothing against the laptop's owner.
     """
+    _check_types(parties, policy, budget)
     if twice := set(parties or {}) & set(more):
         raise InvalidArgument(f"{', '.join(sorted(twice))} is given twice", hint="give each party once")
     given = {**(parties or {}), **more}
@@ -169,6 +173,7 @@ def embedded(
     return Federation(network, caller=caller, purpose=purpose, close=close, pinned_heads=pinned_heads)
 
 
+@verb
 def connect(path: str | Path) -> Federation:
     """Open a federation of parties on their own machines, from a federation.toml.
 
@@ -218,6 +223,19 @@ def connect(path: str | Path) -> Federation:
         pinned_heads=PinnedHeads.of(caller, folder, f"{file.stem}."),
         timeouts=timeouts,
     )
+
+
+def _check_types(parties: object, policy: object, budget: object) -> None:
+    """Raise UnsupportedUse where one is of another type than `embedded` takes."""
+    rules, caps = (list(x.values()) if isinstance(x, Mapping) else [x] for x in (policy, budget))
+    for name, given, types, wanted in (
+        ("parties", [parties], Mapping | None, 'a mapping of party to tables, such as {"north": table}'),
+        ("policy", rules, Policy | Grant | list | tuple | None, "ps.Policy(...), ps.Grant(...) or a list of these"),
+        ("budget", caps, Budget | None, "ps.Budget(epsilon=3, exact=200), or one by party"),
+    ):
+        for each in given:
+            if not isinstance(each, types):
+                raise UnsupportedUse(WrongType(name=name, given=type(each).__name__, wanted=wanted))
 
 
 def _for(given: T | Mapping[str, T] | None, party: str, default: T) -> T:

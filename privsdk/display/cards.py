@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from ..errors.absent import Guided
 from .readable import readable
 from .svg import Gauge, Picture, escaped
 
@@ -46,7 +47,7 @@ class Card:
     grids: Sequence[tuple[str, Grid]] = ()
 
 
-class Displayed(ABC):
+class Displayed(Guided, ABC):
     """Mixin: shows `_card()` as repr and as HTML in notebooks."""
 
     __slots__ = ()
@@ -223,6 +224,15 @@ def to_html(card: Card) -> str:
         out += _grid_html(caption, grid)
     out.append("</div>")
     return "".join(out)
+
+
+def page_of(card: Card) -> str:
+    """The card as a page of its own, light or dark as its reader has it."""
+    style = "html{color-scheme:light dark;font-family:system-ui,sans-serif}"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escaped(card.title)}</title>'
+        f"<style>{style}</style></head><body>{to_html(card)}</body></html>\n"
+    )
 
 
 def _grid_html(caption: str, grid: Grid) -> list[str]:

@@ -1,13 +1,37 @@
-"""The texts of errors of what was given: names, and files."""
+"""The texts of errors of what was given: names, calls and files."""
 
 from __future__ import annotations
 
-from ..errors.details import FileMisread, Misread, NameUnknown, Text
+from ..errors.details import (
+    CallMisfit,
+    FederationClosed,
+    FileMisread,
+    Misread,
+    NameUnknown,
+    NotOffered,
+    NotTables,
+    NotWritable,
+    Text,
+    WrongType,
+    nearest,
+)
+from .natural import ARGUMENTS, INSTEAD, OVER_A_JOIN
+
+_USES = {
+    "[]": "takes no brackets",
+    "len": "has no length",
+    "iteration": "cannot be gone through",
+    "arithmetic": "is no number to calculate or compare with",
+}
+_NO_CONDITIONS = 'conditions are for one owner\'s exact figures, such as table.count(where={"x": (0, 9)})'
+_MOST_NAMES = 24  # that an object has, listed
 
 
 def unknown(d: NameUnknown) -> Text:
     meant = f"did you mean {d.nearest!r}? " if d.nearest else ""
     listed = f"known: {', '.join(d.known)}" if d.known else "there are none"
+    if d.several:
+        return Text(f"one {d.kind} is named where several were given: {d.name}", f"ask for each by itself; {listed}")
     return Text(f"no {d.kind} named {d.name!r}{f' {d.where}' if d.where else ''}", meant + listed)
 
 
@@ -31,3 +55,51 @@ def file(d: FileMisread) -> Text:
         "type": Text(f"{what}: {d.column} is not {readings} in {row}", f"repair the value, or {add}"),
     }
     return said[d.problem]
+
+
+def not_offered(d: NotOffered) -> Text:
+    instead = INSTEAD.get(d.of, {})
+    listed = f"it has {', '.join(d.known[:_MOST_NAMES])}{', ...' if len(d.known) > _MOST_NAMES else ''}"
+    if d.index:
+        hint = f"write {d.index}"
+    elif d.near and d.name not in instead:
+        hint = f"did you mean {d.near}? {listed}"
+    else:
+        hint = instead.get(d.name) or instead.get("*") or listed
+    return Text(f"{d.of} {_USES.get(d.name) or f'has no {d.name}'}", hint)
+
+
+def misfit(d: CallMisfit) -> Text:
+    said = [f"takes no {', '.join(d.unexpected)}"] if d.unexpected else []
+    said += [f"is given {', '.join(d.twice)} twice"] if d.twice else []
+    said += [f"lacks {', '.join(d.missing)}"] if d.missing else []
+    if d.given > d.placed:
+        said.append(f"takes {d.placed or 'none'} by place, and {d.given} were given: name the others")
+    meant = {name: _meant(name, d.known) for name in d.unexpected}
+    hints = [f"{right} in place of {name}" for name, right in meant.items() if right]
+    hints += [_NO_CONDITIONS] if "where" in d.unexpected else []
+    if len(hints) < len(d.unexpected) or set(d.missing) - set(meant.values()) or d.given > d.placed:
+        hints.append(f"it takes {', '.join(d.known)}")
+    return Text(f"{d.verb} {' and '.join(said)}", "; ".join(hints))
+
+
+def _meant(name: str, known: tuple[str, ...]) -> str:
+    usual = ARGUMENTS.get(name, "")
+    return usual if usual in known else nearest(name, known)
+
+
+def not_writable(d: NotWritable) -> Text:
+    return Text(f"a {d.kind} file has no form for a column of this", "save it as .parquet or .arrow")
+
+
+def not_tables(d: NotTables) -> Text:
+    write = OVER_A_JOIN if d.given in ("Joint", "JointSide") else 'use fed.tables("name") or fed["party"]["name"]'
+    return Text(f"tables were expected, not a {d.given}", write)
+
+
+def wrong_type(d: WrongType) -> Text:
+    return Text(f"{d.name} is {'an' if d.given[0] in 'aeiou' else 'a'} {d.given}", f"give {d.wanted}")
+
+
+def closed(_: FederationClosed) -> Text:
+    return Text("the federation is closed", "open it again by ps.embedded(...) or ps.connect(...), and take its tables")

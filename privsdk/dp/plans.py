@@ -12,6 +12,7 @@ import pyarrow as pa
 from ..client.plan import Plan
 from ..client.tables import PooledTables, Table, new_request
 from ..errors import InvalidArgument
+from ..errors.calls import expect
 from ..governance.charges import Unit
 from ..protocol.control import Finished
 from ..protocol.groups import plain_keys
@@ -37,6 +38,8 @@ def plan_release(
         bounds = _pair(bounds)
         if resolution is None and column is not None:
             resolution = default_resolution(statistic, bounds, places=pooling.places(column))
+    for name, wanted in (("epsilon", float), ("level", float | None)):
+        expect(name, given.get(name), wanted)
     release = ReleaseParameters(
         statistic=statistic,
         epsilon=float(given["epsilon"]),

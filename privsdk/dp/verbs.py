@@ -13,11 +13,13 @@ import pyarrow as pa
 
 from ..client.plan import Plan
 from ..client.tables import Keys, Sources
+from ..errors.calls import verb
 from .plans import plan_release, public_edges
 
 DEFAULT_BINS = 256
 
 
+@verb
 def count(
     tables: Sources,
     *,
@@ -66,6 +68,7 @@ def count(
     return plan_release("count", locals())
 
 
+@verb
 def sum(
     tables: Sources,
     column: str,
@@ -102,6 +105,7 @@ def sum(
     return plan_release("sum", locals())
 
 
+@verb
 def mean(
     tables: Sources,
     column: str,
@@ -133,6 +137,7 @@ def mean(
     return plan_release("mean", locals())
 
 
+@verb
 def variance(
     tables: Sources,
     column: str,
@@ -161,6 +166,7 @@ def variance(
     return plan_release("variance", locals())
 
 
+@verb
 def quantile(
     tables: Sources,
     column: str,
@@ -200,6 +206,7 @@ def quantile(
     return plan_release("quantile", locals(), edges=public_edges(bounds, bins, edges))
 
 
+@verb
 def median(
     tables: Sources,
     column: str,
@@ -231,6 +238,7 @@ def median(
     )
 
 
+@verb
 def histogram(
     tables: Sources,
     column: str,

@@ -3,7 +3,9 @@
 PrivsdkError
 ├── UsageError            yours: fix the call
 │   ├── UnknownName         no such party, table, column, operation or run
+│   │   └── UnknownAttribute  an object or module has nothing of this name
 │   ├── InvalidArgument     a value, type or combination that cannot be used
+│   │   └── UnsupportedUse    an object or verb is not for use in this way
 │   ├── CircuitTooDeep      more multiplications or larger values under encryption than the preset allows
 │   ├── MissingLibrary      a library that is no dependency is not installed
 │   ├── DataError           a party's data does not fit the operation (never quotes a value)
@@ -225,11 +227,20 @@ class UnknownName(UsageError):
     @classmethod
     def among(cls, kind: str, name: str, known: Iterable[str], *, where: str = "") -> UnknownName:
         """An error for `name` that lists what exists and, where one is near, the likeliest match."""
-        return cls(NameUnknown(kind=kind, name=str(name), known=tuple(sorted(known)), where=where))
+        several = isinstance(name, list | tuple)
+        return cls(NameUnknown(kind=kind, name=str(name), known=tuple(sorted(known)), where=where, several=several))
+
+
+class UnknownAttribute(UnknownName, AttributeError):
+    code = "usage.unknown-name.attribute"
 
 
 class InvalidArgument(UsageError):
     code = "usage.argument"
+
+
+class UnsupportedUse(InvalidArgument, TypeError):
+    code = "usage.argument.use"
 
 
 class CircuitTooDeep(UsageError):

@@ -7,7 +7,7 @@ shown as its fields.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -33,20 +33,75 @@ class Stated(Detail, frozen=True, kw_only=True, tag="stated"):
     hint: str = ""
 
 
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The known name that was likely meant, or ""."""
+    folded = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return folded.get(name.casefold()) or (near[0] if near else "")
+
+
 class NameUnknown(Detail, frozen=True, kw_only=True, tag="unknown-name"):
-    """No `kind` has this name; `where` says where it was looked for, `known` what there is."""
+    """No `kind` has this name; `where` says where it was looked for, `known` what there is. `several`: it is a list of
+    names, where one is taken."""
 
     kind: str
     name: str
     known: tuple[str, ...]
     where: str = ""
+    several: bool = False
 
     @property
     def nearest(self) -> str:
         """The known name that was likely meant, or ""."""
-        folded = {known.casefold(): known for known in self.known}
-        near = difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.5)
-        return folded.get(self.name.casefold()) or (near[0] if near else "")
+        return nearest(self.name, self.known)
+
+
+class NotOffered(Detail, frozen=True, kw_only=True, tag="not-offered"):
+    """An object `of` this class, or a module of this name, has no such attribute, or cannot be used so: by "[]", "len",
+    "iteration" or "arithmetic". `index` is how it is reached where it is something else, `near` what is likely meant,
+    `known` what there is."""
+
+    of: str
+    name: str
+    known: tuple[str, ...]
+    index: str = ""
+    near: str = ""
+
+
+class CallMisfit(Detail, frozen=True, kw_only=True, tag="call"):
+    """Arguments that a verb or declaration does not take: names, and how many were `given` where `placed` may be."""
+
+    verb: str
+    unexpected: tuple[str, ...]
+    missing: tuple[str, ...]
+    twice: tuple[str, ...]
+    placed: int
+    given: int
+    known: tuple[str, ...]
+
+
+class WrongType(Detail, frozen=True, kw_only=True, tag="type"):
+    """An argument is of another type than its verb or declaration takes: its name, what it is, and what is taken."""
+
+    name: str
+    given: str
+    wanted: str
+
+
+class NotTables(Detail, frozen=True, kw_only=True, tag="not-tables"):
+    """Something else was given where tables are taken: its class."""
+
+    given: str
+
+
+class NotWritable(Detail, frozen=True, kw_only=True, tag="not-writable"):
+    """A table that has no form in this `kind` of file, by its ending."""
+
+    kind: str
+
+
+class FederationClosed(Detail, frozen=True, kw_only=True, tag="closed"):
+    """A federation that was closed, or a handle of one, was used."""
 
 
 class OperationNotAllowed(Detail, frozen=True, kw_only=True, tag="operation"):

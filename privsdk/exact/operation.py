@@ -88,7 +88,10 @@ class Aggregate(Operation[AggregateParameters]):
         request, parameters = self.request, self.parameters
         check(parameters.where)
         if parameters.statistic != "count" and parameters.column is None:
-            raise InvalidArgument(f"a {parameters.statistic} needs a column")
+            raise InvalidArgument(
+                f"a {parameters.statistic} needs a column",
+                hint=f'table.{parameters.statistic}("column"), or table.count()',
+            )
         if set(request.parties) != parameters.parties or set(request.operands) != set(request.parties):
             raise InvalidArgument("aggregate takes the tables of those parties whose columns its parameters name")
         joint = [bool(operand.alignment) for operand in request.operands.values()]

@@ -3,6 +3,9 @@
 A training is a model (`models`), a strategy (`strategies`), a loop (`loops`) and an aggregation mode (`aggregation`).
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from ..errors.absent import in_module as _in_module
 from .compression.quantised import Quantised
 from .compression.topk import TopK
 from .fedavg import FedAvg
@@ -46,3 +49,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__  # Tab shows these, not the modules that they come from
+
+
+if not _TYPE_CHECKING:  # so that type checkers still find what is misspelt
+    __getattr__ = _in_module(__name__, __all__)

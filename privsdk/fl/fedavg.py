@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..errors.calls import Declarative
 from ..governance.learns import Knowledge
 from ..protocol.roles import Role
 from .models.network import Vector, one_thread
@@ -57,7 +57,7 @@ class LocalUpdate(NamedTuple):
     kept: Vector = NOTHING
 
 
-class FedAvg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedAvg"):
+class FedAvg(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="FedAvg"):
     """Federated averaging."""
 
     parts: ClassVar[int] = 1  # vectors of the model's size that an update consists of

@@ -17,6 +17,8 @@ from ..display.cards import Card, Displayed, Grid, cell, grid_of
 from ..display.curves import course
 from ..display.svg import Picture
 from ..errors import InvalidArgument, PeerError, PrivsdkError, ProtocolViolation
+from ..errors.absent import NoContainer
+from ..errors.calls import verb
 from ..protocol.arrow import table_of
 from ..protocol.control import Finished, Trace
 from ..protocol.operation import Outcome
@@ -37,7 +39,7 @@ _REALS = ("loss", "staleness")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Fitted(Displayed):
+class Fitted(Displayed, NoContainer):
     """A jointly trained model.
 
     Attributes
@@ -81,6 +83,7 @@ class Fitted(Displayed):
     ended: str = ""
     resumed: int = 0
 
+    @verb
     def predict(self, table: Any) -> pa.Array:
         """For each row of a local table P(label), the most probable class, or a number in the label's unit.
 
@@ -91,6 +94,7 @@ class Fitted(Displayed):
         predicted = self.model.target.decode(outputs)
         return pc.if_else(pa.array(complete), predicted, pa.scalar(None, predicted.type))
 
+    @verb
     def probabilities(self, table: Any) -> pa.Table:
         """For each row of a local table the probability of each class, in a column of the class's name."""
         target = self.model.target
@@ -105,6 +109,7 @@ class Fitted(Displayed):
         }
         return pa.table(columns)
 
+    @verb
     def save(self, path: str | Path) -> None:
         """Write model, weights and results to one Arrow file, in the place of one of that name.
 
@@ -216,6 +221,7 @@ _TITLES = {
 }
 
 
+@verb
 def load(path: str | Path) -> Fitted:
     """The model that `Fitted.save` wrote to a file.
 

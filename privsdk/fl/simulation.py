@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ..crypto.sums.base import PlainSum
 from ..errors import DataError, InvalidArgument, UnknownName
+from ..errors.calls import verb
 from ..protocol.arrow import table_of
 from ..protocol.control import Trace
 from ..protocol.groups import Key
@@ -36,6 +37,7 @@ COORDINATOR = "the coordinator"
 DEADLINE_S = 60.0  # of nothing: in one thread nobody is late
 
 
+@verb
 def simulate(
     model: Model,
     tables: Sequence[pa.Table] | Mapping[str, pa.Table],

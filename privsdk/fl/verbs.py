@@ -10,6 +10,7 @@ import msgspec
 from ..client.plan import Plan
 from ..client.results import Answers
 from ..client.tables import Table, Tables, as_tables, new_request, runner_of
+from ..errors.calls import verb
 from ..protocol.groups import Key
 from .aggregation import mode_named
 from .averages import UNIT
@@ -21,6 +22,7 @@ from .privacy import charges
 from .privacy.levels import PartyLevel, Privacy
 
 
+@verb
 def fit(
     model: Model,
     tables: Tables | Table | list[Table],

@@ -11,13 +11,14 @@ import math
 import msgspec
 
 from ..errors import InvalidArgument
+from ..errors.calls import Declarative
 from .policy import ANY
 
 MOST_DAYS = 36_500  # of a window: a date before the year 1 does not exist
 MOST_QUERIES = 1000  # a forecast of queries left goes no further
 
 
-class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Unit(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose privacy a dataset's epsilon is about: one row's, or all rows' of one id.
 
     Parameters
@@ -48,7 +49,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return f"all rows of one {self.id}, of which at most {self.rows} enter" if self.id else "one row"
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Limit(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A limit below a dataset's cap: for analysts, for purposes, for a span of time, or for these together.
 
     Parameters
@@ -96,7 +97,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return f"{self}: {', '.join(bounds)}"
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Budget(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The cap of one dataset over all analysts and purposes, for the lifetime of its ledger, and the limits below it.
 
     Parameters

@@ -16,6 +16,7 @@ from typing import Self
 import msgspec
 
 from ..errors import InvalidArgument
+from ..errors.calls import Declarative
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidArgument(f"{self.table}.{self.column} as {self.disclosure} of epsilon {self.epsilon}")
 
 
-class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Grant(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An owner's permission to use columns in stated ways; whatever no grant allows is refused.
 
     Parameters
@@ -295,7 +296,7 @@ _DEFAULTS = {
 }
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one owner allows. Default deny: an empty policy refuses everything.
 
     Parameters

@@ -4,8 +4,11 @@ Over a federation call `sum`, `mean` and their like on its tables. Without one, 
 have operators, live in Arrow tables and come out by `reveal` alone; `choose` finds the parameters.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from ..crypto.seal.keys import PublicContext, SecretContext
 from ..crypto.seal.presets import Preset
+from ..errors.absent import in_module as _in_module
 from .columns.choose import Range, choose
 from .columns.column import Column, dot, matmul, weighted_sum
 from .columns.encrypt import columns, encrypt, restored
@@ -42,3 +45,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__  # Tab shows these, not the modules that they come from
+
+
+if not _TYPE_CHECKING:  # so that type checkers still find what is misspelt
+    __getattr__ = _in_module(__name__, __all__)

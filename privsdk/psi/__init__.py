@@ -3,6 +3,9 @@
 A file for each verb, with its declaration and its value: `join` has the joint table. What they share is `question`.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from ..errors.absent import in_module as _in_module
 from .cardinality import Cardinality, cardinality
 from .difference import Difference, difference
 from .join import Joint, JointSide, intersect, join
@@ -15,3 +18,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__  # Tab shows these, not the modules that they come from
+
+
+if not _TYPE_CHECKING:  # so that type checkers still find what is misspelt
+    __getattr__ = _in_module(__name__, __all__)

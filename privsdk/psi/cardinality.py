@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ..client.plan import Plan
 from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed
+from ..errors.calls import verb
 from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, Parties
 from ..governance.policy import Disclosure
 from ..governance.prices import Figures, told
@@ -40,6 +41,7 @@ class Cardinality(Displayed):
         return Card(title=str(self))
 
 
+@verb
 def cardinality(left: Table, right: Table, *, on: question.On) -> Plan[Cardinality]:
     """Count the keys that two parties' tables share, without anyone learning which.
 

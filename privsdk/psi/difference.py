@@ -19,6 +19,7 @@ from ..client.tables import Table, runner_of
 from ..display.cards import Card, Displayed, grid_of
 from ..display.tabular import Tabular
 from ..errors import InvalidArgument
+from ..errors.calls import verb
 from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity, RoleName
 from ..governance.members import combine
 from ..governance.policy import Disclosure, Need
@@ -64,6 +65,7 @@ class Difference(Displayed, Tabular):
         return Card(title=str(self), answers=(("rows", grid_of(self.table)),))
 
 
+@verb
 def difference(
     mine: Table,
     yours: Table,

@@ -17,6 +17,7 @@ from ..client.plan import Plan, Runner
 from ..client.tables import Handle, Table, new_request, runner_of
 from ..display.cards import Card, Grid
 from ..errors import UnknownName
+from ..errors.calls import verb
 from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, Parties, RoleName
 from ..protocol.control import Finished
 from ..protocol.groups import shown
@@ -32,6 +33,7 @@ from .protocols.choose import NAMES, SMALL, Protocol, check_protocol, chosen, ex
 from .protocols.terms import agree
 
 
+@verb
 def join(*tables: Table, on: question.On, protocol: Protocol = "auto") -> Plan[Joint]:
     """Join tables of two to ten parties on a key without showing any of them the others' keys.
 
@@ -152,12 +154,17 @@ class Joint(Handle):
         self._sides = {party: JointSide(runner, party, tables, alignments) for party in request.parties}
 
     def __getitem__(self, party: str) -> JointSide:
-        if party not in self._sides:
+        if not isinstance(party, str) or party not in self._sides:
             raise UnknownName.among("party", party, self._sides, where="in this join")
         return self._sides[party]
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self._sides)
+
+    def _reached(self) -> Mapping[str, str]:
+        sides = list(self._sides.values())
+        columns = {name: write for side in reversed(sides) for name, write in side._reached().items()}
+        return columns | {party: f'joint["{party}"]' for party in self._sides}
 
     def __str__(self) -> str:
         size = f"fewer than {self.min_count}" if self.size is None else f"{self.size:,}"
@@ -184,18 +191,24 @@ class JointSide(Handle, Aggregates):
         self._tables = {name: tables[name] for name in alignments}  # in the join's order, which says who dials whom
         self._alignments = alignments
 
+    def _reached(self) -> Mapping[str, str]:
+        return {name: f'joint["{self.party}"].mean("{name}")' for name in self.table.columns}
+
     @property
     def _owner(self) -> str:
         return self.party
 
     def _name(self, column: str) -> Name:
+        known = [*self.table.columns, *(f"{p}.{c}" for p, t in self._tables.items() for c in t.columns)]
+        where = f"on {self.party}'s side of this join"
+        if not isinstance(column, str):
+            raise UnknownName.among("column", column, known, where=where)
         party, _, rest = column.partition(".")
         if column not in self.table.columns and party in self._tables:
             self._tables[party].type_of(rest)
             return Name(party=party, column=rest)
         if column not in self.table.columns:
-            known = [*self.table.columns, *(f"{p}.{c}" for p, t in self._tables.items() for c in t.columns)]
-            raise UnknownName.among("column", column, known, where=f"on {self.party}'s side of this join")
+            raise UnknownName.among("column", column, known, where=where)
         return Name(party=self.party, column=column)
 
     def _ask(self, parameters: AggregateParameters) -> Plan[pa.Table]:
@@ -225,6 +238,7 @@ class JointSide(Handle, Aggregates):
         )
 
 
+@verb
 def intersect(left: Column, right: Column, *, protocol: Protocol = "auto", normalise: Normalise = ()) -> pa.Array:
     """Run an intersection on two local columns, both roles in this process; for learning and for tests.
 

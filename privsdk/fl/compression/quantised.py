@@ -15,19 +15,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import InvalidArgument
+from ...errors.calls import Declarative
 from ..models.network import Vector
 from .base import require
 
 BLOCK = 512  # entries that have a scale in common
 
 
-class Quantised(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="Quantised"):
+class Quantised(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="Quantised"):
     """Entries rounded at random to a few bits each.
 
     Parameters

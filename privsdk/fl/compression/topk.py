@@ -15,16 +15,16 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
 from ...errors import InvalidArgument
+from ...errors.calls import Declarative
 from ..models.network import Vector
 from .base import require
 
 
-class TopK(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="TopK"):
+class TopK(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="TopK"):
     """The largest entries, with error feedback.
 
     Parameters

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import DataError, InvalidArgument
+from ...errors.calls import Declarative
 from ...protocol.groups import Key, check_keys, groups_of, kind_of, plain_keys
 from ...protocol.numbers import reals
 from ...protocol.operation import Kind
@@ -127,7 +128,7 @@ Target = Binary | Classes | Number
 _CURVATURE = {Output.SIGMOID: 1 / 4, Output.SOFTMAX: 1 / 2, Output.IDENTITY: 1.0}
 
 
-class Declared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Declared(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all models have in common."""
 
     features: Mapping[str, Feature | Sequence[Any]]

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import math
 
-import msgspec
-
 from ...errors import InvalidArgument
+from ...errors.calls import Declarative
 
 CERTAIN = 2.0**22
 """What a distance in total variation is multiplied by to bound what it adds to delta: M within t of an
 (epsilon, d)-private mechanism, on every input, is (epsilon, d + (1 + e^epsilon) t)-private. So up to epsilon 15."""
 
 
-class PartyLevel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="PartyLevel"):
+class PartyLevel(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="PartyLevel"):
     """Hides all of a party's rows in the sum of a round's updates: DP-FedAvg with noise in shares.
 
     Parameters
@@ -44,7 +43,7 @@ class PartyLevel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise InvalidArgument(f"a collusion of {self.collusion} clients", hint="give 0 or more")
 
 
-class RecordLevel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="RecordLevel"):
+class RecordLevel(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="RecordLevel"):
     """Hides each row at its own party, from everyone else: DP-SGD.
 
     Parameters

@@ -14,6 +14,7 @@ from ...client.tables import Table, new_request, runner_of
 from ...display.cards import Card, Displayed, at_most, grid_of
 from ...display.tabular import Tabular
 from ...errors import InvalidArgument
+from ...errors.calls import verb
 from ...governance.learns import Caller, Eavesdropper, Knowledge, Learns, LengthsShow, Parties, Quantity, RoleName
 from ...governance.members import combine
 from ...governance.policy import Disclosure, Need
@@ -75,6 +76,7 @@ class Scores(Displayed, Tabular):
         return Card(title=str(self), answers=(("scores", grid_of(self.table)),))
 
 
+@verb
 def score(
     model: Table,
     table: Table,

@@ -25,11 +25,13 @@ from ...client.plan import Plan
 from ...client.tables import Keys, Sources
 from ...crypto.seal.presets import Scheme
 from ...errors import InvalidArgument
+from ...errors.calls import verb
 from .operation import DEFAULT_BOUND, DEFAULT_ROWS, OfColumns, Pooling, plan_statistic
 from .statistic import Aggregation
 from .values import Matrix, Pooled, Variance
 
 
+@verb
 def count(
     tables: Sources,
     *,
@@ -81,6 +83,7 @@ def count(
     return plan_statistic("count", rows, ())
 
 
+@verb
 def sum(
     tables: Sources,
     column: str,
@@ -140,6 +143,7 @@ def sum(
     return plan_statistic("sum", rows, (column,), bound=bound, resolution=resolution, preset=preset)
 
 
+@verb
 def mean(
     tables: Sources,
     column: str,
@@ -171,6 +175,7 @@ def mean(
     return plan_statistic("mean", rows, (column,), bound=bound, resolution=resolution, preset=preset)
 
 
+@verb
 def variance(
     tables: Sources,
     column: str,
@@ -218,6 +223,7 @@ def variance(
     return plan_statistic("variance", rows, (column,), bound=bound, resolution=resolution, ddof=ddof)
 
 
+@verb
 def covariance(
     tables: Sources,
     columns: Sequence[str],
@@ -261,6 +267,7 @@ def covariance(
     return plan_statistic("covariance", rows, _several(columns), bound=bound, resolution=resolution, ddof=ddof)
 
 
+@verb
 def correlation(
     tables: Sources,
     columns: Sequence[str],
@@ -284,6 +291,7 @@ def correlation(
     return plan_statistic("correlation", rows, _several(columns), bound=bound, resolution=resolution)
 
 
+@verb
 def histogram(
     tables: Sources,
     column: str,

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from ...errors import DataError, InvalidArgument, UnknownName
+from ...errors.calls import verb
 from .normalise import NORMALISATIONS
 
 _FAMILIES = {
@@ -69,6 +70,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 Normalise: TypeAlias = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
 
+@verb
 def key(*columns: str, normalise: Normalise = ()) -> Key:
     """A key of one or several columns, as people have them.
 
