@@ -98,7 +98,7 @@ def not_tables(d: NotTables) -> Text:
 
 
 def wrong_type(d: WrongType) -> Text:
-    return Text(f"{d.name} is {'an' if d.given[0] in 'aeiou' else 'a'} {d.given}", f"give {d.wanted}")
+    return Text(f"{d.name} is {'an' if d.given.startswith(tuple('aeiou')) else 'a'} {d.given}", f"give {d.wanted}")
 
 
 def closed(_: FederationClosed) -> Text:

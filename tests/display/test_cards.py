@@ -322,7 +322,7 @@ TABULAR = {
     "spent": ("party", "table", "charge", "times"), "learned": ("who", "what"),
     "receipt": ("party", "rows", "head", "signature_holds"), "activity": ("run", "operation", "state", "began"),
     "progress": ("party", "done", "total", "figures"), "correlation": ("column", "age", "late"),
-    "scored": ("from", "to", "rows"), "a difference": ("town",),
+    "scored": ("from", "to", "rows"), "a difference": ("town",), "counted": ("town", "count"),
 }  # fmt: skip
 
 
