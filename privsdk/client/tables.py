@@ -17,9 +17,9 @@ from ..errors.absent import NoContainer
 from ..errors.details import NotTables
 from ..governance.charges import Unit
 from ..protocol.control import Description, TableInfo
-from ..protocol.groups import Key
+from ..protocol.keys import GivenKey, type_named
 from ..protocol.numbers import places
-from ..protocol.operation import Kind, Operand, Request
+from ..protocol.operation import Operand, Request, TypeCheck
 from ..protocol.predicates import Name
 from .aggregates import OPERATION, AggregateParameters, Aggregates
 from .budgets import balance_facts, balances_grid
@@ -61,7 +61,7 @@ class Table(Handle, Aggregates):
         """Whose privacy the owner's epsilon is about: one row's, or all rows' of one id."""
         return self._info.unit
 
-    def expect(self, kinds: Mapping[str, Kind]) -> None:
+    def expect(self, kinds: Mapping[str, TypeCheck]) -> None:
         """Raise InvalidArgument where a column's type is not of the kind that is asked for."""
         for column, kind in kinds.items():
             kind.check(f"{self.party}/{self.name}.{column}", self.type_of(column))
@@ -201,7 +201,7 @@ class Party(Handle):
 
 
 Sources = Tables | Table | list[Table]
-Keys = Sequence[Key]
+Keys = Sequence[GivenKey]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +243,12 @@ class PooledTables:
         """The most decimal places that the column has anywhere; None where it holds floats."""
         return places(table.type_of(column) for table in self.group)
 
-    def expect(self, kinds: Mapping[str, Kind]) -> None:
+    def label_type(self) -> pa.DataType | None:
+        """The group column's type, where it is one everywhere."""
+        types = set() if self.by is None else {table.type_of(self.by) for table in self.group}
+        return type_named(*types) if len(types) == 1 else None
+
+    def expect(self, kinds: Mapping[str, TypeCheck]) -> None:
         """Raise InvalidArgument where a column's type is not of the kind that is asked for."""
         for table in self.group:
             table.expect(kinds)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..protocol.groups import label_name
+from ..protocol.keys import labels
 from . import quantiles
 from .accuracy import coverage, half_width
 from .noise import WHOLE
@@ -53,11 +54,16 @@ def names(release: ReleaseParameters) -> tuple[str, ...]:
 
 
 def finished(
-    release: ReleaseParameters, scales: Sequence[float], noisy: Sequence[Integers], shape: Fraction = WHOLE
+    release: ReleaseParameters,
+    scales: Sequence[float],
+    noisy: Sequence[Integers],
+    shape: Fraction = WHOLE,
+    label_type: pa.DataType | None = None,
 ) -> pa.Table:
     """The answer: the group, the statistic, `low` and `high`, and for a mean or variance the noisy `count`.
 
-    `noisy` holds the components in order, each of shape (groups * width,), with noise of these scales and this shape.
+    `noisy` holds the components in order, each of shape (groups * width,), with noise of these scales and this shape;
+    keys are shown as of `label_type`, where that is known.
     """
     statistic, widths = release.statistic, half_widths(scales, shape)
     if statistic == "histogram":
@@ -72,7 +78,7 @@ def finished(
         columns = _moments(release, widths, [part.astype(np.float64) for part in noisy])
     shown = list(columns)
     if release.keys is not None:
-        keys = pa.array(list(release.keys))
+        keys = labels(release.keys, label_type)
         bins = max(1, len(columns[0]) // release.groups)
         shown.insert(0, keys.take(np.repeat(np.arange(release.groups), bins)))
     return pa.table([pa.array(column) for column in shown], names=names(release))

@@ -15,7 +15,7 @@ from ..errors import InvalidArgument
 from ..errors.calls import expect
 from ..governance.charges import Unit
 from ..protocol.control import Finished
-from ..protocol.groups import plain_keys
+from ..protocol.keys import plain_keys
 from .intervals import finished
 from .operation import NoisyRelease, components_of
 from .outlook import ReleaseOutlook
@@ -66,8 +66,10 @@ def plan_release(
     scales, shape = operation.scales, operation.shape
     outlook = ReleaseOutlook(release, scales, shape)
 
+    label_type = pooling.label_type()
+
     def finish(answers: Mapping[str, Finished]) -> pa.Table:
-        return finished(release, scales, components_of(answers[answerer].table), shape)
+        return finished(release, scales, components_of(answers[answerer].table), shape, label_type)
 
     units = {operand.unit.protected for operand in operands.values()}
     notes = (*outlook.expected(), ("protects", f"{'; '.join(sorted(units))}, at epsilon {release.epsilon:g}"))

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidArgument
-from ..protocol.groups import check_keys, kind_of
-from ..protocol.operation import Kind
+from ..protocol.keys import HasKeys, Key, check_keys
+from ..protocol.operation import Kind, TypeCheck
 
 Statistic = Literal["count", "sum", "mean", "variance", "quantile", "histogram"]
 
@@ -67,7 +67,7 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     edges: tuple[float, ...] | None = None
     quantile: float | None = None
     by: str | None = None
-    keys: tuple[str | int | bool, ...] | None = None
+    keys: tuple[Key, ...] | None = None
     collusion: int = 1
 
     def __post_init__(self) -> None:
@@ -198,11 +198,11 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         return tuple(rows * part.sensitivity * len(parts) / self.epsilon for part in parts)
 
     @property
-    def kinds(self) -> Mapping[str, Kind]:
+    def kinds(self) -> Mapping[str, TypeCheck]:
         """What the columns must hold."""
-        kinds: dict[str, Kind] = {}
+        kinds: dict[str, TypeCheck] = {}
         if self.by is not None and self.keys is not None:
-            kinds[self.by] = kind_of(self.keys)
+            kinds[self.by] = HasKeys(self.keys)
         if self.column is not None and self.column != self.by:
             kinds[self.column] = Kind.NUMBER
         return kinds

@@ -40,7 +40,8 @@ def count(
         Privacy loss of the release, for one unit of each dataset it draws on: a row, or all rows of an id where the
         owner says so. Groups are disjoint: they cost epsilon once.
     by, keys : str and sequence
-        Group column, and the public group keys to answer for; keys that occur only in the data stay hidden, and their
+        Group column, and the public group keys to answer for: texts, whole numbers, booleans, decimals, dates or times.
+        They are compared as the column's own type compares; keys that occur only in the data stay hidden, and their
         rows, like those of a null group, are counted nowhere.
     rows_per_id : int, optional
         Where the owner protects all rows of an id: the most rows of each id that enter. Fewer mean less noise and more

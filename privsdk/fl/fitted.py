@@ -21,6 +21,7 @@ from ..errors.absent import NoContainer
 from ..errors.calls import verb
 from ..protocol.arrow import table_of
 from ..protocol.control import Finished, Trace
+from ..protocol.keys import labels
 from ..protocol.operation import Outcome
 from . import model_file
 from .models.evaluation import SCORES, main_score
@@ -260,10 +261,9 @@ def fitted(
     said = {party: answer.value for party, answer in answers.items() if party in clients}
     names = SCORES[model.network.output]
     scores = [("rows", pa.int64()), *((name, pa.float64()) for name in names)]
-    keys = parameters.groups or ()
-    key_type = pa.array(list(keys), None if keys else pa.string()).type
+    keys = labels(parameters.groups or ("",))
     groups = [
-        {"party": party, "group": keys[group], "rows": rows, names[0]: score}
+        {"party": party, "group": keys[group].as_py(), "rows": rows, names[0]: score}
         for party, each in said.items()
         for group, rows, score in each["groups"]
     ]
@@ -284,7 +284,7 @@ def fitted(
             [party, ("round", pa.int64()), *scores[1:]],
         ),
         groups=_table(
-            groups, [party, ("group", key_type), scores[0], (main_score(model.network.output), pa.float64())]
+            groups, [party, ("group", keys.type), scores[0], (main_score(model.network.output), pa.float64())]
         ),
         lost=_table(gone, [party, ("round", pa.int64()), ("why", pa.string())]),
         ended=value["ended"],

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..errors import InvalidArgument
-from ..protocol.groups import Key, check_keys, kind_of, plain_keys
+from ..protocol.keys import HasKeys, Key, check_keys, plain_keys
 from ..protocol.operation import LONGEST_NAME, Request
 from ..protocol.timeouts import READ_S
 from .aggregation import AggregationMode, Participants, mode_named
@@ -281,4 +281,4 @@ def check_types(where: str, types: Mapping[str, str], parameters: FitParameters)
         if isinstance(feature, Vector):
             feature.check_type(f"{where}.{column}", types[column])
     if parameters.by is not None and parameters.groups is not None:
-        kind_of(parameters.groups).check(f"{where}.{parameters.by}", types[parameters.by])
+        HasKeys(parameters.groups).check(f"{where}.{parameters.by}", types[parameters.by])

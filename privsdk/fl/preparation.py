@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
-from ..protocol.groups import Key, every_part_is_large, is_large
+from ..protocol.groups import every_part_is_large, is_large
+from ..protocol.keys import Key
 from ..protocol.numbers import reals
 from .models.features import Reals, Scale, Standardised, in_range, inputs, parts, without_misfits
 from .models.model import Model

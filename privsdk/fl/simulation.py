@@ -21,8 +21,8 @@ from ..errors import DataError, InvalidArgument, UnknownName
 from ..errors.calls import verb
 from ..protocol.arrow import table_of
 from ..protocol.control import Trace
-from ..protocol.groups import Key
 from ..protocol.in_memory import together
+from ..protocol.keys import Key
 from ..protocol.operation import Operand, Outcome, Request, RoleInput
 from ..protocol.roles import SystemEntropy
 from ..protocol.services import UNGUARDED

@@ -11,7 +11,7 @@ from ..client.plan import Plan
 from ..client.results import Answers
 from ..client.tables import Table, Tables, as_tables, new_request, runner_of
 from ..errors.calls import verb
-from ..protocol.groups import Key
+from ..protocol.keys import Key
 from .aggregation import mode_named
 from .averages import UNIT
 from .fitted import Fitted, fitted
@@ -102,7 +102,7 @@ def fit(
     by : str, optional
         A column whose public `groups` each party evaluates the final model for.
     groups : list, optional
-        The values of `by`.
+        The values of `by`: texts, whole numbers, booleans, decimals, dates or times.
     evaluate_every : int, optional
         Rounds after which each party evaluates the model on the way as well.
     seed : int

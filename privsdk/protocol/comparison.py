@@ -42,6 +42,9 @@ class DecimalText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     decimal: str
 
+    def __str__(self) -> str:
+        return self.decimal
+
 
 Value = bool | int | float | str | DecimalText  # dates, times and durations as ISO text
 
@@ -94,6 +97,14 @@ def check_value(value: Value, type_: pa.DataType) -> None:
     """Raise NotComparable where a column of this type is not compared with such a value."""
     if not pa.types.is_null(type_):
         _form_of(type_).read(value)
+
+
+def as_column(values: Sequence[Value], type_: pa.DataType) -> pa.Array:
+    """The values as a column of this type holds them, null where it holds no equal one."""
+    if pa.types.is_null(type_):
+        return pa.nulls(len(values))
+    form = _form_of(type_)
+    return pa.array([form.equal(form.read(value)) for value in values], form.held).cast(type_)
 
 
 def positions(column: pa.ChunkedArray, values: Sequence[Value]) -> npt.NDArray[np.int64]:
@@ -149,6 +160,10 @@ def labels_of(column: pa.ChunkedArray) -> pa.ChunkedArray:
 class _Form(Protocol):
     """How columns of one type are compared."""
 
+    @property
+    def held(self) -> pa.DataType:
+        """The type of the array."""
+
     def array(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """The column as Arrow compares it, null where it is null or NaN."""
 
@@ -164,7 +179,7 @@ class _Form(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    type_: pa.DataType
+    held: pa.DataType
 
     def array(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
@@ -181,7 +196,7 @@ class _Text:
 
 @dataclass(frozen=True, slots=True)
 class _Float:
-    type_: pa.DataType
+    held: pa.DataType
 
     def array(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = labels_of(column)
@@ -189,14 +204,14 @@ class _Float:
 
     def read(self, value: Value) -> float:
         """Infinite for a value that the type does not reach."""
-        return _nearest(_number(value), self.type_.to_pandas_dtype())
+        return _nearest(_number(value), self.held.to_pandas_dtype())
 
     def equal(self, value: float) -> float | None:
         return value if math.isfinite(value) else None
 
     def end(self, value: float, *, low: bool) -> float:
         if math.isinf(value) and (value > 0) != low:  # a column's own infinity is beyond the value
-            return math.copysign(float(np.finfo(self.type_.to_pandas_dtype()).max), value)
+            return math.copysign(float(np.finfo(self.held.to_pandas_dtype()).max), value)
         return value
 
 

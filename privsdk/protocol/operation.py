@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -153,13 +153,18 @@ class Outcome:
     keep: Alignment | None = None
 
 
+class TypeCheck(Protocol):
+    """What a column must be for a use of it, by its type."""
+
+    def check(self, where: str, type_: str) -> None:
+        """Raise InvalidArgument unless the column at `where`, of this Arrow type as text, is so."""
+
+
 class Kind(StrEnum):
     """What a column must hold for a use of it. Its Arrow type tells, so this is checked before a charge and before any
     value is read; a column of nothing but nulls may be of type null and is of every kind."""
 
     NUMBER = "numeric or boolean"  # decimals too
-    INTEGER = "integer"
-    BOOLEAN = "boolean"
     TEXT = "text"
     ID = "integer, real, text or binary"
     VECTOR = "list of numbers"
@@ -172,15 +177,11 @@ class Kind(StrEnum):
     def check(self, where: str, type_: str) -> None:
         """Raise InvalidArgument unless the column at `where`, of this Arrow type as text, is of this kind."""
         if not re.fullmatch(self.pattern, type_):
-            keyed = self in (Kind.INTEGER, Kind.BOOLEAN, Kind.TEXT)
-            hint = "give the keys in the column's own type" if keyed else f"use a {self.value} column"
-            raise InvalidArgument(f"{where} is {type_}, which is not {self.value}", hint=hint)
+            raise InvalidArgument(f"{where} is {type_}, which is not {self.value}", hint=f"use a {self.value} column")
 
 
 _TYPES = {
     Kind.NUMBER: r"u?int\d+|bool|halffloat|float|double|decimal\d+\(\d+, -?\d+\)|null",
-    Kind.INTEGER: r"u?int\d+|null",
-    Kind.BOOLEAN: r"bool|null",
     Kind.TEXT: r"(large_)?string|null",
     Kind.ID: r"u?int\d+|float|double|(large_)?(string|binary)|fixed_size_binary\[\d+\]|null",
     Kind.VECTOR: r"(fixed_size_|large_)?list<.+: (u?int\d+|halffloat|float|double)( not null)?>(\[\d+\])?|null",
@@ -291,7 +292,7 @@ class Operation(Priced, Generic[P]):
         """The name that a request gives work which may be interrupted and go on in another run; "" for none."""
         return ""
 
-    def _expect(self, party: str, schema: pa.Schema, kinds: Mapping[str, Kind]) -> None:
+    def _expect(self, party: str, schema: pa.Schema, kinds: Mapping[str, TypeCheck]) -> None:
         """Raise InvalidArgument unless each of a party's columns is of its kind."""
         for column, kind in kinds.items():
             kind.check(f"{party}/{self.request.operands[party].table}.{column}", str(schema.field(column).type))

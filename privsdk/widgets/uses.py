@@ -74,8 +74,8 @@ def _key(need: Disclosure) -> Part:
 
 def _public_groups(need: Disclosure) -> Part:
     """Groups whose keys the caller names: see `protocol.groups`."""
-    pattern = "|".join(kind.pattern for kind in (Kind.TEXT, Kind.INTEGER, Kind.BOOLEAN))
-    return Part(name="groups", needs=(need,), kind="text, integer or boolean", pattern=pattern)
+    pattern = rf"(large_)?string|(date|time|timestamp|duration).*|{Kind.NUMBER.pattern}"
+    return Part(name="groups", needs=(need,), kind="text, numbers, dates or times", pattern=pattern)
 
 
 USES = (

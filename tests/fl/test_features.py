@@ -141,8 +141,8 @@ def test_features_stand_side_by_side_in_their_order() -> None:
     [
         ((0, 1), ["4711", "b"], "north's f is string, which is not numeric"),
         (Standardised(0, 1), pa.array([4711, 1], pa.timestamp("s")), r"north's f is timestamp\[s\]"),
-        (["a", "b"], [4711, 2], "north's f is int64, which is not text"),
-        ([1, 2, 3], ["4711", "2"], "north's f is string, which is not integer"),
+        (["a", "b"], [4711, 2], "north's f is int64; its keys are of str"),
+        ([1, 2, 3], ["4711", "2"], "north's f is string; its keys are of int"),
         (Vector(2), [4711, 2], "north's f is int64, which is not list of numbers"),
         (Vector(2), [["4711"], ["2"]], "which is not list of numbers"),
         (Vector(2), [[4711, 1], [1, 2, 3]], "north's f holds lists of other lengths than 2"),

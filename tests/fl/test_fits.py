@@ -226,9 +226,9 @@ BAD: dict[str, tuple[Model, dict[str, Any], str]] = {
     "class weights as text": (LOGISTIC, {**LATE, "class_weights": "even"}, "does not say"),
     "groups without by": (LOGISTIC, {**LATE, "groups": ["f"]}, "name the group column"),
     "by without groups": (LOGISTIC, {**LATE, "by": "sex"}, "must be public"),
-    "groups of another type": (LOGISTIC, {**LATE, "by": "sex", "groups": [1]}, "not integer"),
+    "groups of another type": (LOGISTIC, {**LATE, "by": "sex", "groups": [1]}, "its keys are of int"),
     "evaluations": (LOGISTIC, {**LATE, "rounds": 3, "evaluate_every": 4}, "every 4 rounds of 3"),
-    "classes of another type": (SOFTMAX, {"label": "grade"}, "which is not text"),
+    "classes of another type": (SOFTMAX, {"label": "grade"}, "its keys are of str"),
     "a longer vector": (fl.Logistic(features={"image": fl.Vector(5)}), LATE, "lists of 6, not of 5"),
     "a vector that is none": (fl.Logistic(features={"age": fl.Vector(5)}), LATE, "not list of numbers"),
 }

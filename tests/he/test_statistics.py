@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +25,7 @@ from privsdk.he.statistics.fixedpoint import FixedPoint, exact_products
 from privsdk.he.statistics.moments import Moments, Rounding
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.totals import bins_of
+from privsdk.protocol.keys import plain_keys
 from privsdk.protocol.operation import operation_of
 
 ERRORS = pytest.mark.claim("he: statistics are within their stated errors of exact arithmetic, whatever the rows")
@@ -301,11 +304,26 @@ def test_by_group(cases: Cases, parties: list[list[tuple[str | None, float | Non
             assert within(variance["mean"], variance["mean_error"], truth.mean())
 
 
-KEYS = {
+NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
+KEYS: dict[str, tuple[pa.DataType, list[Any], list[Any]]] = {
     "text": (pa.string(), ["a", "b"], ["b", "nowhere", "a"]),
     "integers": (pa.int16(), [3, -7], [-7, 99, 3]),
     "unsigned": (pa.uint64(), [3, 2**64 - 1], [3, 5]),
     "booleans": (pa.bool_(), [True, False], [False, True]),
+    "floats": (pa.float32(), [3.0, 0.5], [3, 4]),
+    "decimals": (pa.decimal128(9, 2), [Decimal("1.50"), Decimal(2)], [Decimal("1.5"), 2, Decimal("0.001")]),
+    "dates": (pa.date32(), [date(2020, 1, 1), date(1950, 5, 5)], [date(1950, 5, 5), date(2020, 1, 1)]),
+    "local times": (
+        pa.timestamp("ms"),
+        [datetime(2020, 1, 1, 12), datetime(2022, 1, 1)],
+        [datetime(2020, 1, 1, 12), datetime(2021, 1, 1)],
+    ),
+    "instants": (
+        pa.timestamp("us", "Europe/Paris"),
+        [NOON, NOON + timedelta(1)],
+        [NOON.astimezone(timezone(timedelta(hours=9)))],
+    ),
+    "durations": (pa.duration("s"), [timedelta(1), timedelta(2)], [timedelta(2)]),
 }
 
 
@@ -314,7 +332,10 @@ def test_keys_of_every_kind(kind: str) -> None:
     type_, present, keys = KEYS[kind]
     table = pa.table({"g": pa.array([*present, present[0], None], type_), "x": [1, 2, 4, 8]})
     found = ask(
-        statistic("sum", ["x"], integers=True, by="g", keys=tuple(keys)), [table, table], min_count=0, min_parties=0
+        statistic("sum", ["x"], integers=True, by="g", keys=plain_keys("g", keys)),
+        [table, table],
+        min_count=0,
+        min_parties=0,
     )
     assert found["sum"].to_pylist() == [
         2 * sum(x for x, g in zip([1, 2, 4], [*present, present[0]], strict=True) if g == k) for k in keys

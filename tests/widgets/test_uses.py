@@ -67,4 +67,6 @@ def test_uses_name_known_operations_and_columns_of_known_kinds() -> None:
         True,
         False,
     ]
-    assert [bool(re.fullmatch(groups.pattern, type_)) for type_ in ("int64", "string", "double")] == [True, True, False]
+    for type_ in ("int64", "string", "decimal128(9, 2)", "timestamp[us, tz=UTC]", "date32[day]"):
+        assert re.fullmatch(groups.pattern, type_)
+    assert not re.fullmatch(groups.pattern, "list<item: int64>")

@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError, InvalidArgument
-from ...protocol.groups import Key, check_keys, groups_of, kind_of, plain_keys
+from ...protocol.groups import groups_of
+from ...protocol.keys import HasKeys, Key, check_keys, plain_keys
 from ...protocol.numbers import reals
-from ...protocol.operation import Kind
+from ...protocol.operation import Kind, TypeCheck
 from .network import Matrix
 
 Reals = npt.NDArray[np.float64]
@@ -88,7 +89,8 @@ class Standardised(_Single, frozen=True, forbid_unknown_fields=True, tag="Standa
 
 
 class Categories(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="Categories"):
-    """A text or integer column with publicly known categories, an input for each: 1 for the row's own, else 0.
+    """A column with publicly known categories, an input for each: 1 for the row's own, else 0. They are texts,
+    integers, decimals, dates or times.
 
     Written as a list of the categories. A row of another category has 0 in all of them, as the intercept stands for it.
     """
@@ -100,8 +102,8 @@ class Categories(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="C
         check_keys("feature", self.values)
 
     @property
-    def kind(self) -> Kind:
-        return kind_of(self.values)
+    def kind(self) -> TypeCheck:
+        return HasKeys(self.values)
 
     @property
     def width(self) -> int:

@@ -17,9 +17,11 @@ import pyarrow as pa
 
 from ...errors import DataError, InvalidArgument
 from ...errors.calls import Declarative
-from ...protocol.groups import Key, check_keys, groups_of, kind_of, plain_keys
+from ...protocol.comparison import DecimalText
+from ...protocol.groups import groups_of
+from ...protocol.keys import HasKeys, Key, check_keys, plain_keys
 from ...protocol.numbers import reals
-from ...protocol.operation import Kind
+from ...protocol.operation import Kind, TypeCheck
 from .features import Feature, Missing, Standardised, checked_range, features_of, in_range
 from .network import Matrix, Network, Output, Targets
 
@@ -74,8 +76,8 @@ class Classes:
         return len(self.classes)
 
     @property
-    def kind(self) -> Kind:
-        return kind_of(self.classes)
+    def kind(self) -> TypeCheck:
+        return HasKeys(self.classes)
 
     def encode(self, column: pa.ChunkedArray, *, party: str, name: str, strict: bool = True) -> Labels:
         """The classes' numbers. Raises DataError, without the value."""
@@ -188,7 +190,7 @@ class Declared(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Those features whose mean and standard deviation everyone learns."""
         return {name: each for name, each in self.declared.items() if isinstance(each, Standardised)}
 
-    def kinds(self, label: str) -> dict[str, Kind]:
+    def kinds(self, label: str) -> dict[str, TypeCheck]:
         """What each column must hold."""
         return {name: feature.kind for name, feature in self.declared.items()} | {label: self.target.kind}
 
@@ -323,7 +325,7 @@ def check_model(model: object) -> None:
 def _checked_classes(classes: Any) -> tuple[Key, ...]:
     plain = plain_keys("label", classes) or ()
     check_keys("label", plain)
-    if len(plain) < 2 or isinstance(plain[0], bool):
+    if len(plain) < 2 or isinstance(plain[0], bool | DecimalText):
         raise InvalidArgument(
             f"classes are {', '.join(map(str, plain))}",
             hint='list two or more texts or integers, such as classes=["low", "high"]; for a boolean label there is '

@@ -29,6 +29,7 @@ import pyarrow as pa
 
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...protocol.groups import label_name
+from ...protocol.keys import labels
 from .statistic import MATRICES, OF_VALUES, Statistic
 from .values import Matrix, Pooled, Variance
 
@@ -164,13 +165,18 @@ def _root_up(exact: Fraction) -> Fraction:
     return Fraction(math.isqrt(math.ceil(scaled)) + 1) / Fraction(2) ** (shift // 2)
 
 
-def reader(statistic: Statistic, scheme: ExactScheme | ApproximateScheme, ddof: int) -> Callable[[pa.Table], Any]:
-    """What makes the plan's value of the key holder's answer."""
+def reader(
+    statistic: Statistic,
+    scheme: ExactScheme | ApproximateScheme,
+    ddof: int,
+    label_type: pa.DataType | None = None,
+) -> Callable[[pa.Table], Any]:
+    """What makes the plan's value of the key holder's answer; keys are shown as of `label_type`, where it is known."""
     if isinstance(scheme, ApproximateScheme):
         return lambda answer: _approximate(answer, statistic, scheme)
     parties = scheme.parties
     if statistic.grouped:
-        return lambda answer: _table(answer, statistic, parties, ddof)
+        return lambda answer: _table(answer, statistic, parties, ddof, label_type)
     if statistic.name in MATRICES:
         return lambda answer: _matrix(_totals(answer, 0), statistic, ddof)
     if statistic.name == "variance":
@@ -241,7 +247,7 @@ def _matrix(totals: Totals, statistic: Statistic, ddof: int) -> Matrix:
     )
 
 
-def _table(answer: pa.Table, statistic: Statistic, parties: int, ddof: int) -> pa.Table:
+def _table(answer: pa.Table, statistic: Statistic, parties: int, ddof: int, label_type: pa.DataType | None) -> pa.Table:
     """One row for each group; null where it is suppressed."""
     rows = []
     for group in range(statistic.groups):
@@ -254,7 +260,7 @@ def _table(answer: pa.Table, statistic: Statistic, parties: int, ddof: int) -> p
     if statistic.edges is not None:
         columns = {"from": pa.array(statistic.edges[:-1]), "to": pa.array(statistic.edges[1:]), **columns}
     elif statistic.by is not None and statistic.keys is not None:
-        columns = {label_name(statistic.by, columns): pa.array(list(statistic.keys)), **columns}
+        columns = {label_name(statistic.by, columns): labels(statistic.keys, label_type), **columns}
     return pa.table(columns).replace_schema_metadata(answer.schema.metadata)
 
 

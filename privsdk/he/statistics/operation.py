@@ -33,7 +33,7 @@ from ...governance.learns import (
 from ...governance.policy import ROWS, Disclosure, Need
 from ...governance.prices import Figures
 from ...protocol.control import Finished
-from ...protocol.groups import plain_keys
+from ...protocol.keys import plain_keys
 from ...protocol.numbers import places
 from ...protocol.operation import Outcome, RoleInput, register
 from ...protocol.roles import Role
@@ -122,7 +122,7 @@ def plan_statistic(
         exact_of=pooling.group,
     )
     scheme = statistic.scheme(len(operands))
-    answer = reader(statistic, scheme, ddof)
+    answer = reader(statistic, scheme, ddof, pooling.label_type())
 
     def finish(answers: Mapping[str, Finished]) -> Any:
         return answer(answers[holder].table)

@@ -20,8 +20,8 @@ from ...errors import InvalidArgument, UnknownName
 from ...governance.learns import Knowledge, Quantity, RoleName
 from ...governance.members import combine
 from ...governance.prices import Factor, Lever, Told
-from ...protocol.groups import Key, check_keys, kind_of
-from ...protocol.operation import Kind
+from ...protocol.keys import HasKeys, Key, check_keys
+from ...protocol.operation import Kind, TypeCheck
 from .fixedpoint import FixedPoint
 
 Aggregation = Literal["encrypted", "masked"]
@@ -173,9 +173,9 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return parties * self.max_units
 
     @property
-    def kinds(self) -> Mapping[str, Kind]:
+    def kinds(self) -> Mapping[str, TypeCheck]:
         """What the columns must hold."""
-        by = {} if self.by is None or self.keys is None else {self.by: kind_of(self.keys)}
+        by: dict[str, TypeCheck] = {} if self.by is None or self.keys is None else {self.by: HasKeys(self.keys)}
         return {**by, **dict.fromkeys(self.columns, Kind.NUMBER)}
 
     def told(self, among: int) -> tuple[Told, ...]:

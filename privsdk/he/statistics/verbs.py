@@ -48,7 +48,7 @@ def count(
     tables : Tables
         One table a party, such as `fed.tables("sales")`.
     by, keys : str and sequence, optional
-        Text, integer or boolean column, and the public group keys to answer for.
+        Group column, and the public group keys to answer for: texts, whole numbers, booleans, decimals, dates or times.
     max_rows : int
         Most rows of one party, which refuses if it has more.
     key_holder : str, optional
