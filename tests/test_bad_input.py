@@ -144,7 +144,7 @@ UNFIT: dict[str, tuple[Verb, str]] = {
     "he a key twice": (lambda f: he.count(everyone(f), by="id", keys=["a", "a"]), "different keys"),
     "he mixed keys": (lambda f: he.count(everyone(f), by="id", keys=["a", 1]), "column's type"),
     "he keys of another type": (lambda f: he.count(everyone(f), by="age", keys=["a"]), "in the column's own type"),
-    "he keys of reals": (lambda f: he.count(everyone(f), by="amount", keys=[0.5]), "a column of these types"),
+    "he keys of reals": (lambda f: he.count(everyone(f), by="amount", keys=[0.5]), "give text, whole numbers"),
     "he key too large": (lambda f: he.count(everyone(f), by="age", keys=[2**63]), "leave it out"),
     "he of a column by itself": (lambda f: he.sum(everyone(f), "age", by="age", keys=[1]), "group by another column"),
     "he ckks by group": (

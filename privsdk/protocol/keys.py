@@ -77,18 +77,24 @@ class HasKeys:
     def check(self, where: str, type_: str) -> None:
         """Raise InvalidArgument unless the column at `where`, of this Arrow type as text, is compared with each, and
         no two are one value to it."""
-        arrow = type_named(type_)
         try:
-            if arrow is None:
-                raise NotComparable(f"use a column of {_KINDS}")
-            for key in self.keys:
-                check_value(key, arrow)
+            self._compare(type_named(type_))
         except NotComparable as error:
             kind = "Decimal" if isinstance(self.keys[0], DecimalText) else type(self.keys[0]).__name__
-            raise InvalidArgument(f"{where} is {type_}; its keys are of {kind}", hint=str(error)) from None
-        values = as_column(self.keys, arrow).drop_null()
+            raise InvalidArgument(
+                f"{where} is {type_}; its keys are of {kind}",
+                hint=f"give the keys in the column's own type: {error}",
+            ) from None
+
+    def _compare(self, type_: pa.DataType | None) -> None:
+        """Raise NotComparable."""
+        if type_ is None:
+            raise NotComparable(f"use a column of {_KINDS}")
+        for key in self.keys:
+            check_value(key, type_)
+        values = as_column(self.keys, type_).drop_null()
         if len(values.unique()) != len(values):
-            raise InvalidArgument(f"two keys are one value to {where}, which is {type_}", hint="leave one out")
+            raise NotComparable("two keys are one value of it, leave one out")
 
 
 def labels(keys: Sequence[Key], type_: pa.DataType | None = None) -> pa.Array:
