@@ -377,6 +377,7 @@ def test_ledgers_are_closed_again_where_a_later_party_cannot_be_opened(
 ) -> None:
     closed: list[str] = []
     monkeypatch.setattr("privsdk.deploy.open.Gate.close", lambda gate: closed.append(gate.name))
-    with pytest.raises(InvalidArgument, match="is not a table"):
-        ps.embedded(north=people(), south=3, store=tmp_path, quiet=True)
+    (tmp_path / "south.sqlite").write_bytes(b"no ledger" * 100)
+    with pytest.raises(LedgerError):
+        ps.embedded(north=people(), south=people(), store=tmp_path, quiet=True)
     assert closed == ["north"]

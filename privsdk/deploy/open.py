@@ -25,6 +25,7 @@ from ..protocol.timeouts import Timeouts
 from ..transport.identities import Credentials, Members
 from ..transport.local import LocalNetwork
 from .config import FederationConfig, read_config, reject_names
+from .rules import check_policy
 
 T = TypeVar("T")
 
@@ -138,10 +139,16 @@ def embedded(
     rules = {name: _for(policy, name, lenient) for name in given}
     network = LocalNetwork(caller)
     members = Members(tuple(given))
+    stores = {name: Store(name, t if isinstance(t, Mapping) else {table: t}) for name, t in given.items()}
+    for name in given:  # what is given for all parties may name what only one of them has
+        of = [name] if isinstance(policy, Mapping) else list(given)
+        held: dict[str, set[str]] = {}
+        for store_of in map(stores.__getitem__, of):
+            for each in store_of.names():
+                held.setdefault(each, set()).update(store_of.schema(each).names)
+        check_policy(_policy(rules[name]), held, where="in the policy")
     with ExitStack() as opened:  # what was opened is closed again if a later party cannot be
-        for name, tables in given.items():
-            sources = tables if isinstance(tables, Mapping) else {table: tables}
-            tables_of = Store(name, sources)
+        for name, tables_of in stores.items():
             books = Books(
                 name,
                 None if folder is None else folder / f"{name}.sqlite",
@@ -207,6 +214,7 @@ def connect(path: str | Path) -> Federation:
     identity = Credentials.read(
         authority=folder / analyst.authority, certificate=folder / analyst.certificate, key=folder / analyst.key
     )
+    identity.check()
     timeouts = analyst.timeouts
     network = FlightNetwork(
         identity,

@@ -20,6 +20,7 @@ from ..transport.flight import FlightNetwork
 from ..transport.identities import Credentials, MemberIdentity
 from ..transport.server import Server
 from .config import FederationConfig, PartyConfig, read_config, reject_names
+from .rules import check_budgets, check_policy
 
 STOP_S = 5.0
 
@@ -42,23 +43,28 @@ def serve(path: Path) -> None:
             f"{config.tls.certificate} names {identity.name()}, and {path} is of {config.name}",
             hint="use the certificate of that party",
         )
+    identity.check()
 
     def members() -> Mapping[str, str]:
         """The parties that the owner works with, and where they are; read anew each time."""
         return read_config(folder / config.federation, FederationConfig).parties
 
+    datasets = {name: table.dataset or name for name, table in config.tables.items()}
+    check_budgets(config.budgets, datasets.values(), where=f"in {path}")
     peers = FlightNetwork(identity, members, timeouts=config.timeouts)
 
     books = Books(
         config.name,
         folder / config.ledger,
         budgets=config.budgets,
-        datasets={name: table.dataset or name for name, table in config.tables.items()},
+        datasets=datasets,
     )
+    store = Store(config.name, {name: table.place(folder) for name, table in config.tables.items()})
+    check_policy(config.policy, {name: store.schema(name).names for name in store.names()}, where=f"in {path}")
     _load_libraries()
     gate = Gate(
         config.name,
-        store=Store(config.name, {name: table.place(folder) for name, table in config.tables.items()}),
+        store=store,
         policy=config.policy,
         books=books,
         dial=peers.dial,

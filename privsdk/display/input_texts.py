@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors.details import (
     CallMisfit,
+    CertificateUnfit,
     FederationClosed,
     FileMisread,
     Misread,
@@ -12,6 +13,7 @@ from ..errors.details import (
     NotTables,
     NotWritable,
     Text,
+    Unfit,
     WrongType,
     nearest,
 )
@@ -99,6 +101,19 @@ def not_tables(d: NotTables) -> Text:
 
 def wrong_type(d: WrongType) -> Text:
     return Text(f"{d.name} is {'an' if d.given.startswith(tuple('aeiou')) else 'a'} {d.given}", f"give {d.wanted}")
+
+
+def certificate(d: CertificateUnfit) -> Text:
+    of, new = f"the certificate of {d.member}", "have a new one made: python -m privsdk certificates FOLDER NAME..."
+    said: dict[Unfit, Text] = {
+        "key": Text(
+            f"{of} is of another key than the key file", "name the certificate and the key that belong together"
+        ),
+        "expired": Text(f"{of} expired at {d.until}", new),
+        "early": Text(f"{of} is not valid before {d.since}", "compare this machine's clock with the date"),
+        "authority": Text(f"{of} is of another authority than the authority file", "name the authority that issued it"),
+    }
+    return said[d.why]
 
 
 def closed(_: FederationClosed) -> Text:

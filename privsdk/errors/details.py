@@ -292,6 +292,18 @@ class CallerMismatch(Detail, frozen=True, kw_only=True, tag="caller"):
     named: str
 
 
+Unfit = Literal["key", "expired", "early", "authority"]
+
+
+class CertificateUnfit(Detail, frozen=True, kw_only=True, tag="certificate"):
+    """A member's certificate is of another key or authority, or not valid now but from `since` to `until`."""
+
+    member: str
+    why: Unfit
+    since: str
+    until: str
+
+
 class SessionEnded(Detail, frozen=True, kw_only=True, tag="ended"):
     """Where a message of this kind was due; `code` is that of the peer's own error, if it named one."""
 

@@ -176,6 +176,12 @@ def permits(policy: Policy, table: str, column: str, caller: str) -> tuple[Discl
     return tuple(d for d in Disclosure if d in allowed)
 
 
+def _granting(policy: Policy, request: Request, need: Need) -> list[Grant]:
+    """Grants of this disclosure to the caller, for whatever purpose."""
+    allowed = [g for g in policy.grants if _among(g.to, request.caller)]
+    return [g for g in allowed if need.disclosure in g.permits(need.table, need.column)]
+
+
 def describe(
     party: str, asking: Asking, *, policy: Policy, store: Store, books: Books, running: int
 ) -> control.Description:
@@ -207,6 +213,9 @@ def _leaf(policy: Policy, request: Request, need: Need, party: str) -> Derivatio
     if not grants:
         held = permits(policy, need.table, need.column, request.caller)
         rule = f"granted to {request.caller} only as {', '.join(held)}" if held else f"not granted to {request.caller}"
+        if need.disclosure in held:
+            purposes = dict.fromkeys(p for g in _granting(policy, request, need) for p in g.purpose)
+            rule = f"granted to {request.caller} only for {', '.join(purposes)}, not for {request.purpose}"
         if partners := _refused_partners(policy, request, need, party):
             rule = f"not granted beside {', '.join(partners)}"
         if caps := [grant.max_epsilon for grant in _without_cap(policy, request, need, party)]:

@@ -18,6 +18,7 @@ from ..errors import DataError, InvalidArgument, UnknownName
 from ..governance.charges import Unit
 from ..governance.policy import ROWS
 from ..protocol.arrow import table_of
+from .sources.connection import connected
 from .sources.csv import CsvFile, CsvTable
 from .sources.parquet import ParquetFile, existing
 
@@ -159,7 +160,7 @@ class Store:
         # as columns c0, c1, ...: the text of a row does not depend on what they are called
         held = pa.table(known, names=[f"c{n}" for n in range(len(known))])
         try:
-            with duckdb.connect() as connection:
+            with connected() as connection:
                 connection.register("held", held)
                 rows = connection.sql("SELECT md5_number_lower(CAST(held AS VARCHAR)) AS hash FROM held")
                 result: npt.NDArray[np.uint64] = rows.to_arrow_table()["hash"].to_numpy()
@@ -184,11 +185,10 @@ def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:
     the table, or the table's version, must not enter: one more id would then change the choice for all others, and the
     noise covers the rows of one id only.
     """
-    import duckdb
 
     known = pc.invert(pc.is_null(ids, nan_is_null=True))
     numbered = pa.table({"id": ids.filter(known), "position": pa.array(np.flatnonzero(known.to_numpy()))})
-    with duckdb.connect() as connection:
+    with connected() as connection:
         connection.register("numbered", numbered)
         kept = connection.sql(_BOUNDED, params=[rows]).to_arrow_table()
     mask = np.zeros(len(ids), dtype=bool)

@@ -34,6 +34,7 @@ from cryptography.x509.verification import (
 )
 
 from ..errors import IdentityRefused, InvalidArgument
+from ..errors.details import CertificateUnfit, Unfit
 
 DAYS = 365
 
@@ -54,6 +55,24 @@ class Credentials(NamedTuple):
                 f"the certificate file {error.filename} cannot be read ({error.strerror})",
                 hint="make certificates with: python -m privsdk certificates FOLDER NAME...",
             ) from None
+
+    def check(self) -> None:
+        """Raise IdentityRefused where the certificate is not of the key or the authority, or is not valid now."""
+        key, (leaf, *between), authorities = _parsed(self)
+        now, dates = datetime.now(UTC), (leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+        why: Unfit | None = None
+        if key.public_key() != leaf.public_key():
+            why = "key"
+        elif not dates[0] <= now <= dates[1]:
+            why = "expired" if now > dates[1] else "early"
+        else:
+            try:
+                _rules(PolicyBuilder().store(Store(authorities))).build_client_verifier().verify(leaf, between)
+            except VerificationError:
+                why = "authority"
+        if why is not None:
+            since, until = (f"{date:%Y-%m-%d %H:%M} UTC" for date in dates)
+            raise IdentityRefused(CertificateUnfit(member=self.name(), why=why, since=since, until=until))
 
     def name(self) -> str:
         """Whom the certificate names."""
@@ -170,18 +189,7 @@ class MemberIdentity:
     """A member's: by its certificate and key, and the federation's authority."""
 
     def __init__(self, identity: Credentials) -> None:
-        try:
-            key = serialization.load_pem_private_key(identity.key, password=None)
-            chain = x509.load_pem_x509_certificates(identity.certificate)
-            authorities = x509.load_pem_x509_certificates(identity.authority)
-        except (ValueError, TypeError):
-            raise InvalidArgument(
-                "a certificate or key is not a PEM file, or the key has a password",
-                hint="make certificates with: python -m privsdk certificates FOLDER NAME...",
-            ) from None
-        if not isinstance(key, Private):
-            raise InvalidArgument("the certificate's key can sign nothing", hint="use one on P-256, Ed25519 or RSA")
-        self._key = key
+        self._key, chain, authorities = _parsed(identity)
         self._chain = tuple(each.public_bytes(serialization.Encoding.DER) for each in chain)
         self._authorities = Store(authorities)
 
@@ -219,6 +227,22 @@ class MemberIdentity:
         named = _named_by(leaf)
         if not named or named != party:
             raise IdentityRefused(f"a statement of {party} is signed by the certificate of another member")
+
+
+def _parsed(identity: Credentials) -> tuple[Private, list[x509.Certificate], list[x509.Certificate]]:
+    """The key, the chain, and the authorities."""
+    try:
+        key = serialization.load_pem_private_key(identity.key, password=None)
+        chain = x509.load_pem_x509_certificates(identity.certificate)
+        authorities = x509.load_pem_x509_certificates(identity.authority)
+    except (ValueError, TypeError):
+        raise InvalidArgument(
+            "a certificate or key is not a PEM file, or the key has a password",
+            hint="make certificates with: python -m privsdk certificates FOLDER NAME...",
+        ) from None
+    if not isinstance(key, Private):
+        raise InvalidArgument("the certificate's key can sign nothing", hint="use one on P-256, Ed25519 or RSA")
+    return key, chain, authorities
 
 
 class Members:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ...errors import InvalidArgument, UnknownName
 from ...errors.details import FileMisread
 from ...protocol.arrow import plain
+from .connection import connected
 
 
 class ParquetFile:
@@ -38,7 +39,7 @@ class ParquetFile:
         # a pattern, and a folder named a=b as a column.
         query = f"SELECT {wanted} FROM read_parquet(?, hive_partitioning = false){more}"  # noqa: S608
         try:
-            with duckdb.connect() as connection:
+            with connected() as connection:
                 table: pa.Table = connection.sql(query, params=[glob.escape(str(self._path))]).to_arrow_table()
         except duckdb.Error:  # its message may quote a line of the file
             raise unreadable(self._path, self._where) from None

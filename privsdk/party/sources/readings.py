@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import UnknownName
+from .connection import connected
 
 NULL_WORDS = ("NA", "N/A", "n/a", "NULL", "null", "None", "nan", "NaN", "-", "?")
 _SAMPLE = 1000
@@ -54,7 +55,7 @@ def _by_duckdb(text: pa.ChunkedArray, expression: str, *arguments: str) -> pa.Ch
     """An expression over each value: where Arrow has none, or takes 31 February for 2 March."""
     import duckdb
 
-    with duckdb.connect() as connection:
+    with connected() as connection:
         connection.register("t", pa.table({"x": text}))
         query = f"SELECT {expression} AS made FROM t"  # noqa: S608 - of this module
         try:

@@ -33,7 +33,8 @@ def check_protocol(protocol: str, parties: Sequence[str]) -> None:
         )
     if len(parties) > multiparty.MOST:
         raise InvalidArgument(
-            f"an intersection of {len(parties)} parties", hint=f"name at most {multiparty.MOST}, or join in groups"
+            f"an intersection of {len(parties)} parties",
+            hint=f"name at most {multiparty.MOST}; a join of more is not offered, and joins are not joined with others",
         )
 
 
