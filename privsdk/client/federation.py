@@ -184,7 +184,7 @@ class Federation(Handle):
 
     def describe(self) -> dict[str, control.Description]:
         """What each party that can be reached says of itself: tables, permitted uses, balances."""
-        parties = () if self.closed else self.parties
+        parties = self._link.parties()  # none of one that was closed
         return self._asker.ask(parties, control.Describe(purpose=self.purpose), control.Description, quietly=True)
 
     def _describe(self) -> dict[str, control.Description]:

@@ -31,7 +31,7 @@ def of_federation(fed: Federation, described: Mapping[str, Description], logs: M
         "purpose": fed.purpose,
         "embedded": isinstance(fed._link, LocalNetwork),
         "closed": False,
-        "parties": tuple(of_party(name, described.get(name), fed.purpose) for name in fed.parties),
+        "parties": tuple(of_party(name, described.get(name), fed.purpose) for name in fed._link.parties()),
         "events": events(logs),
     }
 
