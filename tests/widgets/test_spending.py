@@ -65,7 +65,7 @@ def test_charges_on_the_way_count_and_those_not_read_are_said_to_be_missing(fed:
         for charge in ("1 exact disclosure (one evaluation)", "3 x 1 exact disclosure (model rounds)")
     )
     assert fed.describe()["north"].balances[0].exact_spent == 4
-    (cut,) = spent(fed, most=3)
+    (cut,) = spent(fed, most=30)  # most rounds add nothing to the price
     assert cut["charged"] == (
         "east/people, north/people, south/people: at least 2 x 1 exact disclosure (model rounds)",
     )
