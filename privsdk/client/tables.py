@@ -20,7 +20,7 @@ from ..protocol.control import Description, TableInfo
 from ..protocol.keys import GivenKey, type_named
 from ..protocol.numbers import places
 from ..protocol.operation import Operand, Request, TypeCheck
-from ..protocol.predicates import Name
+from ..protocol.predicates import Name, Where, check_type
 from .aggregates import OPERATION, AggregateParameters, Aggregates
 from .budgets import balance_facts, balances_grid
 from .plan import Plan, Runner
@@ -252,6 +252,14 @@ class PooledTables:
         """Raise InvalidArgument where a column's type is not of the kind that is asked for."""
         for table in self.group:
             table.expect(kinds)
+
+    def compare(self, where: Where) -> None:
+        """Raise InvalidArgument where a column's type is not compared with what a condition gives."""
+        for table in self.group:
+            for condition in where:
+                type_ = type_named(table.type_of(condition.name.column))
+                if type_ is not None:  # else it is its party that refuses
+                    check_type(table.party, condition, type_)
 
     def holder(self) -> str:
         """Who has the totals; raises InvalidArgument where nobody is left for it."""

@@ -27,6 +27,7 @@ from ..governance.members import combine
 from ..governance.policy import ROWS, Disclosure, Need
 from ..governance.prices import Figures
 from ..protocol.operation import Operation, Outcome, RoleInput, register
+from ..protocol.predicates import check_type, text
 from ..protocol.roles import Role
 from . import pooled
 from .noise import WHOLE, noisy_vector
@@ -48,10 +49,12 @@ class NoisyFigures(Knowledge, frozen=True):
     statistic: str
     epsilon: float
     groups: int = 0
+    where: str = ""
 
     def __str__(self) -> str:
         each = f" of each of {self.groups} groups" if self.groups else ""
-        return f"the noisy {self.statistic}{each}{_PARTS.get(self.statistic, '')}, epsilon {self.epsilon:g}"
+        rows = f" of rows where {self.where}" if self.where else ""
+        return f"the noisy {self.statistic}{each}{rows}{_PARTS.get(self.statistic, '')}, epsilon {self.epsilon:g}"
 
 
 class OwnNoise(Knowledge, frozen=True):
@@ -135,9 +138,8 @@ class NoisyRelease(Operation[ReleaseParameters]):
         else:
             check_key_holder(request)
             pooled.shares_of(len(request.operands), release.collusion)
-        named = {name for name in (release.column, release.by) if name is not None}
         for operand in request.operands.values():
-            if set(operand.columns) != named or operand.alignment:
+            if set(operand.columns) != set(release.columns) or operand.alignment:
                 raise InvalidArgument(f"{request.operation} takes a base table and the columns its parameters name")
         widest = max(self.scales)
         if widest > WIDEST:
@@ -150,12 +152,19 @@ class NoisyRelease(Operation[ReleaseParameters]):
 
     def fits(self, party: str, schema: pa.Schema) -> None:
         self._expect(party, schema, self.parameters.kinds)
+        for condition in self.parameters.where:
+            check_type(party, condition, schema.field(condition.name.column).type)
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
+        release = self.parameters
+        filters = [condition.name.column for condition in release.where]
         return {
-            party: tuple(
-                Need(table=o.table, column=c, disclosure=Disclosure.DP_RELEASE, epsilon=self.parameters.epsilon)
-                for c in o.columns or (ROWS,)
+            party: (
+                *(
+                    Need(table=o.table, column=c, disclosure=Disclosure.DP_RELEASE, epsilon=release.epsilon)
+                    for c in o.columns or (ROWS,)
+                ),
+                *(Need(table=o.table, column=c, disclosure=Disclosure.COMPARISON) for c in filters),
             )
             for party, o in self.request.operands.items()
         }
@@ -182,7 +191,12 @@ class NoisyRelease(Operation[ReleaseParameters]):
 
     def learns(self) -> tuple[Learns, ...]:
         request, release = self.request, self.parameters
-        figures = NoisyFigures(statistic=release.statistic, epsilon=release.epsilon, groups=len(release.keys or ()))
+        figures = NoisyFigures(
+            statistic=release.statistic,
+            epsilon=release.epsilon,
+            groups=len(release.keys or ()),
+            where=text(release.where, ""),
+        )
         caller = Learns.of(Caller(request.caller), figures)
         eavesdropper = Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.NUMBERS,)))
         if len(request.parties) == 1:

@@ -118,7 +118,7 @@ class ReleaseOutlook:
     def _exact(self, mock: pa.Table) -> list[Integers]:
         if not isinstance(mock, pa.Table):
             raise InvalidArgument(f"a mock is an Arrow table, not a {type(mock).__name__}", hint="pa.table({...})")
-        for column in self._release.kinds:
+        for column in self._release.columns:
             if column not in mock.column_names:
                 raise UnknownName.among("column", column, mock.column_names, where="in the mock")
         return _run(exact_vector(mock, self._release, where="mock"))
@@ -126,7 +126,9 @@ class ReleaseOutlook:
     def _sizes(self, mock: pa.Table) -> list[int]:
         """Rows of each public group."""
         release = self._release
-        counting = ReleaseParameters(statistic="count", epsilon=release.epsilon, by=release.by, keys=release.keys)
+        counting = ReleaseParameters(
+            statistic="count", epsilon=release.epsilon, by=release.by, keys=release.keys, where=release.where
+        )
         sizes: list[int] = _run(exact_vector(mock, counting, where="mock"))[0].tolist()
         return sizes
 

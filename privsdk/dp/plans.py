@@ -16,6 +16,7 @@ from ..errors.calls import expect
 from ..governance.charges import Unit
 from ..protocol.control import Finished
 from ..protocol.keys import plain_keys
+from ..protocol.predicates import canonical, own
 from .intervals import finished
 from .operation import NoisyRelease, components_of
 from .outlook import ReleaseOutlook
@@ -29,7 +30,9 @@ def plan_release(
     pooling = PooledTables(tables=given["tables"], by=given["by"], keys=given["keys"], key_holder=given["key_holder"])
     column, resolution, level = (given.get(name) for name in ("column", "resolution", "level"))
     bounds = given.get("bounds") if edges is None else None  # of bins they are in the edges
-    runner, brought = pooling.runner, pooling.operands([] if column is None else [column])
+    where = canonical(given.get("where"), own)
+    filters = [condition.name.column for condition in where]
+    runner, brought = pooling.runner, pooling.operands([*([] if column is None else [column]), *filters])
     operands = {
         table.party: msgspec.structs.replace(brought[table.party], unit=_unit(table, given["rows_per_id"]))
         for table in pooling.group
@@ -50,18 +53,21 @@ def plan_release(
         quantile=None if level is None else float(level),
         by=pooling.by,
         keys=plain_keys(pooling.by, pooling.keys),
+        where=where,
         collusion=given["collusion"],
     )
     pooling.expect(release.kinds)
+    pooling.compare(where)
+    parameters = msgspec.to_builtins(release)
+    if not where:  # as requests were before there were any
+        del parameters["where"]
     parties, answerer = tuple(operands), next(iter(operands))
     if len(operands) > 1:
         answerer = pooling.holder()
         parties = (*parties, answerer)
     elif pooling.key_holder is not None:
         raise InvalidArgument("one party's table needs no key holder", hint="leave key_holder out")
-    request = new_request(
-        runner, f"dp.{statistic}", parties=parties, operands=operands, parameters=msgspec.to_builtins(release)
-    )
+    request = new_request(runner, f"dp.{statistic}", parties=parties, operands=operands, parameters=parameters)
     operation = NoisyRelease.parse(request)
     scales, shape = operation.scales, operation.shape
     outlook = ReleaseOutlook(release, scales, shape)

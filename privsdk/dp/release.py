@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ..errors import InvalidArgument
 from ..protocol.keys import HasKeys, Key, check_keys
 from ..protocol.operation import Kind, TypeCheck
+from ..protocol.predicates import Where, check_own
 
 Statistic = Literal["count", "sum", "mean", "variance", "quantile", "histogram"]
 
@@ -55,6 +56,9 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         The level of a quantile.
     by, keys : str, tuple
         Group column and its public keys.
+    where : tuple of conditions
+        Of each party's own columns. Rows enter only where all hold, after those of one unit were bounded: a filter
+        leaves rows out, and moves no sensitivity.
     collusion : int
         Of several contributors: so many may tell others what noise they drew, and the rest of it is what is charged.
     """
@@ -68,6 +72,7 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     quantile: float | None = None
     by: str | None = None
     keys: tuple[Key, ...] | None = None
+    where: Where = ()
     collusion: int = 1
 
     def __post_init__(self) -> None:
@@ -90,6 +95,7 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         if (self.quantile is not None) != (self.statistic == "quantile"):
             raise InvalidArgument(f"a {self.statistic} with the quantile {self.quantile}")
         check_keys(self.by, self.keys)
+        check_own(self.where)
         self._check_bounds()
         self._check_bins()
         if self.length > MAX_ENTRIES:
@@ -133,6 +139,12 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             )
         if self.quantile is not None and not 0 < self.quantile < 1:
             raise InvalidArgument(f"a quantile at {self.quantile:g}", hint="give a level between 0 and 1; 0.5: median")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that it reads."""
+        named = [self.column, self.by, *(condition.name.column for condition in self.where)]
+        return tuple(dict.fromkeys(name for name in named if name is not None))
 
     # The grid of a sum, mean or variance
 

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..protocol.groups import groups_of
+from ..protocol.groups import NO_GROUP, groups_of
 from ..protocol.numbers import reals
+from ..protocol.predicates import check_type, passing
 from ..protocol.roles import Role, checkpoint
 from .release import Integers, ReleaseParameters, rounded_shift
 
@@ -29,6 +30,8 @@ def exact_vector(table: pa.Table, release: ReleaseParameters, *, where: str) -> 
     """
     for name, kind in release.kinds.items():
         kind.check(f"{where}.{name}", str(_plain(table.column(name)).type))
+    for condition in release.where:
+        check_type(where, condition, _plain(table.column(condition.name.column)).type)
     totals = [np.zeros(release.groups * part.width, dtype=np.int64) for part in release.components]
     for start in range(0, max(1, table.num_rows), ROWS_A_STEP):
         yield from checkpoint("summing", start, table.num_rows)
@@ -61,10 +64,12 @@ def _part(table: pa.Table, release: ReleaseParameters) -> Sequence[Integers]:
 
 
 def _groups(table: pa.Table, release: ReleaseParameters) -> Integers:
-    """For each row the number of its public group, -1 where it is in none."""
+    """For each row the number of its public group, -1 where it is in none or a condition does not hold."""
     if release.by is None or release.keys is None:
-        return np.zeros(table.num_rows, dtype=np.int64)
-    return groups_of(_plain(table.column(release.by)), release.keys)
+        groups = np.zeros(table.num_rows, dtype=np.int64)
+    else:
+        groups = groups_of(_plain(table.column(release.by)), release.keys)
+    return np.where(passing(table, release.where), groups, NO_GROUP) if release.where else groups
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:

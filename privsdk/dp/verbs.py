@@ -7,7 +7,8 @@ several tables the rows of all are pooled under encryption; `privsdk.dp.pooled` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,6 +27,7 @@ def count(
     epsilon: float,
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
@@ -43,6 +45,9 @@ def count(
         Group column, and the public group keys to answer for: texts, whole numbers, booleans, decimals, dates or times.
         They are compared as the column's own type compares; keys that occur only in the data stay hidden, and their
         rows, like those of a null group, are counted nowhere.
+    where : mapping of column to value, (low, high) or list, optional
+        As for an exact `count`, of columns that each table has: which rows enter. It takes a grant for comparison on
+        these columns too.
     rows_per_id : int, optional
         Where the owner protects all rows of an id: the most rows of each id that enter. Fewer mean less noise and more
         rows left out. Default: the owner's choice. Rows of a null id never enter.
@@ -79,6 +84,7 @@ def sum(
     resolution: float | None = None,
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
@@ -116,6 +122,7 @@ def mean(
     resolution: float | None = None,
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
@@ -148,6 +155,7 @@ def variance(
     resolution: float | None = None,
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
@@ -179,6 +187,7 @@ def quantile(
     edges: Sequence[float] | None = None,
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
@@ -218,6 +227,7 @@ def median(
     edges: Sequence[float] | None = None,
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
@@ -250,6 +260,7 @@ def histogram(
     edges: Sequence[float] | None = None,
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,

@@ -115,6 +115,18 @@ def check(where: Where) -> None:
             raise InvalidArgument(f"the condition on {shown} is not in order", hint="the lower end comes first")
 
 
+def own(column: str) -> Name:
+    """A column of each party's own table, in a question over tables of several."""
+    return Name(party="", column=column)
+
+
+def check_own(where: Where) -> None:
+    """Raise InvalidArgument unless these are conditions on columns that each party has."""
+    check(where)
+    if any(condition.name.party for condition in where):
+        raise InvalidArgument("a condition on another party's column", hint="name a column that every table has")
+
+
 def text(where: Where, owner: str) -> str:
     """As `age between 20 and 30 and is_active = 1`; the partner's columns are `partner.column`."""
     return " and ".join(condition.text(owner) for condition in where)

@@ -48,7 +48,8 @@ def request_for(
     statistic: str, *, parties: tuple[str, ...] = ("north",), unit: Unit = ROW, **parameters: Any
 ) -> Request:
     """A request to one party, or to several of whom the last holds the key."""
-    columns = tuple(dict.fromkeys(parameters[name] for name in ("column", "by") if parameters.get(name) is not None))
+    named = [parameters[name] for name in ("column", "by") if parameters.get(name) is not None]
+    columns = tuple(dict.fromkeys([*named, *(condition.name.column for condition in parameters.get("where", ()))]))
     holders = parties if len(parties) == 1 else parties[:-1]
     return Request(
         run_id="r",
