@@ -73,7 +73,7 @@ def finished(
     elif statistic == "count" or (statistic == "sum" and release.resolution == 1.0):
         columns = _around(noisy[0], widths[0])
     elif statistic == "sum":
-        columns = _around(noisy[0] * release.resolution, widths[0] * release.resolution)
+        columns = [_in_unit(each, release.resolution) for each in _around(noisy[0], widths[0])]
     else:
         columns = _moments(release, widths, [part.astype(np.float64) for part in noisy])
     shown = list(columns)
@@ -82,6 +82,12 @@ def finished(
         bins = max(1, len(columns[0]) // release.groups)
         shown.insert(0, keys.take(np.repeat(np.arange(release.groups), bins)))
     return pa.table([pa.array(column) for column in shown], names=names(release))
+
+
+def _in_unit(steps: Integers, resolution: float) -> Reals:
+    """Rounded once where a step is one of so many to a unit, as of hundredths."""
+    inverse = round(1 / resolution)
+    return steps / inverse if inverse and 1 / inverse == resolution else steps * resolution
 
 
 def _around(values: npt.NDArray[Any], width: float) -> list[Any]:

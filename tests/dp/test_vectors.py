@@ -86,7 +86,9 @@ def test_decimals_keep_their_digits_on_a_grid_of_their_places() -> None:
     cents = np.random.default_rng(3).integers(-(10**9), 10**9, 20_000)
     values = pa.array([Decimal(int(cent)).scaleb(-2) for cent in cents], pa.decimal128(20, 2))
     found = release(pa.table({"x": values}), "sum", epsilon=1, column="x", bounds=(-5e6, 5e6), resolution=0.01)
-    assert found.noisy[0].tolist() == [int(cents.clip(-5 * 10**8, 5 * 10**8).sum())]
+    exact = int(cents.clip(-5 * 10**8, 5 * 10**8).sum())
+    assert found.noisy[0].tolist() == [exact]
+    assert found.table["sum"].to_pylist() == [float(Decimal(exact).scaleb(-2))]
 
 
 def test_an_empty_group_has_no_mean_variance_or_quantile_and_every_value_is_possible() -> None:
