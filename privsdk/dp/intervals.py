@@ -87,7 +87,7 @@ def finished(
 def _in_unit(steps: Integers, resolution: float) -> Reals:
     """Rounded once where a step is one of so many to a unit, as of hundredths."""
     inverse = round(1 / resolution)
-    return steps / inverse if inverse and 1 / inverse == resolution else steps * resolution
+    return np.asarray(steps / inverse if inverse and 1 / inverse == resolution else steps * resolution, np.float64)
 
 
 def _around(values: npt.NDArray[Any], width: float) -> list[Any]:
