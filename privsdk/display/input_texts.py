@@ -25,7 +25,7 @@ _USES = {
     "iteration": "cannot be gone through",
     "arithmetic": "is no number to calculate or compare with",
 }
-_NO_CONDITIONS = 'conditions are for one owner\'s exact figures, such as table.count(where={"x": (0, 9)})'
+_NO_CONDITIONS = 'conditions are for dp and for one owner\'s exact figures, such as table.count(where={"x": (0, 9)})'
 _MOST_NAMES = 24  # that an object has, listed
 
 
