@@ -55,7 +55,7 @@ _TABLES = {
     "min max": 'of one owner: fed["party"]["table"].min("column")',
     "columns dtypes schema info": 'fed["party"]["table"].columns has the names with their types',
     "groupby group_by": 'groups are named in the question: he.mean(tables, "x", by="group", keys=["a", "b"])',
-    "query filter where": "he and dp ask about all rows; "
+    "query filter where": "he asks about all rows; "
     'conditions are for dp, or for one owner: fed["party"]["table"].count(where={"x": (0, 9)})',
     "head tail sample iloc loc values rows to_pandas to_arrow collect show": _ROWS + 'he.mean(tables, "column")',
     "shape size nrows": "he.count(tables)",
