@@ -19,78 +19,20 @@ let everything pass, or nothing. -0.0 is 0.0. Null and NaN equal nothing. Other 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .values import NotComparable, Value, duration_of, instant_of, number_of, refuse, time_of_day_of
+
 NO_VALUE = -1
-MAX_DIGITS = 400  # of a decimal's text
-
-
-class DecimalText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, order=True):
-    """A decimal by its digits, as in 12.5, without an exponent."""
-
-    decimal: str
-
-    def __str__(self) -> str:
-        return self.decimal
-
-
-Value = bool | int | float | str | DecimalText  # dates, times and durations as ISO text
-
-
-class NotComparable(TypeError):
-    """A value that columns of a type are not compared with; says with what they are."""
-
-
-def plain_value(value: Any) -> Value:
-    """What a notebook gives, in its one form. Raises TypeError for what no column compares with."""
-    if isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value):
-        raise TypeError
-    if isinstance(value, np.datetime64):
-        return str(value)
-    if isinstance(value, np.timedelta64):
-        return _duration_text(int(value.astype("timedelta64[ns]").astype(np.int64)))
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, timedelta):
-        return _duration_text(value // _MICROSECOND * 1000)
-    if isinstance(value, date | time):  # a datetime too
-        return value.isoformat()
-    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) < MAX_DIGITS // 2:
-        return DecimalText(decimal=_digits(value))
-    if isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError
-
-
-def is_plain(value: Value) -> bool:
-    """Whether a value that came over the wire is as `plain_value` makes them."""
-    if isinstance(value, DecimalText):
-        return len(value.decimal) <= MAX_DIGITS and re.fullmatch(r"-?\d+(\.\d*[1-9])?", value.decimal, re.A) is not None
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def sort_keys(values: Sequence[Value]) -> list[Any]:
-    """What values of one kind are ordered by: instants and durations by themselves, not by their text."""
-    if not all(isinstance(value, str) for value in values):
-        return [Fraction(value) if isinstance(value, bool) else _number(value) for value in values]
-    for read in (_instant, _duration):
-        try:
-            return [read(value) for value in values]
-        except NotComparable:
-            continue
-    return list(values)
 
 
 def check_value(value: Value, type_: pa.DataType) -> None:
@@ -185,7 +127,7 @@ class _Text:
         return column
 
     def read(self, value: Value) -> str:
-        return value if isinstance(value, str) else _refuse("compare text with text")
+        return value if isinstance(value, str) else refuse("compare text with text")
 
     def equal(self, value: str) -> str:
         return value
@@ -204,7 +146,7 @@ class _Float:
 
     def read(self, value: Value) -> float:
         """Infinite for a value that the type does not reach."""
-        return _nearest(_number(value), self.held.to_pandas_dtype())
+        return _nearest(number_of(value), self.held.to_pandas_dtype())
 
     def equal(self, value: float) -> float | None:
         return value if math.isfinite(value) else None
@@ -264,95 +206,24 @@ def _form_of(type_: pa.DataType) -> _Form:
     raise NotComparable("compare numbers, booleans, text, dates, times and durations: such a column equals nothing")
 
 
-def _refuse(hint: str) -> NoReturn:
-    raise NotComparable(hint)
-
-
-def _number(value: Value) -> Fraction:
-    """By value; of a float its shortest digits."""
-    if isinstance(value, bool | str):
-        _refuse("compare numbers with numbers")
-    if isinstance(value, DecimalText):
-        return Fraction(value.decimal)
-    return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
-
-
 def _truth(value: Value) -> Fraction:
     if not isinstance(value, int) or value not in (0, 1):
-        _refuse("compare booleans with True, False, 1 or 0")
+        refuse("compare booleans with True, False, 1 or 0")
     return Fraction(int(value))
 
 
 def _local(value: Value) -> Fraction:
-    has_offset, seconds = _instant(value)
+    has_offset, seconds = instant_of(value)
     if has_offset:
-        _refuse("the column has no time zone: leave out the offset, as in 2024-01-31T12:00:00")
+        refuse("the column has no time zone: leave out the offset, as in 2024-01-31T12:00:00")
     return seconds
 
 
 def _zoned(value: Value) -> Fraction:
-    has_offset, seconds = _instant(value)
+    has_offset, seconds = instant_of(value)
     if not has_offset:
-        _refuse("the column has a time zone: say which offset is meant, as in 2024-01-31T12:00:00+01:00")
+        refuse("the column has a time zone: say which offset is meant, as in 2024-01-31T12:00:00+01:00")
     return seconds
-
-
-_MICROSECOND = timedelta(microseconds=1)
-_FRACTION = re.compile(r"(?<=:\d\d)[.,](\d{1,9})", re.A)
-_DURATION = re.compile(r"(-?)PT(\d{1,20}(?:\.\d{1,9})?)S", re.A)
-_EPOCH = datetime(1970, 1, 1)
-
-
-def _instant(value: Value) -> tuple[bool, Fraction]:
-    """Whether an offset is given; seconds since 1970-01-01, without one as the clock shows them."""
-    try:
-        text, fraction = _without_fraction(value)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        _refuse("give dates and times as Python's or NumPy's, or as ISO text, as in 2024-01-31 or 2024-01-31T12:00:00")
-    offset = moment.utcoffset()
-    since = moment.replace(tzinfo=None) - _EPOCH - (offset or timedelta())
-    return offset is not None, Fraction(since // _MICROSECOND, 10**6) + fraction
-
-
-def _time_of_day(value: Value) -> Fraction:
-    try:
-        text, fraction = _without_fraction(value)
-        moment = time.fromisoformat(text)
-    except ValueError:
-        _refuse("give times as Python's, or as ISO text, as in 12:30:00")
-    if moment.tzinfo is not None:
-        _refuse("the column has no time zone: leave out the offset, as in 12:30:00")
-    return moment.hour * 3600 + moment.minute * 60 + moment.second + fraction
-
-
-def _without_fraction(value: Value) -> tuple[str, Fraction]:
-    """ISO text without its fraction of a second, which Python reads to microseconds only."""
-    if not isinstance(value, str):
-        raise ValueError
-    found = _FRACTION.search(value)
-    if found is None:
-        return value, Fraction(0)
-    return value[: found.start()] + value[found.end() :], Fraction(f"0.{found[1]}")
-
-
-def _duration(value: Value) -> Fraction:
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        _refuse("give durations as Python's timedelta or NumPy's timedelta64")
-    return Fraction(found[1] + found[2])
-
-
-def _duration_text(nanoseconds: int) -> str:
-    """ISO 8601, in seconds alone."""
-    whole, rest = divmod(abs(nanoseconds), 10**9)
-    fraction = f".{rest:09}".rstrip("0") if rest else ""
-    return f"{'-' if nanoseconds < 0 else ''}PT{whole}{fraction}S"
-
-
-def _digits(value: Decimal) -> str:
-    text = f"{value:f}" if value else "0"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _nearest(number: Fraction, kind: type[np.floating[Any]]) -> float:
@@ -373,12 +244,12 @@ _FORMS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], _Form
     (pa.types.is_large_string, _Text),
     (pa.types.is_floating, _Float),
     (pa.types.is_boolean, lambda _: _Multiples(pa.int8(), _truth)),
-    (pa.types.is_integer, lambda type_: _Multiples(type_, _number)),
-    (pa.types.is_decimal, lambda type_: _Multiples(type_, _number, Fraction(10) ** -type_.scale)),
+    (pa.types.is_integer, lambda type_: _Multiples(type_, number_of)),
+    (pa.types.is_decimal, lambda type_: _Multiples(type_, number_of, Fraction(10) ** -type_.scale)),
     (pa.types.is_date32, lambda _: _Multiples(pa.int32(), _local, Fraction(86_400))),
     (pa.types.is_date64, lambda _: _Multiples(pa.int64(), _local, _UNITS["ms"])),
     (pa.types.is_timestamp, lambda type_: _Multiples(pa.int64(), _zoned if type_.tz else _local, _UNITS[type_.unit])),
-    (pa.types.is_time32, lambda type_: _Multiples(pa.int32(), _time_of_day, _UNITS[type_.unit])),
-    (pa.types.is_time64, lambda type_: _Multiples(pa.int64(), _time_of_day, _UNITS[type_.unit])),
-    (pa.types.is_duration, lambda type_: _Multiples(pa.int64(), _duration, _UNITS[type_.unit])),
+    (pa.types.is_time32, lambda type_: _Multiples(pa.int32(), time_of_day_of, _UNITS[type_.unit])),
+    (pa.types.is_time64, lambda type_: _Multiples(pa.int64(), time_of_day_of, _UNITS[type_.unit])),
+    (pa.types.is_duration, lambda type_: _Multiples(pa.int64(), duration_of, _UNITS[type_.unit])),
 )

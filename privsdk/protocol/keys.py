@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from ..errors import InvalidArgument
-from .comparison import DecimalText, NotComparable, as_column, check_value, is_plain, plain_value
+from .comparison import as_column, check_value
+from .values import DecimalText, NotComparable, is_plain, plain_value
 
 Key = str | int | bool | DecimalText  # dates, times and durations as ISO text
 GivenKey = str | int | bool | Decimal | date | time | timedelta

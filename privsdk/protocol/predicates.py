@@ -18,18 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import InvalidArgument
-from .comparison import (
-    NO_VALUE,
-    DecimalText,
-    NotComparable,
-    Value,
-    check_value,
-    is_plain,
-    plain_value,
-    positions,
-    sort_keys,
-    within,
-)
+from .comparison import NO_VALUE, check_value, positions, within
+from .values import DecimalText, NotComparable, Value, is_plain, plain_value, sort_keys
 
 MAX_VALUES = 10_000
 _SHOWN = 6  # values of a list in a text

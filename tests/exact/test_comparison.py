@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from privsdk.protocol import comparison
 from privsdk.protocol.groups import groups_of
 from privsdk.protocol.predicates import canonical, check, passing
+from privsdk.protocol.values import DecimalText, NotComparable, is_plain
 
 CLAIM = pytest.mark.claim("exact: conditions, groups and public keys compare as the column's own type does (DuckDB)")
 
@@ -239,7 +240,7 @@ def test_a_label_given_back_as_a_value_or_key_finds_its_own_rows(kind: Kind, cas
 def test_a_value_of_another_kind_says_what_is_missing(type_: pa.DataType, value: Any, hint: str) -> None:
     (condition,) = canonical({"x": value}, name_of)
     for each in condition.values:
-        with pytest.raises(comparison.NotComparable, match=hint):
+        with pytest.raises(NotComparable, match=hint):
             comparison.check_value(each, type_)
 
 
@@ -266,4 +267,4 @@ def test_values_that_nothing_compares_with(given: Any) -> None:
 
 @pytest.mark.parametrize("text", ["1e5", "1.50", "", "--1", "1.", "9" * 500, "NaN"])
 def test_decimals_of_another_form_are_refused(text: str) -> None:
-    assert not comparison.is_plain(comparison.DecimalText(decimal=text))
+    assert not is_plain(DecimalText(decimal=text))
