@@ -81,6 +81,7 @@ def partner(given: RoleInput, by: str | None, where: Where, *, owner: str) -> Ro
     label = pa.nulls(len(passes), pa.large_string())
     if by is not None:
         label = _agreed(keys[keep], given.table[by].cast(pa.large_string()).filter(pa.array(keep)), len(passes))
+    given.services.screen([], given.min_count)  # it tells of each key, under grants for that, and of no sum
     table = pa.table({"passes": pa.array(passes), "label": label}, schema=KeyLabels.SCHEMA)
     yield from tell(owner, KeyLabels(join=given.joint, kind=kind, min_count=given.min_count, table=table))
 

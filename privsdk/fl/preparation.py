@@ -20,9 +20,11 @@ import pyarrow as pa
 
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
-from ..protocol.groups import every_part_is_large, is_large
+from ..protocol.groups import NO_GROUP, every_part_is_large, is_large, rows_by_group, suppressed_of_rows
 from ..protocol.keys import Key
 from ..protocol.numbers import reals
+from ..protocol.services import RowSet
+from .models.evaluation import Groups
 from .models.features import Reals, Scale, Standardised, in_range, inputs, parts, without_misfits
 from .models.model import Model
 from .models.network import Matrix, Rows, Targets, Vector
@@ -168,7 +170,7 @@ class Preparation:
                 f"{party} has more than {MOST_ROWS // clients:,} rows",
                 hint=f"{clients} clients train on {MOST_ROWS:,} rows in all; train on fewer of them",
             )
-        self.kept = index[:cut]
+        self._index, self.kept = index, index[:cut]
         self._private = private is not None
         self._cut = cut
         self._x = x[index]
@@ -184,6 +186,22 @@ class Preparation:
                     f"{party} has too few values of {name}: its mean takes at least its minimum count of {min_count}",
                     hint="leave this party out, or give the feature a public range, such as (0, 100)",
                 )
+
+    def row_sets(self, groups: Groups | None) -> list[RowSet]:
+        """The rows whose number a training that is not private tells: of training; held out, by group where there are
+        some."""
+        sets = [_numbered(self._index[self._cut :], "training rows")]
+        if is_large(self.owners[self.kept], self._min_count):
+            sets.append(_numbered(self.kept, "held-out rows"))
+            sets += [_numbered(rows, "held-out rows of a group") for rows in self._by_group(groups)]
+        return sets
+
+    def _by_group(self, groups: Groups | None) -> list[Integers]:
+        """Held-out rows of each group whose score is told."""
+        if groups is None:
+            return []
+        hidden = suppressed_of_rows(range(groups.number), groups.of, self.owners[self.kept], self._min_count)
+        return rows_by_group(self.kept, groups.of, sorted({*groups.of.tolist()} - {NO_GROUP} - hidden))
 
     def every_batch_is_large(self, size: int) -> bool:
         """Whether every batch of so many training rows is of at least the minimum count of owners."""
@@ -211,6 +229,10 @@ class Preparation:
         x, y = self._x[self._cut :], self._y[self._cut :]
         by_class = class_weights_of(self._class_weights, totals)
         return Rows(x=x, y=y, weights=None if by_class is None else by_class[y.astype(np.int64)])
+
+
+def _numbered(rows: Integers, measure: str) -> RowSet:
+    return RowSet(rows=rows, measure=measure, figures=(len(rows),))
 
 
 def _counted(model: Model, class_weights: ClassWeights) -> tuple[Key, ...]:

@@ -138,6 +138,8 @@ def _train(
     if parameters.by is not None and parameters.groups is not None:
         of = groups_of(given.table.column(parameters.by), parameters.groups)
         groups = Groups(len(parameters.groups), of[prepared.kept])
+    if parameters.privacy is None:
+        given.services.screen(prepared.row_sets(groups), given.min_count)
     held_out = HeldOut(
         course.network,
         prepared.held_out,

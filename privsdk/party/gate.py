@@ -215,6 +215,7 @@ class Gate:
             # 6. run
             role, step_s = run.operation.role(given), self._timeouts.step_s
             outcome = drive(role, lambda peer: run.conversation(peer, self._dial), run.on_step, step_s)
+            run.check_screened()
             # 7. record
             answer = self._answer(run, outcome, version)
             self._books.finish(run_id, answer, [str(learned) for learned in run.operation.learns()])

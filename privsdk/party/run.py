@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import Cancelled, ConnectTimeout, InternalError, PeerGone, PrivsdkError, ProtocolViolation
 from ..errors.details import RunCancelled, StreamEnded, TimedOut
-from ..governance.charges import Debit
+from ..governance.charges import Debit, Exact
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
 from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, ProgressReport, Watched
@@ -56,6 +56,7 @@ class PartyRun:
         self.cancelled = threading.Event()
         self.stop_requested = threading.Event()
         self.waited_for: tuple[str, ...] = ()  # when it was cancelled
+        self.screened = False  # whether its role asked the guard
         self._party = party
         self._timeouts = timeouts
         self._changed = threading.Condition()
@@ -83,6 +84,19 @@ class PartyRun:
     def move(self, event: type[RunEvent]) -> None:
         """Go on to the state that the event leads to, as the ledger does."""
         self.state = after(self.state, event)
+
+    def check_screened(self) -> None:
+        """Raise InternalError where exact figures of this party's rows left that the guard was not asked about.
+
+        Its operation says whether there are: a minimum count applies to what it needs, and not noise alone pays for it.
+        """
+        operation = self.operation
+        exact = any(isinstance(debit.charge, Exact) for debit in operation.price().get(self._party, ()))
+        if exact and not self.screened and any(n.disclosure.counted for n in operation.needs().get(self._party, ())):
+            raise InternalError(
+                f"{self.request.operation} tells exact figures of {self._party}'s rows, and its role did not ask "
+                "services.screen"
+            )
 
     def arrive(self, peer: str, hello: Hello, channel: Channel) -> None:
         """Take a stream that a peer earlier in the request's order opened; it is heard from the run's start on."""
@@ -228,7 +242,8 @@ class RunServices:
     def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
         """As the differencing guard allows; see there."""
         if self._screen is None:
-            raise InternalError(f"{self._run.request.operation} has exact figures, and is not `remembered`")
+            raise InternalError(f"{self._run.request.operation} has exact figures, and no rows that the guard knows")
+        self._run.screened = True
         return self._screen(sets, min_count)
 
     def pay(self) -> None:

@@ -253,8 +253,9 @@ class Inputs:
                 joint = self.runs.joint_rows(request, operand, version)
                 table, keys = table.take(joint.rows), joint.keys
                 min_count = max(min_count, joint.min_count)
-            if run.operation.remembered:
-                screen = self.guard.screener(request, operand, version, joint, run.min_count)
+            if not operand.unit.id:
+                remembered = run.operation.remembered
+                screen = self.guard.screener(request, operand, version, joint, run.min_count, remembered=remembered)
         given = RoleInput(
             request=request,
             party=party,

@@ -35,7 +35,7 @@ rule, secondary suppression).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain, count
 from typing import Any
 
@@ -61,9 +61,17 @@ def label_name(by: str, others: Collection[str]) -> str:
     return next(name for name in names if name not in others)
 
 
+def rows_by_group(rows: Integers, of: Integers, groups: Sequence[int]) -> list[Integers]:
+    """For each of some groups its rows, where the group of each row is given."""
+    order = np.argsort(of, kind="stable")
+    starts = np.searchsorted(of[order], groups, side="left")
+    ends = np.searchsorted(of[order], groups, side="right")
+    return [rows[order[a:b]] for a, b in zip(starts, ends, strict=True)]
+
+
 def is_large(units: Integers, min_count: int) -> bool:
-    """Whether rows of these units are of at least `min_count` units."""
-    return len(np.unique(units)) >= min_count
+    """Whether rows of these units are of at least `min_count` units; mostly the first rows are."""
+    return len(np.unique(units[: 4 * min_count])) >= min_count or len(np.unique(units)) >= min_count
 
 
 def every_part_is_large(units: Integers, rows: int, min_count: int) -> bool:

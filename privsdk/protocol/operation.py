@@ -203,8 +203,7 @@ class Operation(Priced, Generic[P]):
     parameters_type : type
         What they are parsed as.
     remembered : bool
-        Whether an identical question on the same table is answered with the stored answer, without a charge, and its
-        figures are compared with those that were let out before.
+        Whether an identical question on the same table is answered with the stored answer, without a charge.
     stops : bool
         Whether it goes in rounds and its role asks before each whether a stop was requested, to end with what there is.
     """

@@ -126,6 +126,9 @@ class Services(Protocol):
     def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
         """The figures of an exact answer to let out: asked once, for all its row sets, before anything of it leaves.
 
+        Also of what enters a sum with others', since these know their own part. A role of exact figures that never asks
+        is refused at its end; one that tells of no own rows asks for no set.
+
         Raises DifferencingRefused where these and earlier figures together show something of fewer than `min_count`.
         """
 

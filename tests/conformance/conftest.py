@@ -35,7 +35,7 @@ def make_tables() -> dict[str, dict[str, pa.Table]]:
             {
                 "company": pa.array([None if k == 0 else f"c{k}" for k in rng.integers(0, 400, rows)]),
                 "number": pa.array(rng.integers(-500, 500, rows)),
-                "amount": pa.array(np.where(rng.random(rows) < 0.05, np.nan, amount), from_pandas=True),
+                "amount": pa.array(np.where(rng.random(rows) < 0.12, np.nan, amount), from_pandas=True),
                 "late": pa.array(amount + rng.normal(0, 10, rows) > 50),
                 "region": pa.array(rng.choice(["north", "south", "Süd €"], rows)),
             }

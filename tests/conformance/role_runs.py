@@ -25,7 +25,7 @@ from privsdk.testing import Members, SeededEntropy, Sent, together
 PLANS = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "learns_table.py"))["plans"]
 OUTSIDER = "analyst"
 OWNERS = ("A", "B", "C")
-ROWS, SHARED, PLANTED = 20, 12, 2
+ROWS, SHARED, PLANTED = 24, 12, 2
 SESSION = b"a session's own 32 bytes........"
 MINIMUM = 2  # count of units
 MEMBERS = Members((*OWNERS, "K"))

@@ -56,7 +56,7 @@ def opened(rules: Policy) -> ps.Federation:
     return ps.embedded({**parties, "keeper": {}}, store=None, policy=rules, budget=budget, quiet=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def fed() -> Iterator[ps.Federation]:
     with opened(policy()) as federation:
         yield federation

@@ -23,7 +23,7 @@ TYPES = {"real": pa.float64(), "long": pa.float64(), "whole": pa.int64(), "flag"
 ZEROS = [0] * 10  # in each column of each party, so that the minimum count is met
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def shops() -> Iterator[ps.Federation]:
     tables = {}
     for i, party in enumerate(("north", "south", "east")):

@@ -45,7 +45,7 @@ class LateLedger(Ledger):
 def open_federation(store: Path) -> ps.Federation:
     def table(first: int) -> pa.Table:
         return pa.table(
-            {"id": [f"k{first + n}" for n in range(40)], "x": list(range(40)), "y": [1.5] * 40, "z": [0, 1] * 20}
+            {"id": [f"k{first + n}" for n in range(60)], "x": list(range(60)), "y": [1.5] * 60, "z": [0, 1] * 30}
         )
 
     tables = {name: {"t": table(10 * n)} for n, name in enumerate(HOLDERS)}
@@ -80,7 +80,7 @@ def work(fed: ps.Federation, store: Path, log: Path, holder: str, n: int) -> Non
     release(he.sum(tables, "x"))
     joint = release(psi.join(fed["north"]["t"], fed["south"]["t"], on="id"))
     release(joint["south"].count())
-    model = fl.Logistic(features={"x": (0, 40)})
+    model = fl.Logistic(features={"x": (0, 60)})
     release(fl.fit(model, tables, label="z", rounds=4, coordinator=KEEPER, name=f"{os.getpid()}-{n}"))
     with ps.Owner(store / f"{holder}.sqlite") as owner:
         owner.freeze("t", reason="a question")

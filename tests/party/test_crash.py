@@ -66,7 +66,7 @@ def check(folder: Path) -> int:
                 got_away = Account(Counter(charges))
                 assert balance.exact_spent >= got_away.exact, party
                 assert balance.epsilon_spent >= got_away.epsilon(balance.budget.delta), party
-        assert he.sum(fed.tables("t"), "x").release().value.value == 3 * sum(range(40))
+        assert he.sum(fed.tables("t"), "x").release().value.value == 3 * sum(range(60))
         assert {report.first_bad for report in fed.verify_audit().values()} == {-1}
     return len(got)
 

@@ -16,7 +16,7 @@ from privsdk.party.differencing.basis import Basis
 from privsdk.party.differencing.elimination import Elimination
 from privsdk.party.differencing.history import Admission, History
 from privsdk.party.differencing.modular import is_prime, random_prime, rational, solved, whole
-from privsdk.party.differencing.search import Weight
+from privsdk.party.differencing.search import Weight, Work
 
 SAFE = pytest.mark.claim(
     "differencing: no combination of however many exact answers tells of 1 to k - 1 units, against brute force"
@@ -204,8 +204,9 @@ def test_a_set_that_depends_on_others_modulo_the_prime_alone_is_not_let_out() ->
     elimination = Elimination(basis, prime=5)
     for left_out in range(6):
         member = np.arange(6) != left_out
-        elimination.catch_up()
-        found, independent = elimination.admit(member, elimination.view([member], [None], 1))
+        elimination.catch_up(Work())
+        view = elimination.view([member], [None], 1, Work())
+        found, independent = elimination.admit(member, view, Work())
         assert (found, independent) == (Weight.UNDECIDED if left_out == 5 else Weight.HEAVY, True)
         basis.add(member)
 
@@ -220,7 +221,7 @@ def test_bounds_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept.admit(thirds[:2], [None], 10, 2) is Admission.ADMITTED
     assert kept.admit([thirds[0] | thirds[1]], [None], 10, 2) is Admission.ADMITTED  # nothing new
     assert kept.admit([np.arange(5_000) % 2 == 0], [None], 10, 2) is Admission.FULL
-    monkeypatch.setattr(search, "MOST_STEPS", 0)
+    monkeypatch.setattr(search, "MOST_WORK", 20_000)
     monkeypatch.setattr(history, "SMALL", 10_000)
     rng = np.random.default_rng(1)
     verdicts = {History.admit(small, [each], [None], 3) for small in [grown(30)] for each in rng.random((20, 30)) < 0.5}

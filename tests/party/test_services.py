@@ -9,19 +9,19 @@ import pytest
 import privsdk as ps
 from privsdk import fl
 from privsdk.errors import InternalError
-from privsdk.exact.operation import Aggregate
 from privsdk.fl.operation import Fit
+from privsdk.party.run import RunServices
 
 TABLE = pa.table({"x": np.linspace(0, 1, 40), "y": [True, False] * 20})
 CLAIM = pytest.mark.claim("exact figures that no guard has seen, and rounds that nobody pays, do not leave a party")
 
 
 @CLAIM
-def test_exact_figures_of_an_operation_that_is_not_remembered_do_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Aggregate, "remembered", False)
+def test_exact_figures_that_no_guard_was_asked_about_do_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunServices, "screen", lambda self, sets, min_count: [each.figures for each in sets])
     with ps.embedded({"north": {"t": TABLE}}, store=None, quiet=True) as fed:
         plan = fed["north"]["t"].count()
-        with pytest.raises(InternalError, match="aggregate has exact figures, and is not `remembered`"):
+        with pytest.raises(InternalError, match=r"aggregate tells exact figures of north's rows, and .*screen"):
             plan.release()
 
 

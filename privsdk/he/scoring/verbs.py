@@ -237,7 +237,6 @@ class Score(Operation[ScoreParameters]):
     """A linear model of the second party over the rows of the first."""
 
     parameters_type = ScoreParameters
-    remembered = True  # for the guard and the units that come with it: a question of two parties is asked anew
 
     def check(self) -> None:
         request, parameters = self.request, self.parameters

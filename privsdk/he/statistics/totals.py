@@ -17,9 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import DataError
-from ...protocol.groups import NO_GROUP, groups_of, is_large, suppressed_of_rows
+from ...protocol.groups import NO_GROUP, groups_of, is_large, rows_by_group, suppressed_of_rows
 from ...protocol.operation import RoleInput
 from ...protocol.roles import Role, checkpoint
+from ...protocol.services import RowSet
 from .fixedpoint import Numbers, exact_products, exact_sums, numbers, scale_of
 from .statistic import OF_VALUES, Statistic
 
@@ -72,18 +73,28 @@ def contribution(given: RoleInput, statistic: Statistic) -> Role[PartTotals]:
         for total, pieces in zip(totals, parts, strict=True):
             for group, amount in pieces:
                 total[group] += amount
-    units = given.units(np.concatenate(entering))
+    rows = np.concatenate(entering)
+    units = given.units(rows)
     _check_rows(units, given, statistic)
     own = [_to_integers(total, part, statistic, party) for total, part in zip(totals, statistic.parts, strict=True)]
     if not statistic.grouped:
+        _screen(given, [rows])
         return PartTotals(own, [])
     every, of = range(statistic.groups), np.concatenate(groups)
     hidden = suppressed_of_rows(every, of, units, given.min_count)
     filled = set(np.unique(of).tolist())
     outside = not filled.isdisjoint({*hidden, NO_GROUP})
+    _screen(given, rows_by_group(rows, of, sorted(filled - {*hidden, NO_GROUP})))
     return PartTotals(
         [[0 if group in hidden else total[group] for group in every] for total in own],
         [int(group in filled and group not in hidden) for group in every] + [int(outside)],
+    )
+
+
+def _screen(given: RoleInput, sets: Sequence[Integers]) -> None:
+    """Before they enter a sum: who has the other contributors' parts knows what they add up to."""
+    given.services.screen(
+        [RowSet(rows=rows, measure="part of a pooled total", figures=(len(rows),)) for rows in sets], given.min_count
     )
 
 

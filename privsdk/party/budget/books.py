@@ -224,11 +224,12 @@ class Books:
     def settle(self, run_id: str, question: str, compare: Callable[[DisclosureTables], list[Figures]]) -> list[Figures]:
         """Compare what a run would let out with what was let out before, and keep it and its question, in one step."""
 
-        def change(tables: DisclosureTables) -> tuple[list[Figures], LedgerEvent]:
+        def change(tables: DisclosureTables) -> tuple[list[Figures], LedgerEvent | None]:
             figures = compare(tables)
             if question:
                 tables.ask(question, run_id)
-            return figures, FiguresDisclosed(run=run_id, told=tables.told(run_id))
+            told = tables.told(run_id)
+            return figures, FiguresDisclosed(run=run_id, told=told) if told or question else None
 
         return self._ledger.disclose(change)
 

@@ -80,9 +80,19 @@ class Basis:
     def total(self, chosen: Integers, times: Sequence[int]) -> Integers:
         """The sum of so many times each chosen set, at every place."""
         total = np.zeros(self.places, np.int64)
+        short = np.zeros(self.places, np.int16)  # of sets a few times: a quarter of the memory to go through
+        room = np.iinfo(np.int16).max
         for i, number in zip(chosen.tolist(), times, strict=True):
-            total += number * (self._number(i) if i in self._numbers else self.member(i))
-        return total
+            if i in self._numbers or abs(number) > room:
+                total += number * (self._number(i) if i in self._numbers else self.member(i))
+                continue
+            room -= abs(number)
+            bits = np.unpackbits(self._bits[i], count=self.places)
+            if number in (1, -1):
+                (np.add if number == 1 else np.subtract)(short, bits, out=short)
+            else:
+                short += np.int16(number) * bits
+        return total + short
 
     def odd(self, chosen: Mask) -> Bits:
         """The places that are in an odd number of the chosen sets, as bits."""

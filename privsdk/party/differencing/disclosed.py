@@ -15,6 +15,7 @@ from .basis import Integers, Mask
 from .history import MOST_SETS, SMALL, Admission, History
 from .partition import Codes, LargeClasses, Partition
 from .rows import SeenRows
+from .search import Work
 
 _NOTHING = Extent(0, 0, b"")
 
@@ -55,11 +56,17 @@ class Disclosed:
         """Memory."""
         return self._rows.bytes_held + (self._numbers.bytes_held if self._numbers else 0)
 
+    @property
+    def depends(self) -> list[bool]:
+        """Of the new sets that were let out last, whether each is a combination of earlier ones."""
+        return self._rows.depends
+
     def screen(self, tables: DisclosureTables, seen: SeenRows, asked: Sequence[Asked], k: int) -> Admission:
         """Whether these may be let out together: then the ledger is to keep them, and `keep` is called."""
         self._read(tables, seen, k)
         units, new = self._codes(seen), [self._padded(each.member) for each in asked if each.new]
         most = allowance(seen.number if seen.units is None else int(seen.units.max(initial=-1)) + 1, k)
+        work = Work()
         extremes = [self._padded(each.member) for each in asked if each.extreme]
         refined, inside, verdict = self._extremes, self._extreme, Admission.ADMITTED
         if extremes:
@@ -67,9 +74,9 @@ class Disclosed:
             verdict = Admission.ADMITTED if self._atoms_allow(refined, inside, units, k) else Admission.LIGHT
         if verdict is Admission.ADMITTED and self._numbers is not None and seen.numbers is not None:
             by_number = [_by_number(each.member, seen.numbers) for each in asked if each.new]
-            verdict = self._numbers.admit(by_number, [None], k, most)
+            verdict = self._numbers.admit(by_number, [None], k, most, work)
         if verdict is Admission.ADMITTED:
-            verdict = self._rows.admit(new, units, k, most)
+            verdict = self._rows.admit(new, units, k, most, work)
         if verdict is Admission.ADMITTED:
             self._extremes, self._extreme = refined, inside
         else:
@@ -96,7 +103,7 @@ class Disclosed:
         self._rows.grow(self._places)
         self._extremes = self._extremes.grown(self._places)
         self._extreme = np.append(self._extreme, np.zeros(grown, np.bool_))
-        for bits, extreme in tables.sets_after(self._table, self._extent.last):
+        for bits, extreme in tables.sets_after(self._table, self._extent.last, every=False):
             member = self._padded(np.unpackbits(bits)[: self._places].astype(np.bool_))
             self._rows.keep([member], self._codes(seen), k)
             if extreme:
@@ -123,6 +130,8 @@ class Disclosed:
     def _padded(self, values: Any, filled: int = 0) -> Any:
         """For places too that were seen by a run whose answer was refused: they are in no set."""
         more = self._places - len(values)
+        if not more:
+            return values
         return np.append(values, np.full(more, values.max(initial=-1) + 1 if filled else 0, values.dtype))
 
 

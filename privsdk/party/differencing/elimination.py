@@ -6,6 +6,7 @@ called loose. Where there are none, what is left of a set is the one combination
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,10 +14,9 @@ import numpy as np
 from .basis import Basis, Mask
 from .modular import Residues, random_prime
 from .partition import Codes, LargeClasses, Partition
-from .search import Weight, lightest
+from .search import Weight, Work, lightest
 from .span import Span
 
-MOST_LOOSE = 128
 MOST_COLUMNS = 8_192
 
 
@@ -51,19 +51,20 @@ class Elimination:
         other._tried, other._touched = list(self._tried), self._touched.copy()
         return other
 
-    def catch_up(self) -> None:
-        """Take in what the basis has got since, places and sets."""
+    def catch_up(self, work: Work) -> None:
+        """Take in what the basis has got since, places and sets; what the work was enough for is kept."""
         more = self._basis.places - len(self._touched)
         self._classes = self._classes.grown(self._basis.places)
         self._touched = np.append(self._touched, np.zeros(more, np.bool_))
         for i in range(len(self._span), len(self._basis)):
+            self._spend(work)
             if self._take(self._basis.member(i)) is not True:
                 self._sound = False
                 return
 
     def keep(self, member: Mask) -> bool:
         """Take in a set, and add it to the basis where it is independent; whether it is in the span for sure."""
-        self.catch_up()
+        self.catch_up(Work(sys.maxsize))
         taken = self._take(member)
         if taken:
             self._basis.add(member)
@@ -81,18 +82,19 @@ class Elimination:
         self._tried.append(0)
         return True
 
-    def view(self, members: Sequence[Mask], units: Codes, k: int) -> LargeClasses:
+    def view(self, members: Sequence[Mask], units: Codes, k: int, work: Work) -> LargeClasses:
         """Large classes for one answer; pivots go there where they can."""
         self._classes = self._classes.refined(members)
         view = LargeClasses(self._classes, units, k)
-        self._settle(view)
+        self._settle(view, work)
         return view
 
-    def admit(self, member: Mask, view: LargeClasses) -> tuple[Weight, bool]:
+    def admit(self, member: Mask, view: LargeClasses, work: Work) -> tuple[Weight, bool]:
         """What is found of the combinations with a set; where none is light it is taken in, and the basis gets it next.
 
         The second is whether the set is independent of those before: one that is not tells nothing new.
         """
+        self._spend(work)
         span = self._span
         coefficients = span.coefficients(member)
         if not self._sound:
@@ -109,7 +111,7 @@ class Elimination:
                 return (Weight.HEAVY, False) if known else (Weight.UNDECIDED, True)
             at = int(np.argmax(np.where(rest != 0, view.sizes, 0)))
             loose = bool(view.sizes[at] < view.k)
-        if loose and (found := self._found(rest, view)) is not Weight.HEAVY:
+        if loose and (found := self._found(rest, view, work)) is not Weight.HEAVY:
             return found, True
         if loose or self._moves_loose(int(places[at]), view):
             self._mark(span.rest(member, coefficients, view.places))
@@ -117,26 +119,26 @@ class Elimination:
         self._tried.append(view.tried if loose else 0)
         return Weight.HEAVY, True
 
-    def _found(self, rest: Residues, view: LargeClasses) -> Weight:
+    def _found(self, rest: Residues, view: LargeClasses, work: Work) -> Weight:
         """Of a set of which something is left in small classes only."""
         loose = np.flatnonzero(self._loose(view))
         if not len(loose):
             return Weight.LIGHT if view.is_light(np.flatnonzero(rest)) else Weight.HEAVY
-        if len(loose) > MOST_LOOSE:
-            return Weight.UNDECIDED
         columns = np.flatnonzero(self._touched[view.places] | (rest != 0))
         whole = len(columns) <= MOST_COLUMNS
         if not whole:
             columns = columns[np.linspace(0, len(columns) - 1, MOST_COLUMNS).astype(np.int64)]
+        work.spend(len(self._span) * (len(columns) + len(loose) * len(columns) // 8), calls=len(columns) // 2)
         values = self._span.values(loose, view.places[columns])
-        found = lightest(rest[columns], values, view.units_of(columns), view.k, self._span.prime)
+        found = lightest(rest[columns], values, view.units_of(columns), view.k, self._span.prime, work)
         return Weight.UNDECIDED if found is Weight.LIGHT and not whole else found
 
-    def _settle(self, view: LargeClasses) -> None:
+    def _settle(self, view: LargeClasses, work: Work) -> None:
         """Move pivots to large classes where that can be; then all other combinations vanish on those."""
         for i in np.flatnonzero(self._loose(view)).tolist():
             if 0 < self._tried[i] <= view.k:
                 continue
+            self._spend(work)
             row = self._span.combined(self._span.row(i), view.places)
             at = int(np.argmax(np.where(row != 0, view.sizes, 0)))
             place, large = int(view.places[at]), view.sizes[at] >= view.k
@@ -144,6 +146,10 @@ class Elimination:
                 self._mark(row)
             self._tried[i] = 0 if large else view.tried
             self._span.move(i, place)
+
+    def _spend(self, work: Work) -> None:
+        """For one more set: to tell places apart by it, and to see what is left of it in each class."""
+        work.spend(len(self._classes.of) + len(self._span) * self._classes.number // 2, calls=10)
 
     def _loose(self, view: LargeClasses) -> Mask:
         """For each pivot whether it lies in no large class."""

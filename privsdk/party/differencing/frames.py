@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 
 from .basis import Basis, Bits, Integers, Mask
 from .modular import solved
-from .search import Weight, lightest
+from .partition import first_units
+from .search import OutOfWork, Weight, Work, lightest
 
 _LOOKED_AT = 128  # places that are looked at first
+_A_WORD = 32  # rows of bits that are told apart at once
 _FREE = -1
 
 
@@ -122,6 +124,7 @@ class Frames:
         self._frames: list[_Frame] = []
         self._clean = 0  # no combination of them has rows of fewer units
         self._unclean = sys.maxsize  # and one has
+        self._disjoint_in: Integers | None = None  # units that no two frames share, as was found
         self._broken = False  # they are independent, and not modulo 2
 
     @property
@@ -133,13 +136,13 @@ class Frames:
         """To be changed by itself."""
         other = Frames(self._basis)
         other._size, other._clean, other._unclean = self._size, self._clean, self._unclean
-        other._broken = self._broken
+        other._broken, other._disjoint_in = self._broken, self._disjoint_in
         other._frames = [frame.copy() for frame in self._frames]
         return other
 
-    def catch_up(self, units: Integers | None, k: int, *, weighed: bool = True) -> bool:
+    def catch_up(self, units: Integers | None, k: int, work: Work | None) -> bool:
         """Have at least k frames of these units, of all sets; whether none of their combinations is light, where they
-        are weighed."""
+        are weighed: by how much work."""
         if not self._disjoint(units):
             self._frames, self._size, self._clean, self._unclean = [], 0, 0, sys.maxsize
         for frame in self._frames:
@@ -153,10 +156,10 @@ class Frames:
             for i in range(self._size):
                 self._take_next([j], i, units)
         self._clean = 0 if behind else self._clean
-        if not weighed:
+        if work is None:
             return False
         if self._clean < k < self._unclean:
-            clean = all(self._is_clean(frame, units, k) for frame in self._frames[:k])
+            clean = all(self._is_clean(frame, units, k, work) for frame in self._frames[:k])
             self._clean, self._unclean = (k, self._unclean) if clean else (self._clean, k)
         return self._clean >= k and not self._broken
 
@@ -172,11 +175,11 @@ class Frames:
             steps.append(step)
         return steps
 
-    def weigh(self, steps: list[_Step], units: Integers | None, k: int) -> Weight:
+    def weigh(self, steps: list[_Step], units: Integers | None, k: int, work: Work) -> Weight:
         """Whether a combination with the set of these steps is light."""
         for step, frame in zip(steps[:k], self._frames, strict=False):
             if step.remainder is not None:
-                found = self._lightest(step.remainder, frame.remainders, units, k)
+                found = self._lightest(step.remainder, frame.remainders, units, k, work)
                 if found is not Weight.HEAVY:
                     return found
         self._clean = min(self._clean, k)
@@ -212,10 +215,10 @@ class Frames:
             self._own(owner, step.place, units, j)
             self._frames[j].add(step, self._basis)
 
-    def _is_clean(self, frame: _Frame, units: Integers | None, k: int) -> bool:
+    def _is_clean(self, frame: _Frame, units: Integers | None, k: int, work: Work) -> bool:
         """Whether no combination of a frame's remainders is light."""
         rest = frame.remainders
-        return all(self._lightest(each, rest[:i], units, k) is Weight.HEAVY for i, each in enumerate(rest))
+        return all(self._lightest(each, rest[:i], units, k, work) is Weight.HEAVY for i, each in enumerate(rest))
 
     def _sample(self, member: Mask, owner: Integers) -> _Sample:
         """Some places that no frame has, within a set and outside."""
@@ -234,17 +237,21 @@ class Frames:
         left = np.unpackbits(rest, count=len(member)).astype(np.bool_) & ((owner == _FREE) | (owner == j))
         return _Step(chosen, int(np.argmax(left)), None) if left.any() else _Step(chosen, _FREE, rest)
 
-    def _lightest(self, remainder: Bits, others: list[Bits], units: Integers | None, k: int) -> Weight:
-        rows = _connected(remainder, others)
-        values = np.unpackbits(np.stack([*rows, remainder]), axis=1, count=self._basis.places)
-        inside = np.flatnonzero(values.any(axis=0))
-        patterns, of = np.unique(values[:, inside], axis=1, return_inverse=True)
-        whose = inside if units is None else units[inside]
-        pairs = np.unique(np.stack([of.ravel(), whose]), axis=1)
-        starts = np.searchsorted(pairs[0], np.arange(patterns.shape[1] + 1))
-        behind = [pairs[1, a:b][:k] for a, b in pairwise(starts)]
+    def _lightest(self, remainder: Bits, others: list[Bits], units: Integers | None, k: int, work: Work) -> Weight:
+        try:
+            rows = _connected(remainder, others, work)
+            inside = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce([*rows, remainder]), count=self._basis.places))
+            work.spend(4 * (len(rows) + 1) * len(inside), calls=len(rows))
+            values = np.stack(
+                [each[inside >> 3] >> (7 - (inside & 7)).astype(np.uint8) & 1 for each in (*rows, remainder)]
+            )
+            patterns, of = _told_apart(values)
+            work.spend(0, calls=patterns.shape[1] // 4)
+        except OutOfWork:
+            return Weight.UNDECIDED
+        behind = first_units(of, patterns.shape[1], inside if units is None else units[inside], k)
         wide = patterns.astype(np.int64)
-        return lightest(wide[-1], wide[:-1], [behind], k, 2)
+        return lightest(wide[-1], wide[:-1], [behind], k, 2, work)
 
     def _owner(self, units: Integers | None) -> Integers:
         """For each place the frame that has its unit."""
@@ -261,6 +268,9 @@ class Frames:
 
     def _disjoint(self, units: Integers | None) -> bool:
         """Whether no two frames have a unit in common."""
+        if units is None or units is self._disjoint_in:  # places are by themselves
+            return True
+        self._disjoint_in = units
         found = [np.unique(self._units(frame, units)) for frame in self._frames]
         together = np.concatenate(found) if found else np.zeros(0)
         return len(np.unique(together)) == len(together)
@@ -271,12 +281,26 @@ class Frames:
         return found
 
 
-def _connected(remainder: Bits, others: list[Bits]) -> list[Bits]:
+def _told_apart(values: Bits) -> tuple[Bits, Integers]:
+    """The distinct columns of zeros and ones, and for each column which of them it is."""
+    of, first = np.zeros(values.shape[1], np.int64), np.zeros(1, np.int64)
+    for start in range(0, len(values), _A_WORD):
+        word = np.zeros(values.shape[1], np.int64)
+        for row in values[start : start + _A_WORD]:
+            word = word * 2 + row
+        _, first, of = np.unique((of << _A_WORD) + word, return_index=True, return_inverse=True)
+    return values[:, first], of
+
+
+def _connected(remainder: Bits, others: list[Bits], work: Work) -> list[Bits]:
     """Those that have a place in common with it, or with such ones."""
     reached, left, taken = remainder.copy(), list(others), list[Bits]()
-    while near := [each for each in left if (each & reached).any()]:
+    while True:
+        work.spend(len(left) * len(reached), calls=len(left))
+        shares = [bool((each & reached).any()) for each in left]
+        if not any(shares):
+            return taken
+        near = list(compress(left, shares))
         taken += near
-        left = [each for each in left if not any(each is one for one in near)]
-        for each in near:
-            reached |= each
-    return taken
+        left = [each for each, shared in zip(left, shares, strict=True) if not shared]
+        reached = np.bitwise_or.reduce([reached, *near])

@@ -81,15 +81,27 @@ class Guard:
         return np.unique(self._store.hashes(table, (column,)), return_inverse=True)[1].astype(np.int64)
 
     def screener(
-        self, request: Request, operand: Operand, version: str, joint: Alignment | None, min_count: int
+        self,
+        request: Request,
+        operand: Operand,
+        version: str,
+        joint: Alignment | None,
+        min_count: int,
+        *,
+        remembered: bool = True,
     ) -> Screen:
-        """`Services.screen` for a run over this version of a table; in a joint one, over the rows of the alignment."""
+        """`Services.screen` for a run over this version of a table; in a joint one, over the rows of the alignment.
+
+        Its question is kept where the answer is `remembered`.
+        """
 
         def screen(sets: Sequence[RowSet], k: int) -> list[Figures]:
-            question = self._question(request, min_count)
-            rows = self._rows(operand.table, joint)
+            question = self._question(request, min_count) if remembered else ""
+            rows = self._rows(operand.table, joint) if sets or question else None
             if self._store.version(operand.table) != version:
                 raise DataError(f"{self._party}/{operand.table} changed while it was read", hint="ask again")
+            if rows is None:
+                return []
 
             def compare(tables: DisclosureTables) -> list[Figures]:
                 return self._compare(tables, operand.table, rows, sets, k, request.run_id)
@@ -125,7 +137,7 @@ class Guard:
     ) -> list[Figures]:
         """Keep the sets, if they may be let out; the figures to let out."""
         seen = self._places.setdefault(table, Places(table)).find(tables, rows)
-        found, asked = [], []
+        found, asked, new = [], [], list[bytes]()
         for each in sets:
             member = np.zeros(seen.number, np.bool_)
             member[seen.own[each.rows]] = True
@@ -134,6 +146,7 @@ class Guard:
             number = tables.number_of(table, digest)
             if number is None or tables.figures(number, each.measure) is None:
                 asked.append(Asked(member, number is None, each.extreme))
+                new += [digest] if number is None else []
             found.append((each, digest, bits))
         disclosed = self._disclosed.setdefault((table, self._unit_column(table)), Disclosed(table))
         verdict = disclosed.screen(tables, seen, asked, k) if asked else Admission.ADMITTED
@@ -144,11 +157,12 @@ class Guard:
             raise DifferencingRefused(
                 RowsTooAlike(party=self._party, table=table, min_count=k, because=_BECAUSE[verdict])
             )
+        depends = dict(zip(reversed(new), reversed(disclosed.depends), strict=False))  # of one asked twice, its first
         told = []
         for each, digest, bits in found:
             number = tables.number_of(table, digest)
             if number is None:
-                number = tables.add(table, digest, bits)
+                number = tables.add(table, digest, bits, depends=depends.get(digest, False))
             figures = tables.figures(number, each.measure)
             if figures is None:
                 figures = each.figures

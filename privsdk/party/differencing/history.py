@@ -16,15 +16,13 @@ from .elimination import Elimination
 from .frames import Frames
 from .modular import solved, whole
 from .partition import Codes
-from .search import Weight
+from .search import OutOfWork, Weight, Work
 
 MOST_SETS = 4_096  # that are linearly independent
 SMALL = 4_096  # places of a table that elimination decides for alone
 MOST_ELIMINATED = 256  # sets that it decides about in a larger one
 MOST_FRAMES = 128
 _MOST_SUMMED = 256  # sets of a combination that is checked over the rationals
-
-
 _MOST_HALVED = 6  # times, until what is left of a set is odd somewhere
 _PRIME = (1 << 31) - 1
 
@@ -52,6 +50,7 @@ class History:
         self._basis = Basis()
         self._elimination = Elimination(self._basis)
         self._frames: dict[int, Frames] = {}  # by kind of unit
+        self.depends: list[bool] = []  # of the sets that were admitted last, on those before
         self._known = True  # every set is in the span for sure
 
     def __len__(self) -> int:
@@ -68,7 +67,9 @@ class History:
         """There are so many places now."""
         self._basis.grow(places)
 
-    def admit(self, members: Sequence[Mask], units: Codes, k: int, most: int = MOST_SETS) -> Admission:
+    def admit(
+        self, members: Sequence[Mask], units: Codes, k: int, most: int = MOST_SETS, work: Work | None = None
+    ) -> Admission:
         """Keep these sets, of one answer, if they may be let out; else nothing of them.
 
         Parameters
@@ -80,15 +81,22 @@ class History:
             Combinations with rows of fewer units are not let out.
         most : int
             Sets that may be independent.
+        work : Work
+            What the answer may take; beyond it they are UNDECIDED.
         """
         if not self._known:
             return Admission.UNDECIDED
-        most = min(most, MOST_SETS)
-        if self._basis.places <= SMALL:
-            return self._by_elimination(members, units, k, most)
-        verdict = self._by_frames(members, units, k, most)
-        if verdict is Admission.UNDECIDED and len(self) <= MOST_ELIMINATED and self._basis.sets_only:
-            verdict = self._by_elimination(members, units, k, most)
+        self.depends = []
+        most, work, before = min(most, MOST_SETS), work or Work(), len(self._basis)
+        try:
+            if self._basis.places <= SMALL:
+                return self._by_elimination(members, units, k, most, work)
+            verdict = self._by_frames(members, units, k, most, work)
+            if verdict is Admission.UNDECIDED and before <= MOST_ELIMINATED and self._basis.sets_only:
+                verdict = self._by_elimination(members, units, k, most, work)
+        except OutOfWork:
+            self._basis.cut(before)
+            return Admission.UNDECIDED
         return verdict
 
     def keep(self, members: Sequence[Mask], units: Codes, k: int) -> None:
@@ -98,27 +106,29 @@ class History:
                 known = self._elimination.keep(member)
             else:
                 frames = self._frames.setdefault(0, Frames(self._basis))
-                frames.catch_up(units[0], min(k, MOST_FRAMES), weighed=False)
-                known = self._take(member, [frames], units[:1], 0, MOST_SETS) is Admission.ADMITTED
+                frames.catch_up(units[0], min(k, MOST_FRAMES), None)
+                known = self._take(member, [frames], units[:1], 0, MOST_SETS, Work()) is Admission.ADMITTED
             self._known &= known
 
-    def _by_frames(self, members: Sequence[Mask], units: Codes, k: int, most: int) -> Admission:
+    def _by_frames(self, members: Sequence[Mask], units: Codes, k: int, most: int, work: Work) -> Admission:
         if k > MOST_FRAMES:
             return Admission.UNDECIDED
         kinds = [self._frames.setdefault(kind, Frames(self._basis)) for kind in range(len(units))]
         for frames, whose in zip(kinds, units, strict=True):
-            if not frames.catch_up(whose, k):
+            if not frames.catch_up(whose, k, work):
                 return Admission.UNDECIDED
         before, trials = len(self._basis), [frames.copy() for frames in kinds]
         for member in members:
-            verdict = self._take(member, trials, units, k, most)
+            size = len(self._basis)
+            verdict = self._take(member, trials, units, k, most, work)
+            self.depends.append(len(self._basis) == size)
             if verdict is not Admission.ADMITTED:
                 self._basis.cut(before)
                 return verdict
         self._frames |= dict(enumerate(trials))
         return Admission.ADMITTED
 
-    def _take(self, member: Mask, kinds: list[Frames], units: Codes, k: int, most: int) -> Admission:
+    def _take(self, member: Mask, kinds: list[Frames], units: Codes, k: int, most: int, work: Work) -> Admission:
         """Take one set in, if no combination with it is light; where k is 0, whether or not one is."""
         left: Mask | Integers = member
         used = np.zeros(0, np.int64)  # a set that others make by whole numbers is made by those of its binary digits
@@ -135,7 +145,7 @@ class History:
         else:
             return Admission.UNDECIDED
         for frames, step, whose in zip(kinds, steps, units, strict=True):
-            found = frames.weigh(step, whose, k)
+            found = frames.weigh(step, whose, k, work)
             if found is not Weight.HEAVY:
                 return _VERDICTS[found]
         if len(self._basis) >= most:
@@ -157,15 +167,16 @@ class History:
         common, numbers = fractions
         return bool((self._basis.total(chosen, numbers) == common * member).all())
 
-    def _by_elimination(self, members: Sequence[Mask], units: Codes, k: int, most: int) -> Admission:
-        before = len(self._basis)
-        self._elimination.catch_up()
+    def _by_elimination(self, members: Sequence[Mask], units: Codes, k: int, most: int, work: Work) -> Admission:
+        before, self.depends = len(self._basis), []
+        self._elimination.catch_up(work)
         trial = self._elimination.copy()
-        view = trial.view(members, units, k)
+        view = trial.view(members, units, k, work)
         for member in members:
-            found, independent = trial.admit(member, view)
+            found, independent = trial.admit(member, view, work)
             if found is Weight.HEAVY and independent:
                 self._basis.add(member)
+            self.depends.append(not independent)
             full = len(self._basis) > most and len(self._basis) > before
             if found is not Weight.HEAVY or full:
                 self._basis.cut(before)

@@ -38,6 +38,15 @@ def is_prime(n: int) -> bool:
     return True
 
 
+def inverses(residues: Residues, prime: int) -> Residues:
+    """Of several that are not 0: their powers to the prime less 2."""
+    power, found = residues % prime, np.ones_like(residues)
+    for bit in reversed(f"{prime - 2:b}"):
+        found = found * power % prime if bit == "1" else found
+        power = power * power % prime
+    return found
+
+
 def rational(residue: int, prime: int) -> tuple[int, int] | None:
     """The fraction of small numerator and denominator that has this residue; None where there is none.
 
@@ -57,16 +66,20 @@ def rational(residue: int, prime: int) -> tuple[int, int] | None:
 def solved(rows: Residues, wanted: Residues, prime: int) -> Residues | None:
     """The coefficients by which rows, independent by themselves, make another; None where they do not."""
     equations = np.vstack([rows, wanted]).T % prime
+    equations = equations[np.sort(np.unique(equations, axis=0, return_index=True)[1])]
+    if len(equations) < len(rows):
+        return None
     for i in range(len(rows)):
         usable = np.flatnonzero(equations[i:, i])
         if not len(usable):
             return None
         at = i + int(usable[0])
         equations[[i, at]] = equations[[at, i]]
-        equations[i] = equations[i] * pow(int(equations[i, i]), -1, prime) % prime
-        others = np.flatnonzero(equations[:, i])
+        right = equations[:, i:]  # left of it the row has zeros by now
+        right[i] = right[i] * pow(int(right[i, 0]), -1, prime) % prime
+        others = np.flatnonzero(right[:, 0])
         others = others[others != i]
-        equations[others] = (equations[others] - equations[others, i][:, None] * equations[i] % prime) % prime
+        right[others] = (right[others] - right[others, 0][:, None] * right[i] % prime) % prime
     return None if equations[len(rows) :, -1].any() else equations[: len(rows), -1]
 
 

@@ -22,7 +22,7 @@ from ...errors import DifferencingRefused
 from ...errors.details import PartiesToldApart
 from ..ledger.pooled_runs import Place, PooledRun
 from .modular import Residues, random_prime
-from .search import Units, Weight, lightest
+from .search import Units, Weight, Work, lightest
 
 
 def judge(party: str, new: PooledRun, earlier: Sequence[PooledRun]) -> None:
@@ -48,10 +48,10 @@ def told_apart(new: PooledRun, earlier: Sequence[PooledRun]) -> tuple[str, ...] 
     for run in (*earlier, new):
         for party, number in run.min_parties.items():
             least[party] = max(number, least.get(party, 1))
-    prime = random_prime()
+    prime, work = random_prime(), Work()
     for recipient in dict.fromkeys(new.recipients):
         for runs in (earlier, [run for run in earlier if recipient in run.recipients]):
-            sums = _Sums(new.places, {run.places for run in runs}, recipient, prime)
+            sums = _Sums(new.places, {run.places for run in runs}, recipient, prime, work)
             if sums.new:
                 named = sums.told_apart(least)
                 if named is not None:
@@ -70,14 +70,16 @@ class _Sums:
         Whether the new sum is no combination of the earlier ones.
     """
 
-    def __init__(self, new: frozenset[Place], earlier: set[frozenset[Place]], observer: str, prime: int) -> None:
+    def __init__(
+        self, new: frozenset[Place], earlier: set[frozenset[Place]], observer: str, prime: int, work: Work
+    ) -> None:
         sums, classes = _connected(new, earlier), dict[tuple[bool, ...], list[str]]()
         for party, table in sorted(frozenset().union(*sums)):
             if party != observer:
                 classes.setdefault(tuple((party, table) in each for each in sums), []).append(party)
         self._classes = list(classes.values())
         rows = np.array(list(classes), np.int64).reshape(len(classes), len(sums)).T
-        self._first, self._prime = rows[0], prime
+        self._first, self._prime, self._work = rows[0], prime, work
         self._earlier = _independent(rows[1:], prime)
         self._rows = _independent(np.vstack([self._earlier, rows[:1]]), prime)
         self.new = len(self._rows) > len(self._earlier)
@@ -90,7 +92,7 @@ class _Sums:
         for c, parties in enumerate(self._classes):
             k = max(least[party] for party in parties)
             if k not in found:  # combinations with the new sum, whoever is in them
-                found[k] = lightest(self._first, self._earlier, units, k, self._prime)
+                found[k] = lightest(self._first, self._earlier, units, k, self._prime, self._work)
             weights = {found[k], Weight.HEAVY if found[k] is Weight.HEAVY else self._lightest_with(c, units, k)}
             apart |= set(parties) if weights == {Weight.LIGHT} else set()
             refused |= Weight.HEAVY not in weights
@@ -101,7 +103,7 @@ class _Sums:
         at, p = int(np.argmax(self._rows[:, c] != 0)), self._prime
         base = self._rows[at] * pow(int(self._rows[at, c]), -1, p) % p
         others = np.delete(self._rows, at, axis=0)
-        return lightest(base, (others - others[:, c][:, None] * base % p) % p, units, k, p)
+        return lightest(base, (others - others[:, c][:, None] * base % p) % p, units, k, p, self._work)
 
 
 def _connected(first: frozenset[Place], others: set[frozenset[Place]]) -> list[frozenset[Place]]:

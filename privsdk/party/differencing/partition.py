@@ -96,10 +96,13 @@ class LargeClasses:
         rank[columns] = np.arange(len(columns))
         inside = np.flatnonzero(rank[self.classes.of] >= 0)
         of = rank[self.classes.of[inside]]
-        found = []
-        for kind in self._units:
-            whose = inside if kind is None else kind[inside]
-            pairs = np.unique(np.stack([of, whose]), axis=1)
-            starts = np.searchsorted(pairs[0], np.arange(len(columns) + 1))
-            found.append([pairs[1, a:b][: self.k] for a, b in pairwise(starts)])
-        return found
+        return [first_units(of, len(columns), inside if kind is None else kind[inside], self.k) for kind in self._units]
+
+
+def first_units(of: Integers, number: int, whose: Integers, k: int) -> list[Integers]:
+    """For each of so many columns the units of its places, or k of them where there are more; `of` and `whose` are the
+    column and the unit of each place."""
+    most = int(whose.max(initial=0)) + 1
+    pairs = np.unique(of * most + whose)
+    starts = np.searchsorted(pairs, np.arange(number + 1) * most)
+    return [pairs[a : min(b, a + k)] % most for a, b in pairwise(starts)]

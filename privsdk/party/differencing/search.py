@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .modular import Residues
+from .modular import Residues, inverses
 
-MOST_STEPS = 2_000
-MOST_SEARCHED = 3_000  # columns
+MOST_WORK = 30_000_000
+_FIRST = 8  # times as many columns as rows are tried first
+_CALL = 1_000  # entries that numpy goes through in the time of one of its calls
 
 Units = Sequence[Sequence[npt.NDArray[np.int64]]]  # by kind of unit: for each column the units behind it
 
@@ -32,6 +33,26 @@ class Weight(StrEnum):
     UNDECIDED = "not found out within the bounds"
 
 
+class OutOfWork(Exception):
+    """What an answer may take is used up."""
+
+
+class Work:
+    """How many entries of matrices may still be gone through for one answer, so that none takes long.
+
+    They are counted, and no clock is read: a verdict is the same on any machine.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.left = MOST_WORK if most is None else most
+
+    def spend(self, entries: int, calls: int = 1) -> None:
+        """Raise OutOfWork where they are more than are left."""
+        self.left -= entries + calls * _CALL
+        if self.left < 0:
+            raise OutOfWork
+
+
 class _Node(NamedTuple):
     """A part of the space: rows still free, their columns, and the units behind columns that are not zero for sure."""
 
@@ -40,24 +61,37 @@ class _Node(NamedTuple):
     behind: tuple[int, ...]
 
 
-def lightest(base: Residues, rows: Residues, units: Units, k: int, prime: int) -> Weight:
-    """Whether `base` plus a combination of `rows` has fewer than k units of some kind behind its nonzero columns."""
-    base, rows, columns = _connected(base, rows)
-    units = [[kind[c] for c in columns] for kind in units]
-    both = np.vstack([rows, base])
-    enough = all(len(np.unique(np.concatenate(kind))) >= k * len(both) for kind in units if kind)
-    if enough and _packed(both, units, k, prime):
-        return Weight.HEAVY
-    if len(columns) > MOST_SEARCHED:
+def lightest(base: Residues, rows: Residues, units: Units, k: int, prime: int, work: Work) -> Weight:
+    """Whether `base` plus a combination of `rows` has fewer than k units of some kind behind its nonzero columns.
+
+    Cheap certificates come first; UNDECIDED where the work is used up.
+    """
+    try:
+        base, rows, columns = _connected(base, rows, work)
+        units = [[kind[c] for c in columns] for kind in units]
+        alone = np.flatnonzero(~rows.any(axis=0)).tolist()  # there the combination is what the base is, not zero
+        if all(_number([kind[c] for c in alone]) >= k for kind in units):
+            return Weight.HEAVY
+        both = np.vstack([rows, base])
+        if all(_number(kind) >= k * len(both) for kind in units) and _packed(both, units, k, prime, work):
+            return Weight.HEAVY
+        return _searched(both, units, k, prime, work)
+    except OutOfWork:
         return Weight.UNDECIDED
-    return _searched(both, units, k, prime)
 
 
-def _connected(base: Residues, rows: Residues) -> tuple[Residues, Residues, npt.NDArray[np.int64]]:
+def _number(columns: Sequence[npt.NDArray[np.int64]]) -> int:
+    """How many units are behind some columns."""
+    return len(np.unique(np.concatenate(columns))) if columns else 0
+
+
+def _connected(base: Residues, rows: Residues, work: Work) -> tuple[Residues, Residues, npt.NDArray[np.int64]]:
     """Without the rows that share no column with the base, nor with rows that do, and so on."""
+    work.spend(rows.size)
     nonzero = rows != 0
     columns, taken = base != 0, np.zeros(len(rows), np.bool_)
     while True:
+        work.spend(int((~taken).sum()) * len(columns))
         more = nonzero[:, columns].any(axis=1) & ~taken
         if not more.any():
             break
@@ -66,52 +100,71 @@ def _connected(base: Residues, rows: Residues) -> tuple[Residues, Residues, npt.
     return base[columns], rows[taken][:, columns], np.flatnonzero(columns)
 
 
-def _packed(rows: Residues, units: Units, k: int, prime: int) -> bool:
+def _packed(rows: Residues, units: Units, k: int, prime: int, work: Work) -> bool:
     """Whether k disjoint sets of units were found, for each kind, on each of which all rows are independent."""
     for kind in units:
         left = [list(column) for column in kind]
         used: set[int] = set()
         for _ in range(k):
-            taken = _independent(rows, left, used, prime)
+            taken = _independent(rows, left, used, prime, work)
             if taken is None:
                 return False
             used |= taken
     return True
 
 
-def _independent(rows: Residues, left: list[list[int]], used: set[int], prime: int) -> set[int] | None:
+def _independent(rows: Residues, left: list[list[int]], used: set[int], prime: int, work: Work) -> set[int] | None:
     """Units, not used so far, of columns on which the rows are independent; None where there are none."""
+    work.spend(0, calls=1 + len(left) // 4)
     for column in left:
         while column and column[-1] in used:
             column.pop()
-    order = sorted((c for c in range(len(left)) if left[c]), key=lambda c: -len(left[c]))
-    work, taken, at = rows.copy(), set[int](), 0
-    while at < len(work) and order:
-        batch, order = order[: 4 * len(work)], order[4 * len(work) :]
-        for c in batch:
-            nonzero = np.flatnonzero(work[at:, c])
-            if not len(nonzero):
-                continue
-            pivot = at + int(nonzero[0])
-            work[[at, pivot]] = work[[pivot, at]]
-            scaled = work[at] * pow(int(work[at, c]), -1, prime) % prime
-            below = at + 1 + np.flatnonzero(work[at + 1 :, c])
-            work[below] = (work[below] - work[below, c][:, None] * scaled % prime) % prime
-            taken.add(left[c][-1])
-            at += 1
-            if at == len(work):
-                return taken
-    return taken if at == len(work) else None
+    order = np.array(sorted((c for c in range(len(left)) if left[c]), key=lambda c: -len(left[c])), np.int64)
+    for width in (_FIRST * len(rows), len(order)):  # mostly a few columns will do
+        pivots = _pivots(rows[:, order[:width]], prime, work)
+        if pivots is not None:
+            return {left[order[c]][-1] for c in pivots}
+        if width >= len(order):
+            break
+    return None
 
 
-def _searched(rows: Residues, units: Units, k: int, prime: int) -> Weight:
+def _pivots(rows: Residues, prime: int, work: Work) -> list[int] | None:
+    """Columns on which the rows are independent, one for each; None where they are not independent."""
+    found = list[int]()
+    if prime == 2:
+        bits = np.packbits(rows.astype(np.bool_), axis=1)
+        for at in range(len(bits)):
+            byte = int(np.argmax(bits[at] != 0))
+            if not bits[at, byte]:
+                return None
+            c = 8 * byte + 8 - int(bits[at, byte]).bit_length()
+            work.spend((len(bits) - at) * bits.shape[1], calls=3)
+            below = at + 1 + np.flatnonzero(bits[at + 1 :, byte] & np.uint8(0x80 >> (c & 7)))
+            bits[below] ^= bits[at]
+            found.append(c)
+        return found
+    rows = rows.copy()
+    for at in range(len(rows)):
+        columns = np.flatnonzero(rows[at])
+        if not len(columns):
+            return None
+        c = int(columns[0])
+        below = at + 1 + np.flatnonzero(rows[at + 1 :, c])
+        work.spend((1 + len(below)) * len(columns), calls=4)
+        scaled = rows[at, columns] * pow(int(rows[at, c]), -1, prime) % prime
+        within = np.ix_(below, columns)
+        rows[within] = (rows[within] - rows[below, c][:, None] * scaled % prime) % prime
+        found.append(c)
+    return found
+
+
+def _searched(rows: Residues, units: Units, k: int, prime: int, work: Work) -> Weight:
     """By branching on whether a group of columns vanishes."""
     masks = list(zip(*(_as_bits(kind) for kind in units), strict=True))
     nodes = [_Node(rows, masks, (0,) * len(units))]
-    for _ in range(MOST_STEPS):
-        if not nodes:
-            return Weight.HEAVY
-        node = _reduced(nodes.pop(), k, prime)
+    while nodes:
+        node = _reduced(nodes.pop(), k, prime, work)
         if node is None:
             continue
         if len(node.rows) == 1:
@@ -121,15 +174,16 @@ def _searched(rows: Residues, units: Units, k: int, prime: int) -> Weight:
         behind = _joined(node.behind, node.masks[c])
         nodes.append(_Node(node.rows[:, others], [node.masks[i] for i in others], behind))
         nodes.append(_Node(_vanishing(node.rows, c, prime), node.masks, node.behind))
-    return Weight.UNDECIDED
+    return Weight.HEAVY
 
 
-def _reduced(node: _Node, k: int, prime: int) -> _Node | None:
+def _reduced(node: _Node, k: int, prime: int, work: Work) -> _Node | None:
     """With columns joined that vanish together, and groups gone that must vanish; None where nothing is light."""
     while True:
         rows, masks, behind = node
+        work.spend(4 * rows.size, calls=10 + len(masks) // 2)
         free = rows[:-1].any(axis=0)
-        for c in np.flatnonzero(~free & (rows[-1] != 0)):  # not zero, whatever the coefficients
+        for c in np.flatnonzero(~free & (rows[-1] != 0)).tolist():  # not zero, whatever the coefficients
             behind = _joined(behind, masks[c])
         if min(mask.bit_count() for mask in behind) >= k:
             return None
@@ -139,7 +193,12 @@ def _reduced(node: _Node, k: int, prime: int) -> _Node | None:
         if not heavy:
             used = rows[:-1].any(axis=1)  # rows without a column left change nothing
             return _Node(rows[np.append(used, True)], masks, behind)
-        rows = _vanishing(rows, heavy[0], prime)
+        for c in heavy:
+            if rows[:-1, c].any():
+                work.spend(rows.size, calls=4)
+                rows = _vanishing(rows, c, prime)
+            elif rows[-1, c]:
+                return None  # it cannot vanish any more
         node = _Node(rows, masks, behind)
 
 
@@ -158,8 +217,7 @@ def _together(rows: Residues, masks: list[tuple[int, ...]], prime: int) -> tuple
         return rows, masks
     first = np.argmax(rows != 0, axis=0)
     leading = rows[first, np.arange(rows.shape[1])]
-    inverse = np.array([pow(int(each), -1, prime) for each in leading], np.int64)
-    scaled, group = np.unique(rows * inverse % prime, axis=1, return_inverse=True)
+    scaled, group = np.unique(rows * inverses(leading, prime) % prime, axis=1, return_inverse=True)
     joined: list[tuple[int, ...]] = [(0,) * len(masks[0])] * scaled.shape[1]
     for c, g in enumerate(group.ravel()):
         joined[g] = _joined(joined[g], masks[c])

@@ -32,6 +32,7 @@ CREATE TABLE question (digest TEXT PRIMARY KEY, run_id TEXT NOT NULL REFERENCES 
 
 Words = npt.NDArray[np.uint64]
 Bits = npt.NDArray[np.uint8]
+_DEPENDS = b"\x01"  # in place of a sketch, each of which is longer
 _FIGURES = msgspec.json.Decoder(Figures)
 
 
@@ -73,14 +74,15 @@ class DisclosureTables:
         digest = self._db.execute("SELECT digest FROM disclosed_set WHERE id = ?", (found[1],)).fetchone()
         return Extent(found[0], found[1], digest[0] if digest else b"")
 
-    def sets_after(self, table: str, number: int) -> Iterable[tuple[Bits, bool]]:
-        """The sets of a table after one, and of which of them a minimum or maximum was told."""
+    def sets_after(self, table: str, number: int, *, every: bool = True) -> Iterable[tuple[Bits, bool]]:
+        """The sets of a table after one, and of which of them a minimum or maximum was told; else not `every` one, but
+        without those that depend on earlier ones and have neither."""
         query = (
             "SELECT bits, (SELECT count(*) FROM disclosed_figure AS f WHERE f.id = s.id "
-            "AND (measure LIKE 'min of %' OR measure LIKE 'max of %')) FROM disclosed_set AS s "
-            "WHERE tbl = ? AND s.id > ? ORDER BY s.id"
+            "AND (measure LIKE 'min of %' OR measure LIKE 'max of %')) AS extremes FROM disclosed_set AS s "
+            "WHERE tbl = ? AND s.id > ? AND (? OR sketch <> ? OR extremes) ORDER BY s.id"
         )
-        for packed, extremes in self._db.execute(query, (table, number)).fetchall():
+        for packed, extremes in self._db.execute(query, (table, number, every, _DEPENDS)).fetchall():
             yield np.frombuffer(zlib.decompress(packed), np.uint8), extremes > 0
 
     def number_of(self, table: str, digest: bytes) -> int | None:
@@ -90,8 +92,10 @@ class DisclosureTables:
         ).fetchone()
         return None if found is None else found[0]
 
-    def add(self, table: str, digest: bytes, bits: Bits) -> int:
-        row = (table, digest, b"", zlib.compress(bits.tobytes(), level=1))  # ledgers of before have a sketch of it
+    def add(self, table: str, digest: bytes, bits: Bits, *, depends: bool = False) -> int:
+        """Keep a set, and whether it is a linear combination of earlier ones."""
+        sketch = _DEPENDS if depends else b""  # ledgers of before have a sketch of the set
+        row = (table, digest, sketch, zlib.compress(bits.tobytes(), level=1))
         return int(
             self._db.execute("INSERT INTO disclosed_set (tbl, digest, sketch, bits) VALUES (?, ?, ?, ?)", row).lastrowid
         )
