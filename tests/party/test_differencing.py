@@ -16,7 +16,7 @@ from privsdk.party.differencing.basis import Basis
 from privsdk.party.differencing.elimination import Elimination
 from privsdk.party.differencing.history import Admission, History
 from privsdk.party.differencing.modular import is_prime, random_prime, rational, solved, whole
-from privsdk.party.differencing.search import Weight, Work
+from privsdk.party.differencing.search import SearchWork, Weight
 
 SAFE = pytest.mark.claim(
     "differencing: no combination of however many exact answers tells of 1 to k - 1 units, against brute force"
@@ -204,9 +204,9 @@ def test_a_set_that_depends_on_others_modulo_the_prime_alone_is_not_let_out() ->
     elimination = Elimination(basis, prime=5)
     for left_out in range(6):
         member = np.arange(6) != left_out
-        elimination.catch_up(Work())
-        view = elimination.view([member], [None], 1, Work())
-        found, independent = elimination.admit(member, view, Work())
+        elimination.catch_up(SearchWork())
+        view = elimination.view([member], [None], 1, SearchWork())
+        found, independent = elimination.admit(member, view, SearchWork())
         assert (found, independent) == (Weight.UNDECIDED if left_out == 5 else Weight.HEAVY, True)
         basis.add(member)
 

@@ -15,7 +15,7 @@ from .basis import Integers, Mask
 from .history import MOST_SETS, SMALL, Admission, History
 from .partition import Codes, LargeClasses, Partition
 from .rows import SeenRows
-from .search import Work
+from .search import SearchWork
 
 _NOTHING = Extent(0, 0, b"")
 
@@ -66,7 +66,7 @@ class Disclosed:
         self._read(tables, seen, k)
         units, new = self._codes(seen), [self._padded(each.member) for each in asked if each.new]
         most = allowance(seen.number if seen.units is None else int(seen.units.max(initial=-1)) + 1, k)
-        work = Work()
+        work = SearchWork()
         extremes = [self._padded(each.member) for each in asked if each.extreme]
         refined, inside, verdict = self._extremes, self._extreme, Admission.ADMITTED
         if extremes:

@@ -14,7 +14,7 @@ import numpy as np
 from .basis import Basis, Mask
 from .modular import Residues, random_prime
 from .partition import Codes, LargeClasses, Partition
-from .search import Weight, Work, lightest
+from .search import SearchWork, Weight, lightest
 from .span import Span
 
 MOST_COLUMNS = 8_192
@@ -51,7 +51,7 @@ class Elimination:
         other._tried, other._touched = list(self._tried), self._touched.copy()
         return other
 
-    def catch_up(self, work: Work) -> None:
+    def catch_up(self, work: SearchWork) -> None:
         """Take in what the basis has got since, places and sets; what the work was enough for is kept."""
         more = self._basis.places - len(self._touched)
         self._classes = self._classes.grown(self._basis.places)
@@ -64,7 +64,7 @@ class Elimination:
 
     def keep(self, member: Mask) -> bool:
         """Take in a set, and add it to the basis where it is independent; whether it is in the span for sure."""
-        self.catch_up(Work(sys.maxsize))
+        self.catch_up(SearchWork(sys.maxsize))
         taken = self._take(member)
         if taken:
             self._basis.add(member)
@@ -82,14 +82,14 @@ class Elimination:
         self._tried.append(0)
         return True
 
-    def view(self, members: Sequence[Mask], units: Codes, k: int, work: Work) -> LargeClasses:
+    def view(self, members: Sequence[Mask], units: Codes, k: int, work: SearchWork) -> LargeClasses:
         """Large classes for one answer; pivots go there where they can."""
         self._classes = self._classes.refined(members)
         view = LargeClasses(self._classes, units, k)
         self._settle(view, work)
         return view
 
-    def admit(self, member: Mask, view: LargeClasses, work: Work) -> tuple[Weight, bool]:
+    def admit(self, member: Mask, view: LargeClasses, work: SearchWork) -> tuple[Weight, bool]:
         """What is found of the combinations with a set; where none is light it is taken in, and the basis gets it next.
 
         The second is whether the set is independent of those before: one that is not tells nothing new.
@@ -119,7 +119,7 @@ class Elimination:
         self._tried.append(view.tried if loose else 0)
         return Weight.HEAVY, True
 
-    def _found(self, rest: Residues, view: LargeClasses, work: Work) -> Weight:
+    def _found(self, rest: Residues, view: LargeClasses, work: SearchWork) -> Weight:
         """Of a set of which something is left in small classes only."""
         loose = np.flatnonzero(self._loose(view))
         if not len(loose):
@@ -133,7 +133,7 @@ class Elimination:
         found = lightest(rest[columns], values, view.units_of(columns), view.k, self._span.prime, work)
         return Weight.UNDECIDED if found is Weight.LIGHT and not whole else found
 
-    def _settle(self, view: LargeClasses, work: Work) -> None:
+    def _settle(self, view: LargeClasses, work: SearchWork) -> None:
         """Move pivots to large classes where that can be; then all other combinations vanish on those."""
         for i in np.flatnonzero(self._loose(view)).tolist():
             if 0 < self._tried[i] <= view.k:
@@ -147,7 +147,7 @@ class Elimination:
             self._tried[i] = 0 if large else view.tried
             self._span.move(i, place)
 
-    def _spend(self, work: Work) -> None:
+    def _spend(self, work: SearchWork) -> None:
         """For one more set: to tell places apart by it, and to see what is left of it in each class."""
         work.spend(len(self._classes.of) + len(self._span) * self._classes.number // 2, calls=10)
 

@@ -23,7 +23,7 @@ import numpy as np
 from .basis import Basis, Bits, Integers, Mask
 from .modular import solved
 from .partition import first_units
-from .search import OutOfWork, Weight, Work, lightest
+from .search import OutOfWork, SearchWork, Weight, lightest
 
 _LOOKED_AT = 128  # places that are looked at first
 _A_WORD = 32  # rows of bits that are told apart at once
@@ -140,7 +140,7 @@ class Frames:
         other._frames = [frame.copy() for frame in self._frames]
         return other
 
-    def catch_up(self, units: Integers | None, k: int, work: Work | None) -> bool:
+    def catch_up(self, units: Integers | None, k: int, work: SearchWork | None) -> bool:
         """Have at least k frames of these units, of all sets; whether none of their combinations is light, where they
         are weighed: by how much work."""
         if not self._disjoint(units):
@@ -175,7 +175,7 @@ class Frames:
             steps.append(step)
         return steps
 
-    def weigh(self, steps: list[_Step], units: Integers | None, k: int, work: Work) -> Weight:
+    def weigh(self, steps: list[_Step], units: Integers | None, k: int, work: SearchWork) -> Weight:
         """Whether a combination with the set of these steps is light."""
         for step, frame in zip(steps[:k], self._frames, strict=False):
             if step.remainder is not None:
@@ -215,7 +215,7 @@ class Frames:
             self._own(owner, step.place, units, j)
             self._frames[j].add(step, self._basis)
 
-    def _is_clean(self, frame: _Frame, units: Integers | None, k: int, work: Work) -> bool:
+    def _is_clean(self, frame: _Frame, units: Integers | None, k: int, work: SearchWork) -> bool:
         """Whether no combination of a frame's remainders is light."""
         rest = frame.remainders
         return all(self._lightest(each, rest[:i], units, k, work) is Weight.HEAVY for i, each in enumerate(rest))
@@ -237,7 +237,9 @@ class Frames:
         left = np.unpackbits(rest, count=len(member)).astype(np.bool_) & ((owner == _FREE) | (owner == j))
         return _Step(chosen, int(np.argmax(left)), None) if left.any() else _Step(chosen, _FREE, rest)
 
-    def _lightest(self, remainder: Bits, others: list[Bits], units: Integers | None, k: int, work: Work) -> Weight:
+    def _lightest(
+        self, remainder: Bits, others: list[Bits], units: Integers | None, k: int, work: SearchWork
+    ) -> Weight:
         try:
             rows = _connected(remainder, others, work)
             inside = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce([*rows, remainder]), count=self._basis.places))
@@ -292,7 +294,7 @@ def _told_apart(values: Bits) -> tuple[Bits, Integers]:
     return values[:, first], of
 
 
-def _connected(remainder: Bits, others: list[Bits], work: Work) -> list[Bits]:
+def _connected(remainder: Bits, others: list[Bits], work: SearchWork) -> list[Bits]:
     """Those that have a place in common with it, or with such ones."""
     reached, left, taken = remainder.copy(), list(others), list[Bits]()
     while True:

@@ -16,7 +16,7 @@ from .elimination import Elimination
 from .frames import Frames
 from .modular import solved, whole
 from .partition import Codes
-from .search import OutOfWork, Weight, Work
+from .search import OutOfWork, SearchWork, Weight
 
 MOST_SETS = 4_096  # that are linearly independent
 SMALL = 4_096  # places of a table that elimination decides for alone
@@ -68,7 +68,7 @@ class History:
         self._basis.grow(places)
 
     def admit(
-        self, members: Sequence[Mask], units: Codes, k: int, most: int = MOST_SETS, work: Work | None = None
+        self, members: Sequence[Mask], units: Codes, k: int, most: int = MOST_SETS, work: SearchWork | None = None
     ) -> Admission:
         """Keep these sets, of one answer, if they may be let out; else nothing of them.
 
@@ -81,13 +81,13 @@ class History:
             Combinations with rows of fewer units are not let out.
         most : int
             Sets that may be independent.
-        work : Work
+        work : SearchWork
             What the answer may take; beyond it they are UNDECIDED.
         """
         if not self._known:
             return Admission.UNDECIDED
         self.depends = []
-        most, work, before = min(most, MOST_SETS), work or Work(), len(self._basis)
+        most, work, before = min(most, MOST_SETS), work or SearchWork(), len(self._basis)
         try:
             if self._basis.places <= SMALL:
                 return self._by_elimination(members, units, k, most, work)
@@ -107,10 +107,10 @@ class History:
             else:
                 frames = self._frames.setdefault(0, Frames(self._basis))
                 frames.catch_up(units[0], min(k, MOST_FRAMES), None)
-                known = self._take(member, [frames], units[:1], 0, MOST_SETS, Work()) is Admission.ADMITTED
+                known = self._take(member, [frames], units[:1], 0, MOST_SETS, SearchWork()) is Admission.ADMITTED
             self._known &= known
 
-    def _by_frames(self, members: Sequence[Mask], units: Codes, k: int, most: int, work: Work) -> Admission:
+    def _by_frames(self, members: Sequence[Mask], units: Codes, k: int, most: int, work: SearchWork) -> Admission:
         if k > MOST_FRAMES:
             return Admission.UNDECIDED
         kinds = [self._frames.setdefault(kind, Frames(self._basis)) for kind in range(len(units))]
@@ -128,7 +128,7 @@ class History:
         self._frames |= dict(enumerate(trials))
         return Admission.ADMITTED
 
-    def _take(self, member: Mask, kinds: list[Frames], units: Codes, k: int, most: int, work: Work) -> Admission:
+    def _take(self, member: Mask, kinds: list[Frames], units: Codes, k: int, most: int, work: SearchWork) -> Admission:
         """Take one set in, if no combination with it is light; where k is 0, whether or not one is."""
         left: Mask | Integers = member
         used = np.zeros(0, np.int64)  # a set that others make by whole numbers is made by those of its binary digits
@@ -167,7 +167,7 @@ class History:
         common, numbers = fractions
         return bool((self._basis.total(chosen, numbers) == common * member).all())
 
-    def _by_elimination(self, members: Sequence[Mask], units: Codes, k: int, most: int, work: Work) -> Admission:
+    def _by_elimination(self, members: Sequence[Mask], units: Codes, k: int, most: int, work: SearchWork) -> Admission:
         before, self.depends = len(self._basis), []
         self._elimination.catch_up(work)
         trial = self._elimination.copy()

@@ -22,7 +22,7 @@ from ...errors import DifferencingRefused
 from ...errors.details import PartiesToldApart
 from ..ledger.pooled_runs import Place, PooledRun
 from .modular import Residues, random_prime
-from .search import Units, Weight, Work, lightest
+from .search import SearchWork, Units, Weight, lightest
 
 
 def judge(party: str, new: PooledRun, earlier: Sequence[PooledRun]) -> None:
@@ -48,7 +48,7 @@ def told_apart(new: PooledRun, earlier: Sequence[PooledRun]) -> tuple[str, ...] 
     for run in (*earlier, new):
         for party, number in run.min_parties.items():
             least[party] = max(number, least.get(party, 1))
-    prime, work = random_prime(), Work()
+    prime, work = random_prime(), SearchWork()
     for recipient in dict.fromkeys(new.recipients):
         for runs in (earlier, [run for run in earlier if recipient in run.recipients]):
             sums = _Sums(new.places, {run.places for run in runs}, recipient, prime, work)
@@ -71,7 +71,7 @@ class _Sums:
     """
 
     def __init__(
-        self, new: frozenset[Place], earlier: set[frozenset[Place]], observer: str, prime: int, work: Work
+        self, new: frozenset[Place], earlier: set[frozenset[Place]], observer: str, prime: int, work: SearchWork
     ) -> None:
         sums, classes = _connected(new, earlier), dict[tuple[bool, ...], list[str]]()
         for party, table in sorted(frozenset().union(*sums)):

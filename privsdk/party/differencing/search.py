@@ -37,7 +37,7 @@ class OutOfWork(Exception):
     """What an answer may take is used up."""
 
 
-class Work:
+class SearchWork:
     """How many entries of matrices may still be gone through for one answer, so that none takes long.
 
     They are counted, and no clock is read: a verdict is the same on any machine.
@@ -61,7 +61,7 @@ class _Node(NamedTuple):
     behind: tuple[int, ...]
 
 
-def lightest(base: Residues, rows: Residues, units: Units, k: int, prime: int, work: Work) -> Weight:
+def lightest(base: Residues, rows: Residues, units: Units, k: int, prime: int, work: SearchWork) -> Weight:
     """Whether `base` plus a combination of `rows` has fewer than k units of some kind behind its nonzero columns.
 
     Cheap certificates come first; UNDECIDED where the work is used up.
@@ -85,7 +85,7 @@ def _number(columns: Sequence[npt.NDArray[np.int64]]) -> int:
     return len(np.unique(np.concatenate(columns))) if columns else 0
 
 
-def _connected(base: Residues, rows: Residues, work: Work) -> tuple[Residues, Residues, npt.NDArray[np.int64]]:
+def _connected(base: Residues, rows: Residues, work: SearchWork) -> tuple[Residues, Residues, npt.NDArray[np.int64]]:
     """Without the rows that share no column with the base, nor with rows that do, and so on."""
     work.spend(rows.size)
     nonzero = rows != 0
@@ -100,7 +100,7 @@ def _connected(base: Residues, rows: Residues, work: Work) -> tuple[Residues, Re
     return base[columns], rows[taken][:, columns], np.flatnonzero(columns)
 
 
-def _packed(rows: Residues, units: Units, k: int, prime: int, work: Work) -> bool:
+def _packed(rows: Residues, units: Units, k: int, prime: int, work: SearchWork) -> bool:
     """Whether k disjoint sets of units were found, for each kind, on each of which all rows are independent."""
     for kind in units:
         left = [list(column) for column in kind]
@@ -113,7 +113,9 @@ def _packed(rows: Residues, units: Units, k: int, prime: int, work: Work) -> boo
     return True
 
 
-def _independent(rows: Residues, left: list[list[int]], used: set[int], prime: int, work: Work) -> set[int] | None:
+def _independent(
+    rows: Residues, left: list[list[int]], used: set[int], prime: int, work: SearchWork
+) -> set[int] | None:
     """Units, not used so far, of columns on which the rows are independent; None where there are none."""
     work.spend(0, calls=1 + len(left) // 4)
     for column in left:
@@ -129,7 +131,7 @@ def _independent(rows: Residues, left: list[list[int]], used: set[int], prime: i
     return None
 
 
-def _pivots(rows: Residues, prime: int, work: Work) -> list[int] | None:
+def _pivots(rows: Residues, prime: int, work: SearchWork) -> list[int] | None:
     """Columns on which the rows are independent, one for each; None where they are not independent."""
     found = list[int]()
     if prime == 2:
@@ -159,7 +161,7 @@ def _pivots(rows: Residues, prime: int, work: Work) -> list[int] | None:
     return found
 
 
-def _searched(rows: Residues, units: Units, k: int, prime: int, work: Work) -> Weight:
+def _searched(rows: Residues, units: Units, k: int, prime: int, work: SearchWork) -> Weight:
     """By branching on whether a group of columns vanishes."""
     masks = list(zip(*(_as_bits(kind) for kind in units), strict=True))
     nodes = [_Node(rows, masks, (0,) * len(units))]
@@ -177,7 +179,7 @@ def _searched(rows: Residues, units: Units, k: int, prime: int, work: Work) -> W
     return Weight.HEAVY
 
 
-def _reduced(node: _Node, k: int, prime: int, work: Work) -> _Node | None:
+def _reduced(node: _Node, k: int, prime: int, work: SearchWork) -> _Node | None:
     """With columns joined that vanish together, and groups gone that must vanish; None where nothing is light."""
     while True:
         rows, masks, behind = node
