@@ -117,7 +117,8 @@ def refusals() -> Iterator[tuple[str, str, Request]]:
         if masked:
             alone = {contributors[0]: request.operands[contributors[0]]}
             parties = (contributors[0], *([] if last in contributors else [last]))
-            few = {**parameters, "fewest": 1, "coordinator": parties[-1]} if "fewest" in parameters else parameters
+            training = {"fewest": 1, "coordinator": parties[-1], "clients": [contributors[0]]}
+            few = {**parameters, **training} if "fewest" in parameters else parameters
             yield call, "alone|sums from all to all", asked(operands=alone, parties=parties, parameters=few)
         if parameters.get("aggregation") == "encrypted" and request.operation == "fl.fit":
             inside = {**parameters, "coordinator": contributors[-1]}

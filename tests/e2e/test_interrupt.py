@@ -80,7 +80,7 @@ def test_death_of_a_party_is_named(tmp_path: Path, small_tables: dict[str, dict[
             cluster.start("shop1")
             cluster.await_address("shop1")
         with ps.connect(cluster.federation) as fed:
-            assert 2 <= fed.budgets()["shop1"][0].exact_spent < 5001  # the rounds that it paid, and its evaluation
+            assert 1 <= fed.budgets()["shop1"][0].exact_spent < 200  # its evaluation, and the rounds that it paid
             assert psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key").release().value.size > 0
 
 

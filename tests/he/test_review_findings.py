@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from forked import FORKSERVER
+from waiting import HANGS_S
 
 from privsdk import he
 from privsdk.errors import DataError, InvalidArgument, PolicyRefused
@@ -68,7 +69,7 @@ def test_processes_that_reveal_at_once_are_counted_or_refused(tmp_path: Path) ->
     processes = [FORKSERVER.Process(target=_count_one, args=(path, barrier, counted)) for _ in range(3)]
     for process in processes:
         process.start()
-    revealed = sum(counted.get(timeout=60) for _ in processes)
+    revealed = sum(counted.get(timeout=HANGS_S) for _ in processes)
     for process in processes:
         process.join()
     assert revealed == he.SecretContext.load(path, "a passphrase").uses >= 1
