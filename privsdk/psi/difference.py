@@ -236,12 +236,9 @@ class ReturnUnmatched(question.Intersection[DifferenceParameters]):
         chosen = predicates.passing(given.table, self.parameters.where) & (keys.codes >= 0)
         held = np.zeros(keys.size + 1, np.bool_)  # one more, for rows without a key
         held[found] = True
-        left_out = np.flatnonzero(chosen & held[keys.codes])
-        masked = shown(len(np.unique(keys.codes[left_out])), agreed.min_count)
-        if masked is not None:
-            self.screen(given, left_out, f"keys that {self.request.parties[1]} has", masked, agreed.min_count)
+        masked = len(np.unique(keys.codes[chosen & held[keys.codes]]))
         rows = np.flatnonzero(chosen & ~held[keys.codes])
         return Outcome(
             table=given.table.select(list(self.parameters.columns)).take(pa.array(rows)),
-            value={"masked": masked, "min_count": agreed.min_count},
+            value={"masked": shown(masked, agreed.min_count), "min_count": agreed.min_count},
         )

@@ -123,8 +123,6 @@ class Join(question.Intersection[question.IntersectionParameters]):
     def role(self, given: RoleInput) -> Role[Outcome]:
         keys, agreed, found = yield from self.intersected(given, learner=None)
         rows, joint_keys = keys.rows_of(found)
-        if shown(len(found), agreed.min_count) is not None:
-            self.screen(given, rows, "shared keys", len(found), agreed.min_count)
         return Outcome(
             value={
                 "keys": shown(len(found), agreed.min_count),

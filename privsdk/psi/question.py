@@ -15,10 +15,8 @@ from ..errors import InvalidArgument
 from ..governance.learns import MOST_NAMES, Knowledge, LengthsShow, MinimumCounts, Quantity, RoleName, listed
 from ..governance.policy import Disclosure, Need
 from ..governance.prices import SET, Figures, told
-from ..protocol.groups import is_large
 from ..protocol.operation import Operation, Request, RoleInput
 from ..protocol.roles import Role
-from ..protocol.services import RowSet
 from .keys.declaration import Key, check_agreement, declared, key
 from .keys.distinct import DistinctKeys, distinct_keys
 from .protocols.choose import Protocol, check_protocol, intersection
@@ -137,9 +135,9 @@ class KeyQuestion(Operation[K]):
 
     def opened(self, given: RoleInput) -> Role[tuple[DistinctKeys, SharedTerms]]:
         """A party's distinct keys, and terms agreed with all others."""
+        given.services.screen([], given.min_count)  # sizes and shared keys are under grants of their own, and no sums
         mine = self.parameters.keys[given.party]
         keys = distinct_keys(given.table.select(list(mine.columns)), normalise=mine.normalise)
-        self.screen(given, np.arange(given.table.num_rows), "keys", keys.size, given.min_count)
         pa.default_memory_pool().release_unused()  # counting keys takes several times what it leaves: 100 MB a million
         agreed = yield from agree(
             given.party,
@@ -152,16 +150,6 @@ class KeyQuestion(Operation[K]):
             entropy=given.entropy,
         )
         return keys, agreed
-
-    def screen(self, given: RoleInput, rows: npt.NDArray[np.int64], measure: str, number: int, min_count: int) -> None:
-        """Before a number of keys is told: the guard compares their rows with what was let out before.
-
-        A table's own number of keys is told as of all its rows, also where some have none. A table of few rows is told
-        of without the guard, which lets out no other set of them.
-        """
-        few = len(rows) == given.table.num_rows and not is_large(given.units(rows), min_count)
-        sets = [] if few or not len(rows) else [RowSet(rows=rows, measure=measure, figures=(number,))]
-        given.services.screen(sets, min_count)
 
 
 class IntersectionParameters(KeyParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,9 +15,10 @@ import privsdk as ps
 from privsdk.client.plan import Plan
 from privsdk.client.tables import new_request, runner_of
 from privsdk.errors import InternalError
-from privsdk.governance.charges import Debit, DiscreteLaplace, Exact
+from privsdk.governance.charges import Charge, DiscreteLaplace
 from privsdk.governance.learns import Learns
 from privsdk.governance.policy import Disclosure, Need
+from privsdk.governance.prices import Figures, told
 from privsdk.protocol import operation
 from privsdk.protocol.operation import Operation, Outcome, RoleInput
 from privsdk.protocol.roles import Role, checkpoint
@@ -36,7 +37,7 @@ class CountRows(Operation[Nothing]):
     parameters_type = Nothing
     asks: ClassVar[bool] = False
     disclosure: ClassVar[Disclosure] = Disclosure.AGGREGATE
-    charge: ClassVar[Exact | DiscreteLaplace] = Exact(what=NAME)
+    noise: ClassVar[bool] = False
 
     def check(self) -> None:
         """Any request."""
@@ -50,8 +51,12 @@ class CountRows(Operation[Nothing]):
             for party, operand in self.request.operands.items()
         }
 
-    def price(self) -> Mapping[str, tuple[Debit, ...]]:
-        return self._each_pays(self.charge)
+    def figures(self) -> Mapping[str, Figures]:
+        return {} if self.noise else {party: Figures(what=NAME, told=(told(1),)) for party in self.request.operands}
+
+    def noisy(self) -> Mapping[str, tuple[Charge, ...]]:
+        charge = DiscreteLaplace(scale=100.0, sensitivity=1.0)
+        return dict.fromkeys(self.request.operands, (charge,)) if self.noise else {}
 
     def learns(self) -> tuple[Learns, ...]:
         return ()
@@ -89,6 +94,5 @@ def test_an_operation_that_forgets_the_guard_is_refused(monkeypatch: pytest.Monk
         assert ask(monkeypatch, disclosure=disclosure, asks=True) == 40
         cases(2)
     assert ask(monkeypatch, disclosure=Disclosure.MODEL_WEIGHT) == 40  # its figures are not of its rows
-    noise = DiscreteLaplace(scale=100.0, sensitivity=1.0)
-    assert ask(monkeypatch, disclosure=Disclosure.AGGREGATE, charge=noise) == 40  # priced as noise
+    assert ask(monkeypatch, disclosure=Disclosure.AGGREGATE, noise=True) == 40  # priced as noise
     cases(2)
