@@ -155,9 +155,8 @@ class Fit(Operation[FitParameters]):
         request, parameters = self.request, self.parameters
         clients, coordinator = self.contributors(), parameters.coordinator
         others = set(request.parties) - set(clients)
-        if sorted(clients) != sorted(request.operands):
-            raise InvalidArgument("fl.fit takes a table of each client, and each client once")
-        if coordinator not in request.parties or not others <= {coordinator} or request.parties[-1] != coordinator:
+        misplaced = not others <= {coordinator} or request.parties[-1] != coordinator
+        if misplaced or sorted(clients) != sorted(request.operands):
             raise InvalidArgument("fl.fit takes clients with a table each and a coordinator, which is named last")
         if any(operand.columns != parameters.columns or operand.alignment for operand in request.operands.values()):
             raise InvalidArgument("fl.fit takes features, label and groups from a base table of each party")
