@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ..errors import InvalidArgument
 from ..errors.calls import verb
-from ..protocol.predicates import Name, Where, canonical
+from ..protocol.columns.predicates import Name, Where, canonical
 from .plan import Plan
 
 Statistic = Literal["count", "sum", "mean", "min", "max"]

@@ -16,11 +16,11 @@ from ..errors import InvalidArgument, UnknownName, UnsupportedUse
 from ..errors.absent import NoContainer
 from ..errors.details import NotTables
 from ..governance.charges import Unit
+from ..protocol.columns.keys import GivenKey, type_named
+from ..protocol.columns.numbers import places
+from ..protocol.columns.predicates import Name, Where, check_type
 from ..protocol.control import Description, TableInfo
-from ..protocol.keys import GivenKey, type_named
-from ..protocol.numbers import places
 from ..protocol.operation import Operand, Request, TypeCheck
-from ..protocol.predicates import Name, Where, check_type
 from .aggregates import OPERATION, AggregateParameters, Aggregates
 from .budgets import balance_facts, balances_grid
 from .plan import Plan, Runner

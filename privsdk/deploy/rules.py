@@ -11,9 +11,9 @@ from ..protocol.operation import operation_names
 
 
 def check_policy(policy: Policy, tables: Mapping[str, Collection[str]], *, where: str) -> None:
-    """Raise UnknownName where a policy names an operation or column that does not exist, or nearly one of these tables.
+    """Raise UnknownName where a policy names no operation, or nearly one of these tables or of their columns.
 
-    A policy may name tables that others hold: owners share their rules.
+    A policy may name tables and columns that others hold: owners share their rules.
     """
     _check("operation", policy.operations, operation_names(), where)
     for grant in policy.grants:
@@ -23,7 +23,8 @@ def check_policy(policy: Policy, tables: Mapping[str, Collection[str]], *, where
             continue
         of = tables.values() if grant.table == ANY else [tables[grant.table]]
         columns = {column for each in of for column in each}
-        _check("column", grant.columns, {*columns, ROWS}, f"in {grant.table}, {where}")
+        misspelt = [c for c in grant.columns if c not in columns and nearest(c, [*columns, ROWS])]
+        _check("column", misspelt, {*columns, ROWS}, f"in {grant.table}, {where}")
 
 
 def check_budgets(budgets: Iterable[str], datasets: Collection[str], *, where: str) -> None:

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..protocol.columns.keys import labels
 from ..protocol.groups import label_name
-from ..protocol.keys import labels
 from . import quantiles
 from .accuracy import coverage, half_width
 from .noise import WHOLE

@@ -26,8 +26,8 @@ from ..governance.learns import (
 from ..governance.members import combine
 from ..governance.policy import ROWS, Disclosure, Need
 from ..governance.prices import Figures
+from ..protocol.columns.predicates import check_type, text
 from ..protocol.operation import Operation, Outcome, RoleInput, register
-from ..protocol.predicates import check_type, text
 from ..protocol.roles import Role
 from . import pooled
 from .noise import WHOLE, noisy_vector

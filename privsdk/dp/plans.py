@@ -14,9 +14,9 @@ from ..client.tables import PooledTables, Table, new_request
 from ..errors import InvalidArgument
 from ..errors.calls import expect
 from ..governance.charges import Unit
+from ..protocol.columns.keys import plain_keys
+from ..protocol.columns.predicates import canonical, own
 from ..protocol.control import Finished
-from ..protocol.keys import plain_keys
-from ..protocol.predicates import canonical, own
 from .intervals import finished
 from .operation import NoisyRelease, components_of
 from .outlook import ReleaseOutlook

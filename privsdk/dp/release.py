@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidArgument
-from ..protocol.keys import HasKeys, Key, check_keys
+from ..protocol.columns.keys import HasKeys, Key, check_keys
+from ..protocol.columns.predicates import Where, check_own
 from ..protocol.operation import Kind, TypeCheck
-from ..protocol.predicates import Where, check_own
 
 Statistic = Literal["count", "sum", "mean", "variance", "quantile", "histogram"]
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..protocol.columns.numbers import reals
+from ..protocol.columns.predicates import check_type, passing
 from ..protocol.groups import NO_GROUP, groups_of
-from ..protocol.numbers import reals
-from ..protocol.predicates import check_type, passing
 from ..protocol.roles import Role, checkpoint
 from .release import Integers, ReleaseParameters, rounded_shift
 

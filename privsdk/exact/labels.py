@@ -26,9 +26,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import DataError, ProtocolViolation, StaleJoin
+from ..protocol.columns.predicates import Where, passing
 from ..protocol.messages import Message
 from ..protocol.operation import RoleInput
-from ..protocol.predicates import Where, passing
 from ..protocol.roles import Role, hear, tell
 
 NONE = "none"

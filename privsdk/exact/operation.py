@@ -24,8 +24,8 @@ from ..governance.learns import (
 from ..governance.members import combine
 from ..governance.policy import ROWS, Disclosure, Need
 from ..governance.prices import SET, Factor, Figures, Lever, told
+from ..protocol.columns.predicates import check, check_type, passing, text
 from ..protocol.operation import Operation, Outcome, RoleInput, register
-from ..protocol.predicates import check, check_type, passing, text
 from ..protocol.roles import Role, checkpoint
 from . import labels, statistics
 from .owner import aggregate, groupable

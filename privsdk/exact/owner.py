@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from ..client.aggregates import Statistic
 from ..errors import DataError
 from ..errors.details import TooManyGroups
-from ..protocol import comparison
+from ..protocol.columns import comparison
 from ..protocol.groups import is_large, label_name, suppressed_of_rows
 from ..protocol.operation import Outcome, RoleInput
 from ..protocol.services import Figures, RowSet

@@ -19,9 +19,9 @@ from ..display.svg import Picture
 from ..errors import InvalidArgument, PeerError, PrivsdkError, ProtocolViolation
 from ..errors.absent import NoContainer
 from ..errors.calls import verb
-from ..protocol.arrow import table_of
+from ..protocol.columns.arrow import table_of
+from ..protocol.columns.keys import labels
 from ..protocol.control import Finished, Trace
-from ..protocol.keys import labels
 from ..protocol.operation import Outcome
 from . import model_file
 from .models.evaluation import SCORES, main_score

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..errors import InvalidArgument
-from ..protocol.keys import HasKeys, Key, check_keys, plain_keys
+from ..protocol.columns.keys import HasKeys, Key, check_keys, plain_keys
 from ..protocol.operation import LONGEST_NAME, Request
 from ..protocol.timeouts import READ_S
 from .aggregation import AggregationMode, Participants, mode_named

@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from ..crypto.sums.base import Integers
 from ..errors import DataError, ProtocolViolation
+from ..protocol.columns.keys import Key
+from ..protocol.columns.numbers import reals
 from ..protocol.groups import NO_GROUP, every_part_is_large, is_large, rows_by_group, suppressed_of_rows
-from ..protocol.keys import Key
-from ..protocol.numbers import reals
 from ..protocol.services import RowSet
 from .models.evaluation import Groups
 from .models.features import Reals, Scale, Standardised, in_range, inputs, parts, without_misfits

@@ -19,10 +19,10 @@ import pyarrow as pa
 from ..crypto.sums.base import PlainSum
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..errors.calls import verb
-from ..protocol.arrow import table_of
+from ..protocol.columns.arrow import table_of
+from ..protocol.columns.keys import Key
 from ..protocol.control import Trace
 from ..protocol.in_memory import together
-from ..protocol.keys import Key
 from ..protocol.operation import Operand, Outcome, Request, RoleInput
 from ..protocol.roles import SystemEntropy
 from ..protocol.services import UNGUARDED

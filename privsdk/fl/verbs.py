@@ -11,7 +11,7 @@ from ..client.plan import Plan
 from ..client.results import Answers
 from ..client.tables import Table, Tables, as_tables, new_request, runner_of
 from ..errors.calls import verb
-from ..protocol.keys import Key
+from ..protocol.columns.keys import Key
 from .aggregation import mode_named
 from .averages import UNIT
 from .fitted import Fitted, fitted

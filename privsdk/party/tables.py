@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ..errors import DataError, InvalidArgument, UnknownName
 from ..governance.charges import Unit
 from ..governance.policy import ROWS
-from ..protocol.arrow import table_of
+from ..protocol.columns.arrow import table_of
 from .sources.connection import connected
 from .sources.csv import CsvFile, CsvTable
 from .sources.parquet import ParquetFile, existing

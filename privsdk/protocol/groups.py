@@ -43,8 +43,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .comparison import NO_VALUE, positions
-from .keys import Key
+from .columns.comparison import NO_VALUE, positions
+from .columns.keys import Key
 
 Integers = npt.NDArray[np.int64]
 NO_GROUP = NO_VALUE

@@ -24,11 +24,11 @@ from ..governance.learns import Caller, Eavesdropper, Knowledge, Learns, Lengths
 from ..governance.members import combine
 from ..governance.policy import Disclosure, Need
 from ..governance.prices import SET, Figures, Lever, told
-from ..protocol import predicates
+from ..protocol.columns import predicates
+from ..protocol.columns.predicates import Name, Where
 from ..protocol.control import Finished
 from ..protocol.groups import shown
 from ..protocol.operation import Outcome, RoleInput, register
-from ..protocol.predicates import Name, Where
 from ..protocol.roles import Role
 from . import question
 from .protocols.choose import Protocol, explained

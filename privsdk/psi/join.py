@@ -19,11 +19,11 @@ from ..display.cards import Card, Grid
 from ..errors import UnknownName
 from ..errors.calls import verb
 from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, Parties, RoleName
+from ..protocol.columns.predicates import Name
 from ..protocol.control import Finished
 from ..protocol.groups import shown
 from ..protocol.in_memory import together
 from ..protocol.operation import Alignment, Operand, Outcome, Request, RoleInput, register
-from ..protocol.predicates import Name
 from ..protocol.roles import Role, SystemEntropy
 from . import question
 from .keys.declaration import Normalise

@@ -17,7 +17,7 @@ from privsdk import dp
 from privsdk.dp.operation import NoisyRelease
 from privsdk.errors import InvalidArgument, PolicyRefused
 from privsdk.governance.policy import Disclosure
-from privsdk.protocol.predicates import Name, canonical, own
+from privsdk.protocol.columns.predicates import Name, canonical, own
 
 DRAW = np.random.default_rng(5)
 TABLE = pa.table(

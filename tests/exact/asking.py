@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from privsdk.protocol.columns.predicates import Name, canonical
 from privsdk.protocol.operation import Operand, Outcome, Request, RoleInput, operation_of
-from privsdk.protocol.predicates import Name, canonical
 from privsdk.protocol.services import UNGUARDED, Services
 from privsdk.testing import SeededEntropy, Sent, together
 

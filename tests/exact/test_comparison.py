@@ -18,10 +18,10 @@ from claims import Cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsdk.protocol import comparison
+from privsdk.protocol.columns import comparison
+from privsdk.protocol.columns.predicates import canonical, check, passing
+from privsdk.protocol.columns.values import DecimalText, NotComparable, is_plain
 from privsdk.protocol.groups import groups_of
-from privsdk.protocol.predicates import canonical, check, passing
-from privsdk.protocol.values import DecimalText, NotComparable, is_plain
 
 CLAIM = pytest.mark.claim("exact: conditions, groups and public keys compare as the column's own type does (DuckDB)")
 

@@ -14,8 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privsdk.errors import InvalidArgument
+from privsdk.protocol.columns.predicates import (
+    Between,
+    Equal,
+    Name,
+    OneOf,
+    Where,
+    canonical,
+    check,
+    check_type,
+    passing,
+    text,
+)
 from privsdk.protocol.operation import operation_of
-from privsdk.protocol.predicates import Between, Equal, Name, OneOf, Where, canonical, check, check_type, passing, text
 
 AGE = Name(party="bank", column="age")
 

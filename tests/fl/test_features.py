@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from privsdk.errors import DataError, InvalidArgument
 from privsdk.fl import Standardised, Vector
 from privsdk.fl.models.features import Categories, Feature, Ranged, Scale, features_of, inputs, parts
-from privsdk.protocol.numbers import reals
+from privsdk.protocol.columns.numbers import reals
 
 
 def made(declared: dict[str, Any], columns: dict[str, Any], **scales: Scale) -> list[list[float]]:

@@ -25,7 +25,7 @@ from privsdk.he.statistics.fixedpoint import FixedPoint, exact_products
 from privsdk.he.statistics.moments import Moments, Rounding
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.he.statistics.totals import bins_of
-from privsdk.protocol.keys import plain_keys
+from privsdk.protocol.columns.keys import plain_keys
 from privsdk.protocol.operation import operation_of
 
 ERRORS = pytest.mark.claim("he: statistics are within their stated errors of exact arithmetic, whatever the rows")

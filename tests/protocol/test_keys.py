@@ -14,8 +14,8 @@ import pytest
 import privsdk as ps
 from privsdk import dp, he
 from privsdk.errors import InvalidArgument
+from privsdk.protocol.columns.keys import HasKeys, check_keys, labels, plain_keys, type_named
 from privsdk.protocol.groups import groups_of
-from privsdk.protocol.keys import HasKeys, check_keys, labels, plain_keys, type_named
 
 NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
 COLUMNS: dict[str, tuple[pa.DataType, list[Any]]] = {

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from privsdk.protocol.numbers import places, reals, unscaled
+from privsdk.protocol.columns.numbers import places, reals, unscaled
 
 TYPES = [
     pa.decimal128(5, 2),

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError, InvalidArgument
+from ...protocol.columns.keys import HasKeys, Key, check_keys, plain_keys
+from ...protocol.columns.numbers import reals
 from ...protocol.groups import groups_of
-from ...protocol.keys import HasKeys, Key, check_keys, plain_keys
-from ...protocol.numbers import reals
 from ...protocol.operation import Kind, TypeCheck
 from .network import Matrix
 

@@ -17,11 +17,11 @@ import pyarrow as pa
 
 from ...errors import DataError, InvalidArgument
 from ...errors.calls import Declarative
+from ...protocol.columns.keys import HasKeys, Key, check_keys, plain_keys
+from ...protocol.columns.numbers import reals
+from ...protocol.columns.values import DecimalText
 from ...protocol.groups import groups_of
-from ...protocol.keys import HasKeys, Key, check_keys, plain_keys
-from ...protocol.numbers import reals
 from ...protocol.operation import Kind, TypeCheck
-from ...protocol.values import DecimalText
 from .features import Feature, Missing, Standardised, checked_range, features_of, in_range
 from .network import Matrix, Network, Output, Targets
 

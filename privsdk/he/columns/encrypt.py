@@ -16,8 +16,8 @@ from ...crypto.seal.circuit import Values, encrypt_column
 from ...crypto.seal.keys import PublicContext, SecretContext
 from ...crypto.seal.parallel import encrypt as encrypt_rows
 from ...errors import DataError, InvalidArgument, ProtocolViolation, UnknownName
-from ...protocol.arrow import plain
-from ...protocol.numbers import reals
+from ...protocol.columns.arrow import plain
+from ...protocol.columns.numbers import reals
 from .arrow import EncryptedType, Meta
 from .column import Column
 from .operands import Vector, is_number, largest, positive, to_numpy, to_units

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import InvalidArgument
-from ...protocol.numbers import reals
+from ...protocol.columns.numbers import reals
 
 Number = int | float
 Vector: TypeAlias = npt.NDArray[Any] | pa.Array | pa.ChunkedArray

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from ...crypto.seal.presets import Preset
 from ...errors import CircuitTooDeep, DataError, InvalidArgument
+from ...protocol.columns.numbers import reals
 from ...protocol.groups import is_large, suppressed_of_rows
-from ...protocol.numbers import reals
 from ...protocol.operation import Outcome, RoleInput
 from ...protocol.roles import Role, checkpoint
 from ...protocol.services import Figures, RowSet

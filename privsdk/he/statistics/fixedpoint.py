@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError, InvalidArgument
-from ...protocol.numbers import unscaled
+from ...protocol.columns.numbers import unscaled
 
 _MANTISSA = 60  # bits between the declared bound and the finest default grid
 _DIGITS = 53  # bits of a float's mantissa

@@ -28,8 +28,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
+from ...protocol.columns.keys import labels
 from ...protocol.groups import label_name
-from ...protocol.keys import labels
 from .statistic import MATRICES, OF_VALUES, Statistic
 from .values import Matrix, Pooled, Variance
 

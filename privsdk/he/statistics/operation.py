@@ -32,9 +32,9 @@ from ...governance.learns import (
 )
 from ...governance.policy import ROWS, Disclosure, Need
 from ...governance.prices import Figures
+from ...protocol.columns.keys import plain_keys
+from ...protocol.columns.numbers import places
 from ...protocol.control import Finished
-from ...protocol.keys import plain_keys
-from ...protocol.numbers import places
 from ...protocol.operation import Outcome, RoleInput, register
 from ...protocol.roles import Role
 from .fixedpoint import FixedPoint

@@ -20,7 +20,7 @@ from ...errors import InvalidArgument, UnknownName
 from ...governance.learns import Knowledge, Quantity, RoleName
 from ...governance.members import combine
 from ...governance.prices import Factor, Lever, Told
-from ...protocol.keys import HasKeys, Key, check_keys
+from ...protocol.columns.keys import HasKeys, Key, check_keys
 from ...protocol.operation import Kind, TypeCheck
 from .fixedpoint import FixedPoint
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ...errors import InvalidArgument, UnknownName
 from ...errors.details import FileMisread
-from ...protocol.arrow import plain
+from ...protocol.columns.arrow import plain
 from .connection import connected
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import InvalidArgument
+from ...errors import InvalidArgument
 from .comparison import as_column, check_value
 from .values import DecimalText, NotComparable, is_plain, plain_value
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..errors import InvalidArgument
+from ...errors import InvalidArgument
 from .comparison import NO_VALUE, check_value, positions, within
 from .values import DecimalText, NotComparable, Value, is_plain, plain_value, sort_keys
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import InvalidArgument
+from ...errors import InvalidArgument
 
 
 def table_of(name: str, given: Any) -> pa.Table:
