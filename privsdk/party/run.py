@@ -91,8 +91,10 @@ class PartyRun:
         Its operation says whether there are: a minimum count applies to what it needs, and not noise alone pays for it.
         """
         operation = self.operation
-        exact = any(isinstance(debit.charge, Exact) for debit in operation.price().get(self._party, ()))
-        if exact and not self.screened and any(n.disclosure.counted for n in operation.needs().get(self._party, ())):
+        debits = operation.price().get(self._party, ())
+        noise_alone = debits and not any(isinstance(debit.charge, Exact) for debit in debits)
+        counted = any(need.disclosure.counted for need in operation.needs().get(self._party, ()))
+        if counted and not noise_alone and not self.screened:
             raise InternalError(
                 f"{self.request.operation} tells exact figures of {self._party}'s rows, and its role did not ask "
                 "services.screen"

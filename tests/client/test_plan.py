@@ -151,8 +151,8 @@ def test_waiting_may_end_before_the_run_does(fed: ps.Federation) -> None:
     plan = he.sum(everyone(fed), "age")
     with pytest.raises(TimeoutError):
         plan.release(timeout_s=0)
-    # opening, the budget where there is a table, and two runs of three rows each
-    rows = {party: 7 + bool(fed[party].tables) for party in fed.parties}
+    # opening, where there is a table the budget and the set of its rows, and two runs of three rows each
+    rows = {party: 7 + 2 * bool(fed[party].tables) for party in fed.parties}
     until(lambda: all(fed[party]._description.head.rows == rows[party] for party in fed.parties))
     assert plan.release().value.value == 3 * sum(range(60))
     assert fed.budgets()["north"][0].exact_spent == 2
