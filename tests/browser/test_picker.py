@@ -140,7 +140,7 @@ def test_the_grant_is_the_smallest_that_would_allow_it(fed: ps.Federation, show:
 def plans(fed: ps.Federation, use: str, column: str) -> list[Callable[[], Plan[Any]]]:
     """A plan for each part of a use, in which this column plays it."""
     north, tables = fed["north"]["people"], [fed[party]["people"] for party in PEOPLE]
-    key = {"region": ["coast"], "id": ["k1"], "income": [1.0]}.get(column, [1])
+    key = {"region": ["coast"], "id": ["k1"]}.get(column, [1])
     found: dict[str, list[Callable[[], Plan[Any]]]] = {
         "join": [lambda: psi.join(*tables, on=column)],
         "exact": [

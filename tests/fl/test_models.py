@@ -14,6 +14,7 @@ from privsdk.errors import DataError, InvalidArgument
 from privsdk.fl import MLP, Linear, Logistic, Softmax, Standardised, Vector
 from privsdk.fl.models.model import Model
 from privsdk.fl.models.network import Output
+from privsdk.protocol.columns.keys import HasKeys
 from privsdk.protocol.operation import Kind
 
 FEATURES: dict[str, Any] = {"x": (0.0, 10.0), "c": ["a", "b", "c"], "v": Vector(4), "s": Standardised(0, 1)}
@@ -42,10 +43,10 @@ def test_models_survive_a_request(model: Model) -> None:
 
 
 def test_what_columns_must_hold() -> None:
-    features = {"x": Kind.NUMBER, "c": Kind.TEXT, "v": Kind.VECTOR, "s": Kind.NUMBER}
+    features = {"x": Kind.NUMBER, "c": HasKeys(("a", "b", "c")), "v": Kind.VECTOR, "s": Kind.NUMBER}
     assert MODELS[0][0].kinds("y") == {**features, "y": Kind.NUMBER}
-    assert MODELS[2][0].kinds("y") == {**features, "y": Kind.TEXT}
-    assert MODELS[4][0].kinds("y") == {**features, "y": Kind.INTEGER}
+    assert MODELS[2][0].kinds("y") == {**features, "y": HasKeys(MODELS[2][0].target.classes)}
+    assert MODELS[4][0].kinds("y") == {**features, "y": HasKeys(MODELS[4][0].target.classes)}
     assert MODELS[5][0].kinds("y") == {**features, "y": Kind.NUMBER}
 
 
