@@ -136,6 +136,12 @@ def test_one_class_name_is_one_class(repository: Path) -> None:
     assert [name for name, times in classes.items() if times > 1] == []
 
 
+def test_test_modules_have_names_of_their_own(repository: Path) -> None:
+    """Two of one name stop the collection of the whole suite, and of neither file alone."""
+    names = Counter(file.name for file in (repository / "tests").rglob("test_*.py"))
+    assert [name for name, times in names.items() if times > 1] == []
+
+
 @pytest.mark.parametrize("name", GUARDED)
 def test_guarded_files_stay_small(repository: Path, name: str) -> None:
     assert len((repository / "privsdk" / name).read_text().splitlines()) <= 300

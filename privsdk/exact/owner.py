@@ -16,7 +16,7 @@ from ..client.aggregates import Statistic
 from ..errors import DataError
 from ..errors.details import TooManyGroups
 from ..protocol.columns import comparison
-from ..protocol.groups import is_large, label_name, suppressed_of_rows
+from ..protocol.groups import is_large, label_name, rows_by_group, suppressed_of_rows
 from ..protocol.operation import Outcome, RoleInput
 from ..protocol.services import Figures, RowSet
 from . import statistics
@@ -55,7 +55,7 @@ def aggregate(
     codes = range(int(group.max(initial=-1)) + 1)
     enough = is_large(units, min_count)
     hidden = sorted(suppressed_of_rows(codes, group, units, min_count) if enough else codes)
-    shown = [code for code in codes if code not in set(hidden)]
+    shown = sorted({*codes} - {*hidden})
     if labels is not None and len(shown) > most_groups:
         raise DataError(TooManyGroups(party=given.party, by=by, most=most_groups))
     sets = _row_sets(rows, group, shown, hidden, by=by, statistic=statistic, column=column, value=value)
@@ -96,13 +96,11 @@ def _row_sets(
     value: pa.ChunkedArray | None,
 ) -> list[RowSet]:
     """What is let out, as the guard needs it: each group shown, and all suppressed ones together for their number."""
-    kept = np.flatnonzero(np.isin(group, shown))
-    ordered = rows[kept[np.argsort(group[kept], kind="stable")]]
-    starts = np.searchsorted(np.sort(group[kept]), shown)
-    parts = np.split(ordered, starts[1:]) if shown else []
+    parts = rows_by_group(rows, group, shown)
     figures: list[Figures] = [(len(part),) for part in parts]
-    if value is not None and statistic != "count":
-        of_groups = statistics.figures_of(value.take(pa.array(ordered)), starts, statistic)
+    if value is not None and statistic != "count" and parts:
+        starts = np.cumsum([0, *map(len, parts[:-1])])
+        of_groups = statistics.figures_of(value.take(pa.array(np.concatenate(parts))), starts, statistic)
         figures = [(*first, figure) for first, figure in zip(figures, of_groups, strict=True)]
     measure = "count" if statistic == "count" else f"{statistic} of {column}"
     extreme = statistic in ("min", "max")

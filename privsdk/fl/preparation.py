@@ -190,10 +190,10 @@ class Preparation:
     def row_sets(self, groups: Groups | None) -> list[RowSet]:
         """The rows whose number a training that is not private tells: of training; held out, by group where there are
         some."""
-        sets = [_numbered(self._index[self._cut :], "training rows")]
+        sets = [RowSet.counted(self._index[self._cut :], "training rows")]
         if is_large(self.owners[self.kept], self._min_count):
-            sets.append(_numbered(self.kept, "held-out rows"))
-            sets += [_numbered(rows, "held-out rows of a group") for rows in self._by_group(groups)]
+            sets.append(RowSet.counted(self.kept, "held-out rows"))
+            sets += [RowSet.counted(rows, "held-out rows of a group") for rows in self._by_group(groups)]
         return sets
 
     def _by_group(self, groups: Groups | None) -> list[Integers]:
@@ -229,10 +229,6 @@ class Preparation:
         x, y = self._x[self._cut :], self._y[self._cut :]
         by_class = class_weights_of(self._class_weights, totals)
         return Rows(x=x, y=y, weights=None if by_class is None else by_class[y.astype(np.int64)])
-
-
-def _numbered(rows: Integers, measure: str) -> RowSet:
-    return RowSet(rows=rows, measure=measure, figures=(len(rows),))
 
 
 def _counted(model: Model, class_weights: ClassWeights) -> tuple[Key, ...]:

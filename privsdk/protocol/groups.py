@@ -64,8 +64,8 @@ def label_name(by: str, others: Collection[str]) -> str:
 def rows_by_group(rows: Integers, of: Integers, groups: Sequence[int]) -> list[Integers]:
     """For each of some groups its rows, where the group of each row is given."""
     order = np.argsort(of, kind="stable")
-    starts = np.searchsorted(of[order], groups, side="left")
-    ends = np.searchsorted(of[order], groups, side="right")
+    ordered = of[order]
+    starts, ends = (np.searchsorted(ordered, groups, side=side) for side in ("left", "right"))
     return [rows[order[a:b]] for a, b in zip(starts, ends, strict=True)]
 
 

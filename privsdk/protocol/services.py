@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,11 @@ class RowSet:
     measure: str
     figures: Figures
     extreme: bool = False
+
+    @classmethod
+    def counted(cls, rows: npt.NDArray[np.int64], measure: str) -> Self:
+        """Rows of which their number is let out, or follows."""
+        return cls(rows=rows, measure=measure, figures=(len(rows),))
 
 
 @dataclass(frozen=True, slots=True)

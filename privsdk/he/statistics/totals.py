@@ -93,9 +93,7 @@ def contribution(given: RoleInput, statistic: Statistic) -> Role[PartTotals]:
 
 def _screen(given: RoleInput, sets: Sequence[Integers]) -> None:
     """Before they enter a sum: who has the other contributors' parts knows what they add up to."""
-    given.services.screen(
-        [RowSet(rows=rows, measure="part of a pooled total", figures=(len(rows),)) for rows in sets], given.min_count
-    )
+    given.services.screen([RowSet.counted(rows, "part of a pooled total") for rows in sets], given.min_count)
 
 
 def _pieces(

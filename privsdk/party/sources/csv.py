@@ -120,10 +120,11 @@ class CsvTable:
         for column in declared_types:
             if column not in self._names:
                 raise UnknownName.among("column", column, self._names, where=f"in {self._path.name}")
+        worked_out = self._worked_out([column for column in self._names if column not in declared_types])
         self._readings = {
             column: Reading(declared_types[column], format_.format_of(column))
             if column in declared_types
-            else self._worked_out(column)
+            else worked_out[column]
             for column in self._names
         }
         if format_.header is None and self._header_is_data(names):
@@ -219,13 +220,17 @@ class CsvTable:
                 "type", column=column, row=row, readings=(str(reading.type_),), declare=TEXT.declaration(column)
             ) from None
 
-    def _worked_out(self, column: str) -> Reading:
-        readings = readings_of(self._text([column]).column(0), self._format.decimal)
-        if len(readings) > 1:
-            raise self._misread(
-                "readings", column=column, readings=tuple(each.declaration(column) for each in readings)
-            )
-        return readings[0]
+    def _worked_out(self, columns: Sequence[str]) -> dict[str, Reading]:
+        """The one reading of each, from one pass over the file."""
+        found: dict[str, Reading] = {}
+        text = self._text(columns) if columns else pa.table({})
+        for column in columns:
+            first, *others = readings_of(text.column(column), self._format.decimal)
+            if others:
+                declarations = tuple(each.declaration(column) for each in (first, *others))
+                raise self._misread("readings", column=column, readings=declarations)
+            found[column] = first
+        return found
 
     def _header_is_data(self, names: Sequence[str]) -> bool:
         """Whether the first row reads as one more of data: what is not text below is not text in it."""
