@@ -144,7 +144,7 @@ class Aggregates(ABC):
         where: Mapping[str, Any] | None = None,
         most_groups: int = DEFAULT_GROUPS,
     ) -> Plan[pa.Table]:
-        """Least value of a numeric or boolean column, which is some row's own: needs a grant as "extreme"."""
+        """Least value of a column of numbers, dates or times, which is some row's own: needs a grant as "extreme"."""
         return self._plan("min", column, by, where, most_groups)
 
     @verb
@@ -156,7 +156,7 @@ class Aggregates(ABC):
         where: Mapping[str, Any] | None = None,
         most_groups: int = DEFAULT_GROUPS,
     ) -> Plan[pa.Table]:
-        """Largest value of a numeric or boolean column, which is some row's own: needs a grant as "extreme"."""
+        """Largest value of a column of numbers, dates or times, which is some row's own: needs a grant as "extreme"."""
         return self._plan("max", column, by, where, most_groups)
 
     def _plan(
