@@ -16,17 +16,10 @@ from hypothesis import strategies as st
 import privsdk
 from privsdk.display import texts
 from privsdk.errors import BudgetExceeded, ErrorRecord, PolicyRefused, PrivsdkError, UnknownName
-from privsdk.errors.details import (
-    Detail,
-    EpsilonExceeded,
-    ExactExceeded,
-    MissingGrant,
-    NameUnknown,
-    RunCancelled,
-    Stated,
-    Text,
-    reasons,
-)
+from privsdk.errors.details import Detail, Stated, Text, reasons
+from privsdk.errors.inputs import NameUnknown
+from privsdk.errors.refusals import EpsilonExceeded, ExactExceeded, MissingGrant
+from privsdk.errors.sessions import RunCancelled
 
 PACKAGE = Path(privsdk.__file__).parent
 FREE_TEXTS = 629  # raises whose reason is English still; may only fall

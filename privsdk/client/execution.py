@@ -20,7 +20,7 @@ import pyarrow as pa
 from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
 from ..display.tabular import Tabular, table_of
 from ..errors import Cancelled, PeerError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, Refused
-from ..errors.details import RunCancelled, SessionEnded, StreamEnded, TimedOut
+from ..errors.sessions import RunCancelled, SessionEnded, StreamEnded, TimedOut
 from ..protocol import control
 from ..protocol.operation import operation_of
 from .pinned_heads import PinnedHeads

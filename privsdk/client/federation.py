@@ -14,7 +14,7 @@ from typing import Any
 from ..display.cards import Card, Grid, without_empty
 from ..errors import InvalidArgument, Refused, UnknownName, UnsupportedUse
 from ..errors.calls import verb
-from ..errors.details import FederationClosed, NotOffered
+from ..errors.inputs import FederationClosed, NotOffered
 from ..protocol import control
 from ..protocol.operation import Request
 from ..protocol.timeouts import CallerTimeouts

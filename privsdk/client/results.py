@@ -14,7 +14,7 @@ from ..display.svg import FlowEnd, Picture, flow
 from ..display.tabular import PAGE, Tabular, table_of
 from ..errors import PrivsdkError, UnsupportedUse
 from ..errors.absent import NoContainer
-from ..errors.details import NotOffered
+from ..errors.inputs import NotOffered
 from ..governance.learns import Caller, Eavesdropper, Learns, Parties
 from ..governance.members import Known, known_by_member, roles_with_caller
 from ..protocol.control import Finished

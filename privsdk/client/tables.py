@@ -14,7 +14,7 @@ from msgspec import UNSET
 from ..display.cards import Card, Displayed, Grid, grouped
 from ..errors import InvalidArgument, UnknownName, UnsupportedUse
 from ..errors.absent import NoContainer
-from ..errors.details import NotTables
+from ..errors.inputs import NotTables
 from ..governance.charges import Unit
 from ..protocol.columns.keys import GivenKey, type_named
 from ..protocol.columns.numbers import places

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from ..errors import InvalidArgument, PrivsdkError
-from ..errors.details import NameUnknown
+from ..errors.inputs import NameUnknown
 from ..governance.charges import Budget
 from ..governance.policy import Policy
 from ..party.sources.csv import PLAIN, CsvFile, CsvFormat

@@ -15,7 +15,7 @@ from ..client.pinned_heads import PinnedHeads
 from ..display.cards import Card, to_text
 from ..errors import InvalidArgument, UnknownName, UnsupportedUse
 from ..errors.calls import verb
-from ..errors.details import WrongType
+from ..errors.inputs import WrongType
 from ..governance.charges import Budget
 from ..governance.policy import ANY, Disclosure, Grant, Policy
 from ..party.budget.books import Books

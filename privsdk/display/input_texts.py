@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors.details import (
+from ..errors.details import Text, nearest
+from ..errors.inputs import (
     CallMisfit,
-    CertificateUnfit,
     FederationClosed,
     FileMisread,
     Misread,
@@ -12,11 +12,9 @@ from ..errors.details import (
     NotOffered,
     NotTables,
     NotWritable,
-    Text,
-    Unfit,
     WrongType,
-    nearest,
 )
+from ..errors.sessions import CertificateUnfit, Unfit
 from .natural import ARGUMENTS, INSTEAD, OVER_A_JOIN
 
 _USES = {

@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..errors import DataError, MissingLibrary, UnknownName
-from ..errors.details import NotWritable
+from ..errors.inputs import NotWritable
 from ..files import SHARED, replacing
 from .cards import Displayed, page_of
 

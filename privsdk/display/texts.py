@@ -10,44 +10,45 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import UnknownName
-from ..errors.details import (
-    AnswerGone,
-    BudgetReset,
-    CallerMismatch,
+from ..errors.details import Detail, Stated, Text, show_with
+from ..errors.inputs import (
     CallMisfit,
-    CertificateUnfit,
-    Detail,
-    EpsilonExceeded,
-    ExactExceeded,
     FederationClosed,
     FileMisread,
+    NameUnknown,
+    NotOffered,
+    NotTables,
+    NotWritable,
+    WrongType,
+)
+from ..errors.refusals import (
+    BudgetReset,
+    EpsilonExceeded,
+    ExactExceeded,
     Frozen,
     MinPartiesUnstated,
     MissingGrant,
-    NameUnknown,
     NotGranted,
-    NotOffered,
     NotPartners,
-    NotTables,
-    NotWritable,
     OperationNotAllowed,
     PartiesToldApart,
     RequestTooLarge,
     RowsTooAlike,
-    RunCancelled,
-    SessionEnded,
-    Stated,
-    StreamEnded,
-    Text,
-    TimedOut,
-    TooBusy,
     TooFewContributors,
     TooFewKeys,
     TooFewLeft,
     TooManyGroups,
     TooManyKeys,
-    WrongType,
-    show_with,
+)
+from ..errors.sessions import (
+    AnswerGone,
+    CallerMismatch,
+    CertificateUnfit,
+    RunCancelled,
+    SessionEnded,
+    StreamEnded,
+    TimedOut,
+    TooBusy,
 )
 from . import input_texts
 from .readable import readable

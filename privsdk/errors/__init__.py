@@ -45,7 +45,9 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from .details import Detail, NameUnknown, Shown, Stated, reasons
+from . import refusals, sessions  # noqa: F401  (reasons are known once they are loaded)
+from .details import Detail, Shown, Stated, reasons
+from .inputs import NameUnknown
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import UnknownAttribute, UnsupportedUse
-from .details import NotOffered, nearest
+from .details import nearest
+from .inputs import NotOffered
 
 
 class Guided:

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import msgspec
 
 from . import UnsupportedUse
-from .details import CallMisfit, WrongType
+from .inputs import CallMisfit, WrongType
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ..client.aggregates import Statistic
 from ..errors import DataError
-from ..errors.details import TooManyGroups
+from ..errors.refusals import TooManyGroups
 from ..protocol.columns import comparison
 from ..protocol.groups import is_large, label_name, rows_by_group, suppressed_of_rows
 from ..protocol.operation import Outcome, RoleInput

@@ -5,7 +5,6 @@ Values only: deciding is `party.policy`. What is paid is in `governance.charges`
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import msgspec
 
 from ..errors import InvalidArgument
 from ..errors.calls import Declarative
+from ..errors.details import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +272,8 @@ def _disclosures(ways: Disclosure | tuple[Disclosure, ...] | str) -> tuple[Discl
     except ValueError as error:
         wrong = str(error).split("'")[1] if "'" in str(error) else str(ways)
         known = [d.value for d in Disclosure]
-        near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
-        meant = f"did you mean {near[0]!r}? " if near else ""
+        near = nearest(wrong, known)
+        meant = f"did you mean {near!r}? " if near else ""
         raise InvalidArgument(f"{wrong!r} is no disclosure", hint=f"{meant}known: {', '.join(known)}") from None
 
 

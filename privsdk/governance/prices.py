@@ -25,7 +25,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ..errors.details import PriceLever
+from ..errors.refusals import PriceLever
 from .charges import Exact
 
 FIGURES = 16  # in one answer

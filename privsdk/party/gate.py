@@ -28,7 +28,7 @@ from ..errors import (
     Refused,
     UnknownName,
 )
-from ..errors.details import AnswerGone, CallerMismatch, RunCancelled
+from ..errors.sessions import AnswerGone, CallerMismatch, RunCancelled
 from ..governance.charges import Debit
 from ..governance.events import RunStarted, RunState
 from ..governance.policy import Derivation, KeyBounds, Policy

@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from ..errors import PolicyRefused, UnknownName
-from ..errors.details import (
+from ..errors.refusals import (
     MinPartiesUnstated,
     MissingGrant,
     NotGranted,

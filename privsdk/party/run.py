@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import Cancelled, ConnectTimeout, InternalError, PeerGone, PrivsdkError, ProtocolViolation
-from ..errors.details import RunCancelled, StreamEnded, TimedOut
+from ..errors.sessions import RunCancelled, StreamEnded, TimedOut
 from ..governance.charges import Debit, Exact
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
 from ..governance.policy import KeyBounds

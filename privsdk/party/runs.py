@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import Busy, DataError, PrivsdkError, StaleJoin, UnknownName
-from ..errors.details import TooBusy
+from ..errors.sessions import TooBusy
 from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel

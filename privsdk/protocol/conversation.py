@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from ..errors import PeerGone, PrivsdkError, ProtocolViolation, ReadTimeout, StepTimeout
-from ..errors.details import TimedOut
+from ..errors.sessions import TimedOut
 from .failpoints import FailPoint, reach
 from .messages import Abort, Binding, End, Frame, M, Packed, decode, frames, pack
 

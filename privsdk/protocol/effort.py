@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..errors import Busy, Cancelled
-from ..errors.details import RunCancelled, TooBusy
+from ..errors.sessions import RunCancelled, TooBusy
 
 TURN_S = 20.0  # for a caller's question before this one; shorter than a notebook waits for an answer
 

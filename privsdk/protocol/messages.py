@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from ..errors import ErrorRecord, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation
-from ..errors.details import SessionEnded
+from ..errors.sessions import SessionEnded
 
 VERSION = 1
 FRAME_BYTES = 4 << 20

@@ -30,7 +30,7 @@ from ..errors import (
     ReadTimeout,
     UnknownName,
 )
-from ..errors.details import StreamEnded, TooBusy
+from ..errors.sessions import StreamEnded, TooBusy
 from ..protocol.control import MAX_CALL_BYTES, Call, Hello, R, Start, check_size, decode_reply, encode_call
 from ..protocol.conversation import Inbox
 from ..protocol.messages import Frame

@@ -34,7 +34,7 @@ from cryptography.x509.verification import (
 )
 
 from ..errors import IdentityRefused, InvalidArgument
-from ..errors.details import CertificateUnfit, Unfit
+from ..errors.sessions import CertificateUnfit, Unfit
 
 DAYS = 365
 

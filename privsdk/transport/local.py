@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from ..errors import PeerGone, PrivsdkError, UnknownName
-from ..errors.details import StreamEnded
+from ..errors.sessions import StreamEnded
 from ..protocol.control import Call, Endpoint, Hello, R, decode_call, decode_reply, encode_call, encode_reply
 from ..protocol.conversation import Channel, Inbox
 from ..protocol.messages import Frame

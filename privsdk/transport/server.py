@@ -18,7 +18,7 @@ import grpc
 import msgspec
 
 from ..errors import InvalidArgument, PeerGone, PrivsdkError
-from ..errors.details import StreamEnded
+from ..errors.sessions import StreamEnded
 from ..protocol import effort
 from ..protocol.control import Cancel, Endpoint, Hello, Start, decode_call, encode_reply
 from ..protocol.deadlines import DEADLINES

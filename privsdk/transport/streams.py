@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from ..errors import PeerGone, PrivsdkError
-from ..errors.details import StreamEnded, TimedOut
+from ..errors.sessions import StreamEnded, TimedOut
 from ..protocol.conversation import Inbox
 from ..protocol.deadlines import DEADLINES
 from ..protocol.messages import Frame

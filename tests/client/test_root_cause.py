@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privsdk.client.execution import lost_in_turn, root_cause
 from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, PrivsdkError, ReadTimeout
-from privsdk.errors.details import RunCancelled, SessionEnded, StreamEnded, TimedOut
+from privsdk.errors.sessions import RunCancelled, SessionEnded, StreamEnded, TimedOut
 
 
 def late(party: str, peer: str) -> PrivsdkError:

@@ -19,7 +19,7 @@ from waiting import HANGS_S
 import privsdk as ps
 from privsdk.client.federation import Federation
 from privsdk.errors import PeerGone, ReadTimeout
-from privsdk.errors.details import StreamEnded, TimedOut
+from privsdk.errors.sessions import StreamEnded, TimedOut
 from privsdk.party.budget.books import Books
 from privsdk.party.gate import Gate
 from privsdk.party.tables import Store

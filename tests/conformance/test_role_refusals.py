@@ -13,7 +13,7 @@ from role_runs import MINIMUM, OUTSIDER, OWNERS, Ran, asked_by, examples, ran, r
 from privsdk import fl
 from privsdk.dp.operation import NoisyFigures, OthersWithChargedNoise, TotalsWithLessNoise
 from privsdk.errors import InvalidArgument, PolicyRefused
-from privsdk.errors.details import TooFewContributors
+from privsdk.errors.refusals import TooFewContributors
 from privsdk.fl.loops.course import RoundModels
 from privsdk.fl.operation import FiguresOfOthers, RowStatistics, UpdatesOfOthers
 from privsdk.governance.learns import RoleName

@@ -11,7 +11,7 @@ from traitlets.config import Config
 
 import privsdk as ps
 from privsdk.errors import InternalError, PolicyRefused, UnknownName
-from privsdk.errors.details import NotGranted
+from privsdk.errors.refusals import NotGranted
 
 Cell = Callable[[str], str]
 

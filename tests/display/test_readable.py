@@ -15,7 +15,7 @@ from privsdk.client.progress import Ticker
 from privsdk.deploy import audit
 from privsdk.display.readable import LogFormatter, one_line, readable
 from privsdk.errors import PeerFailed, PrivsdkError, UnknownName
-from privsdk.errors.details import SessionEnded
+from privsdk.errors.sessions import SessionEnded
 
 HOSTILE = "\x1b[2J\x9b31m\u202enorth\u2066\u061c\u2028\ufeff\U000e0041\ud800\x07\r"
 CLAIM = pytest.mark.claim("display: names of others steer no terminal and turn no letters, wherever they are shown")

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from claims import Cases
 
-from privsdk.errors.details import PriceLever
+from privsdk.errors.refusals import PriceLever
 from privsdk.governance.prices import Choice, Factor, Figures, Lever, Told, answers, told
 
 RULE = pytest.mark.claim("price: no question is cheaper for more figures, nor dearer than what it is put together from")

@@ -21,7 +21,7 @@ import privsdk as ps
 from privsdk import psi
 from privsdk.deploy.config import PartyConfig, read_config
 from privsdk.errors import DataError, InvalidArgument, PolicyRefused, PrivsdkError
-from privsdk.errors.details import NotGranted, NotPartners
+from privsdk.errors.refusals import NotGranted, NotPartners
 from privsdk.governance.policy import Grant, KeyBounds
 from privsdk.party.tables import Store
 from privsdk.protocol import control

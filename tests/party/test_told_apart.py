@@ -25,7 +25,7 @@ from privsdk.client.federation import Federation
 from privsdk.client.plan import Plan
 from privsdk.client.tables import Table
 from privsdk.errors import DifferencingRefused, LedgerError, PolicyRefused, Refused
-from privsdk.errors.details import MinPartiesUnstated, PartiesToldApart
+from privsdk.errors.refusals import MinPartiesUnstated, PartiesToldApart
 from privsdk.party.differencing import parties as rule
 from privsdk.party.differencing.parties import PooledRun, told_apart
 from privsdk.protocol import control

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import InvalidArgument, PolicyRefused, PrivsdkError, ProtocolViolation
-from ...errors.details import TooFewLeft
+from ...errors.refusals import TooFewLeft
 from ...protocol.messages import Message
 from ...protocol.roles import Role, collect, tell
 

@@ -38,7 +38,7 @@ import pyarrow as pa
 
 from ...crypto.sums.base import UNITS
 from ...errors import BudgetExceeded, DatasetFrozen, PolicyRefused, PrivsdkError, ProtocolViolation
-from ...errors.details import TooFewLeft
+from ...errors.refusals import TooFewLeft
 from ...protocol.messages import Message
 from ...protocol.roles import Role, checkpoint, collect, during, hear, tell, tell_present
 from ..averages import VALUES, Mean, Update

@@ -15,7 +15,7 @@ from typing import NamedTuple, assert_never
 import msgspec
 
 from ...errors import BudgetExceeded, DatasetFrozen, LedgerError
-from ...errors.details import EpsilonExceeded, ExactExceeded, Frozen, RequestTooLarge
+from ...errors.refusals import EpsilonExceeded, ExactExceeded, Frozen, RequestTooLarge
 from ...governance.charges import (
     MOST_QUERIES,
     Balance,

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import DataError, DifferencingRefused
-from ...errors.details import Because, RowsTooAlike
+from ...errors.refusals import Because, RowsTooAlike
 from ...protocol.operation import Alignment, Operand, Operation, Request
 from ...protocol.services import Figures, RowSet
 from ..budget.books import Books

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...errors import DifferencingRefused
-from ...errors.details import PartiesToldApart
+from ...errors.refusals import PartiesToldApart
 from ..ledger.pooled_runs import Place, PooledRun
 from .modular import Residues, random_prime
 from .search import SearchWork, Units, Weight, lightest

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from ...errors import BudgetExceeded, DatasetFrozen, LedgerError
-from ...errors.details import BudgetReset, Frozen
+from ...errors.refusals import BudgetReset, Frozen
 from ...governance.chain import Row
 from ...governance.charges import Charge, Exact
 from ...governance.events import (

@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from ...errors import InvalidArgument, UnknownName
-from ...errors.details import FileMisread, Misread
+from ...errors.inputs import FileMisread, Misread
 from .parquet import existing, unreadable, version_of
 from .readings import TEXT, Reading, fits, readings_of, type_named
 

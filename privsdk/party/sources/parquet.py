@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ...errors import InvalidArgument, UnknownName
-from ...errors.details import FileMisread
+from ...errors.inputs import FileMisread
 from ...protocol.columns.arrow import plain
 from .connection import connected
 

@@ -20,7 +20,7 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from ...errors import DataError, ProtocolViolation
-from ...errors.details import TooFewKeys, TooManyKeys
+from ...errors.refusals import TooFewKeys, TooManyKeys
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, gather, tell_all
 

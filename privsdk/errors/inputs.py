@@ -1,0 +1,90 @@
+"""What errors of calls, names and files say: fix the call, or the file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .details import Detail, nearest
+
+
+class NameUnknown(Detail, frozen=True, kw_only=True, tag="unknown-name"):
+    """No `kind` has this name; `where` says where it was looked for, `known` what there is. `several`: it is a list of
+    names, where one is taken."""
+
+    kind: str
+    name: str
+    known: tuple[str, ...]
+    where: str = ""
+    several: bool = False
+
+    @property
+    def nearest(self) -> str:
+        """The known name that was likely meant, or ""."""
+        return nearest(self.name, self.known)
+
+
+class NotOffered(Detail, frozen=True, kw_only=True, tag="not-offered"):
+    """An object `of` this class, or a module of this name, has no such attribute, or cannot be used so: by "[]", "len",
+    "iteration" or "arithmetic". `index` is how it is reached where it is something else, `near` what is likely meant,
+    `known` what there is."""
+
+    of: str
+    name: str
+    known: tuple[str, ...]
+    index: str = ""
+    near: str = ""
+
+
+class CallMisfit(Detail, frozen=True, kw_only=True, tag="call"):
+    """Arguments that a verb or declaration does not take: names, and how many were `given` where `placed` may be."""
+
+    verb: str
+    unexpected: tuple[str, ...]
+    missing: tuple[str, ...]
+    twice: tuple[str, ...]
+    placed: int
+    given: int
+    known: tuple[str, ...]
+
+
+class WrongType(Detail, frozen=True, kw_only=True, tag="type"):
+    """An argument is of another type than its verb or declaration takes: its name, what it is, and what is taken."""
+
+    name: str
+    given: str
+    wanted: str
+
+
+class NotTables(Detail, frozen=True, kw_only=True, tag="not-tables"):
+    """Something else was given where tables are taken: its class."""
+
+    given: str
+
+
+class NotWritable(Detail, frozen=True, kw_only=True, tag="not-writable"):
+    """A table that has no form in this `kind` of file, by its ending."""
+
+    kind: str
+
+
+class FederationClosed(Detail, frozen=True, kw_only=True, tag="closed"):
+    """A federation that was closed, or a handle of one, was used."""
+
+
+Misread = Literal["unreadable", "empty", "encoding", "delimiter", "names", "header", "ragged", "readings", "type"]
+
+
+class FileMisread(Detail, frozen=True, kw_only=True, tag="file"):
+    """Why the file of table `where` is not read.
+
+    `column` and `row`, counted from 1 without the header, say where; `readings` what fits, as what is to be declared;
+    for a ragged row how many fields it has and should have. `declare` is a line to add beside the table's path.
+    """
+
+    where: str
+    file: str
+    problem: Misread
+    column: str = ""
+    row: int = 0
+    readings: tuple[str, ...] = ()
+    declare: str = ""
