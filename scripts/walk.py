@@ -1,5 +1,7 @@
 """Prints the files that a question passes, from the verb to the roles and back: `python scripts/walk.py he.mean`.
 
+`python scripts/walk.py --tables` prints ARCHITECTURE.md's tables of all of them: what they share, and what each adds.
+
 Files of privsdk whose functions are entered between the call of the verb and its value, in the order of first entry;
 what is only imported does not count. Over Flight parties are served by threads of this process, with real streams.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
@@ -117,10 +119,45 @@ def walk(ask: Callable[[ps.Federation], Any], fed: ps.Federation) -> list[str]:
     return list(dict.fromkeys(f.relative_to(PACKAGE).as_posix() for f in files if f.is_relative_to(PACKAGE)))
 
 
+def passed(name: str) -> list[str]:
+    """The files of a walk by its name. The question is asked once before: what is loaded or made by a first one only
+    is left out."""
+    ask, opening = WALKS[name]
+    with opening() as fed:
+        ask(fed)
+        return walk(ask, fed)
+
+
+def table(files: Iterable[str]) -> str:
+    """Files by folder, as a table in Markdown."""
+    folders: dict[str, list[str]] = {}
+    for file in files:
+        folders.setdefault(str(Path(file).parent), []).append(file)
+    lines = [
+        f"| `{folder}` | {len(held)} | {', '.join(f'`{file}`' for file in sorted(held))} |"
+        for folder, held in sorted(folders.items())
+    ]
+    return "\n".join(["| folder | files | which |", "| --- | --- | --- |", *lines])
+
+
+def tables() -> str:
+    """ARCHITECTURE.md's part on walks."""
+    walks = {name: passed(name) for name in WALKS}
+    embedded = {name: files for name, files in walks.items() if "@" not in name}
+    common = set.intersection(*map(set, embedded.values()))
+    counts = ", ".join(f"`{name}` {len(files)}" for name, files in embedded.items())
+    parts = [f"Files entered: {counts}. {len(common)} are common to all:", table(common)]
+    for name, files in embedded.items():
+        parts += [f"`{name}` enters {len(set(files) - common)} more:", table(set(files) - common)]
+    served = set(walks["psi.join@flight"])
+    beside = ", ".join(f"`{file}`" for file in sorted(served - set(walks["psi.join"])))
+    parts.append(f"Over Flight `psi.join` enters {len(served)} files: beside these {beside}.")
+    return "\n\n".join(parts)
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or WALKS:
-        ask, opening = WALKS[name]
-        with opening() as fed:
-            ask(fed)  # once before: what is only loaded or made at the first question is left out
-            passed = walk(ask, fed)
-        print(f"{name}: {len(passed)} files\n  " + "\n  ".join(passed))
+    if sys.argv[1:] == ["--tables"]:
+        print(tables())
+    else:
+        for each in sys.argv[1:] or WALKS:
+            print(f"{each}: {len(files := passed(each))} files\n  " + "\n  ".join(files))

@@ -272,8 +272,7 @@ def _disclosures(ways: Disclosure | tuple[Disclosure, ...] | str) -> tuple[Discl
     except ValueError as error:
         wrong = str(error).split("'")[1] if "'" in str(error) else str(ways)
         known = [d.value for d in Disclosure]
-        near = nearest(wrong, known)
-        meant = f"did you mean {near!r}? " if near else ""
+        meant = f"did you mean {near!r}? " if (near := nearest(wrong, known)) else ""
         raise InvalidArgument(f"{wrong!r} is no disclosure", hint=f"{meant}known: {', '.join(known)}") from None
 
 
