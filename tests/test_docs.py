@@ -19,6 +19,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from claims import Cases
 from forked import Forked
 
 import privsdk.__main__
@@ -67,6 +68,15 @@ def test_learns_table_is_the_scripts() -> None:
     page = read("docs/reference/who-learns-what.md")
     assert (between(page, "learns"), between(page, "roles")) == printed, (
         "put the output of scripts/learns_table.py between the markers"
+    )
+
+
+@pytest.mark.claim("types: a column of any Arrow type is used, or refused by name with what to do, in every place")
+def test_types_table_is_the_scripts(cases: Cases) -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "types_table.py"))
+    cases(len(list(script["kinds"]())) * sum(map(len, script["PLACES"].values())))
+    assert between(read("docs/reference/types.md"), "types") == script["table"](), (
+        "put the output of scripts/types_table.py between the markers"
     )
 
 

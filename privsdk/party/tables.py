@@ -173,9 +173,36 @@ class Store:
 
 
 def _known_to_duckdb(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_float16(column.type):
-        return column.cast(pa.float32())
-    return column.cast(pa.string()) if pa.types.is_decimal256(column.type) else column
+    """Rows as different as they are, in types that DuckDB has: no half precision and no unions, and of decimals only
+    those of up to 38 digits."""
+    known = _known_type(column.type)
+    if known == column.type:
+        return column
+    try:
+        return column.cast(known)
+    except pa.ArrowNotImplementedError:
+        return pa.chunked_array([pa.array(map(repr, chunk.to_pylist()), pa.string()) for chunk in column.chunks])
+
+
+def _known_type(type_: pa.DataType) -> pa.DataType:
+    kinds, known = pa.types, type_
+    if kinds.is_float16(type_):
+        known = pa.float32()
+    elif kinds.is_decimal256(type_) or kinds.is_union(type_) or (kinds.is_decimal(type_) and type_.scale < 0):
+        known = pa.string()
+    elif kinds.is_struct(type_):
+        known = pa.struct([_known_field(field) for field in type_])
+    elif kinds.is_map(type_):
+        known = pa.map_(_known_field(type_.key_field), _known_field(type_.item_field))
+    elif kinds.is_fixed_size_list(type_):
+        known = pa.list_(_known_field(type_.value_field), type_.list_size)
+    elif kinds.is_list(type_) or kinds.is_large_list(type_):
+        known = (pa.list_ if kinds.is_list(type_) else pa.large_list)(_known_field(type_.value_field))
+    return known
+
+
+def _known_field(field: pa.Field) -> pa.Field:
+    return field.with_type(_known_type(field.type))
 
 
 def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -86,3 +87,36 @@ def test_a_slice_of_uuids() -> None:
 def test_rows_with_decimals_of_any_size_are_told_apart() -> None:
     column = pa.array([Decimal(10**60), Decimal(10**60 + 1)], pa.decimal256(61, 0))
     assert len(set(Store("north", {"t": pa.table({"x": column})}).hashes("t", ("x",)).tolist())) == 2
+
+
+HALVES = pa.array(np.array([0, 1], np.float16))
+LARGE = pa.array([Decimal(10**60), Decimal(10**60 + 1)], pa.decimal256(61, 0))
+NESTED = [
+    *(pa.ListArray.from_arrays([0, 1, 2], each) for each in (HALVES, LARGE)),
+    *(pa.StructArray.from_arrays([each], ["a"]) for each in (HALVES, LARGE)),
+    pa.FixedSizeListArray.from_arrays(HALVES, 1),
+    pa.MapArray.from_arrays([0, 1, 2], pa.array(["a", "a"]), LARGE),
+    pa.array([Decimal(1200), Decimal(100)], pa.decimal128(5, -2)),
+    pa.UnionArray.from_dense(
+        pa.array([0, 1], pa.int8()), pa.array([0, 0], pa.int32()), [pa.array([1]), pa.array(["1"])]
+    ),
+]
+
+
+@pytest.mark.parametrize("column", NESTED, ids=lambda column: str(column.type))
+def test_rows_that_differ_in_a_nested_column_are_told_apart(column: pa.Array) -> None:
+    held = pa.concat_tables([pa.table({"x": column})] * 2)
+    hashes = Store("north", {"t": held}).hashes("t", ("x",)).tolist()
+    assert hashes[:2] == hashes[2:]
+    assert len(set(hashes)) == 2
+
+
+def test_views_of_lists_and_extensions_are_what_they_stand_for() -> None:
+    rows = [[1, 2], None, [], [3]]
+    for view in (pa.list_view(pa.int8()), pa.large_list_view(pa.int8())):
+        for at in range(len(rows)):
+            held = Store("north", {"t": pa.table({"x": pa.array(rows, view).slice(at)})}).read("t", ("x",))
+            assert held.schema.field("x").type == pa.large_list(pa.int8())
+            assert held["x"].to_pylist() == rows[at:]
+    points = pa.opaque(pa.binary(), "point", "gis").wrap_array(pa.array([b"a", None]))
+    assert Store("north", {"t": pa.table({"x": points})}).read("t", ("x",))["x"].to_pylist() == [b"a", None]

@@ -63,7 +63,8 @@ def plain(table: pa.Table) -> pa.Table:
 
 def _plain_array(array: pa.Array) -> pa.Array:
     """As what operations know: views, dictionaries and run ends as the values they stand for, UUIDs and JSON as text,
-    booleans of 8 bits as booleans, small decimals as those of 128 bits."""
+    booleans of 8 bits as booleans, small decimals as those of 128 bits, and what else extends Arrow as what it is
+    stored as."""
     for is_kind, plain_form in _PLAIN:
         if is_kind(array.type):
             return plain_form(array)
@@ -86,6 +87,13 @@ def _uuid_text(array: pa.Array) -> pa.Array:
     return pc.if_else(array.is_valid(), text, pa.scalar(None, text.type))
 
 
+def _listed(array: pa.Array) -> pa.Array:
+    """A view of lists as lists: Arrow's own cast of one leaves offsets out."""
+    ends = np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy())
+    type_ = pa.large_list(array.type.value_field)
+    return pa.LargeListArray.from_arrays(pa.array([0, *ends]), array.flatten(), type=type_, mask=array.is_null())
+
+
 def _is_small_decimal(type_: pa.DataType) -> bool:
     return bool(pa.types.is_decimal32(type_) or pa.types.is_decimal64(type_))
 
@@ -97,6 +105,7 @@ _PLAIN: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array
     (pa.types.is_binary_view, lambda array: array.cast(pa.large_binary())),
     (_is_small_decimal, lambda array: array.cast(pa.decimal128(array.type.precision, array.type.scale))),
     (lambda type_: isinstance(type_, pa.UuidType), _uuid_text),
-    (lambda type_: isinstance(type_, pa.JsonType), lambda array: _plain_array(array.storage)),
     (lambda type_: isinstance(type_, pa.Bool8Type), lambda array: array.storage.cast(pa.bool_())),
+    (lambda type_: isinstance(type_, pa.BaseExtensionType), lambda array: _plain_array(array.storage)),
+    (lambda type_: pa.types.is_list_view(type_) or pa.types.is_large_list_view(type_), _listed),
 )
