@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -26,6 +27,8 @@ ENUMERABLE = (
     "such keys can be listed: a party that enters all possible ones, say all phone numbers, learns the others' whole "
     "lists; owners limit only the number of answers"
 )
+# declarations of columns with so few possible keys: numbers, dates, strings of digits or of few characters
+LISTABLE = re.compile(r"integer|date|string \(.*(digits|(first|last) [1-4]\b).*\)")
 OneKey: TypeAlias = str | Key | Sequence[str]
 On: TypeAlias = OneKey | Mapping[str, OneKey]
 KEY_NUMBERS_SHOW = LengthsShow(of=(Quantity.KEYS,), exact=True)  # what an eavesdropper learns of every question
@@ -230,8 +233,8 @@ def notes(tables: Sequence[Table], request: Request, protocol: str) -> tuple[tup
     first = tables[0]
     columns = msgspec.convert(request.parameters["keys"][first.party], Key)
     declaration = _declaration(first, columns)
-    listable = [part in ("integer", "date") or part.endswith("digits)") for part in declaration.split(" + ")]
-    return (("protocol", protocol), ("keys", declaration), *([("warning", ENUMERABLE)] if all(listable) else []))
+    listable = all(LISTABLE.fullmatch(part) for part in declaration.split(" + "))
+    return (("protocol", protocol), ("keys", declaration), *([("warning", ENUMERABLE)] if listable else []))
 
 
 class SharedKeys(Knowledge, frozen=True):

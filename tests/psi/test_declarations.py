@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from privsdk import psi
 from privsdk.errors import DataError, InvalidArgument, UnknownName
 from privsdk.psi.keys.declaration import check_agreement, declared
-from privsdk.psi.keys.normalise import NORMALISATIONS
+from privsdk.psi.keys.normalise import PLAIN
 
 TYPES = {
     "string": [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.large_string())],
@@ -49,12 +49,15 @@ def test_a_declaration_names_each_column_and_the_normalisation_of_strings() -> N
     assert declared(["int8", "date64[ms]"], psi.key("id", "born")) == "integer + date"
 
 
-@given(st.permutations(NORMALISATIONS), st.integers(0, 4))
+IN_ORDER = (*PLAIN, "zeros 8", "first 6", "last 4")
+
+
+@given(st.permutations(IN_ORDER), st.integers(0, 7))
 def test_a_key_travels_in_a_request(names: list[str], count: int) -> None:
     """The order that normalisations are written in makes no difference."""
     key = psi.key("b", "a", normalise=names[:count])
     assert key == psi.Key(columns=("b", "a"), normalise=tuple(reversed(names[:count])))
-    assert key.normalise == tuple(name for name in NORMALISATIONS if name in names[:count])
+    assert key.normalise == tuple(name for name in IN_ORDER if name in names[:count])
     assert msgspec.convert(msgspec.to_builtins(key), psi.Key) == key
     assert msgspec.json.decode(msgspec.json.encode(key), type=psi.Key) == key
     sent = {"columns": ["b", "a"], "normalise": names[:count]}
@@ -70,7 +73,9 @@ def test_a_single_normalisation_needs_no_tuple() -> None:
     [
         ((), (), "a key of no columns", "psi.key"),
         (("a", "b", "a"), (), "names the column 'a' twice", "once"),
-        (("a",), ("nfc", "casefold"), "no normalisation 'casefold'", "known: nfc, lower, spaces, digits"),
+        (("a",), ("nfc", "casefold"), "no normalisation 'casefold'", "known: nfc, lower, spaces, digits, zeros N"),
+        (("a",), ("digits", "last 0"), "no normalisation 'last 0'", "with N of 1 to 99"),
+        (("a",), ("last 9", "last 8"), "the normalisation 'last' twice", "once"),
         (("a",), ("nfc", "lower", "nfc"), "the normalisation 'nfc' twice", "once"),
         ((["a", "b"],), (), "named by a str, not a list", 'psi.key("name", "born")'),
     ],

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from privsdk.psi.keys import normalise
 from privsdk.psi.keys.distinct import distinct_keys
-from privsdk.psi.keys.normalise import NORMALISATIONS, ZEROS, normalised
+from privsdk.psi.keys.normalise import PLAIN, ZEROS, normalised
 
-SUBSETS = [subset for size in range(1, 5) for subset in combinations(NORMALISATIONS, size)]
+SUBSETS = [subset for size in range(1, 5) for subset in combinations(PLAIN, size)]
 LETTERS = "aAéÉßẞıIİiΣσςǰJǅ\u0301\u030c\u0307\u0345\u212a\u1e9b09٣३０²½Ⅷ\U0001d7d9"
 SPACES = " \t\n\x0b\x1f\x85\xa0\u1680\u2003\u200b\u3000\ufeff"
 # characters that Unicode 14, the oldest at hand, has: later ones depend on the version of Arrow
@@ -123,6 +123,21 @@ def test_digits_are_those_of_python(string: str) -> None:
 def test_lower_case_is_that_of_python(string: str) -> None:
     expected = "".join(c.lower() for c in string)
     assert apply(string, "lower") == (expected or None)
+
+
+@given(text, st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.permutations(["zeros", "first", "last"]))
+def test_lengths_are_those_of_python(string: str, zeros: int, first: int, last: int, order: list[str]) -> None:
+    lengths = {"zeros": zeros, "first": first, "last": last}
+    expected = string.rjust(zeros, "0")[:first][-last:] if string else None
+    assert apply(string, *(f"{name} {lengths[name]}" for name in order)) == expected
+
+
+def test_numbers_written_otherwise_are_one_key() -> None:
+    phones = pa.array(["+41 79 123 45 67", "0041 79 1234567", "079 123 45 67", "n/a"])
+    assert distinct_keys(phones, normalise=("last 9", "digits")).codes.tolist() == [0, 0, 0, -1]
+    numbers = distinct_keys(pa.array(["42", "00042", "000042", ""]), normalise="zeros 5")
+    assert (numbers.kind, numbers.codes.tolist()) == ("string (zeros 5)", [0, 0, 1, -1])
+    assert distinct_keys(pa.array(["8001", "8001-12", "80"]), normalise="first 4").codes.tolist() == [0, 0, 1]
 
 
 def test_every_character_that_is_space_or_digit_is_in_the_tables() -> None:

@@ -39,7 +39,9 @@ def test_a_result_says_once_which_protocol_ran(fed: ps.Federation) -> None:
 def test_the_key_that_can_be_listed_is_warned_of_in_one_sentence(fed: ps.Federation) -> None:
     both = fed["A"]["people"], fed["B"]["people"]
     assert "warning" not in dict(psi.join(*both, on="id").notes)
-    warning = dict(psi.join(*both, on=psi.key("id", normalise="digits")).notes)["warning"]
+    assert "warning" not in dict(psi.join(*both, on=psi.key("id", normalise="first 8")).notes)
+    assert "warning" in dict(psi.join(*both, on=psi.key("id", normalise="first 4")).notes)
+    warning = dict(psi.join(*both, on=psi.key("id", normalise=("digits", "last 9"))).notes)["warning"]
     assert "can be listed" in warning
     assert len(warning) < 180
 

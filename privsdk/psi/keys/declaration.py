@@ -13,7 +13,7 @@ import msgspec
 
 from ...errors import DataError, InvalidArgument, UnknownName
 from ...errors.calls import verb
-from .normalise import NORMALISATIONS
+from .normalise import KINDS, NORMALISATIONS, parsed
 
 _FAMILIES = {
     "string": r"(large_)?string|string_view",
@@ -79,10 +79,10 @@ def key(*columns: str, normalise: Normalise = ()) -> Key:
     columns : str
         String, integer, binary, date or decimal columns. Rows match where all of them do, in this order; a row with a
         null in any of them has no key and matches nothing.
-    normalise : names out of "nfc", "lower", "spaces", "digits"; or these by column
+    normalise : names out of "nfc", "lower", "spaces", "digits", "zeros N", "first N", "last N"; or these by column
         What every string column of the key, or the named ones, go through before they are compared: Unicode's composed
-        form, case, whitespace, digits only. They apply in this order, whatever order they are written in. A string of
-        which nothing is left counts as null.
+        form, case, whitespace, digits only, zeros in front up to N characters, the first or last N characters. They
+        apply in this order, whatever order they are written in. A string of which nothing is left counts as null.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def key(*columns: str, normalise: Normalise = ()) -> Key:
     --------
     >>> psi.key("first_name", "born", normalise=("nfc", "lower", "spaces"))
     Key(columns=('first_name', 'born'), normalise=('nfc', 'lower', 'spaces'))
-    >>> psi.key("name", "phone", normalise={"name": ("nfc", "lower"), "phone": "digits"})
+    >>> psi.key("name", "phone", normalise={"name": ("nfc", "lower"), "phone": ("digits", "last 9")})
     """
     for column in columns:
         if not isinstance(column, str):
@@ -194,12 +194,18 @@ def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
 
 def _ordered(names: tuple[str, ...]) -> tuple[str, ...]:
     """Normalisations in the order of application, whatever order they were written in."""
-    for name in names:
-        if name not in NORMALISATIONS:
-            raise InvalidArgument(f"there is no normalisation {name!r}", hint=f"known: {', '.join(NORMALISATIONS)}")
-    if twice := _twice(names):
+    kinds = [_kind(name) for name in names]
+    if twice := _twice(kinds):
         raise InvalidArgument(f"a key names the normalisation {twice!r} twice", hint="name each one once")
-    return tuple(name for name in NORMALISATIONS if name in names)
+    return tuple(sorted(names, key=lambda name: KINDS.index(_kind(name))))
+
+
+def _kind(name: str) -> str:
+    if found := parsed(name):
+        return found.kind
+    raise InvalidArgument(
+        f"there is no normalisation {name!r}", hint=f"known: {', '.join(NORMALISATIONS)}, with N of 1 to 99"
+    )
 
 
 def _twice(names: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """Declared normalisations of key strings, applied to whole Arrow columns.
 
+Those of a length are written with it: "zeros 8", "first 4", "last 9".
+
 Not a fuzzy match: each maps a string to one string, and strings match where the results are equal. The tables of
 whitespace and digits are written out here, so that parties on other Python or Arrow versions agree; composition and
 case are those of Arrow's Unicode data, where new versions add characters and leave old ones as they were.
@@ -7,16 +9,23 @@ case are those of Arrow's Unicode data, where new versions add characters and le
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError
 
-NORMALISATIONS = ("nfc", "lower", "spaces", "digits")  # in the order of their application
+# in the order of their application
+PLAIN = ("nfc", "lower", "spaces", "digits")
+MEASURED = ("zeros", "first", "last")
+KINDS = (*PLAIN, *MEASURED)
+NORMALISATIONS = (*PLAIN, *(f"{name} N" for name in MEASURED))
+_LENGTH = re.compile(rf"({'|'.join(MEASURED)}) ([1-9][0-9]?)")
 
 # what str.isspace() holds to be space; \s of RE2 is only ASCII's
 _SPACES = r"[\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+"
@@ -31,8 +40,23 @@ ZEROS = tuple(int(zero, 16) for zero in _SCRIPTS.split())
 _FOREIGN_DIGITS = "[" + "".join(f"{chr(zero)}-{chr(zero + 9)}" for zero in ZEROS) + "]"
 
 
+class Normalisation(NamedTuple):
+    """A normalisation by its kind, and the length that it is given, 0 where it takes none."""
+
+    kind: str
+    length: int
+
+
+def parsed(name: str) -> Normalisation | None:
+    """A normalisation by its name, such as "digits" or "last 9"; None where there is none."""
+    if name in PLAIN:
+        return Normalisation(name, 0)
+    found = _LENGTH.fullmatch(name)
+    return found and Normalisation(found[1], int(found[2]))
+
+
 def normalised(strings: pa.Array, names: Sequence[str]) -> pa.Array:
-    """Apply normalisations in their fixed order: composition, case, spaces, digits.
+    """Apply normalisations in their fixed order: composition, case, spaces, digits, lengths.
 
     Parameters
     ----------
@@ -45,6 +69,8 @@ def normalised(strings: pa.Array, names: Sequence[str]) -> pa.Array:
         "spaces": no whitespace at the ends, one space for each run of it inside. No-break and ideographic spaces are
         whitespace; zero-width ones are not.
         "digits": nothing but decimal digits, those of other scripts as 0 to 9; superscripts and fractions are dropped.
+        "zeros N": zeros in front, up to N characters: "42" and "00042" are equal under "zeros 5". Longer strings stay.
+        "first N", "last N": no more than the first or last N characters (code points).
 
     Returns
     -------
@@ -73,7 +99,15 @@ def normalised(strings: pa.Array, names: Sequence[str]) -> pa.Array:
         raise DataError(
             "a key column of strings holds bytes that are not UTF-8", hint="ask its owner to repair or re-encode it"
         ) from None
-    return pc.if_else(pc.equal(strings, ""), pa.scalar(None, strings.type), strings)
+    strings = pc.if_else(pc.equal(strings, ""), pa.scalar(None, strings.type), strings)
+    lengths = {each.kind: each.length for each in map(parsed, names) if each and each.length}
+    if "zeros" in lengths:
+        strings = pc.utf8_lpad(strings, lengths["zeros"], padding="0")
+    if "first" in lengths:
+        strings = pc.utf8_slice_codeunits(strings, 0, lengths["first"])
+    if "last" in lengths:
+        strings = pc.utf8_slice_codeunits(strings, -lengths["last"])
+    return strings
 
 
 @cache
