@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn, Self
 
 import msgspec
 import pyarrow as pa
@@ -18,7 +18,7 @@ from ..errors.inputs import NotTables
 from ..governance.charges import Unit
 from ..protocol.columns.keys import GivenKey, type_named
 from ..protocol.columns.numbers import places
-from ..protocol.columns.predicates import Name, Where, check_type
+from ..protocol.columns.predicates import Name, Where, canonical, check_type, columns_of, own
 from ..protocol.control import Description, TableInfo
 from ..protocol.operation import Operand, Request, TypeCheck
 from .aggregates import OPERATION, AggregateParameters, Aggregates
@@ -61,10 +61,15 @@ class Table(Handle, Aggregates):
         """Whose privacy the owner's epsilon is about: one row's, or all rows' of one id."""
         return self._info.unit
 
-    def expect(self, kinds: Mapping[str, TypeCheck]) -> None:
-        """Raise InvalidArgument where a column's type is not of the kind that is asked for."""
+    def expect(self, kinds: Mapping[str, TypeCheck], where: Where = ()) -> None:
+        """Raise InvalidArgument where a column's type is not of the kind that is asked for, or not compared with what a
+        condition gives."""
         for column, kind in kinds.items():
             kind.check(f"{self.party}/{self.name}.{column}", self.type_of(column))
+        for condition in where:
+            type_ = type_named(self.type_of(condition.name.column))
+            if type_ is not None:  # else it is its party that refuses
+                check_type(self.party, condition, type_)
 
     def type_of(self, column: str) -> str:
         """The Arrow type of a column, as text."""
@@ -213,6 +218,8 @@ class PooledTables:
     tables : Tables, or one or more of Table
     by, keys : str and sequence, or None
         Group column and its public keys.
+    where : mapping of column to value, pair or list, or None
+        Conditions on columns that each table has.
     key_holder : str or None
         The party that contributes nothing and has the totals; by default the first without a table.
     """
@@ -220,7 +227,13 @@ class PooledTables:
     tables: Sources
     by: str | None = None
     keys: Keys | None = None
+    where: Mapping[str, Any] | None = None
     key_holder: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """From a verb's arguments."""
+        return cls(**{each.name: given[each.name] for each in fields(cls) if each.name in given})
 
     @property
     def group(self) -> Tables:
@@ -232,9 +245,14 @@ class PooledTables:
         """The federation behind them."""
         return runner_of(*self.group)
 
+    @property
+    def conditions(self) -> Where:
+        """Which rows enter, in the one form of a request."""
+        return canonical(self.where, own)
+
     def operands(self, columns: Iterable[str]) -> dict[str, Operand]:
-        """These columns of every table, and that of the groups."""
-        used = [*columns, *([] if self.by is None else [self.by])]
+        """These columns of every table, that of the groups, and those of conditions."""
+        used = [*columns, *([] if self.by is None else [self.by]), *columns_of(self.conditions)]
         for column in used:
             next(iter(self.group)).type_of(column)
         return {table.party: table.operand(*dict.fromkeys(used)) for table in self.group}
@@ -249,17 +267,10 @@ class PooledTables:
         return type_named(*types) if len(types) == 1 else None
 
     def expect(self, kinds: Mapping[str, TypeCheck]) -> None:
-        """Raise InvalidArgument where a column's type is not of the kind that is asked for."""
+        """Raise InvalidArgument where a column's type is not of the kind that is asked for, or not compared with what a
+        condition gives."""
         for table in self.group:
-            table.expect(kinds)
-
-    def compare(self, where: Where) -> None:
-        """Raise InvalidArgument where a column's type is not compared with what a condition gives."""
-        for table in self.group:
-            for condition in where:
-                type_ = type_named(table.type_of(condition.name.column))
-                if type_ is not None:  # else it is its party that refuses
-                    check_type(table.party, condition, type_)
+            table.expect(kinds, self.conditions)
 
     def holder(self) -> str:
         """Who has the totals; raises InvalidArgument where nobody is left for it."""

@@ -26,7 +26,7 @@ from ..governance.learns import (
 from ..governance.members import combine
 from ..governance.policy import ROWS, Disclosure, Need
 from ..governance.prices import Figures
-from ..protocol.columns.predicates import check_type, text
+from ..protocol.columns.predicates import columns_of, text
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role
 from . import pooled
@@ -151,20 +151,17 @@ class NoisyRelease(Operation[ReleaseParameters]):
             pooled.scheme_for(release, self.scales, len(request.operands))
 
     def fits(self, party: str, schema: pa.Schema) -> None:
-        self._expect(party, schema, self.parameters.kinds)
-        for condition in self.parameters.where:
-            check_type(party, condition, schema.field(condition.name.column).type)
+        self._expect(party, schema, self.parameters.kinds, self.parameters.where)
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
         release = self.parameters
-        filters = [condition.name.column for condition in release.where]
         return {
             party: (
                 *(
                     Need(table=o.table, column=c, disclosure=Disclosure.DP_RELEASE, epsilon=release.epsilon)
                     for c in o.columns or (ROWS,)
                 ),
-                *(Need(table=o.table, column=c, disclosure=Disclosure.COMPARISON) for c in filters),
+                *(Need(table=o.table, column=c, disclosure=Disclosure.COMPARISON) for c in columns_of(release.where)),
             )
             for party, o in self.request.operands.items()
         }
@@ -195,7 +192,7 @@ class NoisyRelease(Operation[ReleaseParameters]):
             statistic=release.statistic,
             epsilon=release.epsilon,
             groups=len(release.keys or ()),
-            where=text(release.where, ""),
+            where=text(release.where),
         )
         caller = Learns.of(Caller(request.caller), figures)
         eavesdropper = Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.NUMBERS,)))

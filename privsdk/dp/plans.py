@@ -15,7 +15,6 @@ from ..errors import InvalidArgument
 from ..errors.calls import expect
 from ..governance.charges import Unit
 from ..protocol.columns.keys import plain_keys
-from ..protocol.columns.predicates import canonical, own
 from ..protocol.control import Finished
 from .intervals import finished
 from .operation import NoisyRelease, components_of
@@ -27,12 +26,10 @@ def plan_release(
     statistic: Statistic, given: Mapping[str, Any], *, edges: tuple[float, ...] | None = None
 ) -> Plan[pa.Table]:
     """The plan of one release over one table or several; a verb gives its `locals()`, and the edges of its bins."""
-    pooling = PooledTables(tables=given["tables"], by=given["by"], keys=given["keys"], key_holder=given["key_holder"])
+    pooling = PooledTables.of(given)
     column, resolution, level = (given.get(name) for name in ("column", "resolution", "level"))
     bounds = given.get("bounds") if edges is None else None  # of bins they are in the edges
-    where = canonical(given.get("where"), own)
-    filters = [condition.name.column for condition in where]
-    runner, brought = pooling.runner, pooling.operands([*([] if column is None else [column]), *filters])
+    runner, brought = pooling.runner, pooling.operands([] if column is None else [column])
     operands = {
         table.party: msgspec.structs.replace(brought[table.party], unit=_unit(table, given["rows_per_id"]))
         for table in pooling.group
@@ -53,13 +50,12 @@ def plan_release(
         quantile=None if level is None else float(level),
         by=pooling.by,
         keys=plain_keys(pooling.by, pooling.keys),
-        where=where,
+        where=pooling.conditions,
         collusion=given["collusion"],
     )
     pooling.expect(release.kinds)
-    pooling.compare(where)
     parameters = msgspec.to_builtins(release)
-    if not where:  # as requests were before there were any
+    if not release.where:  # as requests were before there were any
         del parameters["where"]
     parties, answerer = tuple(operands), next(iter(operands))
     if len(operands) > 1:

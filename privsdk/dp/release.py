@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidArgument
 from ..protocol.columns.keys import HasKeys, Key, check_keys
-from ..protocol.columns.predicates import Where, check_own
+from ..protocol.columns.predicates import Where, check_own, columns_of
 from ..protocol.operation import Kind, TypeCheck
 
 Statistic = Literal["count", "sum", "mean", "variance", "quantile", "histogram"]
@@ -143,7 +143,7 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     @property
     def columns(self) -> tuple[str, ...]:
         """All that it reads."""
-        named = [self.column, self.by, *(condition.name.column for condition in self.where)]
+        named = [self.column, self.by, *columns_of(self.where)]
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     # The grid of a sum, mean or variance

@@ -243,6 +243,7 @@ def median(
         edges=edges,
         by=by,
         keys=keys,
+        where=where,
         rows_per_id=rows_per_id,
         key_holder=key_holder,
         collusion=collusion,

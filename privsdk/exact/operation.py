@@ -24,7 +24,7 @@ from ..governance.learns import (
 from ..governance.members import combine
 from ..governance.policy import ROWS, Disclosure, Need
 from ..governance.prices import SET, Factor, Figures, Lever, told
-from ..protocol.columns.predicates import check, check_type, passing, text
+from ..protocol.columns.predicates import check, passing, text
 from ..protocol.operation import Operation, Outcome, RoleInput, register
 from ..protocol.roles import Role, checkpoint
 from . import labels, statistics
@@ -103,8 +103,7 @@ class Aggregate(Operation[AggregateParameters]):
 
     def fits(self, party: str, schema: pa.Schema) -> None:
         parameters, by = self.parameters, self.parameters.by_of(party)
-        for condition in parameters.conditions_of(party):
-            check_type(party, condition, schema.field(condition.name.column).type)
+        self._expect(party, schema, {}, parameters.conditions_of(party))
         if party == parameters.party:
             if parameters.column is not None:
                 statistics.check_type(

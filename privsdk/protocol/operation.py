@@ -24,6 +24,7 @@ from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Unit
 from ..governance.learns import Learns, RoleName
 from ..governance.policy import NO_KEY_BOUNDS, ROWS, KeyBounds, Need
+from .columns.predicates import Where, check_type
 from .messages import build
 from .pricing import RULE, Priced
 from .roles import Entropy, Role
@@ -291,10 +292,13 @@ class Operation(Priced, Generic[P]):
         """The name that a request gives work which may be interrupted and go on in another run; "" for none."""
         return ""
 
-    def _expect(self, party: str, schema: pa.Schema, kinds: Mapping[str, TypeCheck]) -> None:
-        """Raise InvalidArgument unless each of a party's columns is of its kind."""
+    def _expect(self, party: str, schema: pa.Schema, kinds: Mapping[str, TypeCheck], where: Where = ()) -> None:
+        """Raise InvalidArgument unless each of a party's columns is of its kind, and compared with what conditions
+        give."""
         for column, kind in kinds.items():
             kind.check(f"{party}/{self.request.operands[party].table}.{column}", str(schema.field(column).type))
+        for condition in where:
+            check_type(party, condition, schema.field(condition.name.column).type)
 
 
 O = TypeVar("O", bound=Operation[Any])  # noqa: E741

@@ -129,7 +129,9 @@ class Services(Protocol):
         """Signs for this party, and checks what others signed."""
 
     def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
-        """The figures of an exact answer to let out: asked once, for all its row sets, before anything of it leaves.
+        """The figures of an exact answer to let out: asked for all its row sets, before anything of it leaves.
+
+        A refusal for what a row holds is an answer too.
 
         Also of what enters a sum with others', since these know their own part. A role of exact figures that never asks
         is refused at its end; one that tells of no own rows asks for no set.

@@ -74,14 +74,13 @@ def statistic(name: str, columns: Sequence[str] = (), *, integers: bool = False,
 
 
 def request_for(asked: Statistic, contributors: Sequence[str], *, caller: str = "analyst") -> Request:
-    columns = tuple(dict.fromkeys((*asked.columns, *([asked.by] if asked.by else []))))
     return Request(
         run_id="r",
         operation=f"he.{asked.name}",
         caller=caller,
         purpose="test",
         parties=(*contributors, "k"),
-        operands={party: Operand(table="t", columns=columns) for party in contributors},
+        operands={party: Operand(table="t", columns=asked.used) for party in contributors},
         parameters=msgspec.to_builtins(asked),
     )
 

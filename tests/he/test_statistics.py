@@ -424,7 +424,7 @@ BAD = {
 def test_what_a_party_refuses(name: str, bad: str) -> None:
     """Before anything leaves it, naming itself and the column and no value."""
     values, message = BAD[bad]
-    if name == "histogram" and bad == "beyond the bound":
+    if name == "histogram" and bad in ("beyond the bound", "nan", "infinite"):  # which are in no bin
         return
     options: dict[str, Any] = {"edges": (0.0, 1.0)} if name == "histogram" else {"bound": BOUND}
     tables = [pa.table({"x": pa.array(v, pa.float64())}) for v in ([1.0, 2.0, 3.0], values)]

@@ -13,6 +13,7 @@ import pyarrow as pa
 from ...crypto.seal.presets import Preset
 from ...errors import CircuitTooDeep, DataError, InvalidArgument
 from ...protocol.columns.numbers import reals
+from ...protocol.columns.predicates import Where, check_own, columns_of, passing
 from ...protocol.groups import is_large, suppressed_of_rows
 from ...protocol.operation import Outcome, RoleInput
 from ...protocol.roles import Role, checkpoint
@@ -27,7 +28,8 @@ LARGEST = 2.0**40
 
 
 class ScoreParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything public: features with bounds, the bound on weights, the link, the intervals, the label."""
+    """Everything public: features with bounds, the bound on weights, the link, the intervals, the label, and conditions
+    on which rows are scored."""
 
     features: tuple[tuple[str, float], ...]
     weight_bound: float
@@ -35,8 +37,10 @@ class ScoreParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     edges: tuple[float, ...]
     label: str | None
     error: float
+    where: Where = ()
 
     def __post_init__(self) -> None:
+        check_own(self.where)
         bounds = [bound for _, bound in self.features]
         if not self.features or len(set(self.names)) != len(self.features):
             raise InvalidArgument("features are missing or named twice", hint='give {"age": 120, "income": 1e6}')
@@ -68,8 +72,13 @@ class ScoreParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     @property
     def used(self) -> tuple[str, ...]:
-        """The data owner's columns."""
+        """The data owner's columns whose values are needed."""
         return (*self.names, *(() if self.label is None else (self.label,)))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of the data owner's that are read."""
+        return tuple(dict.fromkeys((*self.used, *columns_of(self.where))))
 
     @property
     def preset(self) -> Preset:
@@ -93,9 +102,9 @@ def linked(found: protocol.Reals, link: Link) -> protocol.Reals:
 def complete(
     given: RoleInput, parameters: ScoreParameters, most: int
 ) -> Role[tuple[npt.NDArray[np.int64], list[protocol.Reals], npt.NDArray[np.bool_] | None]]:
-    """The complete rows, their features, and who of them has the label."""
+    """The complete rows that pass, their features, and who of them has the label."""
     columns: list[protocol.Reals] = []
-    whole = np.ones(given.table.num_rows, dtype=np.bool_)
+    whole = passing(given.table, parameters.where)
     for name in parameters.used:
         yield from checkpoint("reading", len(columns), len(parameters.used))
         columns.append(reals(given.table[name]))
@@ -106,6 +115,7 @@ def complete(
             f"{given.party} has fewer complete rows than its minimum count of {given.min_count}: nothing was sent",
             hint="rows with a null in a feature or the label are left out",
         )
+    given.services.screen([_all(rows)], given.min_count)  # a refusal for a value tells of these rows
     if len(rows) > most:
         raise DataError(
             f"{given.party} has more than {most:,} complete rows, which is as many as one key may reveal: nothing was "
@@ -130,6 +140,10 @@ def complete(
     return rows, columns, label == 1.0
 
 
+def _all(rows: npt.NDArray[np.int64]) -> RowSet:
+    return RowSet.counted(rows, "rows")
+
+
 def disclosed(
     given: RoleInput,
     parameters: ScoreParameters,
@@ -145,9 +159,8 @@ def disclosed(
     at = bins_of(scores, parameters.edges)
     hidden = suppressed_of_rows(range(intervals), at, given.units(rows), given.min_count)
     shown = [i for i in range(intervals) if i not in hidden]
-    total = RowSet(rows=rows, measure="rows", figures=(len(rows),))
     measure = "rows by score" if label is None else f"rows by score, with {parameters.label}"
-    sets = [total]
+    sets = [_all(rows)]
     for i in shown:
         inside = at == i
         positive = () if label is None else (int(label[inside].sum()),)

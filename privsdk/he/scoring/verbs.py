@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ from ...governance.learns import Caller, Eavesdropper, Knowledge, Learns, Length
 from ...governance.members import combine
 from ...governance.policy import Disclosure, Need
 from ...governance.prices import Figures, Lever, told
+from ...protocol.columns.predicates import canonical, columns_of, own, text
 from ...protocol.control import Finished
 from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
 from ...protocol.roles import Role
@@ -86,6 +88,7 @@ def score(
     link: Link = "logistic",
     edges: Sequence[float] | None = None,
     label: str | None = None,
+    where: Mapping[str, Any] | None = None,
     error: float | None = None,
 ) -> Plan[Scores]:
     """Score the rows of one party by the linear or logistic model of another, under encryption.
@@ -109,6 +112,8 @@ def score(
     label : str, optional
         A boolean column, or one of 0 and 1, of the data owner: counted in each interval, which shows how well the
         model does.
+    where : mapping of column to value, (low, high) or list, optional
+        As for an exact `count`, of the data owner's columns: which rows are scored. It takes a grant for comparison.
     error : float, optional
         Largest error of w x; parameters are chosen by it. Default the first power of ten from 1e-6 that the bounds
         allow. The error is drawn anew in each run, so that a row as near to an edge may be counted on its other side
@@ -155,20 +160,24 @@ def score(
             link=link,
             edges=tuple(float(edge) for edge in (DEFAULT_EDGES if edges is None else edges)),
             label=label,
+            where=canonical(where, own),
             error=DEFAULT_ERROR if error is None else float(error),
         ),
         fixed=error is not None,
     )
     model.expect({"feature": Kind.TEXT, "weight": Kind.NUMBER})
-    table.expect(dict.fromkeys(parameters.used, Kind.NUMBER))
+    table.expect(dict.fromkeys(parameters.used, Kind.NUMBER), parameters.where)
+    plain = msgspec.to_builtins(parameters)
+    if not parameters.where:  # as requests were before there were any
+        del plain["where"]
     runner = runner_of(model, table)
     preset = parameters.preset
     request = new_request(
         runner,
         OPERATION,
         parties=(table.party, model.party),
-        operands={table.party: table.operand(*parameters.used), model.party: model.operand("feature", "weight")},
-        parameters=msgspec.to_builtins(parameters),
+        operands={table.party: table.operand(*parameters.columns), model.party: model.operand("feature", "weight")},
+        parameters=plain,
     )
 
     def finish(answers: Mapping[str, Finished]) -> Scores:
@@ -210,13 +219,14 @@ class ScoreFigures(Knowledge, frozen=True):
     own = RoleName.OWNER
     intervals: int
     label: str = ""
+    where: str = ""
 
     def __str__(self) -> str:
+        where = f" where {self.where}" if self.where else ""
         labelled = f", and how many of them have {self.label}" if self.label else ""
         return (
-            "the number of complete rows, and how many rows are in each of "
-            f"{self.intervals} intervals{labelled}, over at least the owner's minimum count; which intervals are "
-            "suppressed"
+            f"the number of complete rows{where}, and how many rows are in each of {self.intervals} intervals"
+            f"{labelled}, over at least the owner's minimum count; which intervals are suppressed"
         )
 
 
@@ -243,7 +253,7 @@ class Score(Operation[ScoreParameters]):
         if len(request.parties) != 2 or set(request.operands) != set(request.parties):
             raise InvalidArgument("he.score takes a data owner and a model owner with a table each")
         rows, model = (request.operands[party] for party in request.parties)
-        if rows.columns != parameters.used or model.columns != ("feature", "weight"):
+        if rows.columns != parameters.columns or model.columns != ("feature", "weight"):
             raise InvalidArgument("he.score takes the features and the label, and a model's features and weights")
         if rows.alignment or model.alignment:
             raise InvalidArgument("he.score takes base tables")
@@ -252,7 +262,7 @@ class Score(Operation[ScoreParameters]):
     def fits(self, party: str, schema: pa.Schema) -> None:
         owner, _ = self.request.parties
         rows, model = dict.fromkeys(self.parameters.used, Kind.NUMBER), {"feature": Kind.TEXT, "weight": Kind.NUMBER}
-        self._expect(party, schema, rows if party == owner else model)
+        self._expect(party, schema, rows if party == owner else model, self.parameters.where if party == owner else ())
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
         """Counts by score are counts of rows that pass a filter on the features: any, of one feature and the right
@@ -268,6 +278,7 @@ class Score(Operation[ScoreParameters]):
             owner: (
                 *needs(names, Disclosure.AGGREGATE, counts),
                 *needs(names, Disclosure.COMPARISON, counts),
+                *needs(columns_of(self.parameters.where), Disclosure.COMPARISON, "which rows are scored"),
                 *needs(() if label is None else (label,), Disclosure.AGGREGATE, "how many of them have the label"),
             ),
             modeller: tuple(needs(("feature", "weight"), Disclosure.MODEL_WEIGHT, f"{owner}'s scores", model)),
@@ -292,7 +303,10 @@ class Score(Operation[ScoreParameters]):
 
     def learns(self) -> tuple[Learns, ...]:
         owner, modeller = self.request.parties
-        figures = ScoreFigures(intervals=len(self.parameters.edges) - 1, label=self.parameters.label or "")
+        parameters = self.parameters
+        figures = ScoreFigures(
+            intervals=len(parameters.edges) - 1, label=parameters.label or "", where=text(parameters.where)
+        )
         return (
             Learns.of(Parties((owner,)), RowScoresAndModel(owner=modeller)),
             Learns.of(Parties((modeller,)), RowsInThousands(owner=owner)),

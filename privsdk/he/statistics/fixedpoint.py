@@ -140,14 +140,15 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return units
 
 
-def numbers(column: pa.ChunkedArray, *, party: str, name: str) -> Numbers:
+def numbers(column: pa.ChunkedArray, *, party: str, name: str, finite: bool = True) -> Numbers:
     """A numeric or boolean column without nulls as integers or as floats, whichever hold it exactly; decimals as whole
     multiples of their last place, which `scale_of` tells.
 
     Raises
     ------
     DataError
-        The column is of another type, or holds NaN or infinity. Names party and column, never the value.
+        The column is of another type, or holds NaN or infinity and is to be `finite`. Names party and column, never the
+        value.
     """
     if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type):
         integers: Numbers = column.cast(pa.uint64() if column.type == pa.uint64() else pa.int64()).to_numpy()
@@ -159,7 +160,7 @@ def numbers(column: pa.ChunkedArray, *, party: str, name: str) -> Numbers:
             f"{party}'s {name} is {column.type}, which cannot be summed", hint="use a numeric or boolean column"
         )
     reals: Numbers = pc.cast(column, pa.float64()).to_numpy()
-    if not np.isfinite(reals).all():
+    if finite and not np.isfinite(reals).all():
         raise DataError(
             f"{party}'s {name} holds a NaN or infinite value: nothing was encrypted or sent",
             hint="ask its owner to remove it or make it null; nulls are left out",

@@ -1,24 +1,17 @@
-"""Every pooled statistic: a verb's arguments as a plan, what parties check, need, charge and learn, and its role."""
+"""Every pooled statistic: what parties check, need, charge and learn, and its role."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...client.plan import Plan
-from ...client.tables import PooledTables, new_request
-from ...crypto.seal.presets import Scheme
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...crypto.sums.base import Sum, integers
 from ...crypto.sums.encrypted import EncryptedSum, KeyHolderSum
 from ...crypto.sums.masked import MaskedSum
-from ...crypto.sums.masks import bits_for
-from ...display.cards import at_most
 from ...errors import InvalidArgument
 from ...governance.learns import (
     CiphertextsOnly,
@@ -32,17 +25,12 @@ from ...governance.learns import (
 )
 from ...governance.policy import ROWS, Disclosure, Need
 from ...governance.prices import Figures
-from ...protocol.columns.keys import plain_keys
 from ...protocol.columns.numbers import places
-from ...protocol.control import Finished
+from ...protocol.columns.predicates import text
 from ...protocol.operation import Outcome, RoleInput, register
 from ...protocol.roles import Role
-from .fixedpoint import FixedPoint
-from .moments import reader
 from .statistic import (
     MATRICES,
-    OF_VALUES,
-    Aggregation,
     LargestMinimum,
     Name,
     PartiesByGroup,
@@ -55,117 +43,7 @@ from .statistic import (
 from .thresholds import receive_shown, receive_thresholds, send_shown, send_thresholds, shown_groups
 from .totals import PartTotals, contribution
 
-OfColumns = float | Mapping[str, float]  # one for all columns, or one for each
-
-DEFAULT_BOUND = 2.0**40
-DEFAULT_ROWS = 1 << 24
-
 OPERATIONS: Mapping[Name, str] = {name: f"he.{name}" for name in get_args(Name)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pooling(PooledTables):
-    """Rows of several parties, each of whom has at most `max_rows`, and how their totals are added."""
-
-    max_rows: int
-    aggregation: Aggregation
-
-
-def plan_statistic(
-    name: Name,
-    pooling: Pooling,
-    columns: Sequence[str],
-    *,
-    bound: OfColumns | None = None,
-    resolution: OfColumns | None = None,
-    preset: Scheme = "exact",
-    edges: Sequence[float] | None = None,
-    ddof: int = 0,
-) -> Plan[Any]:
-    """The plan of one statistic; `bound` is None where values are only counted."""
-    if not isinstance(ddof, int) or ddof < 0:
-        raise InvalidArgument(f"ddof is {ddof}", hint="give 1 for a sample's, 0 for a population's")
-    runner, columns = pooling.runner, tuple(columns)
-    operands = pooling.operands(columns)
-    last_places = [pooling.places(column) for column in columns]
-    grids: tuple[FixedPoint, ...] = ()
-    if bound is not None:
-        grids = tuple(
-            FixedPoint.choose(bound=largest, resolution=finest, places=last)
-            for largest, finest, last in zip(
-                _of_each(bound, columns, "bound"), _of_each(resolution, columns, "resolution"), last_places, strict=True
-            )
-        )
-    statistic = Statistic(
-        name=name,
-        columns=columns,
-        grids=grids,
-        whole=tuple(last is not None and grid.holds(last) for last, grid in zip(last_places, grids, strict=False)),
-        max_rows=pooling.max_rows,
-        preset=preset,
-        by=pooling.by,
-        keys=plain_keys(pooling.by, pooling.keys),
-        edges=None if edges is None else _numbers(edges),
-        aggregation=pooling.aggregation,
-    )
-    pooling.expect(statistic.kinds)
-    holder = pooling.holder()
-    parameters = msgspec.to_builtins(statistic)
-    if pooling.aggregation == "encrypted":  # as requests were when there was no other: stored answers to them are found
-        del parameters["aggregation"]
-    request = new_request(
-        runner,
-        OPERATIONS[name],
-        parties=(*operands, holder),
-        operands=operands,
-        parameters=parameters,
-        exact_of=pooling.group,
-    )
-    scheme = statistic.scheme(len(operands))
-    answer = reader(statistic, scheme, ddof, pooling.label_type())
-
-    def finish(answers: Mapping[str, Finished]) -> Any:
-        return answer(answers[holder].table)
-
-    keys = f"{holder} holds the key and contributes nothing; {request.parties[-2]} adds the ciphertexts"
-    if pooling.aggregation == "masked":
-        keys = f"nobody's: {holder} adds up masked totals and contributes nothing; all contributors unmask the sum"
-    notes = (("keys", keys), ("arithmetic", _arithmetic(statistic, scheme)))
-    return Plan(runner, request, finish, notes=notes)
-
-
-def _of_each(option: OfColumns | None, columns: Sequence[str], name: str) -> list[Any]:
-    """What an option says for each column."""
-    if not isinstance(option, Mapping):
-        return [option] * len(columns)
-    if set(option) != set(columns):
-        raise InvalidArgument(
-            f"{name} is given for {', '.join(map(str, option)) or 'nothing'}",
-            hint=f"give one number, or one for each column; name only {', '.join(columns)}",
-        )
-    return [option[column] for column in columns]
-
-
-def _arithmetic(statistic: Statistic, scheme: ExactScheme | ApproximateScheme) -> str:
-    if isinstance(scheme, ApproximateScheme):
-        return f"CKKS, error of a total at most {at_most(scheme.error_bound(0))}"
-    limbs = f"{scheme.limbs} limb{'s' if scheme.limbs > 1 else ''} of 30 bits"
-    if statistic.aggregation == "masked":
-        limbs = f"masks of {bits_for(statistic.largest(scheme.parties))} bits"
-    if not statistic.grids:
-        return f"exact, {limbs}"
-    what = "values" if statistic.name in OF_VALUES else "totals"
-    of = [f"{grid.resolution:.3g}, {what} within {grid.bound:.3g}" for grid in statistic.grids]
-    return f"exact on a grid of {'; '.join(dict.fromkeys(of))}; {limbs}"
-
-
-def _numbers(edges: Sequence[float]) -> tuple[float, ...]:
-    try:
-        return tuple(float(edge) for edge in edges)
-    except (TypeError, ValueError):
-        raise InvalidArgument(
-            f"edges are {edges!r}", hint="give the edges themselves, such as [0, 100, 1_000]: they are public"
-        ) from None
 
 
 @register(*OPERATIONS.values())
@@ -184,8 +62,9 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         request, statistic = self.request, self.parameters
         if request.operation != OPERATIONS[statistic.name]:
             raise InvalidArgument(f"{request.operation} was asked for a {statistic.name}")
-        named = {*statistic.columns, *([] if statistic.by is None else [statistic.by])}
-        if any(set(operand.columns) != named or operand.alignment for operand in request.operands.values()):
+        if any(
+            set(operand.columns) != set(statistic.used) or operand.alignment for operand in request.operands.values()
+        ):
             raise InvalidArgument(f"{request.operation} takes a base table of each party, and the columns it names")
         if statistic.grouped and request.caller == self.key_holder:
             has = "adds them up" if self.masked else "holds the key"
@@ -202,7 +81,7 @@ class PooledStatistic(KeyHolderSum[Statistic]):
 
     def fits(self, party: str, schema: pa.Schema) -> None:
         statistic = self.parameters
-        self._expect(party, schema, statistic.kinds)
+        self._expect(party, schema, statistic.kinds, statistic.where)
         for column, whole, grid in zip(statistic.columns, statistic.whole, statistic.grids, strict=False):
             if whole and ((last := places([str(schema.field(column).type)])) is None or not grid.holds(last)):
                 raise InvalidArgument(
@@ -216,11 +95,10 @@ class PooledStatistic(KeyHolderSum[Statistic]):
 
     def _uses(self, table: str) -> list[Need]:
         """Columns enter a sum. The keys of groups and the edges of bins are public, so that each group's total tells
-        what a filter would: a comparison, which a grant as group key implies."""
+        what a filter by `where` does: a comparison, which a grant as group key implies."""
         statistic = self.parameters
         used = [(column, Disclosure.HE_OPERAND) for column in statistic.columns or (ROWS,)]
-        used += [(statistic.by, Disclosure.COMPARISON)] if statistic.by is not None else []
-        used += [(column, Disclosure.COMPARISON) for column in statistic.columns if statistic.edges is not None]
+        used += [(column, Disclosure.COMPARISON) for column in statistic.compared]
         return [Need(table=table, column=column, disclosure=way) for column, way in used]
 
     def figures(self) -> dict[str, Figures]:
@@ -234,19 +112,21 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         return dict.fromkeys(contributors, exact)
 
     def summed(self, party: str) -> tuple[str, ...]:
+        """Its columns; and where it counts rows, those by which they are chosen: how many have True is a sum of it."""
         statistic = self.parameters
-        return (*statistic.columns, *([ROWS] if "rows" in statistic.parts else []))
+        counted = (ROWS, *statistic.compared) if "rows" in statistic.parts else ()
+        return tuple(dict.fromkeys((*statistic.columns, *counted)))
 
     def learns(self) -> tuple[Learns, ...]:
         statistic, groups = self.parameters, self.parameters.groups
         if not statistic.grouped:
-            totals = [PooledTotals(statistic=statistic.name)]
+            totals = [PooledTotals(statistic=statistic.name, where=text(statistic.where))]
             if self.masked:
                 return self.learned(totals, totals, LengthsShow(of=(Quantity.NUMBERS,)))
             return self.learned(
                 totals, totals, LengthsShow(of=(Quantity.COLUMNS,)) if statistic.pairs[1:] else ThatItRan()
             )
-        totals = [PooledTotals(statistic=statistic.name, groups=groups, kind=self._kind)]
+        totals = [PooledTotals(statistic=statistic.name, groups=groups, kind=self._kind, where=text(statistic.where))]
         return self.learned(
             [*totals, PartiesByGroup(kind=self._kind)],
             [*totals, ShownGroupNumbers(kind=self._kind), LargestMinimum()],

@@ -21,6 +21,7 @@ from ...governance.learns import Knowledge, Quantity, RoleName
 from ...governance.members import combine
 from ...governance.prices import Factor, Lever, Told
 from ...protocol.columns.keys import HasKeys, Key, check_keys
+from ...protocol.columns.predicates import Where, check_own, columns_of
 from ...protocol.operation import Kind, TypeCheck
 from .fixedpoint import FixedPoint
 
@@ -53,6 +54,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Most rows of one party.
     by, keys : str, tuple
         Group column and its public keys.
+    where : tuple of conditions
+        Of each party's own columns: which rows enter.
     edges : tuple of float
         Public bins of a histogram: bin i is [edges[i], edges[i + 1]), the last one includes its upper edge.
     aggregation : "encrypted" or "masked"
@@ -67,6 +70,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     preset: Scheme = "exact"
     by: str | None = None
     keys: tuple[Key, ...] | None = None
+    where: Where = ()
     edges: tuple[float, ...] | None = None
     aggregation: Aggregation = "encrypted"
 
@@ -75,6 +79,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise InvalidArgument(f"max_rows is {self.max_rows}", hint="give a number of rows, 1 or more")
         self._check_columns()
         check_keys(self.by, self.keys)
+        check_own(self.where)
         if self.by is not None and self.by in self.columns:
             raise InvalidArgument(f"a {self.name} of {self.by} by itself", hint="group by another column")
         if self.by is not None and self.name in (*MATRICES, "histogram"):
@@ -133,6 +138,21 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise InvalidArgument(
                 "edges are not finite and in rising order", hint="give finite edges of bins, each above the one before"
             )
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """All columns that it reads."""
+        return tuple(dict.fromkeys((*self.columns, *self.compared)))
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Columns that say in which group a row is, if in any."""
+        named = [
+            *([] if self.by is None else [self.by]),
+            *(self.columns if self.edges else ()),
+            *columns_of(self.where),
+        ]
+        return tuple(dict.fromkeys(named))
 
     @property
     def grouped(self) -> bool:
@@ -231,9 +251,10 @@ class PooledTotals(Knowledge, frozen=True):
     statistic: str
     groups: int = 0
     kind: Quantity = Quantity.GROUPS
+    where: str = ""
 
     def __str__(self) -> str:
-        totals = _TOTALS[self.statistic]
+        totals = f"{_TOTALS[self.statistic]}{f', of rows where {self.where}' if self.where else ''}"
         if not self.groups:
             return totals
         return (

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from ...errors import DataError
+from ...protocol.columns.predicates import passing, text
 from ...protocol.groups import NO_GROUP, groups_of, is_large, rows_by_group, suppressed_of_rows
 from ...protocol.operation import RoleInput
 from ...protocol.roles import Role, checkpoint
@@ -50,65 +51,104 @@ class PartTotals(NamedTuple):
         return [total * here for part in self.totals for total, here in zip(part, shown, strict=True)]
 
 
+class _Entering(NamedTuple):
+    """A party's rows in the groups that it does not leave out.
+
+    Attributes
+    ----------
+    rows, of : int64 arrays
+        Which, and the group of each.
+    present : list of int
+        As in `PartTotals`.
+    """
+
+    rows: Integers
+    of: Integers
+    present: list[int]
+
+
 def contribution(given: RoleInput, statistic: Statistic) -> Role[PartTotals]:
     """A party's totals, without those of its groups that are small or would follow from its whole total.
+
+    A refusal for a value tells of the rows that entered, as a total does. So they are enough, and the guard lets them
+    out, before any value is looked at; and none is of a group that is left out.
 
     Raises
     ------
     DataError
-        A value or total exceeds its bound, a value is NaN or infinite, or there are fewer units than the owner's
-        minimum count or more rows than declared. Names party and column, never a value.
+        There are fewer units than the owner's minimum count or more rows than declared, a value is NaN or infinite, or
+        a value or total exceeds its bound. Names party and column, never a value.
     """
-    table, party = given.table, given.party
-    totals: list[list[int | Fraction]] = [[0] * statistic.groups for _ in statistic.parts]
-    entering: list[Integers] = []
+    rows, of = yield from _choose(given, statistic)
+    if not is_large(given.units(rows), given.min_count):
+        _refuse_few(given, statistic)
+    entering = _without_small(given, statistic, rows, of)
+    sets = rows_by_group(entering.rows, entering.of, np.unique(entering.of).tolist())
+    # who has the other contributors' parts knows what these add up to
+    given.services.screen([RowSet.counted(each, "part of a pooled total") for each in sets], given.min_count)
+    if len(entering.rows) > statistic.max_rows:
+        raise DataError(
+            f"{given.party} has more rows than the declared {statistic.max_rows:,}: nothing was sent",
+            hint="declare a larger max_rows",
+        )
+    return PartTotals((yield from _totals(given, statistic, entering)), entering.present)
+
+
+def _choose(given: RoleInput, statistic: Statistic) -> Role[tuple[Integers, Integers]]:
+    """The complete rows that pass, and the group of each."""
+    table = given.table
+    rows: list[Integers] = []
     groups: list[Integers] = []
+    for start in range(0, max(1, table.num_rows), ROWS_A_STEP):
+        yield from checkpoint("choosing rows", start, table.num_rows)
+        part = table.slice(start, min(ROWS_A_STEP, table.num_rows - start))  # without columns of any length asked for
+        enters = passing(part, statistic.where)
+        for name in statistic.columns:
+            enters &= part.column(name).is_valid().to_numpy()
+        rows.append(start + np.flatnonzero(enters))
+        groups.append(_groups(part, enters, statistic, given.party))
+    return np.concatenate(rows), np.concatenate(groups)
+
+
+def _without_small(given: RoleInput, statistic: Statistic, rows: Integers, of: Integers) -> _Entering:
+    """Without the rows of no group, and of those that are left out."""
+    if not statistic.grouped:
+        return _Entering(rows, of, [])
+    every = range(statistic.groups)
+    hidden = suppressed_of_rows(every, of, given.units(rows), given.min_count)
+    filled = set(np.unique(of).tolist())
+    shown = filled - {*hidden, NO_GROUP}
+    keep = np.isin(of, sorted(shown))
+    return _Entering(rows[keep], of[keep], [int(group in shown) for group in every] + [int(filled != shown)])
+
+
+def _totals(given: RoleInput, statistic: Statistic, entering: _Entering) -> Role[list[list[int]]]:
+    """For each part, group by group."""
+    table, totals = given.table, [[Fraction()] * statistic.groups for _ in statistic.parts]
     step = max(LEAST_ROWS_A_STEP, ROWS_A_STEP // (len(totals) + 1))
     for start in range(0, max(1, table.num_rows), step):
         yield from checkpoint("summing", start, table.num_rows)
-        rows = min(step, table.num_rows - start)  # Arrow slices a table without columns to any length asked for
-        complete, of, parts = _pieces(table.slice(start, rows), statistic, party)
-        entering.append(start + np.flatnonzero(complete))
-        groups.append(of)
+        rows = min(step, table.num_rows - start)
+        here = slice(*np.searchsorted(entering.rows, (start, start + rows)))
+        keep = np.zeros(rows, np.bool_)
+        keep[entering.rows[here] - start] = True
+        parts = _pieces(table.slice(start, rows), keep, entering.of[here], statistic, given.party)
         for total, pieces in zip(totals, parts, strict=True):
             for group, amount in pieces:
                 total[group] += amount
-    rows = np.concatenate(entering)
-    units = given.units(rows)
-    _check_rows(units, given, statistic)
-    own = [_to_integers(total, part, statistic, party) for total, part in zip(totals, statistic.parts, strict=True)]
-    if not statistic.grouped:
-        _screen(given, [rows])
-        return PartTotals(own, [])
-    every, of = range(statistic.groups), np.concatenate(groups)
-    hidden = suppressed_of_rows(every, of, units, given.min_count)
-    filled = set(np.unique(of).tolist())
-    outside = not filled.isdisjoint({*hidden, NO_GROUP})
-    _screen(given, rows_by_group(rows, of, sorted(filled - {*hidden, NO_GROUP})))
-    return PartTotals(
-        [[0 if group in hidden else total[group] for group in every] for total in own],
-        [int(group in filled and group not in hidden) for group in every] + [int(outside)],
-    )
-
-
-def _screen(given: RoleInput, sets: Sequence[Integers]) -> None:
-    """Before they enter a sum: who has the other contributors' parts knows what they add up to."""
-    given.services.screen([RowSet.counted(rows, "part of a pooled total") for rows in sets], given.min_count)
+    return [
+        _to_integers(total, part, statistic, given.party) for total, part in zip(totals, statistic.parts, strict=True)
+    ]
 
 
 def _pieces(
-    table: pa.Table, statistic: Statistic, party: str
-) -> tuple[npt.NDArray[np.bool_], Integers, list[Iterator[Piece]]]:
-    """Which rows are complete, the group of each of those, and what they add to each part."""
-    columns = [table.column(name) for name in statistic.columns]
-    complete = np.ones(table.num_rows, dtype=np.bool_)
-    for column in columns:
-        complete &= column.is_valid().to_numpy()
-    keep = pa.array(complete)
-    values = [
-        numbers(column.filter(keep), party=party, name=column_name)
-        for column, column_name in zip(columns, statistic.columns, strict=True)
-    ]
+    table: pa.Table, keep: npt.NDArray[np.bool_], of: Integers, statistic: Statistic, party: str
+) -> list[Iterator[Piece]]:
+    """What the rows to keep, each of the group that `of` says, add to each part."""
+    if statistic.edges is not None:
+        return [exact_sums(np.ones(len(of), dtype=np.int64), np.sort(of))]
+    columns = [table.column(name).filter(pa.array(keep)) for name in statistic.columns]
+    values = [numbers(column, party=party, name=name) for column, name in zip(columns, statistic.columns, strict=True)]
     scales = [scale_of(column.type) for column in columns]
     if statistic.name in OF_VALUES:
         values = [
@@ -116,29 +156,25 @@ def _pieces(
             for column, scale, grid, name in zip(values, scales, statistic.grids, statistic.columns, strict=True)
         ]
         scales = [0] * len(scales)
-    of = groups = _groups(table, values, scales, complete, statistic)
     if statistic.grouped:
-        order = np.argsort(groups, kind="stable")
-        order = order[np.searchsorted(groups[order], 0) :]  # -1 is no group
-        groups, values = groups[order], [column[order] for column in values]
-    parts: list[Iterator[Piece]] = [
-        exact_sums(column, groups, scale) for column, scale in zip(values[: len(statistic.grids)], scales, strict=False)
-    ]
-    parts += [exact_products(values[i], values[j], groups) for i, j in statistic.pairs]
+        order = np.argsort(of, kind="stable")
+        of, values = of[order], [column[order] for column in values]
+    parts: list[Iterator[Piece]] = [exact_sums(column, of, scale) for column, scale in zip(values, scales, strict=True)]
+    parts += [exact_products(values[i], values[j], of) for i, j in statistic.pairs]
     if "rows" in statistic.parts:
-        parts.append(exact_sums(np.ones(len(groups), dtype=np.int64), groups))
-    return complete, of, parts
+        parts.append(exact_sums(np.ones(len(of), dtype=np.int64), of))
+    return parts
 
 
-def _groups(
-    table: pa.Table, values: list[Numbers], scales: list[int], complete: npt.NDArray[np.bool_], statistic: Statistic
-) -> Integers:
-    """The group of each complete row, -1 where it is in none."""
+def _groups(table: pa.Table, enters: npt.NDArray[np.bool_], statistic: Statistic, party: str) -> Integers:
+    """The group of each row that enters, -1 where it is in none; a NaN is in no bin."""
     if statistic.edges is not None:
-        return bins_of(values[0], statistic.edges, scales[0])
+        (name,) = statistic.columns
+        column = table.column(name).filter(pa.array(enters))
+        return bins_of(numbers(column, party=party, name=name, finite=False), statistic.edges, scale_of(column.type))
     if statistic.by is not None and statistic.keys is not None:
-        return groups_of(table.column(statistic.by), statistic.keys)[complete]
-    return np.zeros(np.count_nonzero(complete), dtype=np.int64)
+        return groups_of(table.column(statistic.by), statistic.keys)[enters]
+    return np.zeros(np.count_nonzero(enters), dtype=np.int64)
 
 
 def bins_of(values: Numbers, edges: Sequence[float], scale: int = 0) -> Integers:
@@ -172,23 +208,18 @@ def _limits(type_: np.dtype[Any]) -> tuple[int, int]:
     return int(whole.min), int(whole.max)
 
 
-def _check_rows(units: Integers, given: RoleInput, statistic: Statistic) -> None:
+def _refuse_few(given: RoleInput, statistic: Statistic) -> NoReturn:
     names = " and ".join(statistic.columns)
-    if not is_large(units, given.min_count):
-        rows = "rows" if given.keys is None else "units"
-        what = f"values in {names}" if len(statistic.columns) == 1 else f"{rows} with {names}" if names else rows
-        raise DataError(
-            f"{given.party} has fewer {what} than its minimum count of {given.min_count}: nothing was sent",
-            hint="leave this party out",
-        )
-    if len(units) > statistic.max_rows:
-        raise DataError(
-            f"{given.party} has more rows than the declared {statistic.max_rows:,}: nothing was sent",
-            hint="declare a larger max_rows",
-        )
+    rows = "rows" if given.keys is None else "units"
+    what = f"values in {names}" if len(statistic.columns) == 1 else f"{rows} with {names}" if names else rows
+    where = f" where {text(statistic.where)}" if statistic.where else ""
+    raise DataError(
+        f"{given.party} has fewer {what}{where} than its minimum count of {given.min_count}: nothing was sent",
+        hint=f"leave this party out{', or let more rows pass' if where else ''}",
+    )
 
 
-def _to_integers(totals: list[int | Fraction], part: str, statistic: Statistic, party: str) -> list[int]:
+def _to_integers(totals: Sequence[Fraction], part: str, statistic: Statistic, party: str) -> list[int]:
     """Totals as integers: those of reals rounded once to the grid, and within its bound."""
     if statistic.name in OF_VALUES or not part.startswith("sum"):
         return [int(total) for total in totals]

@@ -17,16 +17,16 @@ counted nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from ...client.plan import Plan
 from ...client.tables import Keys, Sources
 from ...crypto.seal.presets import Scheme
-from ...errors import InvalidArgument
 from ...errors.calls import verb
-from .operation import DEFAULT_BOUND, DEFAULT_ROWS, OfColumns, Pooling, plan_statistic
+from .plans import DEFAULT_BOUND, DEFAULT_ROWS, OfColumns, plan_statistic
 from .statistic import Aggregation
 from .values import Matrix, Pooled, Variance
 
@@ -37,6 +37,7 @@ def count(
     *,
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     max_rows: int = DEFAULT_ROWS,
     key_holder: str | None = None,
     aggregation: Aggregation = "encrypted",
@@ -49,6 +50,9 @@ def count(
         One table a party, such as `fed.tables("sales")`.
     by, keys : str and sequence, optional
         Group column, and the public group keys to answer for: texts, whole numbers, booleans, decimals, dates or times.
+    where : mapping of column to value, (low, high) or list, optional
+        As for an exact `count`, of columns that each table has: which rows enter. It takes a grant for comparison on
+        these columns, and each party must have as many rows that pass as its owner's minimum count.
     max_rows : int
         Most rows of one party, which refuses if it has more.
     key_holder : str, optional
@@ -79,8 +83,7 @@ def count(
     --------
     >>> he.count(fed.tables("sales"), by="region", keys=["north", "south"]).release()
     """
-    rows = Pooling(tables=tables, by=by, keys=keys, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
-    return plan_statistic("count", rows, ())
+    return plan_statistic("count", locals())
 
 
 @verb
@@ -94,6 +97,7 @@ def sum(
     preset: Scheme = "exact",
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     key_holder: str | None = None,
     aggregation: Aggregation = "encrypted",
 ) -> Plan[Pooled | pa.Table]:
@@ -101,7 +105,7 @@ def sum(
 
     Parameters
     ----------
-    tables, by, keys, key_holder, aggregation
+    tables, by, keys, where, key_holder, aggregation
         As for `count`; CKKS is encrypted only.
     column : str
         Numeric, decimals too, or boolean. Nulls are left out; a NaN or infinite value is refused by its party before
@@ -139,8 +143,7 @@ def sum(
     --------
     >>> he.sum(fed.tables("sales"), "turnover", by="region", keys=["north", "south"]).release()
     """
-    rows = Pooling(tables=tables, by=by, keys=keys, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
-    return plan_statistic("sum", rows, (column,), bound=bound, resolution=resolution, preset=preset)
+    return plan_statistic("sum", locals())
 
 
 @verb
@@ -154,6 +157,7 @@ def mean(
     preset: Scheme = "exact",
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     key_holder: str | None = None,
     aggregation: Aggregation = "encrypted",
 ) -> Plan[Pooled | pa.Table]:
@@ -171,8 +175,7 @@ def mean(
     ------
     Key holder and caller: the total and the number of rows, so the mean. By group as for `sum`. Others: nothing.
     """
-    rows = Pooling(tables=tables, by=by, keys=keys, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
-    return plan_statistic("mean", rows, (column,), bound=bound, resolution=resolution, preset=preset)
+    return plan_statistic("mean", locals())
 
 
 @verb
@@ -186,6 +189,7 @@ def variance(
     resolution: float | None = None,
     by: str | None = None,
     keys: Keys | None = None,
+    where: Mapping[str, Any] | None = None,
     key_holder: str | None = None,
     aggregation: Aggregation = "encrypted",
 ) -> Plan[Variance | pa.Table]:
@@ -193,7 +197,7 @@ def variance(
 
     Parameters
     ----------
-    tables, column, max_rows, by, keys, key_holder, aggregation
+    tables, column, max_rows, by, keys, where, key_holder, aggregation
         As for `sum`.
     ddof : int
         Delta degrees of freedom: 1 for a sample's variance, as in pandas and SQL; 0 for a population's, as in NumPy.
@@ -219,8 +223,7 @@ def variance(
 
     Source: see `privsdk.he.statistics.moments`.
     """
-    rows = Pooling(tables=tables, by=by, keys=keys, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
-    return plan_statistic("variance", rows, (column,), bound=bound, resolution=resolution, ddof=ddof)
+    return plan_statistic("variance", locals())
 
 
 @verb
@@ -230,6 +233,7 @@ def covariance(
     *,
     ddof: int = 1,
     bound: OfColumns = DEFAULT_BOUND,
+    where: Mapping[str, Any] | None = None,
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
     key_holder: str | None = None,
@@ -239,7 +243,7 @@ def covariance(
 
     Parameters
     ----------
-    tables, ddof, max_rows, key_holder, aggregation
+    tables, ddof, where, max_rows, key_holder, aggregation
         As for `variance`.
     columns : sequence of str
         2 to 64 numeric or boolean columns. Rows with a null in any of them are left out, as pandas' `dropna` does.
@@ -263,8 +267,7 @@ def covariance(
 
     Source: see `privsdk.he.statistics.moments`.
     """
-    rows = Pooling(tables=tables, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
-    return plan_statistic("covariance", rows, _several(columns), bound=bound, resolution=resolution, ddof=ddof)
+    return plan_statistic("covariance", locals())
 
 
 @verb
@@ -273,6 +276,7 @@ def correlation(
     columns: Sequence[str],
     *,
     bound: OfColumns = DEFAULT_BOUND,
+    where: Mapping[str, Any] | None = None,
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
     key_holder: str | None = None,
@@ -287,8 +291,7 @@ def correlation(
     --------
     >>> he.correlation(fed.tables("sales"), ["turnover", "staff"]).release().value.values
     """
-    rows = Pooling(tables=tables, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
-    return plan_statistic("correlation", rows, _several(columns), bound=bound, resolution=resolution)
+    return plan_statistic("correlation", locals())
 
 
 @verb
@@ -297,6 +300,7 @@ def histogram(
     column: str,
     *,
     edges: Sequence[float],
+    where: Mapping[str, Any] | None = None,
     max_rows: int = DEFAULT_ROWS,
     key_holder: str | None = None,
     aggregation: Aggregation = "encrypted",
@@ -305,11 +309,11 @@ def histogram(
 
     Parameters
     ----------
-    tables, column, max_rows, key_holder, aggregation
+    tables, column, where, max_rows, key_holder, aggregation
         As for `sum`.
     edges : sequence of float
         Public edges, each above the one before: bin i holds edges[i] <= value < edges[i + 1], and the last one its
-        upper edge too, as in `numpy.histogram`. Values outside are counted nowhere.
+        upper edge too, as in `numpy.histogram`. Values outside, infinite ones and NaN are counted nowhere.
 
     Returns
     -------
@@ -328,13 +332,4 @@ def histogram(
     --------
     >>> he.histogram(fed.tables("sales"), "turnover", edges=[0, 100, 1_000, 10_000]).release()
     """
-    rows = Pooling(tables=tables, max_rows=max_rows, key_holder=key_holder, aggregation=aggregation)
-    return plan_statistic("histogram", rows, (column,), edges=edges)
-
-
-def _several(columns: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(columns, str):
-        raise InvalidArgument(
-            f"columns is the text {columns!r}", hint=f"give a list of two or more: columns=[{columns!r}, ...]"
-        )
-    return tuple(columns)
+    return plan_statistic("histogram", locals())

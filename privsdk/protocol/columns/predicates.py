@@ -117,7 +117,12 @@ def check_own(where: Where) -> None:
         raise InvalidArgument("a condition on another party's column", hint="name a column that every table has")
 
 
-def text(where: Where, owner: str) -> str:
+def columns_of(where: Where) -> tuple[str, ...]:
+    """The columns that the conditions are on."""
+    return tuple(condition.name.column for condition in where)
+
+
+def text(where: Where, owner: str = "") -> str:
     """As `age between 20 and 30 and is_active = 1`; the partner's columns are `partner.column`."""
     return " and ".join(condition.text(owner) for condition in where)
 
