@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from ..errors.details import Text, nearest
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors.details import Detail, Text, nearest
 from ..errors.inputs import (
     CallMisfit,
     FederationClosed,
     FileMisread,
+    KeysMisfit,
     Misread,
     NameUnknown,
     NotOffered,
@@ -16,6 +20,8 @@ from ..errors.inputs import (
 )
 from ..errors.sessions import CertificateUnfit, Unfit
 from .natural import ARGUMENTS, INSTEAD, OVER_A_JOIN
+
+Language = Mapping[type[Detail], Callable[[Any], Text]]
 
 _USES = {
     "[]": "takes no brackets",
@@ -97,6 +103,30 @@ def not_tables(d: NotTables) -> Text:
     return Text(f"tables were expected, not a {d.given}", write)
 
 
+def keys(d: KeysMisfit) -> Text:
+    by_party = "on={" + ", ".join(f'"{party}": "id"' for party in d.parties) + "}"
+    if d.wrong == "none":
+        return Text(
+            "on names no key column",
+            'give a column, columns that are one key, as in on=["name", "born"], or psi.key(...) to normalise them; '
+            f"where parties call them differently, {by_party}",
+        )
+    if d.wrong == "mixed":
+        write = 'a list of columns is one key; for keys in turn write each as psi.key("name", "born")'
+        return Text("on mixes columns and keys", write)
+    if d.wrong == "parties":
+        named, parties = ", ".join(d.named) or "nobody", ", ".join(d.parties)
+        return Text(f"on has keys of {named} for the tables of {parties}", f"give one for each party: {by_party}")
+    if d.wrong == "numbers":
+        write = (
+            "give each party as many: the second keys are compared among rows that the first do not match, and so on"
+        )
+        return Text("on has more keys in turn for one party than for another", write)
+    if d.wrong == "several":
+        return Text(f"{d.operation} compares one key", "only psi.join takes several, weaker ones in turn")
+    return Text(f"on has more than {d.number} keys in turn", f"give at most {d.number}, the exact one first")
+
+
 def wrong_type(d: WrongType) -> Text:
     return Text(f"{d.name} is {'an' if d.given.startswith(tuple('aeiou')) else 'a'} {d.given}", f"give {d.wanted}")
 
@@ -116,3 +146,17 @@ def certificate(d: CertificateUnfit) -> Text:
 
 def closed(_: FederationClosed) -> Text:
     return Text("the federation is closed", "open it again by ps.embedded(...) or ps.connect(...), and take its tables")
+
+
+ENGLISH: Language = {
+    NameUnknown: unknown,
+    FileMisread: file,
+    KeysMisfit: keys,
+    NotOffered: not_offered,
+    CallMisfit: misfit,
+    FederationClosed: closed,
+    CertificateUnfit: certificate,
+    NotTables: not_tables,
+    WrongType: wrong_type,
+    NotWritable: not_writable,
+}

@@ -6,21 +6,8 @@ file with such a mapping, given to `add` and chosen by `use`, and what it lacks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from ..errors import UnknownName
-from ..errors.details import Detail, Stated, Text, show_with
-from ..errors.inputs import (
-    CallMisfit,
-    FederationClosed,
-    FileMisread,
-    NameUnknown,
-    NotOffered,
-    NotTables,
-    NotWritable,
-    WrongType,
-)
+from ..errors.details import Stated, Text, show_with
 from ..errors.refusals import (
     BudgetReset,
     EpsilonExceeded,
@@ -43,7 +30,6 @@ from ..errors.refusals import (
 from ..errors.sessions import (
     AnswerGone,
     CallerMismatch,
-    CertificateUnfit,
     RunCancelled,
     SessionEnded,
     StreamEnded,
@@ -51,9 +37,8 @@ from ..errors.sessions import (
     TooBusy,
 )
 from . import input_texts
+from .input_texts import Language
 from .readable import readable
-
-Language = Mapping[type[Detail], Callable[[Any], Text]]
 
 
 def _operation(d: OperationNotAllowed) -> Text:
@@ -290,8 +275,8 @@ def _answer(d: AnswerGone) -> Text:
 
 
 ENGLISH: Language = {
+    **input_texts.ENGLISH,
     Stated: lambda d: Text(d.message, d.hint),
-    NameUnknown: input_texts.unknown,
     OperationNotAllowed: _operation,
     NotPartners: _partners,
     NotGranted: _grant,
@@ -308,14 +293,6 @@ ENGLISH: Language = {
     Frozen: _frozen,
     BudgetReset: _reset,
     RowsTooAlike: _differencing,
-    FileMisread: input_texts.file,
-    NotOffered: input_texts.not_offered,
-    CallMisfit: input_texts.misfit,
-    FederationClosed: input_texts.closed,
-    CertificateUnfit: input_texts.certificate,
-    NotTables: input_texts.not_tables,
-    WrongType: input_texts.wrong_type,
-    NotWritable: input_texts.not_writable,
     CallerMismatch: _caller,
     SessionEnded: _ended,
     TimedOut: _timed_out,

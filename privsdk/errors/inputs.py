@@ -67,6 +67,20 @@ class NotWritable(Detail, frozen=True, kw_only=True, tag="not-writable"):
     kind: str
 
 
+Wrong = Literal["none", "mixed", "parties", "numbers", "several", "many"]
+
+
+class KeysMisfit(Detail, frozen=True, kw_only=True, tag="keys"):
+    """What `on` gives for the tables of these parties: no key, columns beside keys, keys of other `named` parties,
+    another number for some of them, several where one is compared, or more in turn than are taken."""
+
+    operation: str
+    wrong: Wrong
+    parties: tuple[str, ...]
+    named: tuple[str, ...] = ()
+    number: int = 0
+
+
 class FederationClosed(Detail, frozen=True, kw_only=True, tag="closed"):
     """A federation that was closed, or a handle of one, was used."""
 

@@ -5,6 +5,7 @@ The notebook holds the random ids of an alignment's two sides; the rows stay at 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import msgspec
@@ -16,8 +17,9 @@ from ..client.aggregates import OPERATION, AggregateParameters, Aggregates
 from ..client.plan import Plan, Runner
 from ..client.tables import Handle, Table, new_request, runner_of
 from ..display.cards import Card, Grid
-from ..errors import UnknownName
+from ..errors import InvalidArgument, UnknownName
 from ..errors.calls import verb
+from ..errors.inputs import KeysMisfit
 from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, Parties, RoleName
 from ..protocol.columns.predicates import Name
 from ..protocol.control import Finished
@@ -26,11 +28,11 @@ from ..protocol.in_memory import together
 from ..protocol.operation import Alignment, Operand, Outcome, Request, RoleInput, register
 from ..protocol.roles import Role, SystemEntropy
 from . import question
-from .keys.declaration import Normalise
+from .keys.declaration import Key, Normalise
 from .keys.distinct import Column, DistinctKeys, distinct_keys
 from .protocols import multiparty
 from .protocols.choose import NAMES, SMALL, Protocol, check_protocol, chosen, explained, intersection
-from .protocols.terms import agree
+from .protocols.terms import SharedTerms, agree
 
 
 @verb
@@ -42,10 +44,12 @@ def join(*tables: Table, on: question.On, protocol: Protocol = "auto") -> Plan[J
     tables : Table
         Tables of different parties. The first one's owner leads where there are three or more; best the one with the
         fewest keys.
-    on : str, list of str, Key, or a mapping of party to one of these
+    on : str, list of str, Key, list of Key, or a mapping of party to one of these
         The key: a column, columns that are one key together, or `psi.key` of these and how to normalise them; by party
         where they are called differently. String, integer, binary, date or decimal; nulls never match, duplicates stay
-        local.
+        local. Several keys are compared in turn, each among the rows that none before matched: an exact one first,
+        then weaker ones, for keys that differ a little. A later one is left out where a party has fewer keys left than
+        an owner's minimum count. Each costs an answer.
     protocol : "auto", "ddh", "kkrt" or "multiparty"
         "auto" decides by the number of keys, which the parties disclose to each other anyway: "ddh" costs least for two
         small sets, "kkrt" is hundreds of times faster for large ones. Three or more parties always run "multiparty".
@@ -57,16 +61,17 @@ def join(*tables: Table, on: question.On, protocol: Protocol = "auto") -> Plan[J
 
     Learns
     ------
-    Each party: which of its own keys all others hold, and how many distinct keys each other has. The caller: the number
-    of shared keys where it reaches the owners' minimum count, and which protocol "auto" chose. An eavesdropper: all
-    numbers of keys. Of three or more parties nobody learns which keys a pair shares, or how many, unless the leader
-    colludes with another.
+    Each party: which of its own keys all others hold, and how many distinct keys each other has; of keys in turn, both
+    of each, among the rows that none before matched. The caller: the number of shared keys where it reaches the owners'
+    minimum count, and which protocol "auto" chose. An eavesdropper: all numbers of keys. Of three or more parties
+    nobody learns which keys a pair shares, or how many, unless the leader colludes with another.
 
     Examples
     --------
     >>> joint = psi.join(fed["bank"]["loans"], fed["shop"]["orders"], on="company_id").release().value
     >>> joint["bank"].count(by="segment").release()
     >>> psi.join(a, b, c, on=psi.key("name", "born", normalise=("nfc", "lower", "spaces")))
+    >>> psi.join(a, b, on=[psi.key("tax_id"), psi.key("name", "born", normalise=("nfc", "lower", "spaces"))])
 
     Source: Agrawal, Evfimievski, Srikant, SIGMOD 2003, section 3 ("ddh"); Kolesnikov, Kumaresan, Rosulek, Trieu, CCS
     2016 ("kkrt"); Kolesnikov, Matania, Pinkas, Rosulek, Trieu, CCS 2017 ("multiparty").
@@ -92,23 +97,46 @@ class MoreKeysThan(Knowledge, frozen=True):
     number: int
 
 
+MOST_TURNS = 5
+
+
+class JoinParameters(question.IntersectionParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`weaker`: keys in turn after the first, for rows that none before matched."""
+
+    weaker: tuple[dict[str, Key], ...] = ()
+
+
 @register("psi.join")
-class Join(question.Intersection[question.IntersectionParameters]):
-    parameters_type = question.IntersectionParameters
+class Join(question.Intersection[JoinParameters]):
+    parameters_type = JoinParameters
     most = multiparty.MOST
+
+    @property
+    def turns(self) -> tuple[Mapping[str, Key], ...]:
+        return (self.parameters.keys, *self.parameters.weaker)
+
+    def check(self) -> None:
+        if len(self.turns) > MOST_TURNS:
+            many = KeysMisfit(operation="psi.join", wrong="many", parties=self.request.parties, number=MOST_TURNS)
+            raise InvalidArgument(many)
+        super().check()
 
     def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
         leading = {self.request.parties[0]: (RoleName.OWNER, RoleName.LEADER)} if len(self.request.parties) > 2 else {}
         return {**super().roles(), **leading}
 
     def learns(self) -> tuple[Learns, ...]:
-        parties = self.request.parties
+        parties, turns = self.request.parties, len(self.turns)
         others = {party: tuple(other for other in parties if other != party) for party in parties}
         by_size = self.parameters.protocol == "auto" and len(parties) == 2  # the answer names the protocol
         leading = list(others.items())[:1] if len(parties) > 2 else []
         return (
             *(
-                Learns.of(Parties((me,)), question.SharedKeys(others=rest), *question.learned_by_terms(*rest))
+                Learns.of(
+                    Parties((me,)),
+                    question.SharedKeys(others=rest, turns=turns),
+                    *question.learned_by_terms(*rest, turns=turns),
+                )
                 for me, rest in others.items()
             ),
             Learns.of(
@@ -121,21 +149,27 @@ class Join(question.Intersection[question.IntersectionParameters]):
         )
 
     def role(self, given: RoleInput) -> Role[Outcome]:
-        keys, agreed, found = yield from self.intersected(given, learner=None)
-        rows, joint_keys = keys.rows_of(found)
+        left = np.arange(given.table.num_rows)
+        codes = np.full(len(left), -1, dtype=np.int64)
+        parts, terms, matched = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]](), list[SharedTerms](), 0
+        for turn in range(len(self.turns)):
+            here = given if turn == 0 else dataclasses.replace(given, table=given.table.take(pa.array(left)))
+            keys, agreed, found = yield from self.intersected(here, None, turn)
+            terms.append(agreed)
+            rows, joint_keys = keys.rows_of(found)
+            parts.append((left[rows], joint_keys + matched))
+            codes[left] = np.where(keys.codes < 0, -1, keys.codes + matched + len(found))
+            codes[left[rows]] = joint_keys + matched
+            left, matched = np.delete(left, rows), matched + len(found)
+        rows, joint_keys = (np.concatenate(each) for each in zip(*parts, strict=True))
+        first = terms[0]
         return Outcome(
             value={
-                "keys": shown(len(found), agreed.min_count),
-                "min_count": agreed.min_count,
-                "protocol": chosen(self.parameters.protocol, agreed.sizes),
+                "keys": shown(matched, first.min_count),
+                "min_count": first.min_count,
+                "protocol": chosen(self.parameters.protocol, first.sizes),
             },
-            keep=Alignment(
-                rows=rows,
-                keys=joint_keys,
-                min_count=agreed.min_count,
-                codes=keys.codes,
-                session=given.session,
-            ),
+            keep=Alignment(rows=rows, keys=joint_keys, min_count=first.min_count, codes=codes, session=given.session),
         )
 
 

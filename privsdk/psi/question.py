@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ..client.tables import Table, new_request, runner_of
 from ..errors import InvalidArgument
+from ..errors.inputs import KeysMisfit, Wrong
 from ..governance.learns import MOST_NAMES, Knowledge, LengthsShow, MinimumCounts, Quantity, RoleName, listed
 from ..governance.policy import Disclosure, Need
 from ..governance.prices import SET, Figures, told
@@ -29,7 +30,7 @@ ENUMERABLE = (
 )
 # declarations of columns with so few possible keys: numbers, dates, strings of digits or of few characters
 LISTABLE = re.compile(r"integer|date|string \(.*(digits|(first|last) [1-4]\b).*\)")
-OneKey: TypeAlias = str | Key | Sequence[str]
+OneKey: TypeAlias = str | Key | Sequence[str] | Sequence[Key]
 On: TypeAlias = OneKey | Mapping[str, OneKey]
 KEY_NUMBERS_SHOW = LengthsShow(of=(Quantity.KEYS,), exact=True)  # what an eavesdropper learns of every question
 
@@ -58,15 +59,20 @@ def question(
         raise InvalidArgument(
             f"two tables are {twice[0]}'s", hint="a party joins its own tables by itself; name one table a party"
         )
-    keys = {table.party: each for table, each in zip(tables, _keys(on, parties), strict=True)}
-    check_agreement({table.party: _declaration(table, keys[table.party]) for table in tables})
-    wanted = {party: _wanted(party, each, columns) for party, each in keys.items()}
+    first, *weaker = turns = _turns(operation, on, parties)
+    for keys in turns:
+        check_agreement({table.party: _declaration(table, keys[table.party]) for table in tables})
+    wanted = {party: _wanted(party, turns, columns) for party in parties}
     return new_request(
         runner_of(*tables),
         operation,
         parties=parties,
         operands={table.party: table.operand(*wanted[table.party]) for table in tables},
-        parameters={"keys": msgspec.to_builtins(keys), **(more or {})},
+        parameters={
+            "keys": msgspec.to_builtins(first),
+            **({"weaker": msgspec.to_builtins(weaker)} if weaker else {}),
+            **(more or {}),
+        },
     )
 
 
@@ -101,45 +107,52 @@ class KeyQuestion(Operation[K]):
     disclosure: ClassVar[Disclosure]
     most: ClassVar[int] = 2
 
+    @property
+    def turns(self) -> tuple[Mapping[str, Key], ...]:
+        """The keys by party, of each intersection in turn."""
+        return (self.parameters.keys,)
+
     def columns(self) -> Mapping[str, Sequence[str]]:
         """By party, the columns that are read besides the key's."""
         return {}
 
     def check(self) -> None:
-        request, keys = self.request, self.parameters.keys
-        if not 2 <= len(request.parties) <= self.most or not set(request.operands) == set(request.parties) == set(keys):
+        request = self.request
+        named = {frozenset(each) for each in (request.operands, request.parties, *self.turns)}
+        if not 2 <= len(request.parties) <= self.most or len(named) > 1:
             wanted = "two parties" if self.most == 2 else f"two to {self.most} parties"
             raise InvalidArgument(f"{request.operation} takes {wanted} with a table and a key each")
         for party, operand in request.operands.items():
-            if operand.alignment or operand.columns != _wanted(party, keys[party], self.columns()):
+            if operand.alignment or operand.columns != _wanted(party, self.turns, self.columns()):
                 raise InvalidArgument(
                     f"{request.operation} takes the key columns of a base table from each party, then those it names "
                     "besides, and no others"
                 )
 
     def fits(self, party: str, schema: pa.Schema) -> None:
-        columns, where = self.parameters.keys[party], f"{party}/{self.request.operands[party].table}."
-        declared([str(schema.field(column).type) for column in columns.columns], columns, where=where)
+        where = f"{party}/{self.request.operands[party].table}."
+        for keys in self.turns:
+            declared([str(schema.field(column).type) for column in keys[party].columns], keys[party], where=where)
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
         return {
             party: tuple(
-                Need(table=operand.table, column=c, disclosure=self.disclosure)
-                for c in self.parameters.keys[party].columns
+                Need(table=operand.table, column=c, disclosure=self.disclosure) for c in _wanted(party, self.turns)
             )
             for party, operand in self.request.operands.items()
         }
 
     def figures(self) -> dict[str, Figures]:
-        return {party: Figures(what=self.request.operation, told=(told(SET),)) for party in self.request.parties}
+        found = tuple(told(SET) for _ in self.turns)
+        return {party: Figures(what=self.request.operation, told=found) for party in self.request.parties}
 
     def contributors(self) -> tuple[str, ...]:
         return ()
 
-    def opened(self, given: RoleInput) -> Role[tuple[DistinctKeys, SharedTerms]]:
-        """A party's distinct keys, and terms agreed with all others."""
+    def opened(self, given: RoleInput, turn: int = 0) -> Role[tuple[DistinctKeys, SharedTerms]]:
+        """A party's distinct keys, and terms agreed with all others; only the first turn takes place at all costs."""
         given.services.screen([], given.min_count)  # sizes and shared keys are under grants of their own, and no sums
-        mine = self.parameters.keys[given.party]
+        mine = self.turns[turn][given.party]
         keys = distinct_keys(given.table.select(list(mine.columns)), normalise=mine.normalise)
         pa.default_memory_pool().release_unused()  # counting keys takes several times what it leaves: 100 MB a million
         agreed = yield from agree(
@@ -149,6 +162,7 @@ class KeyQuestion(Operation[K]):
             size=keys.size,
             min_count=given.min_count,
             most=given.key_bounds.of(keys.size),
+            optional=turn > 0,
             session=given.session,
             entropy=given.entropy,
         )
@@ -172,10 +186,13 @@ class Intersection(KeyQuestion[I]):
         check_protocol(self.parameters.protocol, self.request.parties)
 
     def intersected(
-        self, given: RoleInput, learner: str | None
+        self, given: RoleInput, learner: str | None, turn: int = 0
     ) -> Role[tuple[DistinctKeys, SharedTerms, npt.NDArray[np.int64]]]:
-        """A party's keys, the terms, and where the shared keys are among its own; see `intersection`."""
-        keys, agreed = yield from self.opened(given)
+        """A party's keys, the terms, and where the shared keys are among its own; see `intersection`. In a later turn
+        in which somebody has fewer keys left than owners ask for, none are found."""
+        keys, agreed = yield from self.opened(given, turn)
+        if turn and not agreed.enough:
+            return keys, agreed, np.zeros(0, np.int64)
         found = yield from intersection(
             self.parameters.protocol,
             keys.encoded,
@@ -188,39 +205,43 @@ class Intersection(KeyQuestion[I]):
         return keys, agreed, found
 
 
-def _wanted(party: str, key: Key, columns: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
-    """What a party's operand holds: the key's columns, then others, each once."""
-    return tuple(dict.fromkeys((*key.columns, *(columns or {}).get(party, ()))))
+def _wanted(
+    party: str, turns: Sequence[Mapping[str, Key]], columns: Mapping[str, Sequence[str]] | None = None
+) -> tuple[str, ...]:
+    """What a party's operand holds: the keys' columns, then others, each once."""
+    keyed = (column for keys in turns for column in keys[party].columns)
+    return tuple(dict.fromkeys((*keyed, *(columns or {}).get(party, ()))))
 
 
-def _keys(on: On, parties: Sequence[str]) -> list[Key]:
-    """The key of each party's table."""
-    if not isinstance(on, Mapping):
-        return [_key(on, parties)] * len(parties)
-    if set(on) != set(parties):
-        raise InvalidArgument(
-            f"on has keys of {', '.join(map(str, on)) or 'nobody'} for the tables of {', '.join(parties)}",
-            hint=f"give one for each party: {_by_party(parties)}",
+def _turns(operation: str, on: On, parties: tuple[str, ...]) -> list[dict[str, Key]]:
+    """The key of each party's table, for each intersection in turn."""
+
+    def unfit(wrong: Wrong, named: Iterable[object] = ()) -> InvalidArgument:
+        return InvalidArgument(
+            KeysMisfit(operation=operation, wrong=wrong, parties=parties, named=tuple(map(str, named)))
         )
-    return [_key(on[party], parties) for party in parties]
 
+    def listed(one: OneKey) -> list[Key]:
+        if isinstance(one, Key):
+            return [one]
+        columns = [one] if isinstance(one, str) else list(one) if isinstance(one, Sequence) else []
+        kinds = {str if isinstance(each, str) else type(each) for each in columns}
+        if kinds == {str}:
+            return [key(*map(str, columns))]
+        if kinds == {Key}:
+            return [each for each in columns if isinstance(each, Key)]
+        raise unfit("mixed" if kinds == {str, Key} else "none")
 
-def _key(one: OneKey, parties: Sequence[str]) -> Key:
-    if isinstance(one, Key):
-        return one
-    if isinstance(one, str):
-        return key(one)
-    if isinstance(one, Sequence) and all(isinstance(column, str) for column in one):
-        return key(*one)
-    raise InvalidArgument(
-        "on names no key column",
-        hint='give a column, columns that are one key, as in on=["name", "born"], or psi.key(...) to normalise them; '
-        f"where parties call them differently, {_by_party(parties)}",
-    )
-
-
-def _by_party(parties: Sequence[str]) -> str:
-    return "on={" + ", ".join(f'"{party}": "id"' for party in parties) + "}"
+    by_party = on if isinstance(on, Mapping) else dict.fromkeys(parties, on)
+    if set(by_party) != set(parties):
+        raise unfit("parties", by_party)
+    keys = {party: listed(by_party[party]) for party in parties}
+    if len({len(each) for each in keys.values()}) > 1:
+        raise unfit("numbers")
+    turns = [dict(zip(parties, each, strict=True)) for each in zip(*keys.values(), strict=True)]
+    if len(turns) > 1 and operation != "psi.join":
+        raise unfit("several")
+    return turns
 
 
 def _declaration(table: Table, columns: Key) -> str:
@@ -230,33 +251,40 @@ def _declaration(table: Table, columns: Key) -> str:
 
 def notes(tables: Sequence[Table], request: Request, protocol: str) -> tuple[tuple[str, str], ...]:
     """What a plan says: its protocol, how keys are compared, and a warning where all possible ones could be entered."""
-    first = tables[0]
-    columns = msgspec.convert(request.parameters["keys"][first.party], Key)
-    declaration = _declaration(first, columns)
-    listable = all(LISTABLE.fullmatch(part) for part in declaration.split(" + "))
-    return (("protocol", protocol), ("keys", declaration), *([("warning", ENUMERABLE)] if listable else []))
+    first, parameters = tables[0], request.parameters
+    turns = msgspec.convert([parameters["keys"], *parameters.get("weaker", ())], list[dict[str, Key]])
+    declarations = [_declaration(first, keys[first.party]) for keys in turns]
+    listable = any(all(LISTABLE.fullmatch(part) for part in each.split(" + ")) for each in declarations)
+    compared = "; then of the rest ".join(declarations)
+    return (("protocol", protocol), ("keys", compared), *([("warning", ENUMERABLE)] if listable else []))
 
 
 class SharedKeys(Knowledge, frozen=True):
+    """By each of so many keys in turn."""
+
     others: tuple[str, ...]
+    turns: int = 1
 
     def __str__(self) -> str:
+        by = f", by which of {self.turns} in turn" if self.turns > 1 else ""
         if len(self.others) > MOST_NAMES:
-            return f"which of its own keys all {len(self.others)} others have"
+            return f"which of its own keys all {len(self.others)} others have{by}"
         have = {1: "has", 2: "both have"}.get(len(self.others), "all have")
-        return f"which of its own keys {listed(self.others)} {have}"
+        return f"which of its own keys {listed(self.others)} {have}{by}"
 
 
 class KeyNumbers(Knowledge, frozen=True):
     of: tuple[str, ...]
+    turns: int = 1
 
     def __str__(self) -> str:
-        return f"how many distinct keys {'each' if len(self.of) > 1 else self.of[0]} has"
+        left = ", of each in turn among the rows then left" if self.turns > 1 else ""
+        return f"how many distinct keys {'each' if len(self.of) > 1 else self.of[0]} has{left}"
 
 
-def learned_by_terms(*parties: str) -> tuple[Knowledge, ...]:
+def learned_by_terms(*parties: str, turns: int = 1) -> tuple[Knowledge, ...]:
     """What a party learns of others from their terms."""
-    return KeyNumbers(of=parties), MinimumCounts(of=parties)
+    return KeyNumbers(of=parties, turns=turns), MinimumCounts(of=parties)
 
 
 class SharedKeyNumberAbove(Knowledge, frozen=True):

@@ -62,6 +62,8 @@ def variants(fed: ps.Federation) -> Iterator[tuple[str, ps.Plan[Any]]]:
     a, b, tables = fed["A"]["t"], fed["B"]["t"], fed.tables("t")
     model = fl.Logistic(features={"x": fl.Standardised(-1000, 1000)})
     yield "psi.join by kkrt", psi.join(a, b, on="key", protocol="kkrt")
+    turns = {"A": [psi.key("key", "group"), psi.key("key")], "B": [psi.key("group", "key"), psi.key("key")]}
+    yield "psi.join by two keys in turn", psi.join(a, b, on=turns)
     yield "psi.difference by kkrt", psi.difference(a, b, on="key", columns=["x"], protocol="kkrt")
     yield "psi.difference of all rows", psi.difference(a, b, on="key", columns=["key"])
     yield "he.sum of two", he.sum([a, b], "x", key_holder="K")

@@ -52,7 +52,9 @@ def told_of(found: Ran, party: str) -> int:
     answer = found.outcomes[party]
     told = 2  # of psi.cardinality: how many keys are shared, and how many there are
     if name in ("psi.join", "psi.difference"):
-        told = SET * (1 + (0 if answer.table is None else answer.table.num_columns))
+        terms = [s for s in found.transcript if (s.sender, s.tag) == (party, "psi.Terms")]
+        turns = len(terms) // (len(found.operation.request.parties) - 1)
+        told = SET * (turns + (0 if answer.table is None else answer.table.num_columns))
     elif name == "aggregate":
         labels = [numbers(s.table) for s in found.transcript if (s.sender, s.tag) == (party, "aggregate.Labels")]
         by = () if parameters.by is None else (parameters.by.text(parameters.party),)

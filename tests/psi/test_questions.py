@@ -105,7 +105,7 @@ WRONG: dict[str, tuple[Callable[[ps.Federation], Any], type[UsageError], str]] =
         "'salary' in shop/t",
     ),
     "none in a key of two": (lambda f: psi.join(*t(f), on=psi.key("id", "salary")), UnknownName, "'salary' in shop/t"),
-    "nothing": (lambda f: psi.join(*t(f), on=()), InvalidArgument, "a key of no columns"),
+    "nothing": (lambda f: psi.join(*t(f), on=()), InvalidArgument, "on names no key column"),
     "one for two": (
         lambda f: psi.join(*t(f), on={"bank": "id"}),
         InvalidArgument,
@@ -116,7 +116,11 @@ WRONG: dict[str, tuple[Callable[[ps.Federation], Any], type[UsageError], str]] =
         InvalidArgument,
         "keys of bank, tax for",
     ),
-    "keys in a list": (lambda f: psi.join(*t(f), on=[psi.key("id"), "id"]), InvalidArgument, "on names no key column"),
+    "keys in a list": (
+        lambda f: psi.join(*t(f), on=[psi.key("id"), "id"]),
+        InvalidArgument,
+        "on mixes columns and keys",
+    ),
     "numbers": (lambda f: psi.join(*t(f), on=(1, 2)), InvalidArgument, "on names no key column"),  # type: ignore[arg-type]
     "text and numbers": (
         lambda f: psi.join(*t(f), on={"bank": "id", "shop": "name"}),

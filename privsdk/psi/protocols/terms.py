@@ -66,6 +66,11 @@ class SharedTerms(NamedTuple):
     sizes: Mapping[str, int]
     min_count: int
 
+    @property
+    def enough(self) -> bool:
+        """Whether each brings as many keys as the owners ask for."""
+        return min(self.sizes.values()) >= self.min_count
+
 
 def agree(
     me: str,
@@ -75,10 +80,11 @@ def agree(
     size: int,
     min_count: int,
     most: int | None = None,
+    optional: bool = False,
     session: bytes,
     entropy: Entropy,
 ) -> Role[SharedTerms]:
-    """Exchange terms with all peers.
+    """Exchange terms with all peers. Where what follows is `optional`, too few keys are no error; see `enough`.
 
     Raises
     ------
@@ -102,7 +108,7 @@ def agree(
         if not (0 <= terms.size <= MOST_KEYS and 0 <= terms.min_count <= MOST_KEYS):
             raise ProtocolViolation(f"{peer} announced {terms.size} keys and a minimum count of {terms.min_count}")
     everyone = {me: mine, **heard}
-    _check(everyone)
+    _check(everyone, optional=optional)
     yield from tell_all(dict.fromkeys(peers, CoinOpening(nonce=nonce)))
     openings = yield from gather(peers, CoinOpening)
     for peer, opening in openings.items():
@@ -119,7 +125,7 @@ def agree(
     )
 
 
-def _check(everyone: Mapping[str, Terms]) -> None:
+def _check(everyone: Mapping[str, Terms], *, optional: bool) -> None:
     """Raise the same error at every party where terms do not go together."""
     parties = sorted(everyone)
     if len({terms.kind for terms in everyone.values()}) > 1:
@@ -133,7 +139,7 @@ def _check(everyone: Mapping[str, Terms]) -> None:
             if other == party:
                 continue
             size, asked = everyone[party].size, everyone[other]
-            if size < asked.min_count:
+            if size < asked.min_count and not optional:
                 raise DataError(TooFewKeys(party=party, owner=other, least=asked.min_count))
             if asked.most is not None and size > asked.most:
                 raise DataError(TooManyKeys(party=party, owner=other, size=size, most=asked.most))
