@@ -32,7 +32,8 @@ from .owner import aggregate, groupable
 
 
 class ExactFigures(Knowledge, frozen=True):
-    """A statistic of one owner's rows, with `joint` of its side of a join, and how many groups were suppressed."""
+    """A statistic of one owner's rows, with `joint` of its side of a join, or of what that did not match (`unmatched`),
+    and how many groups were suppressed."""
 
     own = RoleName.OWNER
     statistic: str
@@ -40,6 +41,7 @@ class ExactFigures(Knowledge, frozen=True):
     by: str = ""
     where: str = ""
     joint: bool = False
+    unmatched: bool = False
 
     def __str__(self) -> str:
         of = f" of {self.column}" if self.column else ""
@@ -47,8 +49,10 @@ class ExactFigures(Knowledge, frozen=True):
         rows = "" if self.statistic == "count" else " and the number of rows"
         by = f" by {self.by}, and the labels of those groups" if self.by else ""
         where = f", where {self.where}" if self.where else ""
-        least = "the owners' minimum count of joint keys" if self.joint else "the owner's minimum count of rows"
+        keys = "keys" if self.unmatched else "joint keys"
+        least = f"the owners' minimum count of {keys}" if self.joint else "the owner's minimum count of rows"
         figures = f"the exact {self.statistic}{of}{own}{rows}{by}{where}, over groups of at least {least}"
+        figures += ", of rows that the join did not match" if self.unmatched else ""
         return f"{figures}; how many groups were suppressed"
 
 
@@ -98,6 +102,8 @@ class Aggregate(Operation[AggregateParameters]):
         if len(joint) > 2 or (len(joint) == 2 and not all(joint)):
             raise InvalidArgument("aggregate takes one party's table, or both sides of one join")
         for party, operand in request.operands.items():
+            if operand.unmatched and len(joint) > 1:  # it has no joint keys for a partner to label
+                raise InvalidArgument("rows that a join did not match are one party's, by its own columns")
             if set(operand.columns) != set(parameters.columns_of(party)):
                 raise InvalidArgument("aggregate takes the columns that its parameters name")
 
@@ -179,6 +185,7 @@ class Aggregate(Operation[AggregateParameters]):
             by=parameters.by.text(owner) if parameters.by else "",
             where=text(parameters.where, owner) if parameters.where else "",
             joint=bool(request.operands[owner].alignment),
+            unmatched=bool(request.operands[owner].unmatched),
         )
         quantities = (*([Quantity.JOINT_KEYS] if partners else []), Quantity.GROUPS)
         return (

@@ -206,7 +206,7 @@ class PartyRuns:
         return key
 
     def joint_rows(self, request: Request, operand: Operand, version: str) -> Alignment:
-        """The alignment an operand names, if this request may use it.
+        """The rows of the alignment that an operand names, or all others, if this request may use it.
 
         Raises
         ------
@@ -221,7 +221,7 @@ class PartyRuns:
             raise StaleJoin("this joint table belongs to another caller, purpose or table", hint=hint)
         if joint.version != version:
             raise StaleJoin(f"{self._party}/{operand.table} has changed since the join", hint=hint)
-        return joint.alignment
+        return joint.alignment.unmatched() if operand.unmatched else joint.alignment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -35,7 +35,7 @@ LONGEST_NAME = 100  # letters of a run id or purpose: ledgers keep them whole, a
 
 
 class Operand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a party brings: columns of one of its tables, or of the rows it matched in a join.
+    """What a party brings: columns of one of its tables, or of the rows it matched in a join, or did not.
 
     `unit` bounds how many rows of one id there are in it: the party hands its role no more than that.
     """
@@ -44,6 +44,11 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     columns: tuple[str, ...]
     alignment: str = ""
     unit: Unit = Unit()
+    unmatched: bool | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.unmatched is not UNSET and not (self.unmatched and self.alignment):
+            raise ValueError("rows that a join did not match are those of an alignment")
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,7 +102,8 @@ class Alignment:
     min_count : int
         The larger of both owners' minimum counts.
     codes : int64 array
-        For each row of the party's table the number of its key, after normalisation; -1 where it has none.
+        For each row of the party's table the number of its key, after normalisation, which is its joint key where it
+        has one; a row without a key has a number of its own.
     session : bytes
         The session that made it: both sides of one join have the same.
     """
@@ -107,6 +113,11 @@ class Alignment:
     min_count: int
     codes: npt.NDArray[np.int64]
     session: bytes
+
+    def unmatched(self) -> Alignment:
+        """The party's other rows, in their own order."""
+        rows = np.delete(np.arange(len(self.codes)), self.rows)
+        return replace(self, rows=rows, keys=self.codes[rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

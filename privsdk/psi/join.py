@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from msgspec import UNSET
 
 from ..client.aggregates import OPERATION, AggregateParameters, Aggregates
 from ..client.plan import Plan, Runner
@@ -150,7 +151,7 @@ class Join(question.Intersection[JoinParameters]):
 
     def role(self, given: RoleInput) -> Role[Outcome]:
         left = np.arange(given.table.num_rows)
-        codes = np.full(len(left), -1, dtype=np.int64)
+        codes = np.zeros(len(left), dtype=np.int64)
         parts, terms, matched = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]](), list[SharedTerms](), 0
         for turn in range(len(self.turns)):
             here = given if turn == 0 else dataclasses.replace(given, table=given.table.take(pa.array(left)))
@@ -158,9 +159,11 @@ class Join(question.Intersection[JoinParameters]):
             terms.append(agreed)
             rows, joint_keys = keys.rows_of(found)
             parts.append((left[rows], joint_keys + matched))
-            codes[left] = np.where(keys.codes < 0, -1, keys.codes + matched + len(found))
+            matched_now = matched + len(found)
+            own = np.arange(len(left)) + keys.size  # for rows without a key
+            codes[left] = np.where(keys.codes < 0, own, keys.codes) + matched_now
             codes[left[rows]] = joint_keys + matched
-            left, matched = np.delete(left, rows), matched + len(found)
+            left, matched = np.delete(left, rows), matched_now
         rows, joint_keys = (np.concatenate(each) for each in zip(*parts, strict=True))
         first = terms[0]
         return Outcome(
@@ -218,8 +221,17 @@ class JointSide(Handle, Aggregates):
     the one that all those rows have, null where they differ.
     """
 
-    def __init__(self, runner: Runner, party: str, tables: Mapping[str, Table], alignments: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        party: str,
+        tables: Mapping[str, Table],
+        alignments: Mapping[str, str],
+        *,
+        matched: bool = True,
+    ) -> None:
         self.party = party
+        self._matched = matched
         self.table = tables[party]
         self._runner = runner
         self._tables = {name: tables[name] for name in alignments}  # in the join's order, which says who dials whom
@@ -229,12 +241,24 @@ class JointSide(Handle, Aggregates):
         return {name: f'joint["{self.party}"].mean("{name}")' for name in self.table.columns}
 
     @property
+    def unmatched(self) -> JointSide:
+        """The rows of this side that the join did not match: exact aggregates of its own columns, by its own. With
+        those of the matched rows they are a left join's figures, with those of all sides an outer join's.
+
+        Examples
+        --------
+        >>> joint["bank"].unmatched.count(by="segment").release()
+        """
+        own = {self.party: self._alignments[self.party]}
+        return JointSide(self._runner, self.party, self._tables, own, matched=not self._matched)
+
+    @property
     def _owner(self) -> str:
         return self.party
 
     def _name(self, column: str) -> Name:
         known = [*self.table.columns, *(f"{p}.{c}" for p, t in self._tables.items() for c in t.columns)]
-        where = f"on {self.party}'s side of this join"
+        where = f"on {self.party}'s side of this join" + ("" if self._matched else ", in rows not matched")
         if not isinstance(column, str):
             raise UnknownName.among("column", column, known, where=where)
         party, _, rest = column.partition(".")
@@ -256,6 +280,7 @@ class JointSide(Handle, Aggregates):
                     table=self._tables[party].name,
                     columns=parameters.columns_of(party),
                     alignment=self._alignments[party],
+                    unmatched=UNSET if self._matched else True,
                 )
                 for party in parties
             },
@@ -266,8 +291,12 @@ class JointSide(Handle, Aggregates):
     def _card(self) -> Card:
         rows = [(name, type_) for name, type_ in self.table.columns.items()]
         return Card(
-            title=f"{self.party}'s side of a join ({self.table.name})",
-            facts=[("offers", ".count(column=None, by=None, where=None), .sum(column, ...), .mean, .min, .max")],
+            title=f"{self.party}'s side of a join ({self.table.name})"
+            + ("" if self._matched else ", rows not matched"),
+            facts=[
+                ("offers", ".count(column=None, by=None, where=None), .sum(column, ...), .mean, .min, .max"),
+                *([("not matched", ".unmatched has the other rows")] if self._matched else []),
+            ],
             grids=(("columns", Grid(header=("column", "type"), rows=rows)),),
         )
 

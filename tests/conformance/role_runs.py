@@ -63,6 +63,8 @@ def variants(fed: ps.Federation) -> Iterator[tuple[str, ps.Plan[Any]]]:
     model = fl.Logistic(features={"x": fl.Standardised(-1000, 1000)})
     yield "psi.join by kkrt", psi.join(a, b, on="key", protocol="kkrt")
     turns = {"A": [psi.key("key", "group"), psi.key("key")], "B": [psi.key("group", "key"), psi.key("key")]}
+    unmatched = psi.join(a, b, on="key").release().value["A"].unmatched
+    yield "aggregate of unmatched rows", unmatched.mean("x", by="group")
     yield "psi.join by two keys in turn", psi.join(a, b, on=turns)
     yield "psi.difference by kkrt", psi.difference(a, b, on="key", columns=["x"], protocol="kkrt")
     yield "psi.difference of all rows", psi.difference(a, b, on="key", columns=["key"])
@@ -168,7 +170,8 @@ def given(operation: Operation[Any], party: str, aligned: Mapping[str, Alignment
     if operand is not None:
         table = TABLES[party][operand.table].select(list(operand.columns))
         if operand.alignment:
-            table, keys = table.take(pa.array(aligned[party].rows)), aligned[party].keys
+            side = aligned[party].unmatched() if operand.unmatched else aligned[party]
+            table, keys = table.take(pa.array(side.rows)), side.keys
     return RoleInput(
         request=request,
         party=party,

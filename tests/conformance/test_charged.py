@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -127,7 +128,7 @@ def uses(debits: tuple[Debit, ...]) -> int:
 @pytest.mark.parametrize("call", [call for call, _ in exact_plans()])
 def test_the_price_shown_is_charged(call: str) -> None:
     with opened() as fed:
-        plan = next(plan for name, plan in [*PLANS(fed), *variants(fed)] if name == call)
+        plan = next(plan for name, plan in chain(PLANS(fed), variants(fed)) if name == call)
         before = dict.fromkeys(TABLES, 0) if call == "psi.join" else spent(fed)  # which was released for others
         price = {party: uses(debits) for party, debits in plan.price.items()}
         shown = {
