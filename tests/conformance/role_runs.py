@@ -71,6 +71,11 @@ def variants(fed: ps.Federation) -> Iterator[tuple[str, ps.Plan[Any]]]:
     yield "he.sum of two", he.sum([a, b], "x", key_holder="K")
     yield "he.sum of one", he.sum([a], "x", key_holder="K")
     yield "he.sum by ckks", he.sum(tables, "x", preset="ckks", bound=1e4)
+    yield "he.mean of two columns", he.mean(tables, ["x", "y"])
+    yield (
+        "he.variance of two columns, by, masked",
+        he.variance(tables, ["x", "y"], bound=100, by="group", keys=["g", "h"], aggregation="masked"),
+    )
     yield "he.mean where", he.mean(tables, "x", where={"group": "g", "x": (0, 80)})
     yield "he.count by, where", he.count(tables, by="group", keys=["g", "h"], where={"x": (None, 80)})
     yield "he.score where", he.score(fed["K"]["m"], a, features={"x": 100}, weight_bound=1, where={"group": ["g"]})

@@ -15,8 +15,8 @@ import pyarrow as pa
 from privsdk.crypto.seal.schemes import ExactScheme
 from privsdk.crypto.sums.base import Totals, Vector
 from privsdk.he.statistics import operation as declaration
+from privsdk.he.statistics.answers import reader
 from privsdk.he.statistics.fixedpoint import FixedPoint
-from privsdk.he.statistics.moments import reader
 from privsdk.he.statistics.statistic import Statistic
 from privsdk.protocol.operation import Operand, Request, RoleInput, operation_of
 from privsdk.protocol.roles import Role, gather, tell
@@ -140,9 +140,9 @@ def answer_of(
     return outcomes["k"].table
 
 
-def ask(asked: Statistic, tables: Sequence[pa.Table], *, ddof: int = 1, **options: Any) -> Any:
+def ask(asked: Statistic, tables: Sequence[pa.Table], *, ddof: int = 1, listed: bool = False, **options: Any) -> Any:
     """What the verb's plan would return."""
-    read: Callable[[pa.Table], Any] = reader(asked, asked.scheme(len(tables)), ddof)
+    read: Callable[[pa.Table], Any] = reader(asked, asked.scheme(len(tables)), ddof, listed=listed)
     return read(answer_of(asked, tables, **options))
 
 

@@ -85,9 +85,10 @@ def check(
     parts: dict[str, PartTotals] = {}
     made = totals.contribution
 
-    def recorded(given: RoleInput, asked: Statistic) -> Role[PartTotals]:
-        parts[given.party] = yield from made(given, asked)
-        return parts[given.party]
+    def recorded(given: RoleInput, asked: Statistic) -> Role[list[PartTotals]]:
+        found = yield from made(given, asked)
+        (parts[given.party],) = found
+        return found
 
     with mock.patch.object(declaration, "contribution", recorded):
         answer = answer_of(question(name), tables, min_count=min_count, min_parties=min_parties, caller=caller, ids=ids)

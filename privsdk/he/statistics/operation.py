@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from typing import TypeVar, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +43,7 @@ from .statistic import (
 from .thresholds import receive_shown, receive_thresholds, send_shown, send_thresholds, shown_groups
 from .totals import PartTotals, contribution
 
+N = TypeVar("N", int, float, bool)
 OPERATIONS: Mapping[Name, str] = {name: f"he.{name}" for name in get_args(Name)}
 
 
@@ -114,7 +115,7 @@ class PooledStatistic(KeyHolderSum[Statistic]):
     def summed(self, party: str) -> tuple[str, ...]:
         """Its columns; and where it counts rows, those by which they are chosen: how many have True is a sum of it."""
         statistic = self.parameters
-        counted = (ROWS, *statistic.compared) if "rows" in statistic.parts else ()
+        counted = (ROWS, *statistic.compared) if "rows" in statistic.each[0].parts else ()
         return tuple(dict.fromkeys((*statistic.columns, *counted)))
 
     def learns(self) -> tuple[Learns, ...]:
@@ -157,7 +158,7 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         statistic, contributors, holder = self.parameters, self.contributors(), self.key_holder
         mine = None if given.party == holder else (yield from contribution(given, statistic))
         masked = self._masked_sum(given) if self.masked else None
-        shown, metadata = [True] * statistic.groups, dict[str, str]()
+        shown, metadata = [[True] * statistic.groups for _ in statistic.each], dict[str, str]()
         if masked is not None:
             yield from masked.set_up()
         if statistic.grouped:
@@ -167,31 +168,38 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         if mine is None:
             totals = yield from sum_.collect("totals", contributors, statistic.length, largest)
             return Outcome(table=_answer(statistic, totals.sums.tolist(), shown, metadata))
-        vector = integers(mine.of(shown))
+        entries = [total for part, here in zip(mine, shown, strict=True) for total in part.of(here)]
+        vector = integers(entries)
         if statistic.preset == "ckks":
-            total, *rows = mine.of(shown)
+            total, *rows = entries
             vector = np.array([statistic.grids[0].from_units(total), *map(float, rows)])
         yield from sum_.contribute("totals", contributors, vector, largest)
         return Outcome()
 
     def _shown(
-        self, given: RoleInput, mine: PartTotals | None, masked: Sum | None
-    ) -> Role[tuple[list[bool], dict[str, str]]]:
-        """Whether each group is shown, and what is said of the others; `mine` is None at the key holder."""
-        contributors, holder, groups = self.contributors(), self.key_holder, self.parameters.groups
-        counting = ExactScheme(parties=len(contributors), length=groups + 1, max_units=1)
+        self, given: RoleInput, mine: Sequence[PartTotals] | None, masked: Sum | None
+    ) -> Role[tuple[list[list[bool]], dict[str, str]]]:
+        """For each statistic in the vector whether each group is shown, and what is said of the others; `mine` is None
+        at the key holder."""
+        contributors, holder = self.contributors(), self.key_holder
+        each, groups = len(self.parameters.each), self.parameters.groups
+        length = each * (groups + 1)
+        counting = ExactScheme(parties=len(contributors), length=length, max_units=1)
         sum_ = masked or (yield from self._encrypted_sum(given, counting))
         if mine is not None:
             yield from send_thresholds(given, holder)
-            present = mine.present if given.party != self.request.caller else [0] * len(mine.present)
+            present = [n for part in mine for n in part.present]
+            if given.party == self.request.caller:
+                present = [0] * length
             yield from sum_.contribute("parties", contributors, integers(present), len(contributors))
-            return (yield from receive_shown(holder, groups)), {}
+            return _split((yield from receive_shown(holder, each * groups)), groups), {}
         least = yield from receive_thresholds(contributors)
-        parties = yield from sum_.collect("parties", contributors, groups + 1, len(contributors))
-        shown = shown_groups([int(number) for number in parties.sums], least)
-        yield from send_shown(shown, contributors)
+        parties = yield from sum_.collect("parties", contributors, length, len(contributors))
+        shown = [shown_groups(part, least) for part in _split(list(map(int, parties.sums)), groups + 1)]
+        flat = [here for part in shown for here in part]
+        yield from send_shown(flat, contributors)
         return shown, {
-            "withheld_groups": str(shown.count(False)),
+            "withheld_groups": str(flat.count(False)),
             "withheld_because": f"in which fewer than {least} parties have a part, and the smallest other one where "
             "so few have rows outside the groups shown",
             "left_out": "at each party its groups of fewer units than its minimum count, and its next smallest where "
@@ -215,16 +223,17 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         return sum_
 
 
+def _split(entries: list[N], size: int) -> list[list[N]]:
+    return [entries[start : start + size] for start in range(0, len(entries), size)]
+
+
 def _answer(
-    statistic: Statistic, totals: Sequence[int | float], shown: Sequence[bool], metadata: Mapping[str, str]
+    statistic: Statistic, totals: list[int | float], shown: Sequence[Sequence[bool]], metadata: Mapping[str, str]
 ) -> pa.Table:
     """The totals for the caller, as text: one column for each part, null where a group is not shown."""
-    groups = statistic.groups
-    columns = {
-        name: pa.array(
-            [str(total) if here else None for total, here in zip(totals[i * groups :], shown, strict=False)],
-            pa.string(),
-        )
-        for i, name in enumerate(statistic.parts)
-    }
-    return pa.table(columns).replace_schema_metadata(dict(metadata))
+    of_part = [here for each, here in zip(statistic.each, shown, strict=True) for _ in each.parts]
+    columns = [
+        pa.array([str(total) if visible else None for total, visible in zip(part, here, strict=True)], pa.string())
+        for part, here in zip(_split(totals, statistic.groups), of_part, strict=True)
+    ]
+    return pa.table(columns, names=statistic.parts).replace_schema_metadata(dict(metadata))

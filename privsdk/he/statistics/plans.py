@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from ...display.cards import at_most
 from ...errors import InvalidArgument
 from ...protocol.columns.keys import plain_keys
 from ...protocol.control import Finished
+from .answers import reader
 from .fixedpoint import FixedPoint
-from .moments import reader
 from .operation import OPERATIONS
 from .statistic import (
     OF_VALUES,
@@ -43,7 +43,7 @@ class Pooling(PooledTables):
 def plan_statistic(name: Name, given: Mapping[str, Any]) -> Plan[Any]:
     """The plan of one statistic; a verb gives its `locals()`."""
     pooling = Pooling.of(given)
-    columns = _columns(given)
+    columns, listed = _columns(given)
     bound, edges, ddof = given.get("bound"), given.get("edges"), given.get("ddof", 0)
     if not isinstance(ddof, int) or ddof < 0:
         raise InvalidArgument(f"ddof is {ddof}", hint="give 1 for a sample's, 0 for a population's")
@@ -91,7 +91,7 @@ def plan_statistic(name: Name, given: Mapping[str, Any]) -> Plan[Any]:
         exact_of=pooling.group,
     )
     scheme = statistic.scheme(len(operands))
-    answer = reader(statistic, scheme, ddof, pooling.label_type())
+    answer = reader(statistic, scheme, ddof, pooling.label_type(), listed=listed)
 
     def finish(answers: Mapping[str, Finished]) -> Any:
         return answer(answers[holder].table)
@@ -103,12 +103,17 @@ def plan_statistic(name: Name, given: Mapping[str, Any]) -> Plan[Any]:
     return Plan(runner, request, finish, notes=notes)
 
 
-def _columns(given: Mapping[str, Any]) -> tuple[str, ...]:
+def _columns(given: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """The value columns, and whether they are a list where one could be."""
     if isinstance(several := given.get("columns", ()), str):
         raise InvalidArgument(
             f"columns is the text {several!r}", hint=f"give a list of two or more: columns=[{several!r}, ...]"
         )
-    return (given["column"],) if "column" in given else tuple(several)
+    if "column" not in given:
+        return tuple(several), False
+    column = given["column"]
+    listed = isinstance(column, Iterable) and not isinstance(column, str)
+    return tuple(column) if listed else (column,), listed
 
 
 def _of_each(option: OfColumns | None, columns: Sequence[str], name: str) -> list[Any]:

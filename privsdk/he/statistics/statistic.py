@@ -43,7 +43,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Parameters
     ----------
     columns : tuple of str
-        The value columns; rows with a null in any of them are left out.
+        The value columns. A row enters the statistic of a column where its value there is not null, and a matrix where
+        none of its values is.
     grids : tuple of FixedPoint
         One for each column. `bound` is the largest absolute total of a group for a sum or mean, the largest absolute
         value where second moments are taken. None for a count or histogram.
@@ -84,10 +85,9 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise InvalidArgument(f"a {self.name} of {self.by} by itself", hint="group by another column")
         if self.by is not None and self.name in (*MATRICES, "histogram"):
             raise InvalidArgument(f"{self.name} is not computed by group", hint="leave by and keys out")
-        if self.preset == "ckks" and (self.name not in ("sum", "mean") or self.by is not None):
-            raise InvalidArgument(
-                f"a {self.name}{' by group' if self.by is not None else ''} is exact only", hint="leave preset out"
-            )
+        of = " by group" if self.by is not None else " of several columns" if len(self.columns) > 1 else ""
+        if self.preset == "ckks" and (of or self.name not in ("sum", "mean")):
+            raise InvalidArgument(f"a {self.name}{of} is exact only", hint="leave preset out")
         if self.aggregation not in get_args(Aggregation):
             raise UnknownName.among("aggregation", str(self.aggregation), get_args(Aggregation))
         if self.aggregation == "masked" and self.preset == "ckks":
@@ -105,7 +105,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def _check_columns(self) -> None:
         number = len(self.columns)
         least = 0 if self.name == "count" else 2 if self.name in MATRICES else 1
-        most = MAX_COLUMNS if self.name in MATRICES else least
+        most = least if self.name in ("count", "histogram") else MAX_COLUMNS
         if not least <= number <= most:
             wanted = f"{least} to {most}" if most > least else f"{least}"
             raise InvalidArgument(f"{self.name} of {number} column{'' if number == 1 else 's'}", hint=f"give {wanted}")
@@ -164,6 +164,16 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return len(self.keys) if self.keys is not None else len(self.edges) - 1 if self.edges is not None else 1
 
     @property
+    def each(self) -> tuple[Statistic, ...]:
+        """The statistics in one vector: one of each column, but of all columns together where it is a matrix."""
+        if self.name in MATRICES or len(self.columns) < 2:
+            return (self,)
+        return tuple(
+            msgspec.structs.replace(self, columns=(column,), grids=(grid,), whole=(whole,))
+            for column, grid, whole in zip(self.columns, self.grids, self.whole, strict=True)
+        )
+
+    @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """The columns whose products are summed, by their positions."""
         return tuple(combinations_with_replacement(range(len(self.columns)), 2)) if self.name in OF_VALUES else ()
@@ -171,6 +181,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def parts(self) -> tuple[str, ...]:
         """The components of the vector that make the statistic: so many totals has each group."""
+        if len(self.each) > 1:
+            return tuple(f"{part} of {each.columns[0]}" for each in self.each for part in each.parts)
         sums = [f"sum {i}" for i in range(len(self.grids))]
         rows = [] if self.name == "sum" else ["rows"]
         return (*sums, *(f"product {i} {j}" for i, j in self.pairs), *rows)
@@ -203,7 +215,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if not self.grouped:
             return (Told((Factor(self.length),), among),)
         lever = Lever.INTERVALS if self.edges is not None else Lever.KEYS
-        return Told((Factor(self.groups, lever, len(self.parts) + 1),), among), Told((Factor(1),), among)
+        each = len(self.each)
+        return Told((Factor(self.groups, lever, len(self.parts) + each),), among), Told((Factor(each),), among)
 
     def scheme(self, parties: int) -> ExactScheme | ApproximateScheme:
         """How the vectors of so many parties are encrypted.

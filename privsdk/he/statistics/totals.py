@@ -67,8 +67,9 @@ class _Entering(NamedTuple):
     present: list[int]
 
 
-def contribution(given: RoleInput, statistic: Statistic) -> Role[PartTotals]:
-    """A party's totals, without those of its groups that are small or would follow from its whole total.
+def contribution(given: RoleInput, statistic: Statistic) -> Role[list[PartTotals]]:
+    """A party's totals of each statistic in the vector, without those of its groups that are small or would follow from
+    its whole total.
 
     A refusal for a value tells of the rows that entered, as a total does. So they are enough, and the guard lets them
     out, before any value is looked at; and none is of a group that is left out.
@@ -79,43 +80,50 @@ def contribution(given: RoleInput, statistic: Statistic) -> Role[PartTotals]:
         There are fewer units than the owner's minimum count or more rows than declared, a value is NaN or infinite, or
         a value or total exceeds its bound. Names party and column, never a value.
     """
-    rows, of = yield from _choose(given, statistic)
-    if not is_large(given.units(rows), given.min_count):
-        _refuse_few(given, statistic)
-    entering = _without_small(given, statistic, rows, of)
-    sets = rows_by_group(entering.rows, entering.of, np.unique(entering.of).tolist())
+    entering = [
+        _without_small(given, each, rows, of)
+        for each, (rows, of) in zip(statistic.each, (yield from _choose(given, statistic)), strict=True)
+    ]
+    sets = [rows for each in entering for rows in rows_by_group(each.rows, each.of, np.unique(each.of).tolist())]
     # who has the other contributors' parts knows what these add up to
     given.services.screen([RowSet.counted(each, "part of a pooled total") for each in sets], given.min_count)
-    if len(entering.rows) > statistic.max_rows:
+    if max(len(each.rows) for each in entering) > statistic.max_rows:
         raise DataError(
             f"{given.party} has more rows than the declared {statistic.max_rows:,}: nothing was sent",
             hint="declare a larger max_rows",
         )
-    return PartTotals((yield from _totals(given, statistic, entering)), entering.present)
+    found = []
+    for each, rows in zip(statistic.each, entering, strict=True):
+        found.append(PartTotals((yield from _totals(given, each, rows)), rows.present))
+    return found
 
 
-def _choose(given: RoleInput, statistic: Statistic) -> Role[tuple[Integers, Integers]]:
-    """The complete rows that pass, and the group of each."""
+def _choose(given: RoleInput, statistic: Statistic) -> Role[list[tuple[Integers, Integers]]]:
+    """For each statistic in the vector the complete rows that pass, and the group of each."""
     table = given.table
-    rows: list[Integers] = []
-    groups: list[Integers] = []
+    found: list[list[tuple[Integers, Integers]]] = [[] for _ in statistic.each]
     for start in range(0, max(1, table.num_rows), ROWS_A_STEP):
         yield from checkpoint("choosing rows", start, table.num_rows)
         part = table.slice(start, min(ROWS_A_STEP, table.num_rows - start))  # without columns of any length asked for
-        enters = passing(part, statistic.where)
-        for name in statistic.columns:
-            enters &= part.column(name).is_valid().to_numpy()
-        rows.append(start + np.flatnonzero(enters))
-        groups.append(_groups(part, enters, statistic, given.party))
-    return np.concatenate(rows), np.concatenate(groups)
+        passes, groups = passing(part, statistic.where), _groups(part, statistic)
+        for each, pieces in zip(statistic.each, found, strict=True):
+            enters = passes.copy()
+            for name in each.columns:
+                enters &= part.column(name).is_valid().to_numpy()
+            of = groups[enters] if statistic.edges is None else _bins(part, enters, statistic, given.party)
+            pieces.append((start + np.flatnonzero(enters), of))
+    return [(np.concatenate(rows), np.concatenate(of)) for rows, of in (zip(*each, strict=True) for each in found)]
 
 
 def _without_small(given: RoleInput, statistic: Statistic, rows: Integers, of: Integers) -> _Entering:
-    """Without the rows of no group, and of those that are left out."""
+    """Without the rows of no group, and of those that are left out; refused where all are too few."""
+    units = given.units(rows)
+    if not is_large(units, given.min_count):
+        _refuse_few(given, statistic)
     if not statistic.grouped:
         return _Entering(rows, of, [])
     every = range(statistic.groups)
-    hidden = suppressed_of_rows(every, of, given.units(rows), given.min_count)
+    hidden = suppressed_of_rows(every, of, units, given.min_count)
     filled = set(np.unique(of).tolist())
     shown = filled - {*hidden, NO_GROUP}
     keep = np.isin(of, sorted(shown))
@@ -166,15 +174,18 @@ def _pieces(
     return parts
 
 
-def _groups(table: pa.Table, enters: npt.NDArray[np.bool_], statistic: Statistic, party: str) -> Integers:
-    """The group of each row that enters, -1 where it is in none; a NaN is in no bin."""
-    if statistic.edges is not None:
-        (name,) = statistic.columns
-        column = table.column(name).filter(pa.array(enters))
-        return bins_of(numbers(column, party=party, name=name, finite=False), statistic.edges, scale_of(column.type))
+def _groups(table: pa.Table, statistic: Statistic) -> Integers:
+    """The group of each row, -1 where it is in none."""
     if statistic.by is not None and statistic.keys is not None:
-        return groups_of(table.column(statistic.by), statistic.keys)[enters]
-    return np.zeros(np.count_nonzero(enters), dtype=np.int64)
+        return groups_of(table.column(statistic.by), statistic.keys)
+    return np.zeros(table.num_rows, dtype=np.int64)
+
+
+def _bins(table: pa.Table, enters: npt.NDArray[np.bool_], statistic: Statistic, party: str) -> Integers:
+    """The bin of each row that enters, -1 where it is in none, as a NaN is."""
+    (name,) = statistic.columns
+    column = table.column(name).filter(pa.array(enters))
+    return bins_of(numbers(column, party=party, name=name, finite=False), statistic.edges or (), scale_of(column.type))
 
 
 def bins_of(values: Numbers, edges: Sequence[float], scale: int = 0) -> Integers:

@@ -12,7 +12,8 @@ or more, four messages of each, and all of them to the end. See `privsdk.crypto.
 By public groups an answer is an Arrow table of the group column (`key` where its own name is taken), the statistic,
 `error`, and `count` where rows are counted. Groups of too few rows or parties are suppressed, which is null in each
 column; `privsdk.he.statistics.thresholds` says which and why. Rows of other keys, like those of a null key, are
-counted nowhere.
+counted nowhere. Of a list of columns it is a table with a row for each, or for each group of each, and its name in
+`column`: one question, with one price.
 """
 
 from __future__ import annotations
@@ -89,11 +90,11 @@ def count(
 @verb
 def sum(
     tables: Sources,
-    column: str,
+    column: str | Sequence[str],
     *,
-    bound: float = DEFAULT_BOUND,
+    bound: OfColumns = DEFAULT_BOUND,
     max_rows: int = DEFAULT_ROWS,
-    resolution: float | None = None,
+    resolution: OfColumns | None = None,
     preset: Scheme = "exact",
     by: str | None = None,
     keys: Keys | None = None,
@@ -107,24 +108,25 @@ def sum(
     ----------
     tables, by, keys, where, key_holder, aggregation
         As for `count`; CKKS is encrypted only.
-    column : str
-        Numeric, decimals too, or boolean. Nulls are left out; a NaN or infinite value is refused by its party before
-        anything is encrypted.
-    bound : float
+    column : str or sequence of str
+        Numeric, decimals too, or boolean. Nulls are left out, of each column by itself; a NaN or infinite value is
+        refused by its party before anything is encrypted.
+    bound : float, or mapping of column to float
         Largest absolute total, by group of each group, in the column's unit; each party refuses if one of its own
         subtotals is larger.
     max_rows : int
         Most values of one party, which refuses if it has more.
-    resolution : float, optional
+    resolution : float, or mapping of column to float, optional
         Grid of the fixed point, in the column's unit. Default: 1 for integers, the last place for decimals, of which
         nothing is then rounded; for reals 2**-60 of the bound. By group the sums of such decimals are decimals.
     preset : "exact" or "ckks"
-        Exact integers by BFV, or approximate reals by CKKS with a stated error; groups are exact only.
+        Exact integers by BFV, or approximate reals by CKKS with a stated error; groups, and lists of columns, are exact
+        only.
 
     Returns
     -------
     Plan of Pooled, or of Arrow table
-        By group the columns are the group, `sum` and `error`.
+        By group the columns are the group, `sum` and `error`, of a list of columns after `column`.
 
     Raises
     ------
@@ -149,11 +151,11 @@ def sum(
 @verb
 def mean(
     tables: Sources,
-    column: str,
+    column: str | Sequence[str],
     *,
-    bound: float = DEFAULT_BOUND,
+    bound: OfColumns = DEFAULT_BOUND,
     max_rows: int = DEFAULT_ROWS,
-    resolution: float | None = None,
+    resolution: OfColumns | None = None,
     preset: Scheme = "exact",
     by: str | None = None,
     keys: Keys | None = None,
@@ -181,12 +183,12 @@ def mean(
 @verb
 def variance(
     tables: Sources,
-    column: str,
+    column: str | Sequence[str],
     *,
     ddof: int = 1,
-    bound: float = DEFAULT_BOUND,
+    bound: OfColumns = DEFAULT_BOUND,
     max_rows: int = DEFAULT_ROWS,
-    resolution: float | None = None,
+    resolution: OfColumns | None = None,
     by: str | None = None,
     keys: Keys | None = None,
     where: Mapping[str, Any] | None = None,
@@ -201,7 +203,7 @@ def variance(
         As for `sum`.
     ddof : int
         Delta degrees of freedom: 1 for a sample's variance, as in pandas and SQL; 0 for a population's, as in NumPy.
-    bound, resolution : float
+    bound, resolution : float, or mapping of column to float
         Of each value, not of the total: the largest absolute one, and the grid to which each is rounded.
 
     Returns
