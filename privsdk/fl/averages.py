@@ -32,7 +32,8 @@ VALUES = pa.schema([pa.field("value", pa.float32(), nullable=False)])
 
 
 class Update(NamedTuple):
-    """What a client has to say in a round. `weight` is its share of all clients'."""
+    """What a client has to say in a round. `weight` is its share of all clients'; 0, of no vector, where it has nothing
+    to say."""
 
     vector: Vector
     weight: float
@@ -93,11 +94,11 @@ class OnGrid:
         """Divide the sums by that of the weights."""
         sums, present, lost = yield from self._sum.collect(name, parties, length + 2, LARGEST)
         weight, loss = (float(each) * UNIT for each in sums[-2:])
-        if present and not 0 < weight <= 1 + len(present) * UNIT:
+        if not 0 <= weight <= 1 + len(present) * UNIT or (length and present and not weight):
             raise ProtocolViolation("the clients' weights do not add up to a share of all")
-        scale = UNIT / weight if present else 0.0
+        scale = UNIT / weight if weight else 0.0
         vector = (sums[:-2] * scale).astype(np.float32)
-        return Mean(vector, weight, loss / weight if present else math.nan, present, lost)
+        return Mean(vector, weight, loss / weight if weight else math.nan, present, lost)
 
 
 class Whole:
@@ -165,7 +166,9 @@ class Each:
         """Send the update, packed."""
         check_enough(name, self._me, parties, self._floor, of=parties)
         check(update)
-        table = self._compression.pack(update.vector, np.random.default_rng([*self._seed, *name.encode()]))
+        table = self._packing(len(update.vector)).pack(
+            update.vector, np.random.default_rng([*self._seed, *name.encode()])
+        )
         said = ClientUpdate(name=name, weight=update.weight, loss=update.loss, table=table)
         yield from tell(self._coordinator, said)
 
@@ -174,8 +177,8 @@ class Each:
         came, lost = yield from collect(parties, ClientUpdate, within_s=self._within_s)
         updates, sizes, lost = self._checked(came, lost, dict.fromkeys(came, name), length)
         weights = np.array([update.weight for update in updates.values()])
-        if not updates:
-            return Mean(np.zeros(length, np.float32), 0.0, math.nan, (), lost)
+        if not weights.any():
+            return Mean(np.zeros(length, np.float32), 0.0, math.nan, tuple(updates), lost)
         vector = combine(np.stack([update.vector for update in updates.values()]), weights)
         loss = float(weights @ [update.loss for update in updates.values()]) / float(weights.sum())
         return Mean(vector, float(weights.sum()), loss, tuple(updates), lost, sizes)
@@ -189,16 +192,22 @@ class Each:
         """Hear these out, and forget it; returns who was lost, and why."""
         return (yield from collect(parties, ClientUpdate, within_s=self._within_s)).lost
 
+    def _packing(self, length: int) -> Compression:
+        """How vectors of this length are packed: nothing as nothing."""
+        return self._compression if length else Whole()
+
     def _checked(
         self, came: Mapping[str, ClientUpdate], lost: dict[str, PrivsdkError], names: Mapping[str, str], length: int
     ) -> Arrivals:
         arrived = Arrivals({}, {}, lost)
         for party, said in came.items():
             try:
-                require(said.name == names[party] and 0 < said.weight <= 1 and math.isfinite(said.loss))
-                require(said.table.schema == self._compression.SCHEMA)
+                packing = self._packing(length)
+                require(said.name == names[party] and 0 <= said.weight <= 1 and math.isfinite(said.loss))
+                require(said.weight > 0 or not length)
+                require(said.table.schema == packing.SCHEMA)
                 require(not any(column.null_count for column in said.table.columns))
-                vector = self._compression.unpack(said.table, length)
+                vector = packing.unpack(said.table, length)
                 require(within(vector, BOUND))
             except ProtocolViolation:
                 lost[party] = ProtocolViolation(

@@ -36,7 +36,7 @@ MOST_WEIGHTS = 12  # shown of a model of one layer
 MOST_GROUPS = 6  # side by side
 RISES = 5  # of the loss, running, that are said
 TOOK = pa.schema([("seconds", pa.float64()), ("bytes_sent", pa.int64()), ("bytes_received", pa.int64())])
-_REALS = ("loss", "staleness")
+_REALS = ("loss", "held_out_loss", "staleness")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -48,15 +48,16 @@ class Fitted(Displayed, NoContainer):
     model : Linear, Logistic, Softmax or MLP
     label : str
     weights : float32 array
-        Flat, as in `privsdk.fl.models.network`: for each layer its matrix row by row, a row for each input, then its
-        biases.
+        Of the best model (see `best`), flat, as in `privsdk.fl.models.network`: for each layer its matrix row by row, a
+        row for each input, then its biases.
     scales : mapping of column to (mean, deviation)
         Of standardised features, over all parties' training rows.
     history : Arrow table
         For each round: its number, how many clients and rows were in it, and the mean loss of their training rows
-        before it; seconds, and bytes that the coordinator sent and received, null for rounds of an earlier run. Where
-        updates come in the clear, the bytes of each client's; with `FedBuff`, whose rounds are the coordinator's steps,
-        the mean staleness of their updates. Rows and loss are null in a training with differential privacy.
+        before it; with `evaluate_every` that of all held-out rows after it; seconds, and bytes that the coordinator
+        sent and received, null for rounds of an earlier run. Where updates come in the clear, the bytes of each
+        client's; with `FedBuff`, whose rounds are the coordinator's steps, the mean staleness of their updates. Rows
+        and loss are null in a training with differential privacy.
     evaluation : Arrow table
         For each party on its held-out rows: how many, and the scores of `privsdk.fl.models.evaluation`; null where a
         party suppressed them or one is undefined.
@@ -66,6 +67,10 @@ class Fitted(Displayed, NoContainer):
         By party and public group: rows and the first score, for groups that are large enough; none without `by`.
     lost : Arrow table
         Parties without whom training went on: in which round each was lost (0: before the first), and why.
+    best : int
+        The round after which it is the model: the last, unless an earlier one was better by figures that were told
+        anyway: the mean loss of all held-out rows where models on the way are evaluated, else that of training rows
+        before each round, of the same clients. With differential privacy and with `FedBuff` the last.
     ended : str
         Why there are fewer rounds than were asked for, such as whose budget ended; "" where there are not.
     resumed : int
@@ -81,6 +86,7 @@ class Fitted(Displayed, NoContainer):
     curve: pa.Table
     groups: pa.Table
     lost: pa.Table
+    best: int | None = None
     ended: str = ""
     resumed: int = 0
 
@@ -117,7 +123,9 @@ class Fitted(Displayed, NoContainer):
         See `privsdk.fl.model_file` for the format. The file holds what the caller learned and no rows.
         """
         tables = {name: getattr(self, name) for name in model_file.TABLES}
-        model_file.write(Path(path), model_file.Saved(self.model, self.label, self.weights, dict(self.scales), tables))
+        model_file.write(
+            Path(path), model_file.Saved(self.model, self.label, self.weights, dict(self.scales), tables, self.best)
+        )
 
     def __str__(self) -> str:
         network, losses = self.model.network, self.history.column("loss").to_pylist()
@@ -149,9 +157,15 @@ class Fitted(Displayed, NoContainer):
         if not self.model.widths:
             grids.append(self._largest())
         facts = [("ended early", self.ended)] if self.ended else []
+        facts += [("kept", f"the model after round {self.best}, the best one")] if self._is_earlier else []
         facts += [("warning", rising)] if (rising := self._rising()) else []
         facts += [("went on", f"after round {self.resumed} of an earlier run")] if self.resumed else []
         return Card(title=str(self), facts=facts, pictures=self._pictures(), grids=tuple(grids))
+
+    @property
+    def _is_earlier(self) -> bool:
+        """Whether a model before the last was better."""
+        return self.best is not None and self.best < self.history.num_rows
 
     def _rising(self) -> str:
         """What to do where the loss went up five rounds running, or ended above its start."""
@@ -232,7 +246,14 @@ def load(path: str | Path) -> Fitted:
         It is not there, no such file, of another version, or damaged.
     """
     saved = model_file.read(Path(path))
-    return Fitted(model=saved.model, label=saved.label, weights=saved.weights, scales=saved.scales, **saved.tables)
+    return Fitted(
+        model=saved.model,
+        label=saved.label,
+        weights=saved.weights,
+        scales=saved.scales,
+        best=saved.best,
+        **saved.tables,
+    )
 
 
 def fitted(
@@ -287,6 +308,7 @@ def fitted(
             groups, [party, ("group", keys.type), scores[0], (main_score(model.network.output), pa.float64())]
         ),
         lost=_table(gone, [party, ("round", pa.int64()), ("why", pa.string())]),
+        best=value["best"],
         ended=value["ended"],
         resumed=value["resumed"],
     )

@@ -7,6 +7,7 @@ Its table is the weights: a column "weight" of float32, flat as in `network`. It
     model     the model as in a request: "type" names it, then its features and other parameters
     label     the label's column
     scales    by standardised feature: mean, standard deviation
+    best      the round after which it was the model; null where that is not known
     tables    by name, the results that belong to the weights: "columns" of [name, type], and "rows"
 
 Nothing in it is code. What is read is checked as what comes from outside: types, sizes, and that numbers are finite.
@@ -43,6 +44,7 @@ class Saved(NamedTuple):
     weights: Vector
     scales: dict[str, Scale]
     tables: dict[str, pa.Table]
+    best: int | None = None
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +62,7 @@ class ModelHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     label: str
     scales: dict[str, tuple[float, float]]
     tables: dict[str, Results]
+    best: int | None = None
 
 
 class _Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,7 @@ def write(path: Path, saved: Saved) -> None:
         model=saved.model,
         label=saved.label,
         scales=dict(saved.scales),
+        best=saved.best,
         tables={name: _results(table) for name, table in saved.tables.items()},
     )
     schema = WEIGHTS.with_metadata({KEY: msgspec.json.encode(head)})
@@ -114,7 +118,8 @@ def read(path: Path) -> Saved:
         tables = {name: _table(results) for name, results in head.tables.items()}
     except (pa.ArrowException, TypeError, ValueError, KeyError, OverflowError):
         raise _not_a_model(path, "its tables are damaged") from None
-    return Saved(head.model, head.label, weights, {name: Scale(*pair) for name, pair in head.scales.items()}, tables)
+    scales = {name: Scale(*pair) for name, pair in head.scales.items()}
+    return Saved(head.model, head.label, weights, scales, tables, head.best)
 
 
 def _head(path: Path, data: bytes) -> ModelHeader:

@@ -39,6 +39,7 @@ class Fact(StrEnum):
     """What is learned from trainings and has no fields."""
 
     ROUND_FIGURES = "the rows and the mean loss of those in each round"
+    HELD_OUT_LOSS = "the mean loss of the held-out rows of all, of models that are evaluated"
     LOST_CLIENTS = "who is lost or cannot pay on the way, and why"
     NOT_PAYING = "who is in each round and who cannot pay for it"
     ROUND_COSTS = "what each round took"
@@ -129,7 +130,9 @@ combine(
     TrainingFact,
     role=RoleName.CLIENT,
     gives=lambda known, others: (
-        FiguresOfOthers(number=len(others)) if others and known.fact is Fact.ROUND_FIGURES else None
+        FiguresOfOthers(number=len(others))
+        if others and known.fact in (Fact.ROUND_FIGURES, Fact.HELD_OUT_LOSS)
+        else None
     ),
     because="totals less its own part",
 )
@@ -215,13 +218,14 @@ class Fit(Operation[FitParameters]):
         rounds = Factor(parameters.rounds, Lever.ROUNDS, each=parameters.loop.updates)
         size, parts = parameters.model.network.size, parameters.strategy.parts
         updates = (rounds, Factor(size, Lever.PARAMETERS, each=parts)), (rounds, Factor(update - parts * size))
+        measures = (Factor(parameters.measures, Lever.EVALUATIONS, each=update - parts * size),)
         one = evaluation.figures(parameters.model.network.output)
         whole, groups = parameters.evaluations - (parameters.by is not None), len(parameters.groups or ())
         exact = Figures(
             what=self._beforehand(),
             rounds="model rounds",
             told=(
-                *(Told(factors, among, summed=True) for factors in (*updates, (Factor(statistics),))),
+                *(Told(factors, among, summed=True) for factors in (*updates, (Factor(statistics),), measures)),
                 told(whole, Lever.EVALUATIONS, each=one),
                 told(groups, Lever.GROUPS, each=evaluation.GROUP_FIGURES),
             ),
@@ -292,11 +296,13 @@ class Fit(Operation[FitParameters]):
             label=parameters.label if parameters.class_weights == "balanced" else "",
         )
         models = (loop.models, statistics, *parameters.strategy.extra)
-        figures, lost = TrainingFact(Fact.ROUND_FIGURES), TrainingFact(Fact.LOST_CLIENTS)
+        figures = [TrainingFact(Fact.ROUND_FIGURES)]
+        figures += [TrainingFact(Fact.HELD_OUT_LOSS)] if parameters.measures else []
+        lost = TrainingFact(Fact.LOST_CLIENTS)
         each = [] if parameters.mode.hides else [EachUpdate(timed=bool(loop.timing)), EachStatistics()]
         evaluations = ClientEvaluations(every=parameters.evaluate_every, by=parameters.by or "")
-        told = (FinalModel(), statistics, figures, evaluations, lost, TrainingFact(Fact.ROUND_COSTS))
-        return models, (*models, figures, lost, *each), told
+        told = (FinalModel(), statistics, *figures, evaluations, lost, TrainingFact(Fact.ROUND_COSTS))
+        return models, (*models, *figures, lost, *each), told
 
     def _noisy(self) -> tuple[tuple[Knowledge, ...], ...]:
         """The same of a private one."""

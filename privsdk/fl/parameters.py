@@ -175,6 +175,11 @@ class FitParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return 1 + curve + (self.by is not None)
 
     @property
+    def measures(self) -> int:
+        """How often the loss on all held-out rows is."""
+        return self.evaluations - (self.by is not None) if self.evaluate_every and self.loop.measures else 0
+
+    @property
     def statistics(self) -> tuple[tuple[str, str], ...]:
         """What is summed over all training rows besides their number, by column: everyone learns it."""
         values = " and the number of its values" if self.model.missing == "fill" else ""

@@ -24,7 +24,7 @@ from .privacy.levels import PartyLevel, RecordLevel
 from .privacy.party_level import NoiseShares, NoisyOnGrid
 from .privacy.record_level import NoisySteps
 
-HISTORY = ("round", "clients", "rows", "loss", "staleness", "update_bytes")
+HISTORY = ("round", "clients", "rows", "loss", "held_out_loss", "staleness", "update_bytes")
 
 
 def role(
@@ -45,6 +45,7 @@ def role(
         parameters.deadline_s,
         private=parameters.privacy is not None,
         compression=parameters.compression,
+        measured=parameters.evaluate_every if parameters.measures else 0,
     )
     if given.party not in mode.leaders(participants):
         return Outcome(value=(yield from _train(given, parameters, course, train, sums())))
@@ -65,6 +66,7 @@ def _outcome(trained: TrainingResult, evaluation: Mapping[str, Any]) -> Outcome:
         "rounds": history,
         "lost": lost,
         "facts": trained.statistics.tolist(),
+        "best": trained.best,
         "ended": trained.ended,
         "resumed": trained.resumed,
         **evaluation,
@@ -160,6 +162,7 @@ def _train(
         train=_trainer(given, parameters, train),
         pay=given.services.pay,
         look=held_out.look,
+        held_out_loss=held_out.loss,
         checkpoints=given.services.checkpoints("client"),
         copy=given.services.checkpoints("coordinator") if alike else None,
         stop_requested=given.services.stop_requested if alike else UNGUARDED.stop_requested,

@@ -104,7 +104,9 @@ def fit(
     groups : list, optional
         The values of `by`: texts, whole numbers, booleans, decimals, dates or times.
     evaluate_every : int, optional
-        Rounds after which each party evaluates the model on the way as well.
+        Rounds after which each party evaluates the model on the way as well. The best of these and the last is kept, by
+        the mean loss on all held-out rows, which the coordinator learns; without it the last, unless the training loss
+        had risen before (`Fitted.best`).
     seed : int
         Of the split, the batches, the initial weights and the clients drawn, so that a run can be repeated. Public.
     coordinator : str, optional

@@ -28,6 +28,7 @@ from privsdk.fl.parameters import Strategies
 
 Reals = npt.NDArray[np.float64]
 RATE, STEPS = 0.1, 25
+pytestmark = pytest.mark.usefixtures("_last_model")
 
 
 def quadratics(seed: int, *, alike: bool = False) -> list[Rows]:

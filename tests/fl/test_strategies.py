@@ -26,6 +26,8 @@ from privsdk.fl.parameters import Strategies
 from privsdk.protocol.roles import Role, ask, gather, tell
 from privsdk.testing import together
 
+pytestmark = pytest.mark.usefixtures("_last_model")
+
 EXACT = pytest.mark.claim(
     "exactness: each fl strategy equals its paper's algorithm to float rounding (float64 reference)"
 )

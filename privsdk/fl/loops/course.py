@@ -43,7 +43,8 @@ class TrainingStatistics(Message, frozen=True, kw_only=True, tag="fl.rounds.Fact
 
 
 class Round(Message, frozen=True, kw_only=True, tag="fl.rounds.Round"):
-    """The model before a round, and what the strategy sends with it; or, `last`, the final model.
+    """The model before a round, and what the strategy sends with it; or, `last`, the final model; or one to be
+    `measured` on held-out rows.
 
     A client that was not drawn for it gets no model: it hears that the training goes on.
     """
@@ -53,6 +54,7 @@ class Round(Message, frozen=True, kw_only=True, tag="fl.rounds.Round"):
     number: int
     parties: tuple[str, ...]
     last: bool
+    measured: bool = False
     table: pa.Table
 
 
@@ -84,7 +86,7 @@ class Course(NamedTuple):
     `fewest` is the number of clients a round needs; `participation` the share of those present that is drawn for each;
     `deadline_s` how long the coordinator waits for the clients of a round. In a `private` one clients count equally,
     and tell neither losses nor numbers of rows: their statistics are constants. Of `compression` the half is here that
-    keeps what is left out of updates.
+    keeps what is left out of updates. `measured` is after how many rounds the loss on held-out rows is; 0 for never.
     """
 
     network: Network
@@ -97,6 +99,7 @@ class Course(NamedTuple):
     deadline_s: float = math.inf
     private: bool = False
     compression: Compression | None = None
+    measured: int = 0
 
     @property
     def by_rows(self) -> bool:
@@ -159,7 +162,8 @@ class TrainingResult:
 
     Attributes
     ----------
-    weights : the final ones
+    weights : those that it ends with
+    best : the rounds behind them
     rounds : a line of the history for each
     lost : who was lost in which round (0: before the first) and why
     statistics : what all clients' training rows add up to
@@ -168,6 +172,7 @@ class TrainingResult:
     """
 
     weights: Vector
+    best: int = 0
     rounds: list[dict[str, Any]] = field(default_factory=list)
     lost: dict[str, tuple[int, PrivsdkError]] = field(default_factory=dict)
     statistics: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -210,7 +215,8 @@ class ClientInput:
 
     Attributes
     ----------
-    look : called with the number of rounds behind it and every global model that the client gets
+    look : called with the number of rounds behind it and every global model but the final one that the client gets
+    held_out_loss : that of a model on its held-out rows; None where these are too few to tell
     copy, stop_requested : of a client that coordinates by itself: what its coordinator's half kept, and whether its
         caller asks for the model that there is. All such halves have to go the same way: they learn of both from what
         clients tell all
@@ -225,6 +231,7 @@ class ClientInput:
     train: Trainer
     pay: Callable[[], None] = UNGUARDED.pay
     look: Callable[[int, Vector], None] = lambda number, weights: None
+    held_out_loss: Callable[[Vector], float | None] = lambda weights: None
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
     copy: Checkpoints | None = None
     stop_requested: Callable[[], bool] = UNGUARDED.stop_requested
@@ -256,6 +263,7 @@ class Loop(ABC):
     updates : the most updates of one client that a round takes: so many are paid for
     models : which models clients see, and whether they see who is in them
     timing : what the times of messages tell of each client
+    measures : whether it measures the loss on held-out rows, where models on the way are evaluated
     draw_refused, name_refused, privacy_refused : why it cannot draw clients, go on under a name where it was
         interrupted, or be private; "" where it can
     """
@@ -263,6 +271,7 @@ class Loop(ABC):
     updates: int = 1
     models: ClassVar[Knowledge]
     timing: ClassVar[tuple[Knowledge, ...]] = ()
+    measures: ClassVar[bool] = False
     draw_refused: ClassVar[str] = ""
     name_refused: ClassVar[str] = ""
     privacy_refused: ClassVar[str] = ""

@@ -7,7 +7,7 @@ run. The training statistics stay as they were, or the weights would be of rows 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -19,7 +19,10 @@ from ...protocol.services import Checkpoints
 from ...protocol.services import State as Saved
 from ..fedavg import NOTHING, State
 from ..models.network import Vector
+from .best import BestModel
 from .course import Course, TrainingResult
+
+BEST = "best model"  # among a state's arrays
 
 
 class Kept(Message, frozen=True, kw_only=True, tag="fl.rounds.Kept"):
@@ -38,19 +41,21 @@ class CoordinatorState:
     state : the strategy's
     keeping : by client, the number of the last state of its own
     counted : whose rows are in the training statistics
+    best : the best model so far
     """
 
     state: State
     trained: TrainingResult
     keeping: dict[str, int]
     counted: tuple[str, ...]
+    best: BestModel = field(default_factory=BestModel)
 
     def saved(self) -> Saved:
         """For a run that goes on from here."""
         lost = {party: [number, error.to_record()] for party, (number, error) in self.trained.lost.items()}
         kept = {"rounds": self.trained.rounds, "lost": lost, "keeping": self.keeping}
-        kept |= {"facts": self.trained.statistics.tolist(), "counted": self.counted}
-        return Saved(dict(self.state), msgspec.to_builtins(kept))
+        kept |= {"facts": self.trained.statistics.tolist(), "counted": self.counted, "best": self.best.saved()}
+        return Saved({**self.state, BEST: self.best.weights}, msgspec.to_builtins(kept))
 
     @classmethod
     def loaded(cls, saved: Saved, number: int) -> CoordinatorState:
@@ -60,9 +65,12 @@ class CoordinatorState:
             for party, (at, record) in saved.facts["lost"].items()
         }
         statistics = np.array(saved.facts["facts"], np.int64)
-        trained = TrainingResult(NOTHING, list(saved.facts["rounds"]), lost, statistics, resumed=number)
+        rounds = list(saved.facts["rounds"])
+        trained = TrainingResult(NOTHING, rounds=rounds, lost=lost, statistics=statistics, resumed=number)
         keeping = {party: int(at) for party, at in saved.facts["keeping"].items()}
-        return cls(dict(saved.arrays), trained, keeping, tuple(saved.facts["counted"]))
+        state = dict(saved.arrays)
+        best = BestModel.loaded(saved.facts.get("best", {}), state.pop(BEST, NOTHING))
+        return cls(state, trained, keeping, tuple(saved.facts["counted"]), best)
 
     def away(self, clients: Sequence[str]) -> dict[str, PrivsdkError]:
         """Those of them that were not there when the statistics were summed: they cannot take part any more."""

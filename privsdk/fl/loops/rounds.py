@@ -12,6 +12,13 @@
     w_{t+1} = the strategy's step; the coordinator keeps its state
     --- Round: the final model -------------->    evaluates it on its held-out rows
 
+Where models on the way are evaluated, those and the last are measured before:
+
+    --- Round: a model to be measured ------->    its loss on held-out rows
+    <== mean of these losses, by `averages`
+
+Which model is the final one, is in `best`.
+
 Clients that are lost, stay away past the deadline or send what does not fit are named, stay out until the run ends, and
 the round goes on if enough are left. Where the budget of one ends, or the caller asks for the model that there is, all
 end with the model of the last round that was paid and held.
@@ -21,14 +28,16 @@ from the seed, the client and the round, so that the model is that of a training
 on the same machines, unless noise is added. A round that is held again is paid again: its first release may have left.
 
 Learns: everyone the model after each round, the number of training rows in all, and for standardised features their
-mean and standard deviation; the coordinator and the caller also the mean loss before each round, and
-whose budget ended the training. Whether anyone sees a single client's update is up to `averages` and the sum below it.
+mean and standard deviation; the coordinator and the caller also the mean loss before each round, and of models that are
+measured, and whose budget ended the training. Whether anyone sees a single client's update is up to `averages` and the
+sum below it.
 A model that is seen tells something about the rows it was trained on; without noise this is not differential privacy.
 Collusion: all clients of a round but one, together, know the last one's update.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -79,6 +88,7 @@ class Synchronous(Loop):
     """Training in rounds: the loop of most strategies."""
 
     models = RoundModels()
+    measures = True
 
     def coordinator(self, course: Course, given: CoordinatorInput) -> Role[TrainingResult]:
         return _Coordinator(course, given).role()
@@ -105,13 +115,19 @@ class _Coordinator:
             if self._given.stop_requested():
                 trained.ended = f"stopped by its caller after round {number}"
                 break
+            if number and self._course.measured and number % self._course.measured == 0:
+                yield from self._measure(number)
             taking = yield from self._agree(number)
             if trained.ended:
                 break
             yield from self._hold(number, taking)
-        yield from checkpoint("the final model", len(trained.rounds), rounds, trained.figures)
-        yield from tell_present(self._models(len(trained.rounds), self._present, last=True))
-        trained.weights = self._at.state["weights"]
+        number = len(trained.rounds)
+        yield from checkpoint("the final model", number, rounds, trained.figures)
+        if self._course.measured:
+            yield from self._measure(number)
+        last, known = self._at.state["weights"], bool(self._course.measured)
+        trained.best, trained.weights = self._at.best.instead_of(number, last, known=known)
+        yield from tell_present(self._messages(number, self._present, trained.weights, last=True))
         return trained
 
     def _begin(self) -> Role[None]:
@@ -135,7 +151,9 @@ class _Coordinator:
         Nobody's where the budget of one has ended, which ends the training.
         """
         trained, chosen = self._at.trained, self._course.drawn(number, self._present)
-        gone = yield from tell_present(self._models(number, chosen))
+        weights, extra = self._at.state["weights"], self._course.strategy.broadcast(self._at.state)
+        values = np.concatenate([weights, extra]) if len(extra) else weights
+        gone = yield from tell_present(self._messages(number, chosen, values))
         self._lose(number + 1, gone)
         asked = [party for party in chosen if party not in gone]
         ready, late = yield from collect(asked, Ready, within_s=self._course.deadline_s)
@@ -168,10 +186,26 @@ class _Coordinator:
         mean = yield from during(name, averages)
         self._lose(number + 1, mean.lost)
         self._require(mean.parties)
+        if not course.private and not course.measured:
+            self._at.best.offer(number, mean.loss, mean.parties, self._at.state["weights"])
         self._at.state = course.strategy.step(self._at.state, mean.vector, len(mean.parties) / clients)
         whole = course.whole(int(self._at.trained.statistics[0]), clients)
         self._at.trained.rounds.append(_line(course, number, mean, whole))
         self._given.checkpoints.save(number + 1, self._at.saved())
+
+    def _measure(self, number: int) -> Role[None]:
+        """The mean loss of the model on all held-out rows, after so many rounds."""
+        weights, name = self._at.state["weights"], f"the held-out loss after round {number}"
+        asked = self._present
+        self._lose(number, (yield from tell_present(self._messages(number, asked, weights, measured=True))))
+        taken = self._given.averages.collect(name, asked, 0, self._course.strategy.combine)
+        mean = yield from during(name, taken)
+        self._lose(number, mean.lost)
+        self._require(mean.parties)
+        if math.isfinite(mean.loss):
+            self._at.best.offer(number, mean.loss, mean.parties, weights)
+            if number:
+                self._at.trained.rounds[number - 1]["held_out_loss"] = mean.loss
 
     def _lose(self, number: int, lost: Mapping[str, PrivsdkError]) -> None:
         """Leave these out from now on."""
@@ -184,13 +218,13 @@ class _Coordinator:
         lost = {party: error for party, (_, error) in trained.lost.items() if party not in self._present}
         self._course.require(taking, f"round {len(trained.rounds) + 1}", lost)
 
-    def _models(self, number: int, chosen: Sequence[str], *, last: bool = False) -> dict[str, Message]:
-        """The model for those who are chosen; to the others, that it goes on."""
-        weights, extra = self._at.state["weights"], self._course.strategy.broadcast(self._at.state)
-        values = weights if last or not len(extra) else np.concatenate([weights, extra])
+    def _messages(
+        self, number: int, chosen: Sequence[str], values: Vector, *, last: bool = False, measured: bool = False
+    ) -> dict[str, Message]:
+        """These values for those who are chosen; to the others, that it goes on."""
+        parties, tables = tuple(chosen), (pa.table([pa.array(each)], schema=VALUES) for each in (values, NOTHING))
         drawn, others = (
-            Round(number=number, parties=tuple(chosen), last=last, table=pa.table([pa.array(each)], schema=VALUES))
-            for each in (values, NOTHING)
+            Round(number=number, parties=parties, last=last, measured=measured, table=table) for table in tables
         )
         return {party: drawn if party in chosen else others for party in self._present}
 
@@ -204,6 +238,7 @@ class _Client:
         self._total = 0  # rows of all clients
         self._kept = NOTHING
         self._expected = 0  # the round that comes next
+        self._measured = 0  # models
 
     def role(self) -> Role[Vector]:
         """All of it."""
@@ -217,9 +252,12 @@ class _Client:
                 yield from checkpoint(name, message.number, course.rounds, {})
                 continue
             model = course.model_in(message, given.coordinator)
-            given.look(message.number, model[0])
             if message.last:
                 return model[0]
+            given.look(message.number, model[0])
+            if message.measured:
+                yield from self._measure(message, model[0], rows)
+                continue
             yield from checkpoint(name, message.number, course.rounds, {})
             ended = STOPPED if given.stop_requested() else _paid(given.pay)
             if ended:
@@ -248,7 +286,22 @@ class _Client:
             raise ProtocolViolation(
                 f"{self._given.coordinator} sent round {message.number + 1} after round {self._expected}"
             )
-        self._expected = message.number if message.last else message.number + 1
+        self._expected = message.number if message.last or message.measured else message.number + 1
+
+    def _measure(self, message: Round, weights: Vector, rows: Rows) -> Role[None]:
+        """Contribute a model's loss on its held-out rows, counted by its training rows: all hold out the same share."""
+        course, given, name = self._course, self._given, f"the held-out loss after round {message.number}"
+        self._measured += 1
+        if not course.measured or self._measured > course.rounds // course.measured + 1:
+            raise ProtocolViolation(f"{given.coordinator} asked for {name}, which is one more than was agreed")
+        loss = given.held_out_loss(weights)
+        weight = 0.0 if loss is None else self._weight(rows)
+        update = Update(NOTHING, weight, loss or 0.0)
+        yield from during(name, given.averages.contribute(name, message.parties, update))
+
+    def _weight(self, rows: Rows) -> float:
+        """Its share of all clients."""
+        return self._course.counted(len(rows)) / self._course.whole(self._total, len(self._given.clients))
 
     def _take_part(self, message: Round, model: tuple[Vector, Vector], rows: Rows) -> Role[None]:
         """Train, and contribute the update unless the round goes on without it."""
@@ -268,8 +321,7 @@ class _Client:
         self._kept = local.kept
         if len(self._kept):  # before anything of it leaves: the coordinator may go on from what comes of it
             keep(given.checkpoints, number + 1, self._kept)
-        weight = course.counted(len(rows)) / course.whole(self._total, len(given.clients))
-        update = Update(local.update, weight, loss)
+        update = Update(local.update, self._weight(rows), loss)
         try:
             yield from during(name, given.averages.contribute(name, go.parties, update))
         except PolicyRefused as refused:

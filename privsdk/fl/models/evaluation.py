@@ -107,6 +107,10 @@ class HeldOut:
         if due and not (self._curve and self._curve[-1]["round"] == number):  # a round that is not held comes twice
             self._curve.append({"round": number, **evaluate(self.network, weights, self.rows, self.unit)})
 
+    def loss(self, weights: Vector) -> float | None:
+        """The mean loss of a model; None where its rows are too few to tell."""
+        return self.network.loss(weights, self.rows) if self._enough else None
+
     def told(self, weights: Vector) -> dict[str, Any]:
         """What the party answers with: scores of the final model, those on the way, and those by group."""
         if not self._enough:

@@ -150,7 +150,7 @@ class Asynchronous(Loop):
             if t < course.rounds:
                 yield from waiting.train(tuple(arrived.updates), t, state["weights"])
         yield from waiting.finish(state["weights"], averages)
-        trained.weights = state["weights"]
+        trained.best, trained.weights = t, state["weights"]
         return trained
 
     def client(self, course: Course, given: ClientInput) -> Role[Vector]:
