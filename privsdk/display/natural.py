@@ -43,7 +43,7 @@ OVER_A_JOIN = 'over a join there are count, sum, mean, min and max: joint["party
 _OVER_A_JOIN = {
     "median quantile percentile std var variance corr cov correlation covariance hist plot histogram": OVER_A_JOIN,
     "fit train predict": OVER_A_JOIN,
-    "join merge": 'one join takes up to ten parties: psi.join(a, b, c, on="key")',
+    "join merge": 'one join takes up to 32 parties: psi.join(a, b, c, on="key")',
 }
 _SIDE = {
     names: text.replace("table.", 'joint["party"].').replace("].columns", "].table.columns")

@@ -38,7 +38,7 @@ from .protocols.terms import SharedTerms, agree
 
 @verb
 def join(*tables: Table, on: question.On, protocol: Protocol = "auto") -> Plan[Joint]:
-    """Join tables of two to ten parties on a key without showing any of them the others' keys.
+    """Join tables of 2 to 32 parties on a key without showing any of them the others' keys.
 
     Parameters
     ----------

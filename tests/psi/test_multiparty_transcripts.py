@@ -31,7 +31,7 @@ from privsdk.psi.protocols import multiparty
 from privsdk.psi.protocols.terms import _hash
 from privsdk.testing import SeededEntropy, Sent, together
 
-TRANSCRIPTS = pytest.mark.claim("transcripts: psi.join of 3 to 10 parties sends nothing beyond its Learns")
+TRANSCRIPTS = pytest.mark.claim("transcripts: psi.join of 3 to 32 parties sends nothing beyond its Learns")
 Sets = dict[str, Collection[int]]
 PARTIES = names_of(4)
 

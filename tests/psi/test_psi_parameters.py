@@ -19,6 +19,7 @@ from privsdk.psi.oprf.blocks import NoPlacement, bucketed, cells_of, placed
 from privsdk.psi.oprf.oprf import Setting
 from privsdk.psi.oprf.parameters import BUCKET, DISTANCE, SHARE, capacity, parameters, third, width
 from privsdk.psi.protocols import kkrt
+from privsdk.psi.protocols.multiparty import MOST
 from privsdk.psi.protocols.terms import MOST_KEYS
 from privsdk.testing import SeededEntropy
 
@@ -59,7 +60,7 @@ def near(bits: int) -> int:
 
 
 @SIZES
-@pytest.mark.parametrize("evaluations", [1, 3, 99, 3 << 10, 3 << 17, 3 << 20, 3 * MOST_KEYS, 27 * MOST_KEYS])
+@pytest.mark.parametrize("evaluations", [1, 3, 99, 3 << 10, 3 << 17, 3 << 20, 3 * MOST_KEYS, 93 * MOST_KEYS])
 def test_width_is_the_least_that_keeps_codes_apart(evaluations: int, cases: Cases) -> None:
     bits = width(evaluations)
     assert bits % 8 == 0
@@ -118,7 +119,7 @@ ALL = (1, 4, 1228, 100_000, BUCKET + 1, 1 << 24, MOST_KEYS)
 @pytest.mark.parametrize("receiver", [1, 4, 1228, *lengthy(100_000, BUCKET + 1, 1 << 24), MOST_KEYS])
 def test_all_failures_together_are_rare(receiver: int, cases: Cases) -> None:
     for sender in ALL:
-        for others in ((), (1, 1000), (MOST_KEYS,) * 8):
+        for others in ((), (1, 1000), (MOST_KEYS,) * (MOST - 2)):
             senders = (sender, *others)
             sizes = parameters(receiver, *senders)
             assert sizes.third % 64 == 0
@@ -168,7 +169,7 @@ def test_several_senders_have_a_share_each() -> None:
 def test_the_largest_messages_are_allowed() -> None:
     for sizes in (
         parameters(MOST_KEYS, MOST_KEYS),
-        parameters(MOST_KEYS, *[MOST_KEYS] * 9),
+        parameters(MOST_KEYS, *[MOST_KEYS] * (MOST - 1)),
         parameters(BUCKET, BUCKET),
     ):
         slack = 4096  # Arrow's framing

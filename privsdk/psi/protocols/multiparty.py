@@ -1,4 +1,4 @@
-"""Exact set intersection of three to ten parties: all learn it, and nobody any pair's, nor any pair's size.
+"""Exact set intersection of three to 32 parties: all learn it, and nobody any pair's, nor any pair's size.
 
 Paper: V. Kolesnikov, N. Matania, B. Pinkas, M. Rosulek, N. Trieu, "Practical Multi-party Private Set Intersection from
 Symmetric-Key Techniques", CCS 2017, section 5.2 (unconditional zero-sharing, for the augmented semi-honest model),
@@ -55,7 +55,7 @@ from ..oprf.parameters import SHARE, Sizes, parameters, unlucky
 from .kkrt import AHEAD, Corrections, Octets, binary, heard_corrections, octets_of, to_table
 from .terms import SharedTerms
 
-FEWEST, MOST = 3, 10
+FEWEST, MOST = 3, 32
 MOST_KEYS_OF_LEADER = 1 << 23  # for each the shares' 64 bits add up to zero by chance with 2^-64: 2^-41 in all
 Positions = npt.NDArray[np.int64]
 
