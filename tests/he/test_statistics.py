@@ -536,7 +536,7 @@ def test_bounds_are_not_idle() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"name": "covariance", "columns": [f"c{n}" for n in range(65)]},
+        {"name": "covariance", "columns": [f"c{n}" for n in range(129)]},
         {"name": "sum", "columns": ["x", "y"]},
         {"name": "count", "columns": ["x"]},
         {"name": "histogram", "columns": ["x"]},

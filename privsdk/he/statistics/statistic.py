@@ -30,7 +30,7 @@ Name = Literal["count", "sum", "mean", "variance", "covariance", "correlation", 
 
 OF_VALUES = ("variance", "covariance", "correlation")  # whose bound is of a value, not of a total
 MATRICES = ("covariance", "correlation")
-MAX_COLUMNS = 64
+MAX_COLUMNS = 128
 MAX_BINS = 1 << 12
 MAX_ENTRIES = 1 << 18  # of a vector: 64 ciphertexts a limb
 MAX_UNITS = 1 << 62  # of a value's bound: products are summed from halves of 31 bits

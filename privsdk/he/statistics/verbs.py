@@ -248,7 +248,7 @@ def covariance(
     tables, ddof, where, max_rows, key_holder, aggregation
         As for `variance`.
     columns : sequence of str
-        2 to 64 numeric or boolean columns. Rows with a null in any of them are left out, as pandas' `dropna` does.
+        2 to 128 numeric or boolean columns. Rows with a null in any of them are left out, as pandas' `dropna` does.
     bound, resolution : float, or mapping of column to float
         As for `variance`; one for all columns or one for each.
 
