@@ -537,7 +537,7 @@ def test_bounds_are_not_idle() -> None:
     "options",
     [
         {"name": "covariance", "columns": [f"c{n}" for n in range(129)]},
-        {"name": "sum", "columns": ["x", "y"]},
+        {"name": "sum", "columns": ["x", "x"]},
         {"name": "count", "columns": ["x"]},
         {"name": "histogram", "columns": ["x"]},
         {"name": "sum", "columns": ["x"], "edges": (0.0, 1.0)},
