@@ -23,6 +23,10 @@ from .errors.absent import in_module as _in_module
 from .governance.charges import Budget, Limit, Unit
 from .governance.policy import Disclosure, Grant, Policy
 from .party.sources.csv import declared as csv
+from .party.sources.duckdb_file import declared as duckdb
+from .party.sources.files import declared as files
+from .party.sources.postgres import declared as postgres
+from .party.sources.view import declared as view
 
 __version__ = "0.1.0"
 
@@ -42,11 +46,15 @@ __all__ = [
     "connect",
     "csv",
     "dp",
+    "duckdb",
     "embedded",
     "errors",
+    "files",
     "fl",
     "he",
+    "postgres",
     "psi",
+    "view",
 ]
 
 

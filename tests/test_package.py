@@ -68,7 +68,8 @@ def test_public_names() -> None:
     assert sorted(privsdk.__all__) == privsdk.__all__
     assert privsdk.__all__ == [
         "Budget", "Disclosure", "Federation", "Grant", "Limit", "Owner", "Plan", "Policy", "PrivsdkError", "Result",
-        "Run", "Unit", "connect", "csv", "dp", "embedded", "errors", "fl", "he", "psi",
+        "Run", "Unit", "connect", "csv", "dp", "duckdb", "embedded", "errors", "files", "fl", "he", "postgres", "psi",
+        "view",
     ]  # fmt: skip
     assert all(hasattr(privsdk, name) for name in privsdk.__all__)
     assert (sorted(privsdk.psi.__all__), sorted(privsdk.he.__all__)) == (

@@ -10,9 +10,14 @@ import msgspec
 
 from ..errors import InvalidArgument, PrivsdkError
 from ..errors.inputs import NameUnknown
+from ..errors.sources import SourceUnusable
 from ..governance.charges import Budget
 from ..governance.policy import Policy
 from ..party.sources.csv import PLAIN, CsvFile, CsvFormat
+from ..party.sources.duckdb_file import DuckDBFile
+from ..party.sources.files import FileSet
+from ..party.sources.postgres import ConnectionString, Postgres
+from ..party.sources.view import SqlView
 from ..protocol.timeouts import CallerTimeouts, Limits, Timeouts
 from ..transport.identities import is_member_name
 
@@ -25,19 +30,57 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     key: str
 
 
-class ServedTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a table is, and, where it is a CSV file, how it is to be read."""
+# What says where a table is, and what may go with it.
+_SOURCES = {
+    "path": {"csv"},
+    "files": {"hive", "csv"},
+    "duckdb": {"table", "query"},
+    "postgres": {"table", "query"},
+    "view": {"sources"},
+}
 
-    path: str
-    dataset: str = ""
+
+class TableSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a table is: by exactly one of `path`, `files`, `duckdb`, `postgres` and `view`, with what goes with it."""
+
+    path: str = ""
     csv: CsvFormat = PLAIN
+    files: str = ""
+    hive: dict[str, str] = {}
+    duckdb: str = ""
+    postgres: ConnectionString | None = None
+    table: str = ""
+    query: str = ""
+    view: str = ""
+    sources: dict[str, TableSource] = {}
 
-    def place(self, folder: Path) -> Path | str | CsvFile:
-        """Its file, relative to the folder of party.toml, or its address."""
+    def place(self, folder: Path, where: str = "") -> Any:
+        """What opens it at a party: paths are relative to the folder of party.toml, addresses are as they are."""
+        given = [name for name in TableSource.__struct_fields__ if getattr(self, name) not in (None, "", {}, PLAIN)]
+        kind = next((name for name in given if name in _SOURCES), "")
+        if not kind or not _SOURCES[kind].issuperset(set(given) - {kind}):
+            due = ", ".join(_SOURCES)
+            raise InvalidArgument(SourceUnusable(where=where, problem="declared", names=tuple(given), due=due))
+        if self.files:
+            return FileSet(folder / self.files, self.hive, self.csv)
+        if self.duckdb:
+            return DuckDBFile(folder / self.duckdb, self.table, self.query)
+        if self.postgres is not None:
+            file = str(folder / self.postgres.file) if self.postgres.file else ""
+            return Postgres(msgspec.structs.replace(self.postgres, file=file), self.table, self.query)
+        if self.view:
+            sources = {name: each.place(folder, f"{where}.{name}") for name, each in self.sources.items()}
+            return SqlView(self.view, sources)
         if "://" in self.path:
             return self.path
         path = folder / self.path
         return CsvFile(path, self.csv) if self.csv != PLAIN else path
+
+
+class ServedTable(TableSource, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table that a party serves, and the dataset whose budget it draws on."""
+
+    dataset: str = ""
 
 
 class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+import numpy as np
+import pyarrow as pa
 
 from ..client.federation import Federation
 from ..client.pinned_heads import PinnedHeads
@@ -101,8 +103,9 @@ def embedded(
     parties, **more : mapping of party to tables
         For each party a table, or a mapping of table names to tables; an empty mapping makes a party that only helps,
         such as by holding keys. Give the mapping where a party's name is no Python identifier or one of the options
-        below. A table is an Arrow table, a pandas or polars frame, a DuckDB relation, or the path of a Parquet or CSV
-        file.
+        below. A table is an Arrow table or dataset, a pandas or polars frame, a DuckDB relation, a mapping of column to
+        list, the path of one Parquet or CSV file, or made by `ps.csv`, `ps.files`, `ps.duckdb`, `ps.postgres` or
+        `ps.view`.
     table : str
         Name of tables that are given without one.
     store : path or None
@@ -139,7 +142,7 @@ def embedded(
     rules = {name: _for(policy, name, lenient) for name in given}
     network = LocalNetwork(caller)
     members = Members(tuple(given))
-    stores = {name: Store(name, t if isinstance(t, Mapping) else {table: t}) for name, t in given.items()}
+    stores = {name: Store(name, _by_name(tables, table)) for name, tables in given.items()}
     for name in given:  # what is given for all parties may name what only one of them has
         of = [name] if isinstance(policy, Mapping) else list(given)
         held: dict[str, set[str]] = {}
@@ -231,6 +234,14 @@ def connect(path: str | Path) -> Federation:
         pinned_heads=PinnedHeads.of(caller, folder, f"{file.stem}."),
         timeouts=timeouts,
     )
+
+
+def _by_name(given: Any, table: str) -> Mapping[str, Any]:
+    """A party's tables. Of a mapping, lists are columns: no table is a list."""
+    columns = list | np.ndarray | pa.Array | pa.ChunkedArray
+    if isinstance(given, Mapping) and not any(isinstance(each, columns) for each in given.values()):
+        return given
+    return {table: given}
 
 
 def _check_types(parties: object, policy: object, budget: object) -> None:

@@ -59,7 +59,8 @@ def serve(path: Path) -> None:
         budgets=config.budgets,
         datasets=datasets,
     )
-    store = Store(config.name, {name: table.place(folder) for name, table in config.tables.items()})
+    places = {name: table.place(folder, f"{config.name}/{name}") for name, table in config.tables.items()}
+    store = Store(config.name, places)
     check_policy(config.policy, {name: store.schema(name).names for name in store.names()}, where=f"in {path}")
     _load_libraries()
     gate = Gate(

@@ -168,7 +168,9 @@ _PSI = {
 _PS = {
     "open open_federation Client Session init start login": "ps.embedded for tables in this notebook, ps.connect for "
     "parties on the network",
-    "read_csv read_parquet read_sql DataFrame": 'ps.embedded({"party": {"table": "file.csv"}})',
+    "read_csv read_parquet DataFrame": 'ps.embedded({"party": {"table": "file.csv"}})',
+    "read_sql read_sql_query read_database": "ps.postgres or ps.duckdb, with query=",
+    "glob read_parquet_dataset dataset": "ps.files for several files as one table",
     "mean sum count join merge fit": "ask a face: he.mean, dp.mean, psi.join, fl.fit",
     "LogisticRegression": "fl.Logistic",
 }

@@ -36,7 +36,7 @@ from ..errors.sessions import (
     TimedOut,
     TooBusy,
 )
-from . import input_texts
+from . import input_texts, source_texts
 from .input_texts import Language
 from .readable import readable
 
@@ -276,6 +276,7 @@ def _answer(d: AnswerGone) -> Text:
 
 ENGLISH: Language = {
     **input_texts.ENGLISH,
+    **source_texts.ENGLISH,
     Stated: lambda d: Text(d.message, d.hint),
     OperationNotAllowed: _operation,
     NotPartners: _partners,

@@ -1,7 +1,7 @@
 """What errors say, as data: a struct for each reason, with typed fields and no text.
 
-The structs are in `inputs`, `refusals` and `sessions`; `privsdk.display.texts` makes the texts. A new reason is a
-struct in one of the former and a function in the latter; a reason without a text is shown as its fields.
+The structs are in `inputs`, `sources`, `refusals` and `sessions`; `privsdk.display.texts` makes the texts. A new reason
+is a struct in one of the former and a function in the latter; a reason without a text is shown as its fields.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What errors of calls, names and files say: fix the call, or the file."""
+"""What errors of calls and names say: fix the call."""
 
 from __future__ import annotations
 
@@ -83,22 +83,3 @@ class KeysMisfit(Detail, frozen=True, kw_only=True, tag="keys"):
 
 class FederationClosed(Detail, frozen=True, kw_only=True, tag="closed"):
     """A federation that was closed, or a handle of one, was used."""
-
-
-Misread = Literal["unreadable", "empty", "encoding", "delimiter", "names", "header", "ragged", "readings", "type"]
-
-
-class FileMisread(Detail, frozen=True, kw_only=True, tag="file"):
-    """Why the file of table `where` is not read.
-
-    `column` and `row`, counted from 1 without the header, say where; `readings` what fits, as what is to be declared;
-    for a ragged row how many fields it has and should have. `declare` is a line to add beside the table's path.
-    """
-
-    where: str
-    file: str
-    problem: Misread
-    column: str = ""
-    row: int = 0
-    readings: tuple[str, ...] = ()
-    declare: str = ""

@@ -21,6 +21,7 @@ import msgspec
 
 from ..errors import Busy, DataError, PrivsdkError, StaleJoin, UnknownName
 from ..errors.sessions import TooBusy
+from ..errors.sources import ChangedWhileRead
 from ..governance.policy import KeyBounds
 from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel
@@ -246,7 +247,7 @@ class Inputs:
             version = self.store.version(operand.table)
             table = self.store.read(operand.table, operand.columns, operand.unit)
             if self.store.version(operand.table) != version:
-                raise DataError(f"{party}/{operand.table} changed while it was read", hint="ask again")
+                raise DataError(ChangedWhileRead(where=f"{party}/{operand.table}"))
             if not operand.unit.id:  # an exact answer's: rows bounded by their id are others than the table's
                 keys = self.guard.units(operand.table)
             if operand.alignment:

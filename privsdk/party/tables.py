@@ -1,13 +1,13 @@
 """A party's tables: the store that hands out the columns asked for, and the sources they come from.
 
-A new source is one entry of `SOURCES`.
+A new source is one entry of `SOURCES` or of `DECLARED`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import DataError, InvalidArgument, UnknownName
+from ..errors.sources import SourceUnusable
 from ..governance.charges import Unit
 from ..governance.policy import ROWS
 from ..protocol.columns.arrow import table_of
 from .sources.connection import connected
 from .sources.csv import CsvFile, CsvTable
+from .sources.dataset import DatasetTable, local_files
+from .sources.duckdb_file import DuckDBFile, DuckDBTable
+from .sources.files import FileSet, FilesTable
 from .sources.parquet import ParquetFile, existing
+from .sources.postgres import Postgres, PostgresTable
+from .sources.source import Source
+from .sources.view import SqlView, ViewTable
 
 
 class InMemoryTable:
@@ -39,19 +46,8 @@ class InMemoryTable:
     def read(self, columns: tuple[str, ...]) -> pa.Table:
         return self._table.select(list(columns))
 
-
-class Source(Protocol):
-    """One table, wherever it is."""
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Names and types of its columns."""
-
-    def version(self) -> str:
-        """Changes whenever its rows may have changed."""
-
-    def read(self, columns: tuple[str, ...]) -> pa.Table:
-        """These columns, rows in their own order; with none of them the rows can still be counted."""
+    def scan(self) -> pa.Table:
+        return self._table
 
 
 # By the end of a path, or by the scheme of an address with its "://"; opened with a party, a table's name and the path.
@@ -60,20 +56,29 @@ SOURCES: Mapping[str, Callable[[str, str, str], Source]] = {
     ".csv": CsvTable,
     ".csv.gz": CsvTable,
 }
+# By what declares it; opened with a party, a table's name and the declaration.
+DECLARED: Mapping[type, Callable[[str, str, Any], Source]] = {
+    CsvFile: lambda party, name, given: CsvTable(party, name, given.path, given.format),
+    FileSet: FilesTable,
+    DuckDBFile: DuckDBTable,
+    Postgres: PostgresTable,
+    SqlView: lambda party, name, given: ViewTable(party, name, given, opened=open_source),
+}
 
 
 def open_source(party: str, name: str, given: Any) -> Source:
-    """The source of a table that was given as a path or address, or as a table in memory.
+    """The source of a table that was given as a path or address, as a declaration, or as a table in memory.
 
     Raises
     ------
     UnknownName, InvalidArgument
         There is no such file, it cannot be read or is of no known kind, or what was given is no table.
     """
-    if isinstance(given, CsvFile):
-        return CsvTable(party, name, given.path, given.format)
+    if declared := DECLARED.get(type(given)):
+        return declared(party, name, given)
     if not isinstance(given, str | Path):
-        return InMemoryTable(party, name, given)
+        files = local_files(given) if hasattr(given, "scanner") else None
+        return InMemoryTable(party, name, given) if files is None else DatasetTable(party, name, given, files)
     text = str(given)
     for kind, source in SOURCES.items():
         if text.startswith(kind) if kind.endswith("://") else text.endswith(kind):
@@ -92,8 +97,8 @@ class Store:
     ----------
     party : str
     sources : mapping of table name to source
-        An Arrow table or record batch, anything with the Arrow PyCapsule interface (pandas and polars frames), a DuckDB
-        relation, or the path of a Parquet or CSV file, which is read anew at each use.
+        Anything of `table_of`, the path of a Parquet or CSV file, or what `DECLARED` opens. Files and databases are
+        read anew at each use.
     """
 
     def __init__(self, party: str, sources: Mapping[str, Any]) -> None:
@@ -139,6 +144,10 @@ class Store:
         wanted = tuple(dict.fromkeys((*columns, unit.id))) if unit.id else columns
         self.check(name, wanted)
         table = self._sources[name].read(wanted)
+        for column in wanted:
+            if table.schema.field(column).type != (due := self._schemas[name].field(column).type):
+                where = f"{self._party}/{name}"
+                raise DataError(SourceUnusable(where=where, problem="changed", column=column, due=str(due)))
         if unit.id:
             table = table.filter(_first_rows(table.column(unit.id), unit.rows)).select(list(columns))
         return table

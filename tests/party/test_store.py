@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
@@ -43,6 +44,21 @@ def zipped_csv(folder: Path) -> Path:
     return path
 
 
+def of_two_files(folder: Path) -> Path:
+    """Rows in the order of the files."""
+    (folder / "people").mkdir()
+    for name, rows in (("a", PEOPLE.slice(0, 2)), ("b", PEOPLE.slice(2))):
+        pq.write_table(rows, folder / "people" / f"{name}.parquet")
+    return folder / "people"
+
+
+def in_duckdb(folder: Path) -> Path:
+    with duckdb.connect(str(folder / "house.duckdb")) as connection:
+        connection.register("given", PEOPLE)
+        connection.execute("CREATE TABLE people AS FROM given")
+    return folder / "house.duckdb"
+
+
 SOURCES: dict[str, Callable[[Path], Any]] = {
     "Arrow table": lambda _: PEOPLE,
     "Arrow table in chunks": lambda _: pa.concat_tables([PEOPLE.slice(0, 1), PEOPLE.slice(1, 0), PEOPLE.slice(1)]),
@@ -55,6 +71,17 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
     "Parquet, as text": lambda folder: str(parquet(folder)),
     "CSV": csv,
     "CSV, zipped": zipped_csv,
+    "a mapping of lists": lambda _: PEOPLE.to_pydict(),
+    "polars, lazy": lambda _: pl.from_arrow(PEOPLE).lazy(),
+    "Arrow dataset": lambda folder: pyarrow.dataset.dataset(of_two_files(folder)),
+    "Arrow dataset in memory": lambda _: pyarrow.dataset.dataset(PEOPLE),
+    "Arrow datasets": lambda folder: pyarrow.dataset.dataset([pyarrow.dataset.dataset(of_two_files(folder))] * 1),
+    "folder": lambda folder: ps.files(of_two_files(folder)),
+    "pattern": lambda folder: ps.files(of_two_files(folder) / "*.parquet"),
+    "DuckDB table": lambda folder: ps.duckdb(in_duckdb(folder), table="people"),
+    "DuckDB query": lambda folder: ps.duckdb(in_duckdb(folder), query="SELECT * FROM people ORDER BY id NULLS LAST"),
+    "view": lambda folder: ps.view("SELECT * FROM raw", raw=parquet(folder)),
+    "view of a view": lambda _: ps.view("SELECT * FROM a", a=ps.view("SELECT * FROM b", b=PEOPLE)),
 }
 
 

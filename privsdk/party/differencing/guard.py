@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from ...errors import DataError, DifferencingRefused
 from ...errors.refusals import Because, RowsTooAlike
+from ...errors.sources import ChangedWhileRead
 from ...protocol.operation import Alignment, Operand, Operation, Request
 from ...protocol.services import Figures, RowSet
 from ..budget.books import Books
@@ -99,7 +100,7 @@ class Guard:
             question = self._question(request, min_count) if remembered else ""
             rows = self._rows(operand.table, joint) if sets or question else None
             if self._store.version(operand.table) != version:
-                raise DataError(f"{self._party}/{operand.table} changed while it was read", hint="ask again")
+                raise DataError(ChangedWhileRead(where=f"{self._party}/{operand.table}"))
             if rows is None:
                 return []
 

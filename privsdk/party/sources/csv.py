@@ -21,7 +21,7 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from ...errors import InvalidArgument, UnknownName
-from ...errors.inputs import FileMisread, Misread
+from ...errors.sources import FileMisread, Misread
 from .parquet import existing, unreadable, version_of
 from .readings import TEXT, Reading, fits, readings_of, type_named
 
@@ -98,11 +98,16 @@ def declared(path: str | Path, **how: Any) -> CsvFile:
     --------
     >>> ps.embedded(north=ps.csv("cards.csv", types={"born": "date32"}, dates="%m/%d/%Y", delimiter=";"))
     """
+    return CsvFile(Path(path), declared_format("ps.csv", how))
+
+
+def declared_format(verb: str, how: Mapping[str, Any]) -> CsvFormat:
+    """How files are to be read, as arguments of a verb say."""
     try:
-        return CsvFile(Path(path), msgspec.convert(how, CsvFormat))
+        return msgspec.convert(how, CsvFormat)
     except msgspec.ValidationError as error:
         fields = ", ".join(CsvFormat.__struct_fields__)
-        raise InvalidArgument(f"ps.csv: {error}", hint=f"known: {fields}") from None
+        raise InvalidArgument(f"{verb}: {error}", hint=f"known: {fields}") from None
 
 
 class CsvTable:
@@ -141,6 +146,9 @@ class CsvTable:
         names = columns or self._names[:1]  # so that the rows can still be counted
         text = self._text(names)
         return pa.table([self._values(text.column(name), name) for name in names], names=list(names))
+
+    def scan(self) -> pa.Table:
+        return self.read(self._names)
 
     def _head(self) -> tuple[str, str, list[str]]:
         """Encoding, delimiter and first row."""

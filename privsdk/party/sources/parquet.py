@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from ...errors import InvalidArgument, UnknownName
-from ...errors.inputs import FileMisread
+from ...errors.sources import FileMisread, SourceUnusable, Unusable
 from ...protocol.columns.arrow import plain
-from .connection import connected
+from .connection import connected, identifier
 
 
 class ParquetFile:
@@ -30,7 +31,12 @@ class ParquetFile:
 
     def read(self, columns: tuple[str, ...]) -> pa.Table:
         names = columns or (self._schema.names[0],)  # so that the rows can still be counted
-        return self._query(", ".join('"' + name.replace('"', '""') + '"' for name in names))
+        return self._query(", ".join(identifier([name]) for name in names))
+
+    def scan(self) -> Any:
+        import pyarrow.dataset
+
+        return pyarrow.dataset.dataset(str(self._path), format="parquet", partitioning=None)
 
     def _query(self, wanted: str, more: str = "") -> pa.Table:
         import duckdb
@@ -47,7 +53,12 @@ class ParquetFile:
 
 
 def existing(path: str | Path, where: str) -> Path:
-    """Its one name; raises UnknownName where it is not there."""
+    """Its one name; raises UnknownName where it is not there, and InvalidArgument where it is no file."""
+    problem: Unusable | None = "folder" if Path(path).is_dir() else None
+    if not Path(path).exists() and glob.has_magic(str(path)):
+        problem = "pattern"
+    if problem:
+        raise InvalidArgument(SourceUnusable(where=where, problem=problem, name=str(path)))
     if not Path(path).exists():
         raise UnknownName(f"{where}: there is no file {path}", hint="check the path")
     return Path(path).resolve()

@@ -19,7 +19,7 @@ def table_of(name: str, given: Any) -> pa.Table:
     ----------
     given : table
         An Arrow table or record batch, anything with the Arrow PyCapsule interface (pandas and polars frames), a polars
-        lazy frame, a DuckDB relation, or a mapping of column to list.
+        lazy frame, a DuckDB relation, an Arrow dataset, or a mapping of column to list.
 
     Raises
     ------
@@ -34,6 +34,8 @@ def _arrow(name: str, given: Any) -> pa.Table:
         return given
     if hasattr(given, "to_arrow_table"):  # a DuckDB relation: materialised now, its connection is the notebook's
         return given.to_arrow_table()
+    if hasattr(given, "scanner"):  # an Arrow dataset
+        return given.to_table()
     if isinstance(given, pa.RecordBatch):
         return pa.Table.from_batches([given])
     if hasattr(given, "collect") and hasattr(given, "lazy"):  # of polars
