@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-_SEALED: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": False,
-    "python_enable_replacements": False,
-}
+_SEALED: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": False}
 
 
 @contextmanager
