@@ -16,7 +16,7 @@ from ..errors import InvalidArgument, UnknownName, UnsupportedUse
 from ..errors.absent import NoContainer
 from ..errors.inputs import NotTables
 from ..governance.charges import Unit
-from ..protocol.columns.keys import GivenKey, type_named
+from ..protocol.columns.keys import GivenKey, PublicGroups, public_groups, type_named
 from ..protocol.columns.numbers import places
 from ..protocol.columns.predicates import Name, Where, canonical, check_type, columns_of, own
 from ..protocol.control import Description, TableInfo
@@ -206,7 +206,8 @@ class Party(Handle):
 
 
 Sources = Tables | Table | list[Table]
-Keys = Sequence[GivenKey]
+GroupColumns = str | Sequence[str]
+Keys = Sequence[GivenKey] | Sequence[tuple[GivenKey, ...]]  # tuples by several columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +217,10 @@ class PooledTables:
     Attributes
     ----------
     tables : Tables, or one or more of Table
-    by, keys : str and sequence, or None
-        Group column and its public keys.
+    by, keys : str and sequence, or sequences of column and of tuple, or None
+        Group column or columns, and the public keys.
+    others : bool
+        Whether all other rows are a group too.
     where : mapping of column to value, pair or list, or None
         Conditions on columns that each table has.
     key_holder : str or None
@@ -225,8 +228,9 @@ class PooledTables:
     """
 
     tables: Sources
-    by: str | None = None
+    by: GroupColumns | None = None
     keys: Keys | None = None
+    others: bool = False
     where: Mapping[str, Any] | None = None
     key_holder: str | None = None
 
@@ -252,7 +256,7 @@ class PooledTables:
 
     def operands(self, columns: Iterable[str]) -> dict[str, Operand]:
         """These columns of every table, that of the groups, and those of conditions."""
-        used = [*columns, *([] if self.by is None else [self.by]), *columns_of(self.conditions)]
+        used = [*columns, *self.groups.columns, *columns_of(self.conditions)]
         for column in used:
             next(iter(self.group)).type_of(column)
         return {table.party: table.operand(*dict.fromkeys(used)) for table in self.group}
@@ -261,10 +265,15 @@ class PooledTables:
         """The most decimal places that the column has anywhere; None where it holds floats."""
         return places(table.type_of(column) for table in self.group)
 
-    def label_type(self) -> pa.DataType | None:
-        """The group column's type, where it is one everywhere."""
-        types = set() if self.by is None else {table.type_of(self.by) for table in self.group}
-        return type_named(*types) if len(types) == 1 else None
+    @property
+    def groups(self) -> PublicGroups:
+        """The public groups."""
+        return public_groups(self.by, self.keys, others=self.others)
+
+    def label_types(self) -> list[pa.DataType | None]:
+        """The group columns' types, where each is one everywhere."""
+        types = [{table.type_of(column) for table in self.group} for column in self.groups.columns]
+        return [type_named(*each) if len(each) == 1 else None for each in types]
 
     def expect(self, kinds: Mapping[str, TypeCheck]) -> None:
         """Raise InvalidArgument where a column's type is not of the kind that is asked for, or not compared with what a

@@ -7,8 +7,10 @@ from typing import Any
 
 from ..errors.details import Detail, Text, nearest
 from ..errors.inputs import (
+    BeyondBound,
     CallMisfit,
     FederationClosed,
+    GroupKeysMisfit,
     KeysMisfit,
     NameUnknown,
     NotOffered,
@@ -120,6 +122,20 @@ def certificate(d: CertificateUnfit) -> Text:
     return said[d.why]
 
 
+def group_keys(d: GroupKeysMisfit) -> Text:
+    if not d.entries == d.different <= d.most or not d.entries:
+        return Text(f"keys has {d.entries} entries, {d.different} of them different", f"give 1 to {d.most} of them")
+    each = ", ".join(f"<{column}>" for column in dict.fromkeys(d.by))
+    return Text(f"keys by {', '.join(d.by)} are not one value for each", f"give tuples: keys=[({each}), ...]")
+
+
+def beyond_bound(d: BeyondBound) -> Text:
+    what = "exceeds the declared bound" if d.total else "holds a value beyond the declared bound"
+    return Text(
+        f"{d.party}'s {d.column} {what} of {d.bound:g}: nothing was encrypted or sent", "declare a larger bound"
+    )
+
+
 def closed(_: FederationClosed) -> Text:
     return Text("the federation is closed", "open it again by ps.embedded(...) or ps.connect(...), and take its tables")
 
@@ -127,6 +143,8 @@ def closed(_: FederationClosed) -> Text:
 ENGLISH: Language = {
     NameUnknown: unknown,
     KeysMisfit: keys,
+    GroupKeysMisfit: group_keys,
+    BeyondBound: beyond_bound,
     NotOffered: not_offered,
     CallMisfit: misfit,
     FederationClosed: closed,

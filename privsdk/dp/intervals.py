@@ -19,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..protocol.columns.keys import labels
-from ..protocol.groups import label_name
+from ..protocol.groups import labelled
 from . import quantiles
 from .accuracy import coverage, half_width
 from .noise import WHOLE
@@ -48,9 +47,7 @@ def names(release: ReleaseParameters) -> tuple[str, ...]:
     own = "count" if release.statistic == "histogram" else release.statistic
     rows = ("count",) if release.statistic in ("mean", "variance") else ()
     given = (*bins, own, "low", "high", *rows)
-    if release.by is None:
-        return given
-    return (label_name(release.by, given), *given)
+    return (*labelled(release.public, (), given), *given)
 
 
 def finished(
@@ -58,12 +55,12 @@ def finished(
     scales: Sequence[float],
     noisy: Sequence[Integers],
     shape: Fraction = WHOLE,
-    label_type: pa.DataType | None = None,
+    label_types: Sequence[pa.DataType | None] = (),
 ) -> pa.Table:
     """The answer: the group, the statistic, `low` and `high`, and for a mean or variance the noisy `count`.
 
     `noisy` holds the components in order, each of shape (groups * width,), with noise of these scales and this shape;
-    keys are shown as of `label_type`, where that is known.
+    keys are shown as of `label_types`, where these are known.
     """
     statistic, widths = release.statistic, half_widths(scales, shape)
     if statistic == "histogram":
@@ -76,12 +73,9 @@ def finished(
         columns = [_in_unit(each, release.resolution) for each in _around(noisy[0], widths[0])]
     else:
         columns = _moments(release, widths, [part.astype(np.float64) for part in noisy])
-    shown = list(columns)
-    if release.keys is not None:
-        keys = labels(release.keys, label_type)
-        bins = max(1, len(columns[0]) // release.groups)
-        shown.insert(0, keys.take(np.repeat(np.arange(release.groups), bins)))
-    return pa.table([pa.array(column) for column in shown], names=names(release))
+    of_group = np.repeat(np.arange(release.groups), max(1, len(columns[0]) // release.groups))
+    groups = [each.take(of_group) for each in labelled(release.public, label_types, ()).values()]
+    return pa.table([*groups, *map(pa.array, columns)], names=names(release))
 
 
 def _in_unit(steps: Integers, resolution: float) -> Reals:

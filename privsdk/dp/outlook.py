@@ -127,14 +127,19 @@ class ReleaseOutlook:
         """Rows of each public group."""
         release = self._release
         counting = ReleaseParameters(
-            statistic="count", epsilon=release.epsilon, by=release.by, keys=release.keys, where=release.where
+            statistic="count",
+            epsilon=release.epsilon,
+            by=release.by,
+            keys=release.keys,
+            others=release.others,
+            where=release.where,
         )
         sizes: list[int] = _run(exact_vector(mock, counting, where="mock"))[0].tolist()
         return sizes
 
     def _alone(self) -> ReleaseParameters:
         """The release without groups."""
-        return msgspec.structs.replace(self._release, by=None, keys=None)
+        return msgspec.structs.replace(self._release, by=None, keys=None, others=False)
 
 
 def _evenly(release: ReleaseParameters, rows: int) -> list[Integers]:

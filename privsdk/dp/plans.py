@@ -14,7 +14,6 @@ from ..client.tables import PooledTables, Table, new_request
 from ..errors import InvalidArgument
 from ..errors.calls import expect
 from ..governance.charges import Unit
-from ..protocol.columns.keys import plain_keys
 from ..protocol.control import Finished
 from .intervals import finished
 from .operation import NoisyRelease, components_of
@@ -48,15 +47,17 @@ def plan_release(
         resolution=1.0 if resolution is None else float(resolution),
         edges=edges,
         quantile=None if level is None else float(level),
-        by=pooling.by,
-        keys=plain_keys(pooling.by, pooling.keys),
+        by=pooling.groups.by,
+        keys=pooling.groups.plain,
+        others=pooling.others,
         where=pooling.conditions,
         collusion=given["collusion"],
     )
     pooling.expect(release.kinds)
     parameters = msgspec.to_builtins(release)
-    if not release.where:  # as requests were before there were any
-        del parameters["where"]
+    for name_of_new, usual in (("where", []), ("others", False)):
+        if parameters[name_of_new] == usual:  # as requests were before there were any
+            del parameters[name_of_new]
     parties, answerer = tuple(operands), next(iter(operands))
     if len(operands) > 1:
         answerer = pooling.holder()
@@ -68,10 +69,10 @@ def plan_release(
     scales, shape = operation.scales, operation.shape
     outlook = ReleaseOutlook(release, scales, shape)
 
-    label_type = pooling.label_type()
+    label_types = pooling.label_types()
 
     def finish(answers: Mapping[str, Finished]) -> pa.Table:
-        return finished(release, scales, components_of(answers[answerer].table), shape, label_type)
+        return finished(release, scales, components_of(answers[answerer].table), shape, label_types)
 
     units = {operand.unit.protected for operand in operands.values()}
     notes = (*outlook.expected(), ("protects", f"{'; '.join(sorted(units))}, at epsilon {release.epsilon:g}"))

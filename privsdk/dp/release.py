@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidArgument
-from ..protocol.columns.keys import HasKeys, Key, check_keys
+from ..protocol.columns.keys import By, Key, PublicGroups
 from ..protocol.columns.predicates import Where, check_own, columns_of
 from ..protocol.operation import Kind, TypeCheck
 
@@ -54,8 +54,8 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         first and last edge are clamped to them.
     quantile : float
         The level of a quantile.
-    by, keys : str, tuple
-        Group column and its public keys.
+    by, keys, others : str or tuple of str, tuple, bool
+        Group columns, their public keys, and whether all other rows are a group.
     where : tuple of conditions
         Of each party's own columns. Rows enter only where all hold, after those of one unit were bounded: a filter
         leaves rows out, and moves no sensitivity.
@@ -70,8 +70,9 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     resolution: float = 1.0
     edges: tuple[float, ...] | None = None
     quantile: float | None = None
-    by: str | None = None
-    keys: tuple[Key, ...] | None = None
+    by: By = None
+    keys: tuple[Key | tuple[Key, ...], ...] | None = None
+    others: bool = False
     where: Where = ()
     collusion: int = 1
 
@@ -94,7 +95,7 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             )
         if (self.quantile is not None) != (self.statistic == "quantile"):
             raise InvalidArgument(f"a {self.statistic} with the quantile {self.quantile}")
-        check_keys(self.by, self.keys)
+        self.public.check()
         check_own(self.where)
         self._check_bounds()
         self._check_bins()
@@ -143,7 +144,7 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     @property
     def columns(self) -> tuple[str, ...]:
         """All that it reads."""
-        named = [self.column, self.by, *columns_of(self.where)]
+        named = [self.column, *self.public.columns, *columns_of(self.where)]
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     # The grid of a sum, mean or variance
@@ -177,8 +178,13 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     # The vector
 
     @property
+    def public(self) -> PublicGroups:
+        """The groups by public keys."""
+        return PublicGroups.of(self.by, self.keys, self.others)
+
+    @property
     def groups(self) -> int:
-        return 1 if self.keys is None else len(self.keys)
+        return 1 if self.keys is None else len(self.keys) + self.others
 
     @property
     def bins(self) -> int:
@@ -212,12 +218,8 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     @property
     def kinds(self) -> Mapping[str, TypeCheck]:
         """What the columns must hold."""
-        kinds: dict[str, TypeCheck] = {}
-        if self.by is not None and self.keys is not None:
-            kinds[self.by] = HasKeys(self.keys)
-        if self.column is not None and self.column != self.by:
-            kinds[self.column] = Kind.NUMBER
-        return kinds
+        value: dict[str, TypeCheck] = {} if self.column is None else {self.column: Kind.NUMBER}
+        return {**value, **self.public.kinds}
 
 
 def rounded_shift(value: N, bits: int) -> N:

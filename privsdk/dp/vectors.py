@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..protocol.columns.arrow import plain
 from ..protocol.columns.numbers import reals
 from ..protocol.columns.predicates import check_type, passing
-from ..protocol.groups import NO_GROUP, groups_of
+from ..protocol.groups import NO_GROUP, public_groups_of
 from ..protocol.roles import Role, checkpoint
 from .release import Integers, ReleaseParameters, rounded_shift
 
@@ -28,10 +29,12 @@ def exact_vector(table: pa.Table, release: ReleaseParameters, *, where: str) -> 
     InvalidArgument
         A column's type does not fit. No value does.
     """
+    if table.column_names:  # without any, a table made anew would have no rows
+        table = plain(table)
     for name, kind in release.kinds.items():
-        kind.check(f"{where}.{name}", str(_plain(table.column(name)).type))
+        kind.check(f"{where}.{name}", str(table.column(name).type))
     for condition in release.where:
-        check_type(where, condition, _plain(table.column(condition.name.column)).type)
+        check_type(where, condition, table.column(condition.name.column).type)
     totals = [np.zeros(release.groups * part.width, dtype=np.int64) for part in release.components]
     for start in range(0, max(1, table.num_rows), ROWS_A_STEP):
         yield from checkpoint("summing", start, table.num_rows)
@@ -65,16 +68,13 @@ def _part(table: pa.Table, release: ReleaseParameters) -> Sequence[Integers]:
 
 def _groups(table: pa.Table, release: ReleaseParameters) -> Integers:
     """For each row the number of its public group, -1 where it is in none or a condition does not hold."""
-    if release.by is None or release.keys is None:
-        groups = np.zeros(table.num_rows, dtype=np.int64)
-    else:
-        groups = groups_of(_plain(table.column(release.by)), release.keys)
+    groups = public_groups_of(table, release.public)
     return np.where(passing(table, release.where), groups, NO_GROUP) if release.where else groups
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """Numbers, with NaN for null."""
-    return reals(_plain(column))
+    return reals(column)
 
 
 def _distances(values: npt.NDArray[np.float64], release: ReleaseParameters) -> Integers:
@@ -93,7 +93,3 @@ def _sum(index: Integers, values: Integers, length: int) -> Integers:
     total = np.zeros(length, dtype=np.int64)
     np.add.at(total, index, values)
     return total
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..client.plan import Plan
-from ..client.tables import Keys, Sources
+from ..client.tables import GroupColumns, Keys, Sources
 from ..errors.calls import verb
 from .plans import plan_release, public_edges
 
@@ -25,8 +25,9 @@ def count(
     tables: Sources,
     *,
     epsilon: float,
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
@@ -44,7 +45,10 @@ def count(
     by, keys : str and sequence
         Group column, and the public group keys to answer for: texts, whole numbers, booleans, decimals, dates or times.
         They are compared as the column's own type compares; keys that occur only in the data stay hidden, and their
-        rows, like those of a null group, are counted nowhere.
+        rows, like those of a null group, are counted nowhere. Of several columns keys are tuples:
+        `by=["region", "year"], keys=[("north", 2024), ("south", 2024)]`.
+    others : bool
+        Whether the rows of all other keys, null among them, are one more group, last and with null for its key.
     where : mapping of column to value, (low, high) or list, optional
         As for an exact `count`, of columns that each table has: which rows enter. It takes a grant for comparison on
         these columns too.
@@ -82,8 +86,9 @@ def sum(
     epsilon: float,
     bounds: tuple[float, float],
     resolution: float | None = None,
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
@@ -120,8 +125,9 @@ def mean(
     epsilon: float,
     bounds: tuple[float, float],
     resolution: float | None = None,
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
@@ -153,8 +159,9 @@ def variance(
     epsilon: float,
     bounds: tuple[float, float],
     resolution: float | None = None,
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
@@ -185,8 +192,9 @@ def quantile(
     bounds: tuple[float, float] | None = None,
     bins: int | None = None,
     edges: Sequence[float] | None = None,
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
@@ -225,8 +233,9 @@ def median(
     bounds: tuple[float, float] | None = None,
     bins: int | None = None,
     edges: Sequence[float] | None = None,
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,
@@ -243,6 +252,7 @@ def median(
         edges=edges,
         by=by,
         keys=keys,
+        others=others,
         where=where,
         rows_per_id=rows_per_id,
         key_holder=key_holder,
@@ -259,8 +269,9 @@ def histogram(
     bounds: tuple[float, float] | None = None,
     bins: int | None = None,
     edges: Sequence[float] | None = None,
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
     key_holder: str | None = None,

@@ -81,5 +81,24 @@ class KeysMisfit(Detail, frozen=True, kw_only=True, tag="keys"):
     number: int = 0
 
 
+class GroupKeysMisfit(Detail, frozen=True, kw_only=True, tag="group-keys"):
+    """Public keys of groups by these columns: so many entries, of which so many are `different`, where 1 to `most` may
+    be; or a column twice, or keys that are not a value for each."""
+
+    by: tuple[str, ...]
+    entries: int
+    different: int
+    most: int
+
+
+class BeyondBound(Detail, frozen=True, kw_only=True, tag="beyond-bound"):
+    """A party's column holds a value, or has a `total`, beyond what was declared."""
+
+    party: str
+    column: str
+    bound: float
+    total: bool
+
+
 class FederationClosed(Detail, frozen=True, kw_only=True, tag="closed"):
     """A federation that was closed, or a handle of one, was used."""

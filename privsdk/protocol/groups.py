@@ -44,7 +44,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .columns.comparison import NO_VALUE, positions
-from .columns.keys import Key
+from .columns.keys import Key, PublicGroups
 
 Integers = npt.NDArray[np.int64]
 NO_GROUP = NO_VALUE
@@ -55,10 +55,40 @@ def groups_of(column: pa.ChunkedArray, keys: tuple[Key, ...]) -> Integers:
     return positions(column, keys)
 
 
+def public_groups_of(table: pa.Table, groups: PublicGroups) -> Integers:
+    """For each row the number of its key, or that after the last one for all others, `NO_GROUP` where there is neither;
+    0 everywhere where there are no groups."""
+    found, keyed = np.zeros(table.num_rows, np.int64), np.zeros(len(groups.keys), np.int64)
+    for i, (column, values) in enumerate(groups.values.items()):  # of rows and keys alike, by the columns so far
+        number = {value: n for n, value in enumerate(values)}
+        at = positions(table.column(column), values)
+        ends = np.array([number[key[i]] for key in groups.keys], np.int64)
+        distinct, keyed = np.unique(keyed * len(values) + ends, return_inverse=True)
+        wanted = found * len(values) + at
+        place = np.minimum(np.searchsorted(distinct, wanted), len(distinct) - 1)
+        found = np.where((found >= 0) & (at != NO_VALUE) & (distinct[place] == wanted), place, NO_GROUP)
+    if not groups.columns:
+        return found
+    key_of = np.empty(len(groups.keys) + 1, np.int64)
+    key_of[keyed], key_of[NO_GROUP] = np.arange(len(groups.keys)), len(groups.keys) if groups.others else NO_GROUP
+    return key_of[found]
+
+
 def label_name(by: str, others: Collection[str]) -> str:
     """What the column of labels is called beside others: as the groups' column, else "key", "key 2" and so on."""
     names = chain([by, "key"], (f"key {n}" for n in count(2)))
     return next(name for name in names if name not in others)
+
+
+def labelled(
+    groups: PublicGroups, types: Sequence[pa.DataType | None], others: Collection[str], times: int = 1
+) -> dict[str, pa.Array]:
+    """The columns that say which group each row of an answer is of, by names that others do not have; all of them so
+    many times."""
+    named = dict[str, pa.Array]()
+    for column, each in zip(groups.columns, groups.labels(types or [None] * len(groups.columns)), strict=True):
+        named[label_name(column, [*others, *named])] = pa.concat_arrays([each] * times)
+    return named
 
 
 def rows_by_group(rows: Integers, of: Integers, groups: Sequence[int]) -> list[Integers]:

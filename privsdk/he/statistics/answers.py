@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
-from ...protocol.columns.keys import labels
-from ...protocol.groups import label_name
+from ...protocol.groups import labelled
 from .moments import Moments, Rounding, bounded
 from .statistic import MATRICES, OF_VALUES, Statistic
 from .values import Matrix, Pooled, Variance
@@ -28,17 +27,17 @@ def reader(
     statistic: Statistic,
     scheme: ExactScheme | ApproximateScheme,
     ddof: int,
-    label_type: pa.DataType | None = None,
+    label_types: Sequence[pa.DataType | None] = (),
     *,
     listed: bool = False,
 ) -> Callable[[pa.Table], Any]:
-    """What makes the plan's value of the key holder's answer; keys are shown as of `label_type`, where it is known, and
-    columns that were `listed` as rows, be it one."""
+    """What makes the plan's value of the key holder's answer; keys are shown as of `label_types`, where they are known,
+    and columns that were `listed` as rows, be it one."""
     if isinstance(scheme, ApproximateScheme):
         return lambda answer: _approximate(answer, statistic, scheme)
     parties = scheme.parties
     if statistic.grouped or listed:
-        return lambda answer: _table(answer, statistic, parties, ddof, label_type, listed=listed)
+        return lambda answer: _table(answer, statistic, parties, ddof, label_types, listed=listed)
     if statistic.name in MATRICES:
         return lambda answer: _matrix(_totals(answer), statistic, ddof)
     if statistic.name == "variance":
@@ -114,7 +113,7 @@ def _table(
     statistic: Statistic,
     parties: int,
     ddof: int,
-    label_type: pa.DataType | None,
+    label_types: Sequence[pa.DataType | None],
     *,
     listed: bool,
 ) -> pa.Table:
@@ -133,10 +132,7 @@ def _table(
     if statistic.edges is not None:
         columns = {"from": pa.array(statistic.edges[:-1]), "to": pa.array(statistic.edges[1:]), **columns}
     names_of = {"column": np.repeat(statistic.columns, statistic.groups)} if listed else {}
-    if statistic.by is not None and statistic.keys is not None:
-        label = label_name(statistic.by, [*names_of, *columns])
-        of_groups = labels(statistic.keys, label_type)
-        columns = {label: pa.concat_arrays([of_groups] * len(statistic.each)), **columns}
+    columns = {**labelled(statistic.public, label_types, [*names_of, *columns], len(statistic.each)), **columns}
     return pa.table({**names_of, **columns}).replace_schema_metadata(answer.schema.metadata)
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError, InvalidArgument
+from ...errors.inputs import BeyondBound
 from ...protocol.columns.numbers import unscaled
 
 _MANTISSA = 60  # bits between the declared bound and the finest default grid
@@ -110,11 +111,7 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         reals, largest = values.dtype.kind == "f", self.max_units
         most = self.bound if reals else math.floor(Fraction(self.bound) * Fraction(10) ** scale)
         if not _within(values, most):
-            raise DataError(
-                f"{party}'s {name} holds a value beyond the declared bound of {self.bound:g}: nothing was encrypted or "
-                "sent",
-                hint="declare a larger bound",
-            )
+            raise DataError(BeyondBound(party=party, column=name, bound=self.bound, total=False))
         if not reals:
             return _rounded(values, Fraction(10) ** -scale / self.unit)
         return np.clip(self.to_units(values), -largest, largest)
@@ -133,10 +130,7 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """
         units = round(exact / self.unit)
         if abs(units) > self.max_units:
-            raise DataError(
-                f"{party}'s {name} exceeds the declared bound of {self.bound:g}: nothing was encrypted or sent",
-                hint="declare a larger bound",
-            )
+            raise DataError(BeyondBound(party=party, column=name, bound=self.bound, total=True))
         return units
 
 

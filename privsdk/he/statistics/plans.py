@@ -14,7 +14,6 @@ from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...crypto.sums.masks import bits_for
 from ...display.cards import at_most
 from ...errors import InvalidArgument
-from ...protocol.columns.keys import plain_keys
 from ...protocol.control import Finished
 from .answers import reader
 from .fixedpoint import FixedPoint
@@ -68,8 +67,9 @@ def plan_statistic(name: Name, given: Mapping[str, Any]) -> Plan[Any]:
         whole=tuple(last is not None and grid.holds(last) for last, grid in zip(last_places, grids, strict=False)),
         max_rows=pooling.max_rows,
         preset=given.get("preset", "exact"),
-        by=pooling.by,
-        keys=plain_keys(pooling.by, pooling.keys),
+        by=pooling.groups.by,
+        keys=pooling.groups.plain,
+        others=pooling.others,
         where=pooling.conditions,
         edges=None if edges is None else _numbers(edges),
         aggregation=pooling.aggregation,
@@ -77,7 +77,7 @@ def plan_statistic(name: Name, given: Mapping[str, Any]) -> Plan[Any]:
     pooling.expect(statistic.kinds)
     holder = pooling.holder()
     parameters = msgspec.to_builtins(statistic)
-    for name_of_new, usual in (("aggregation", "encrypted"), ("where", [])):
+    for name_of_new, usual in (("aggregation", "encrypted"), ("where", []), ("others", False)):
         if (
             parameters[name_of_new] == usual
         ):  # as requests were when there was no other: stored answers to them are found
@@ -91,7 +91,7 @@ def plan_statistic(name: Name, given: Mapping[str, Any]) -> Plan[Any]:
         exact_of=pooling.group,
     )
     scheme = statistic.scheme(len(operands))
-    answer = reader(statistic, scheme, ddof, pooling.label_type(), listed=listed)
+    answer = reader(statistic, scheme, ddof, pooling.label_types(), listed=listed)
 
     def finish(answers: Mapping[str, Finished]) -> Any:
         return answer(answers[holder].table)

@@ -20,7 +20,7 @@ from ...errors import InvalidArgument, UnknownName
 from ...governance.learns import Knowledge, Quantity, RoleName
 from ...governance.members import combine
 from ...governance.prices import Factor, Lever, Told
-from ...protocol.columns.keys import HasKeys, Key, check_keys
+from ...protocol.columns.keys import By, Key, PublicGroups
 from ...protocol.columns.predicates import Where, check_own, columns_of
 from ...protocol.operation import Kind, TypeCheck
 from .fixedpoint import FixedPoint
@@ -53,8 +53,8 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         nothing is rounded.
     max_rows : int
         Most rows of one party.
-    by, keys : str, tuple
-        Group column and its public keys.
+    by, keys, others : str or tuple of str, tuple, bool
+        Group columns, their public keys, and whether all other rows are a group.
     where : tuple of conditions
         Of each party's own columns: which rows enter.
     edges : tuple of float
@@ -69,8 +69,9 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     whole: tuple[bool, ...] = ()
     max_rows: int
     preset: Scheme = "exact"
-    by: str | None = None
-    keys: tuple[Key, ...] | None = None
+    by: By = None
+    keys: tuple[Key | tuple[Key, ...], ...] | None = None
+    others: bool = False
     where: Where = ()
     edges: tuple[float, ...] | None = None
     aggregation: Aggregation = "encrypted"
@@ -79,10 +80,11 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if not 1 <= self.max_rows <= MAX_ROWS:
             raise InvalidArgument(f"max_rows is {self.max_rows}", hint="give a number of rows, 1 or more")
         self._check_columns()
-        check_keys(self.by, self.keys)
+        self.public.check()
         check_own(self.where)
-        if self.by is not None and self.by in self.columns:
-            raise InvalidArgument(f"a {self.name} of {self.by} by itself", hint="group by another column")
+        for column in self.public.columns:
+            if column in self.columns:
+                raise InvalidArgument(f"a {self.name} of {column} by itself", hint="group by another column")
         if self.by is not None and self.name in (*MATRICES, "histogram"):
             raise InvalidArgument(f"{self.name} is not computed by group", hint="leave by and keys out")
         of = " by group" if self.by is not None else " of several columns" if len(self.columns) > 1 else ""
@@ -145,10 +147,15 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return tuple(dict.fromkeys((*self.columns, *self.compared)))
 
     @property
+    def public(self) -> PublicGroups:
+        """The groups by public keys."""
+        return PublicGroups.of(self.by, self.keys, self.others)
+
+    @property
     def compared(self) -> tuple[str, ...]:
         """Columns that say in which group a row is, if in any."""
         named = [
-            *([] if self.by is None else [self.by]),
+            *self.public.columns,
             *(self.columns if self.edges else ()),
             *columns_of(self.where),
         ]
@@ -161,7 +168,9 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def groups(self) -> int:
-        return len(self.keys) if self.keys is not None else len(self.edges) - 1 if self.edges is not None else 1
+        if self.keys is not None:
+            return len(self.keys) + self.others
+        return 1 if self.edges is None else len(self.edges) - 1
 
     @property
     def each(self) -> tuple[Statistic, ...]:
@@ -207,8 +216,7 @@ class Statistic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def kinds(self) -> Mapping[str, TypeCheck]:
         """What the columns must hold."""
-        by: dict[str, TypeCheck] = {} if self.by is None or self.keys is None else {self.by: HasKeys(self.keys)}
-        return {**by, **dict.fromkeys(self.columns, Kind.NUMBER)}
+        return {**self.public.kinds, **dict.fromkeys(self.columns, Kind.NUMBER)}
 
     def told(self, among: int) -> tuple[Told, ...]:
         """Its totals, over the units of so many parties; by group also how many have a part in it, and beyond all."""

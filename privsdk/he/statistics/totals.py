@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ...errors import DataError
 from ...protocol.columns.predicates import passing, text
-from ...protocol.groups import NO_GROUP, groups_of, is_large, rows_by_group, suppressed_of_rows
+from ...protocol.groups import NO_GROUP, is_large, public_groups_of, rows_by_group, suppressed_of_rows
 from ...protocol.operation import RoleInput
 from ...protocol.roles import Role, checkpoint
 from ...protocol.services import RowSet
@@ -105,7 +105,7 @@ def _choose(given: RoleInput, statistic: Statistic) -> Role[list[tuple[Integers,
     for start in range(0, max(1, table.num_rows), ROWS_A_STEP):
         yield from checkpoint("choosing rows", start, table.num_rows)
         part = table.slice(start, min(ROWS_A_STEP, table.num_rows - start))  # without columns of any length asked for
-        passes, groups = passing(part, statistic.where), _groups(part, statistic)
+        passes, groups = passing(part, statistic.where), public_groups_of(part, statistic.public)
         for each, pieces in zip(statistic.each, found, strict=True):
             enters = passes.copy()
             for name in each.columns:
@@ -172,13 +172,6 @@ def _pieces(
     if "rows" in statistic.parts:
         parts.append(exact_sums(np.ones(len(of), dtype=np.int64), of))
     return parts
-
-
-def _groups(table: pa.Table, statistic: Statistic) -> Integers:
-    """The group of each row, -1 where it is in none."""
-    if statistic.by is not None and statistic.keys is not None:
-        return groups_of(table.column(statistic.by), statistic.keys)
-    return np.zeros(table.num_rows, dtype=np.int64)
 
 
 def _bins(table: pa.Table, enters: npt.NDArray[np.bool_], statistic: Statistic, party: str) -> Integers:

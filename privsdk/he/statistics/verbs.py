@@ -12,8 +12,8 @@ or more, four messages of each, and all of them to the end. See `privsdk.crypto.
 By public groups an answer is an Arrow table of the group column (`key` where its own name is taken), the statistic,
 `error`, and `count` where rows are counted. Groups of too few rows or parties are suppressed, which is null in each
 column; `privsdk.he.statistics.thresholds` says which and why. Rows of other keys, like those of a null key, are
-counted nowhere. Of a list of columns it is a table with a row for each, or for each group of each, and its name in
-`column`: one question, with one price.
+counted nowhere, unless `others=True` makes them a group. Of a list of columns it is a table with a row for each, or
+for each group of each, and its name in `column`: one question, with one price.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...client.plan import Plan
-from ...client.tables import Keys, Sources
+from ...client.tables import GroupColumns, Keys, Sources
 from ...crypto.seal.presets import Scheme
 from ...errors.calls import verb
 from .plans import DEFAULT_BOUND, DEFAULT_ROWS, OfColumns, plan_statistic
@@ -36,8 +36,9 @@ from .values import Matrix, Pooled, Variance
 def count(
     tables: Sources,
     *,
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     max_rows: int = DEFAULT_ROWS,
     key_holder: str | None = None,
@@ -51,6 +52,9 @@ def count(
         One table a party, such as `fed.tables("sales")`.
     by, keys : str and sequence, optional
         Group column, and the public group keys to answer for: texts, whole numbers, booleans, decimals, dates or times.
+        Of several columns keys are tuples: `by=["region", "year"], keys=[("north", 2024), ("south", 2024)]`.
+    others : bool
+        Whether the rows of all other keys, null among them, are one more group, last and with null for its key.
     where : mapping of column to value, (low, high) or list, optional
         As for an exact `count`, of columns that each table has: which rows enter. It takes a grant for comparison on
         these columns, and each party must have as many rows that pass as its owner's minimum count.
@@ -96,8 +100,9 @@ def sum(
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
     preset: Scheme = "exact",
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     key_holder: str | None = None,
     aggregation: Aggregation = "encrypted",
@@ -106,7 +111,7 @@ def sum(
 
     Parameters
     ----------
-    tables, by, keys, where, key_holder, aggregation
+    tables, by, keys, others, where, key_holder, aggregation
         As for `count`; CKKS is encrypted only.
     column : str or sequence of str
         Numeric, decimals too, or boolean. Nulls are left out, of each column by itself; a NaN or infinite value is
@@ -157,8 +162,9 @@ def mean(
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
     preset: Scheme = "exact",
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     key_holder: str | None = None,
     aggregation: Aggregation = "encrypted",
@@ -189,8 +195,9 @@ def variance(
     bound: OfColumns = DEFAULT_BOUND,
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
-    by: str | None = None,
+    by: GroupColumns | None = None,
     keys: Keys | None = None,
+    others: bool = False,
     where: Mapping[str, Any] | None = None,
     key_holder: str | None = None,
     aggregation: Aggregation = "encrypted",
@@ -199,7 +206,7 @@ def variance(
 
     Parameters
     ----------
-    tables, column, max_rows, by, keys, where, key_holder, aggregation
+    tables, column, max_rows, by, keys, others, where, key_holder, aggregation
         As for `sum`.
     ddof : int
         Delta degrees of freedom: 1 for a sample's variance, as in pandas and SQL; 0 for a population's, as in NumPy.

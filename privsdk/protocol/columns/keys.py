@@ -8,16 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from ...errors import InvalidArgument
+from ...errors.inputs import GroupKeysMisfit
 from .comparison import as_column, check_value
 from .values import DecimalText, NotComparable, is_plain, plain_value
 
 Key = str | int | bool | DecimalText  # dates, times and durations as ISO text
 GivenKey = str | int | bool | Decimal | date | time | timedelta
+By = str | tuple[str, ...] | None  # columns of groups, as a request has them
 MAX_KEYS = 100_000
 _KINDS = "text, whole numbers, booleans, decimals, dates or times"
 
@@ -52,21 +54,86 @@ def _plain(key: Any) -> Key:
     return plain
 
 
+def public_groups(by: Any, keys: Any, *, others: bool = False) -> PublicGroups:
+    """Groups by one column or several, as a notebook gives them; of several each key is a tuple."""
+    columns = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    if len(columns) < 2 or isinstance(keys, str) or not isinstance(keys, Iterable):
+        plain = plain_keys(columns[0] if columns else None, keys)
+        return PublicGroups(columns, tuple((key,) for key in plain or ()), others)
+    rows = tuple(tuple(key) if isinstance(key, tuple | list) else (key,) for key in keys)
+    PublicGroups(columns, rows).check_shape()
+    of_columns = [plain_keys(*each) or () for each in zip(columns, zip(*rows, strict=True), strict=True)]
+    return PublicGroups(columns, tuple(zip(*of_columns, strict=True)), others)
+
+
 def check_keys(by: str | None, keys: tuple[Key, ...] | None) -> None:
     """Raise InvalidArgument unless there are neither, or a column and different keys of one type."""
-    if (by is None) != (keys is None):
-        raise InvalidArgument("by and keys belong together")
-    if keys is None:
-        return
-    if not 0 < len(keys) <= MAX_KEYS or len(set(keys)) != len(keys):
-        raise InvalidArgument(
-            f"keys has {len(keys)} entries, {len(set(keys))} of them different",
-            hint=f"give 1 to {MAX_KEYS} different keys",
-        )
-    if len({type(key) for key in keys}) != 1 or not all(map(is_plain, keys)):
-        raise InvalidArgument("keys of different types", hint="give all keys in the group column's type")
-    if any(isinstance(key, int) and not -(2**63) <= key < 2**63 for key in keys):
-        raise InvalidArgument("a key that no 64-bit integer column can hold", hint="leave it out")
+    PublicGroups.of(by, keys).check()
+
+
+@dataclass(frozen=True, slots=True)
+class PublicGroups:
+    """Groups by public keys of columns, and one of all other rows, null keys too, where `others` are asked for; none
+    without columns."""
+
+    columns: tuple[str, ...] = ()
+    keys: tuple[tuple[Key, ...], ...] = ()
+    others: bool = False
+
+    @classmethod
+    def of(cls, by: By, keys: tuple[Key | tuple[Key, ...], ...] | None, others: bool = False) -> Self:
+        """As a request has them, not checked."""
+        if (by is None) != (keys is None):
+            raise InvalidArgument("by and keys belong together")
+        columns = () if by is None else (by,) if isinstance(by, str) else by
+        return cls(columns, tuple(key if isinstance(key, tuple) else (key,) for key in keys or ()), others)
+
+    def check_shape(self) -> None:
+        """Raise InvalidArgument unless there are different columns, and different keys of a value for each."""
+        keys, columns = set(self.keys), self.columns
+        one_for_each = len(set(columns)) == len(columns) and all(len(key) == len(columns) for key in keys)
+        if not 0 < len(self.keys) <= MAX_KEYS or len(keys) != len(self.keys) or not one_for_each:
+            raise InvalidArgument(
+                GroupKeysMisfit(by=columns, entries=len(self.keys), different=len(keys), most=MAX_KEYS)
+            )
+
+    def check(self) -> None:
+        """Raise InvalidArgument unless there are none, or different columns and different keys of one type each."""
+        if not self.columns and not self.others:
+            return
+        self.check_shape()
+        for values in self.values.values():
+            if len({type(key) for key in values}) != 1 or not all(map(is_plain, values)):
+                raise InvalidArgument("keys of different types", hint="give all keys in the group column's type")
+            if any(isinstance(key, int) and not -(2**63) <= key < 2**63 for key in values):
+                raise InvalidArgument("a key that no 64-bit integer column can hold", hint="leave it out")
+
+    @property
+    def by(self) -> By:
+        """As a request has it."""
+        return self.columns if len(self.columns) > 1 else self.columns[0] if self.columns else None
+
+    @property
+    def plain(self) -> tuple[Key | tuple[Key, ...], ...] | None:
+        """The keys as a request has them."""
+        if not self.columns:
+            return None
+        return self.keys if len(self.columns) > 1 else tuple(key for (key,) in self.keys)
+
+    @property
+    def values(self) -> dict[str, tuple[Key, ...]]:
+        """Of each column the different keys."""
+        return {column: tuple(dict.fromkeys(row[i] for row in self.keys)) for i, column in enumerate(self.columns)}
+
+    @property
+    def kinds(self) -> dict[str, HasKeys]:
+        """What the columns must be."""
+        return {column: HasKeys(values) for column, values in self.values.items()}
+
+    def labels(self, types: Sequence[pa.DataType | None]) -> list[pa.Array]:
+        """The columns of an answer that say which group each row is of; null for all others."""
+        columns = [labels([row[i] for row in self.keys], type_) for i, type_ in enumerate(types)]
+        return [pa.concat_arrays([each, pa.nulls(1, each.type)]) if self.others else each for each in columns]
 
 
 @dataclass(frozen=True, slots=True)
