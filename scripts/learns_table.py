@@ -60,6 +60,10 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
             "fl.fit, record level",
             fl.fit(model, fed.tables("t"), label="y", coordinator="K", batch_size=5, privacy=RECORD),
         ),
+        (
+            "fl.cross_validate",
+            fl.cross_validate(model, fed.tables("t"), label="y", folds=2, grid={"rounds": [1, 2]}, coordinator="K"),
+        ),
         ("dp.count", dp.count(a, epsilon=0.5)),
         ("dp.sum", dp.sum(a, "x", bounds=(0, 100), epsilon=0.5)),
         ("dp.mean", dp.mean(a, "x", bounds=(0, 100), epsilon=0.5)),

@@ -110,7 +110,9 @@ GROUPS = {  # calls, parted by semicolons
         dp.count(table, epsilon=0.1, by=['late'], keys=[True]); dp.mean(frame, 'age', epsilon=1, bounds=(0, 9))
     """,
     "fl": """
-        fl.LogisticRegression(); fl.RandomForestClassifier(); fl.train(model); fl.Logistic(); fl.Logistic(C=1.0);
+        fl.LogisticRegression(); fl.RandomForestClassifier(); fl.train(model); fl.GridSearchCV(model, {});
+        fl.cross_val_score(model); fl.cross_validate(model, tables, label='late', cv=5);
+        fl.cross_validate(model, tables, label='late', grid=[1]); fl.Logistic(); fl.Logistic(C=1.0);
         fl.Logistic(['age']); fl.Logistic(features=['age']); fl.Logistic(features='age');
         fl.Logistic(features={'age': 60}); fl.MLP(features={'age': (0, 60)}, hidden_layer_sizes=[3]);
         fl.fit(tables, model, label='late'); fl.fit(model, tables); fl.fit(model, tables, target='late');
@@ -239,7 +241,17 @@ def test_advice_names_what_exists() -> None:
                 assert hasattr(module, name), (of, text)
     parameters = {
         name
-        for verb in (he.mean, he.histogram, dp.quantile, dp.histogram, fl.fit, fl.MLP, psi.join, Aggregates.count)
+        for verb in (
+            he.mean,
+            he.histogram,
+            dp.quantile,
+            dp.histogram,
+            fl.fit,
+            fl.cross_validate,
+            fl.MLP,
+            psi.join,
+            Aggregates.count,
+        )
         for name in inspect.signature(verb).parameters
     }
     assert set(ARGUMENTS.values()) <= parameters

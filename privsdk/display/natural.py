@@ -153,6 +153,7 @@ _FL = {
     "RandomForest RandomForestClassifier XGBClassifier DecisionTree DecisionTreeClassifier KMeans SVC SVM": "models "
     "are fl.Logistic, fl.Linear, fl.Softmax and fl.MLP; trees and clusters are not trained here",
     "train train_model start": "fl.fit",
+    "cross_val_score KFold GridSearchCV RandomizedSearchCV search": "fl.cross_validate, with grid= to search",
     "predict score evaluate": "fl.fit(...).release().value, and its predict and evaluation",
     "federated_averaging Strategy FedSGD": "fl.FedAvg",
     "save": "fitted.save(path)",
@@ -215,6 +216,8 @@ ARGUMENTS = _by_name(
         "n_bins": "bins",
         "random_state": "seed",
         "test_size": "held_out",
+        "cv n_splits k": "folds",
+        "param_grid params": "grid",
         "X": "tables",
     }
 )

@@ -19,6 +19,7 @@ from .strategies.fedopt import FedAdam, FedYogi
 from .strategies.fedprox import FedProx
 from .strategies.robust import Median, TrimmedMean
 from .strategies.scaffold import Scaffold
+from .validation.verbs import Validation, cross_validate
 from .verbs import fit
 
 __all__ = [
@@ -40,7 +41,9 @@ __all__ = [
     "Standardised",
     "TopK",
     "TrimmedMean",
+    "Validation",
     "Vector",
+    "cross_validate",
     "fit",
     "load",
     "simulate",

@@ -296,9 +296,8 @@ class Fit(Operation[FitParameters]):
             label=parameters.label if parameters.class_weights == "balanced" else "",
         )
         models = (loop.models, statistics, *parameters.strategy.extra)
-        figures = [TrainingFact(Fact.ROUND_FIGURES)]
-        figures += [TrainingFact(Fact.HELD_OUT_LOSS)] if parameters.measures else []
-        lost = TrainingFact(Fact.LOST_CLIENTS)
+        facts = [Fact.ROUND_FIGURES, *([Fact.HELD_OUT_LOSS] if parameters.measures else [])]
+        figures, lost = [*map(TrainingFact, facts)], TrainingFact(Fact.LOST_CLIENTS)
         each = [] if parameters.mode.hides else [EachUpdate(timed=bool(loop.timing)), EachStatistics()]
         evaluations = ClientEvaluations(every=parameters.evaluate_every, by=parameters.by or "")
         told = (FinalModel(), statistics, *figures, evaluations, lost, TrainingFact(Fact.ROUND_COSTS))

@@ -39,6 +39,17 @@ MOMENTS = 3  # statistics of a standardised feature
 ClassWeights = Literal["balanced"] | tuple[float, ...] | None
 
 
+class Fold(NamedTuple):
+    """Which of so many parts of its rows a client keeps from training, in place of a share."""
+
+    number: int
+    of: int
+
+    def slice(self, rows: int) -> slice:
+        """Of rows in their drawn order; parts differ by one row at most."""
+        return slice(rows * self.number // self.of, rows * (self.number + 1) // self.of)
+
+
 class PooledRows(NamedTuple):
     """What is known of all clients' training rows."""
 
@@ -141,6 +152,7 @@ class Preparation:
         min_count: int,
         owners: Integers | None,
         private: Privacy | None = None,
+        fold: Fold | None = None,
     ) -> None:
         self._model = model
         self._class_weights = class_weights
@@ -157,6 +169,10 @@ class Preparation:
         order = np.random.default_rng(list(seed)).permutation(len(found))
         cut = 0 if private else round(len(found) * share)
         index = found[order]
+        if fold is not None:
+            kept = fold.slice(len(index))
+            cut = kept.stop - kept.start
+            index = np.roll(index, -kept.start)
         self.owners = np.arange(table.num_rows) if owners is None else owners
         too_few = cut < 1 or not is_large(self.owners[index[cut:]], max(1, min_count))
         if too_few and not private:  # whose noise hides how many there are

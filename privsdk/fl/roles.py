@@ -19,7 +19,7 @@ from .loops.course import ClientInput, CoordinatorInput, Course, TrainingResult
 from .models.evaluation import Groups, HeldOut
 from .models.training import Trainer, in_threads
 from .parameters import FitParameters
-from .preparation import Preparation, length_of
+from .preparation import Fold, Preparation, length_of
 from .privacy.levels import PartyLevel, RecordLevel
 from .privacy.party_level import NoiseShares, NoisyOnGrid
 from .privacy.record_level import NoisySteps
@@ -28,9 +28,14 @@ HISTORY = ("round", "clients", "rows", "loss", "held_out_loss", "staleness", "up
 
 
 def role(
-    given: RoleInput, parameters: FitParameters, train: Trainer = in_threads, sums: Callable[[], Sum] | None = None
+    given: RoleInput,
+    parameters: FitParameters,
+    train: Trainer = in_threads,
+    sums: Callable[[], Sum] | None = None,
+    fold: Fold | None = None,
 ) -> Role[Outcome]:
-    """A party's part; `train` trains a client, and `sums` makes what adds up in place of the aggregation's."""
+    """A party's part; `train` trains a client, and `sums` makes what adds up in place of the aggregation's. A `fold` of
+    its rows is held out in place of the share."""
     clients = parameters.clients_of(given.request)
     mode, participants = parameters.mode, parameters.participants(given.request)
     sums = sums or partial(mode.sum, given, participants, within_s=parameters.deadline_s)
@@ -48,11 +53,11 @@ def role(
         measured=parameters.evaluate_every if parameters.measures else 0,
     )
     if given.party not in mode.leaders(participants):
-        return Outcome(value=(yield from _train(given, parameters, course, train, sums())))
+        return Outcome(value=(yield from _train(given, parameters, course, train, sums(), fold)))
     coordinating = _coordinate(given, parameters, course, sums())
     if given.party not in clients:
         return _outcome((yield from coordinating), {})
-    training = _train(given, parameters, course, train, sums())
+    training = _train(given, parameters, course, train, sums(), fold)
     trained, value = yield from mode.both(given.party, participants, coordinating, training)
     return _outcome(trained, value) if given.party == parameters.coordinator else Outcome(value=value)
 
@@ -111,12 +116,10 @@ def _coordinate(given: RoleInput, parameters: FitParameters, course: Course, sum
     return parameters.loop.coordinator(course, coordinating)
 
 
-def _train(
-    given: RoleInput, parameters: FitParameters, course: Course, train: Trainer, sum_: Sum
-) -> Role[dict[str, Any]]:
-    """A client's part, and its evaluation of the final model and of those on the way."""
+def prepared(given: RoleInput, parameters: FitParameters, fold: Fold | None) -> Preparation:
+    """A client's rows."""
     clients = parameters.clients_of(given.request)
-    prepared = Preparation(
+    return Preparation(
         parameters.model,
         given.table,
         label=parameters.label,
@@ -128,9 +131,17 @@ def _train(
         min_count=given.min_count,
         owners=given.keys,
         private=parameters.privacy,
+        fold=fold,
     )
+
+
+def _train(
+    given: RoleInput, parameters: FitParameters, course: Course, train: Trainer, sum_: Sum, fold: Fold | None
+) -> Role[dict[str, Any]]:
+    """A client's part, and its evaluation of the final model and of those on the way."""
+    ready = prepared(given, parameters, fold)
     size = parameters.schedule.batch_size
-    if size and parameters.privacy is None and not prepared.every_batch_is_large(size):
+    if size and parameters.privacy is None and not ready.every_batch_is_large(size):
         counted = "rows" if given.keys is None else "units"
         raise DataError(
             f"{given.party} trains on batches of at least its minimum count of {given.min_count} {counted}",
@@ -139,13 +150,13 @@ def _train(
     groups = None
     if parameters.by is not None and parameters.groups is not None:
         of = groups_of(given.table.column(parameters.by), parameters.groups)
-        groups = Groups(len(parameters.groups), of[prepared.kept])
+        groups = Groups(len(parameters.groups), of[ready.kept])
     if parameters.privacy is None:
-        given.services.screen(prepared.row_sets(groups), given.min_count)
+        given.services.screen(ready.row_sets(groups), given.min_count)
     held_out = HeldOut(
         course.network,
-        prepared.held_out,
-        owners=prepared.owners[prepared.kept],
+        ready.held_out,
+        owners=ready.owners[ready.kept],
         min_count=given.min_count,
         unit=parameters.model.target.unit,
         every=parameters.evaluate_every,
@@ -153,9 +164,9 @@ def _train(
     )
     alike = parameters.mode.replicated
     training = ClientInput(
-        prepared=prepared,
+        prepared=ready,
         me=given.party,
-        clients=clients,
+        clients=parameters.clients_of(given.request),
         coordinator=given.party if alike else parameters.coordinator,
         sum_=sum_,
         averages=_averages(given, parameters, sum_),

@@ -21,6 +21,7 @@ from privsdk.fl.operation import (
     RowStatistics,
     TrainingFact,
 )
+from privsdk.fl.validation.operation import FoldEvaluations
 from privsdk.governance.learns import EveryContribution, Knowledge, MinimumCounts, RoleName
 from privsdk.he.scoring.verbs import RowScoresAndModel, RowsInThousands, ScoreFigures
 from privsdk.he.statistics.statistic import (
@@ -97,6 +98,7 @@ ANSWERS: dict[str, dict[str, Kinds]] = {
     "dp": {"table": (NoisyFigures,)},
     "fl.fit": {
         "table": (FinalModel, RoundModels),
+        "best": (TrainingFact,),
         "ended": (TrainingFact,),
         "resumed": (TrainingFact,),
         "lost": (TrainingFact,),
@@ -106,6 +108,7 @@ ANSWERS: dict[str, dict[str, Kinds]] = {
         "groups": (ClientEvaluations,),
         "evaluation": (ClientEvaluations,),
     },
+    "fl.cross_validate": {"trainings": (FoldEvaluations,)},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import duckdb
@@ -406,11 +407,34 @@ def test_preview_says_what_is_left(fed: ps.Federation) -> None:
     assert "95%" in repr(preview)
 
 
+def test_cross_validation_is_that_of_least_squares_on_the_other_folds(fed: ps.Federation, tables: Tables) -> None:
+    model, folds = fl.Linear(features={"number": (-500, 500)}, label_range=(0, 100)), 3
+    plan = fl.cross_validate(model, fed.tables("sales"), label="amount", folds=folds, rounds=60, learning_rate=0.5)
+    found = plan.release().value
+    assert "no model" in str(plan.learns)
+    parts = []
+    for place, shop in enumerate(table.party for table in fed.tables("sales")):
+        sales = tables[shop]["sales"].select(["number", "amount"])
+        rows = np.column_stack([sales[name].to_numpy(zero_copy_only=False) for name in sales.column_names])
+        rows = rows[~np.isnan(rows).any(axis=1)]
+        drawn = rows[np.random.default_rng([0, place]).permutation(len(rows))]
+        bounds = [len(rows) * n // folds for n in range(folds + 1)]
+        parts.append((shop, [drawn[a:b] for a, b in pairwise(bounds)]))
+    for fold in range(folds):
+        rest = np.concatenate([each for _, cut in parts for n, each in enumerate(cut) if n != fold])
+        slope, start = np.polyfit(rest[:, 0], np.clip(rest[:, 1], 0, 100), 1)
+        for shop, cut in parts:
+            x, y = cut[fold].T
+            due = float(np.sqrt(np.mean((slope * x + start - np.clip(y, 0, 100)) ** 2)))
+            told = found.scores.filter((pc.field("fold") == fold) & (pc.field("party") == shop)).to_pylist()
+            assert [(row["rows"], row["rmse"]) for row in told] == [(len(x), pytest.approx(due, rel=1e-3))]
+
+
 def test_every_operation_is_here() -> None:
     noisy = ("dp.count", "dp.histogram", "dp.mean", "dp.quantile", "dp.sum", "dp.variance")
     statistics = ("correlation", "count", "covariance", "histogram", "mean", "sum", "variance")
     encrypted = (f"he.{name}" for name in statistics)
-    others = ("aggregate", "fl.fit", "he.score", "psi.cardinality", "psi.difference", "psi.join")
+    others = ("aggregate", "fl.cross_validate", "fl.fit", "he.score", "psi.cardinality", "psi.difference", "psi.join")
     assert operation_names() == tuple(sorted((*others, *noisy, *encrypted)))
 
 

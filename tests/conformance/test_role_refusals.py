@@ -109,7 +109,9 @@ def refusals() -> Iterator[tuple[str, str, Request]]:
 
         roles = found.operation.roles()[last]
         masked = parameters.get("aggregation") in ("masked", "all-to-all")
-        if roles == (RoleName.KEY_HOLDER,) or (roles == (RoleName.COORDINATOR,) and request.operation != "fl.fit"):
+        if roles == (RoleName.KEY_HOLDER,) or (
+            roles == (RoleName.COORDINATOR,) and not request.operation.startswith("fl.")
+        ):
             brings = {**request.operands, last: request.operands[contributors[0]]}
             yield call, HOLDER, asked(operands=brings)
             yield call, HOLDER, asked(parties=tuple(contributors))
