@@ -234,6 +234,8 @@ def root_cause(errors: Mapping[str, BaseException]) -> tuple[str, BaseException]
 
     def rank(item: tuple[str, BaseException]) -> float:
         error = item[1]
+        if isinstance(error, ProtocolViolation):  # seen by itself; another who lost this party names only it
+            return 0.25
         place = max((place for place, kind in enumerate(following, 1) if isinstance(error, kind)), default=0)
         unheard = isinstance(error, PeerError) and not error.party  # no party says so: its own reply did not come
         return place - 0.5 if unheard else place

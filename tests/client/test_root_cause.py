@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privsdk.client.execution import lost_in_turn, root_cause
-from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, PrivsdkError, ReadTimeout
+from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, ReadTimeout
 from privsdk.errors.sessions import RunCancelled, SessionEnded, StreamEnded, TimedOut
 
 
@@ -21,6 +21,13 @@ def test_who_does_not_answer_comes_before_who_waited_and_after_who_failed() -> N
     assert root_cause(errors) == ("b", silent)
     own = DataError("a column is missing", party="d")
     assert root_cause({**errors, "d": own}) == ("d", own)
+
+
+def test_who_saw_it_comes_before_who_lost_that_one() -> None:
+    lost = PeerGone(StreamEnded(peer="c", how="closed"), party="b")
+    seen = ProtocolViolation("a sent message 1 where 0 was due", party="c")
+    for errors in ({"b": lost, "c": seen}, {"c": seen, "b": lost}):
+        assert root_cause(errors) == ("c", seen)
 
 
 def test_who_kept_all_waiting_is_named() -> None:
