@@ -201,6 +201,7 @@ PLACES: dict[str, dict[str, Callable[[Column], None]]] = {
     },
     "label": {
         "0 and 1": label(lambda kind: fl.Logistic(features=USED)),
+        "one of them": label(lambda kind: fl.Logistic(features=USED, positive=kind.asked[0])),
         "number": label(lambda kind: fl.Linear(features=USED, label_range=(0, 3))),
         "classes": label(lambda kind: fl.Softmax(features=USED, classes=list(kind.asked))),
     },

@@ -121,7 +121,11 @@ GROUPS = {  # calls, parted by semicolons
         fl.fit(fl.Logistic, tables, label='late'); fl.fit(model, fed, label='late'); fl.fit(model, tables, 'late');
         fl.fit(model, tables, label=['late']); fl.fit(model, tables, label='late', strategy='fedavg');
         fl.fit(model, tables, label='late', strategy=fl.FedAvg); fl.fit(model, tables, label='late', privacy=1.0);
-        fl.fit(model, tables, label='late', rounds='3'); fl.FedProx(mu='a'); fl.FedProx(0.1); fl.FedAdam(beta=0.9)
+        fl.fit(model, tables, label='late', rounds='3'); fl.FedProx(mu='a');
+        fl.Logistic(features={'amount': (0, 15)}, positive='yes'); fl.Logistic(features={'age': (0, 9)}, positive=[1]);
+        fl.fit(fl.Logistic(features={'age': (0, 60)}, positive='k1'), tables, label='id');
+        fl.fit(fl.Logistic(features={'amount': (0, 15)}, positive='yes'), tables, label='age');
+        fl.FedProx(0.1); fl.FedAdam(beta=0.9)
     """,
     "psi": """
         psi.inner_join(table, other); psi.join(table, other); psi.join(table, other, 'id');

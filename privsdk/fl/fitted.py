@@ -26,8 +26,9 @@ from ..protocol.operation import Outcome
 from . import model_file
 from .models.evaluation import SCORES, main_score
 from .models.features import Scale
-from .models.model import Model, Number
+from .models.model import Model
 from .models.network import Matrix, Vector
+from .models.targets import Number
 from .parameters import FitParameters
 from .preparation import totals_of, usable
 from .roles import HISTORY
@@ -94,8 +95,8 @@ class Fitted(Displayed, NoContainer):
     def predict(self, table: Any) -> pa.Array:
         """For each row of a local table P(label), the most probable class, or a number in the label's unit.
 
-        The table is in any form that `ps.embedded` takes; columns are prepared as in training. Null where a feature is
-        missing, unless the model fills what is missing.
+        The table is an Arrow table, a pandas or polars frame or a mapping of column to list, as `ps.embedded` takes
+        them; columns are prepared as in training. Null where a feature is missing, unless the model fills what is.
         """
         outputs, complete = self._outputs(table)
         predicted = self.model.target.decode(outputs)

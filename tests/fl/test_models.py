@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from claims import Cases
 
 from privsdk.errors import DataError, InvalidArgument
-from privsdk.fl import MLP, Linear, Logistic, Softmax, Standardised, Vector
+from privsdk.fl import MLP, Linear, Logistic, Softmax, Standardised, Vector, simulate
 from privsdk.fl.models.model import Model
 from privsdk.fl.models.network import Output
 from privsdk.protocol.columns.keys import HasKeys
@@ -25,6 +27,9 @@ MODELS: list[tuple[Model, tuple[int, ...], Output]] = [
     (MLP(features=FEATURES, hidden=[6, 5]), (9, 6, 5, 1), Output.SIGMOID),
     (MLP(features=FEATURES, hidden=[6], classes=range(4)), (9, 6, 4), Output.SOFTMAX),
     (MLP(features=FEATURES, hidden=[6], label_range=(-1, 1)), (9, 6, 1), Output.IDENTITY),
+    (Logistic(features=FEATURES, positive="yes"), (9, 1), Output.SIGMOID),
+    (MLP(features=FEATURES, hidden=[6], positive=Decimal("0.5")), (9, 6, 1), Output.SIGMOID),
+    (Logistic(features=FEATURES, positive=2), (9, 1), Output.SIGMOID),
 ]
 
 
@@ -63,6 +68,9 @@ def column(values: Any) -> pa.ChunkedArray:
         (MODELS[1][0], [0.0, 2.5, 9.0, None, math.inf], [-1.0, 0.0, 1.0, math.nan, 1.0], [0, 0, 0, 1, 0]),
         (MODELS[2][0], ["w", None, "u"], [2, -1, 0], [0, 1, 0]),
         (MODELS[4][0], pa.array([3, 0, None], pa.int8()), [3, 0, -1], [0, 0, 1]),
+        (MODELS[6][0], ["yes", "no", None, "Yes"], [1.0, 0.0, 0.0, 0.0], [0, 0, 1, 0]),
+        (MODELS[7][0], [Decimal("0.50"), Decimal(5)], [1.0, 0.0], [0, 0]),
+        (MODELS[8][0], [2.0, 1.5, math.nan, None], [1.0, 0.0, 0.0, 0.0], [0, 0, 1, 1]),
     ],
 )
 def test_labels_become_targets(model: Model, values: Any, y: list[float], missing: list[int]) -> None:
@@ -117,9 +125,28 @@ def test_outputs_become_predictions() -> None:
         lambda: MLP(features=FEATURES, hidden=[8] * 17),
         lambda: MLP(features=FEATURES, hidden=[65536, 65536]),
         lambda: MLP(features=FEATURES, hidden=[8], classes=["a", "b"], label_range=(0, 1)),
+        lambda: MLP(features=FEATURES, hidden=[8], classes=["a", "b"], positive="a"),
+        lambda: Logistic(features=FEATURES, positive=0.5),  # type: ignore[arg-type]
+        lambda: Logistic(features=FEATURES, positive=["yes"]),  # type: ignore[arg-type]
     ],
 )
 def test_models_that_cannot_be_used_are_refused(bad: Any) -> None:
     with pytest.raises(InvalidArgument) as raised:
         bad()
     assert raised.value.hint
+
+
+@pytest.mark.claim("fl: the positive value of a label is trained on as true, and predicted")
+def test_a_label_of_texts_trains_as_its_booleans_do(cases: Cases) -> None:
+    rng = np.random.default_rng(5)
+    said, so = {}, {}
+    for name in ("north", "south"):
+        x = rng.uniform(0, 10, 60)
+        late = x + rng.normal(0, 2, 60) > 5
+        said[name] = pa.table({"x": x, "y": pa.array(np.where(late, "yes", "no"), mask=x > 9)})
+        so[name] = pa.table({"x": x, "y": pa.array(late, mask=x > 9)})
+    texts = simulate(Logistic(features={"x": (0, 10)}, positive="yes"), said, label="y", class_weights="balanced")
+    booleans = simulate(Logistic(features={"x": (0, 10)}), so, label="y", class_weights="balanced")
+    assert texts.weights.tobytes() == booleans.weights.tobytes()
+    assert texts.predict({"x": [9.0]})[0].as_py() > 0.5
+    cases()

@@ -7,124 +7,23 @@ outputs become predictions, and the layers between them (`network`). Its weights
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import DataError, InvalidArgument
+from ...errors import InvalidArgument
 from ...errors.calls import Declarative
-from ...protocol.columns.keys import HasKeys, Key, check_keys, plain_keys
-from ...protocol.columns.numbers import reals
+from ...protocol.columns.keys import Key, check_keys, plain_keys
 from ...protocol.columns.values import DecimalText
-from ...protocol.groups import groups_of
-from ...protocol.operation import Kind, TypeCheck
-from .features import Feature, Missing, Standardised, checked_range, features_of, in_range
-from .network import Matrix, Network, Output, Targets
+from ...protocol.operation import TypeCheck
+from .features import Feature, Missing, Standardised, checked_range, features_of
+from .network import Network, Output
+from .targets import Binary, Classes, Labels, Number, Target
 
 WIDEST = 1 << 16
 MOST_LAYERS = 16
 MOST_WEIGHTS = 1 << 26  # 256 MB as float32
-
-
-class Labels(NamedTuple):
-    """The targets of a column's rows, and which of them are missing: null or NaN.
-
-    A value that a label cannot be is an error, or is missing where an error would tell of it: unless `strict`.
-    """
-
-    y: Targets
-    missing: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """Whether something is so: a boolean column, or one of 0 and 1. Predicted is the probability that it is."""
-
-    output = Output.SIGMOID
-    outputs = 1
-    kind = Kind.NUMBER
-    classes: ClassVar[tuple[Key, ...]] = (False, True)
-    unit = 1.0
-
-    def encode(self, column: pa.ChunkedArray, *, party: str, name: str, strict: bool = True) -> Labels:
-        """Labels 0.0 and 1.0. Raises DataError, without the value."""
-        values = reals(column)
-        missing, other = np.isnan(values), ~np.isin(values, (0.0, 1.0))
-        if strict and (other & ~missing).any():
-            raise DataError(f"{party}'s label {name} holds other values than 0 and 1", hint="use a boolean column")
-        return Labels(values.astype(np.float32), missing | other)
-
-    def decode(self, outputs: Matrix) -> pa.Array:
-        """P(label)."""
-        return pa.array(outputs[:, 0].astype(np.float64))
-
-
-@dataclass(frozen=True, slots=True)
-class Classes:
-    """One of publicly known classes: a text or integer column. Predicted is the most probable class."""
-
-    classes: tuple[Key, ...]
-    output = Output.SOFTMAX
-    unit = 1.0
-
-    @property
-    def outputs(self) -> int:
-        return len(self.classes)
-
-    @property
-    def kind(self) -> TypeCheck:
-        return HasKeys(self.classes)
-
-    def encode(self, column: pa.ChunkedArray, *, party: str, name: str, strict: bool = True) -> Labels:
-        """The classes' numbers. Raises DataError, without the value."""
-        codes = groups_of(column, self.classes)
-        missing = column.is_null().to_numpy()
-        if strict and ((codes < 0) & ~missing).any():
-            raise DataError(
-                f"{party}'s label {name} holds a value that is none of the {len(self.classes)} classes",
-                hint="name every class that occurs at any party, or leave that party's other rows out",
-            )
-        return Labels(codes, missing | (codes < 0))
-
-    def decode(self, outputs: Matrix) -> pa.Array:
-        """The most probable class; of equals the first."""
-        return pa.array(list(self.classes)).take(pa.array(outputs.argmax(axis=1)))
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number with a publicly known range: clipped to it, and scaled from it to [-1, 1] for training.
-
-    Predicted is a number in the label's own unit; it may be beyond the range.
-    """
-
-    low: float
-    high: float
-    output = Output.IDENTITY
-    outputs = 1
-    kind = Kind.NUMBER
-    classes: ClassVar[tuple[Key, ...]] = ()
-
-    @property
-    def unit(self) -> float:
-        """What 1 of the scaled label is in the label's own unit."""
-        return (self.high - self.low) / 2
-
-    def encode(self, column: pa.ChunkedArray, *, party: str, name: str, strict: bool = True) -> Labels:
-        """Scaled labels."""
-        values = in_range(reals(column), self.low, self.high)
-        return Labels(values.astype(np.float32), np.isnan(values))
-
-    def decode(self, outputs: Matrix) -> pa.Array:
-        """Numbers in the label's own unit."""
-        return pa.array(self.low + (outputs[:, 0].astype(np.float64) + 1) * self.unit)
-
-
-Target = Binary | Classes | Number
 
 
 _CURVATURE = {Output.SIGMOID: 1 / 4, Output.SOFTMAX: 1 / 2, Output.IDENTITY: 1.0}
@@ -200,7 +99,7 @@ class Declared(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Logistic(Declared, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="Logistic"):
-    """Logistic regression: P(label) = sigmoid(w . x + b).
+    """Logistic regression: P(label) = sigmoid(w . x + b). The label is boolean, or 0 and 1, or has a `positive` value.
 
     Parameters
     ----------
@@ -213,7 +112,18 @@ class Logistic(Declared, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     missing : str
         "drop": rows in which a feature is null or NaN take no part. "fill": a missing value counts as the middle of its
         range, the mean of a standardised feature, none of the categories, and of a vector its lowest number.
+    positive : str or other key, optional
+        The value of the label whose probability is predicted, such as "yes": any other one counts as not so.
     """
+
+    positive: Key | None = None
+
+    def _check(self) -> None:
+        msgspec.structs.force_setattr(self, "positive", _checked_positive(self.positive))
+
+    @property
+    def target(self) -> Target:
+        return Binary(self.positive)
 
 
 class Linear(Declared, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="Linear"):
@@ -263,7 +173,7 @@ class MLP(Declared, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     """A multi-layer perceptron: dense layers with ReLU between them.
 
     What it predicts follows from what is given: one of `classes`, a number in `label_range`, or with neither the
-    probability of a label that is boolean, or 0 and 1.
+    probability of a label that is boolean, or 0 and 1, or that it is the `positive` value.
 
     Parameters
     ----------
@@ -275,11 +185,14 @@ class MLP(Declared, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         As in `fl.Softmax`.
     label_range : (low, high), optional
         As in `fl.Linear`.
+    positive : str or other key, optional
+        As in `fl.Logistic`.
     """
 
     hidden: Sequence[int]
     classes: Sequence[Key] | None = None
     label_range: tuple[float, float] | None = None
+    positive: Key | None = None
 
     def _check(self) -> None:
         hidden = tuple(self.hidden)
@@ -290,10 +203,12 @@ class MLP(Declared, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
                 hint=f"give 1 to {MOST_LAYERS} layers of up to {WIDEST} units, such as hidden=[256, 128]",
             )
         msgspec.structs.force_setattr(self, "hidden", hidden)
-        if self.classes is not None and self.label_range is not None:
+        given = [name for name in ("classes", "label_range", "positive") if getattr(self, name) is not None]
+        if len(given) > 1:
             raise InvalidArgument(
-                "classes and label_range are both given", hint="a model predicts one of classes, or a number; leave one"
+                f"{' and '.join(given)} are both given", hint="a model predicts one of these: leave the others out"
             )
+        msgspec.structs.force_setattr(self, "positive", _checked_positive(self.positive))
         if self.classes is not None:
             msgspec.structs.force_setattr(self, "classes", _checked_classes(self.classes))
         if self.label_range is not None:
@@ -307,7 +222,7 @@ class MLP(Declared, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     def target(self) -> Target:
         if self.classes is not None:
             return Classes(tuple(self.classes))
-        return Binary() if self.label_range is None else Number(*self.label_range)
+        return Binary(self.positive) if self.label_range is None else Number(*self.label_range)
 
 
 Model = Logistic | Linear | Softmax | MLP
@@ -332,6 +247,15 @@ def _checked_classes(classes: Any) -> tuple[Key, ...]:
             "fl.Logistic",
         )
     return plain
+
+
+def _checked_positive(given: Any) -> Key | None:
+    """The label's value that is meant, in its one form."""
+    if given is None:
+        return None
+    plain = (given,) if isinstance(given, DecimalText) else plain_keys("label", [given])
+    check_keys("label", plain)
+    return plain[0] if plain else None
 
 
 def _checked_label_range(bounds: Any) -> tuple[float, float]:
