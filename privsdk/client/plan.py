@@ -4,45 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
 from ..display.cards import Card, Displayed
-from ..errors import Cancelled, Refused
+from ..errors import Cancelled
 from ..errors.absent import NoContainer
 from ..errors.calls import verb
 from ..governance.policy import smallest_grants
-from ..protocol.control import Quoted
 from ..protocol.operation import Request, operation_of
 from .audit import Receipt
 from .budgets import Grants, Price, price_text
 from .preview import Outlook, Preview, TrainingForecast
 from .progress import Live, Ticker, ended_with
 from .results import Answers, Learned, Result, learns_grid
+from .runner import Runner
 
 LOOK_S = 0.2  # between two times that the line of a run that is waited for is drawn
 CANCELLED_S = 5.0  # for a cancelled run to end
 
 T = TypeVar("T")
-
-
-class Runner(Protocol):
-    """What a plan needs of a federation."""
-
-    caller: str
-    purpose: str
-
-    @property
-    def parties(self) -> tuple[str, ...]: ...
-
-    def quote(self, requests: Sequence[Request]) -> dict[str, Quoted | Refused]:
-        """Ask every party of the requests whether it would allow them all; reserves nothing."""
-
-    def execute(self, live: Live) -> Answers:
-        """Run its request to its end, or until it is cancelled; returns each party's answer, and fills `live`."""
 
 
 class Plan(Displayed, NoContainer, Generic[T]):

@@ -23,7 +23,8 @@ from ..protocol.control import Description, TableInfo
 from ..protocol.operation import Operand, Request, TypeCheck
 from .aggregates import OPERATION, AggregateParameters, Aggregates
 from .budgets import balance_facts, balances_grid
-from .plan import Plan, Runner
+from .plan import Plan
+from .runner import Runner, pick_key_holder
 
 
 class Handle(Displayed, NoContainer):
@@ -281,9 +282,9 @@ class PooledTables:
         for table in self.group:
             table.expect(kinds, self.conditions)
 
-    def holder(self) -> str:
+    def holder(self, operation: str) -> str:
         """Who has the totals; raises InvalidArgument where nobody is left for it."""
-        return pick_key_holder(self.runner, tuple(table.party for table in self.group), self.key_holder)
+        return pick_key_holder(self.runner, tuple(table.party for table in self.group), self.key_holder, operation)
 
 
 def as_tables(tables: Tables | Table | list[Table] | tuple[Table, ...]) -> Tables:
@@ -328,23 +329,3 @@ def new_request(
         parameters=dict(parameters),
         min_parties=min_parties or UNSET,
     )
-
-
-def pick_key_holder(runner: Runner, contributors: tuple[str, ...], wanted: str | None) -> str:
-    """The named party, or the first of the federation that contributes nothing."""
-    free = [party for party in runner.parties if party not in contributors]
-    if wanted is None:
-        if not free:
-            raise InvalidArgument(
-                f"all parties contribute ({', '.join(contributors)}): nobody is left to hold the key",
-                hint="add a party without this table, such as ps.embedded(..., notary={}), or leave one table out",
-            )
-        return free[0]
-    if wanted in contributors:
-        raise InvalidArgument(
-            f"{wanted} contributes and cannot hold the key: it would decrypt the others' values",
-            hint=f"choose one that contributes nothing: {', '.join(free) or 'none yet'}",
-        )
-    if wanted not in free:
-        raise UnknownName.among("party", wanted, runner.parties)
-    return wanted

@@ -43,7 +43,10 @@ from .readable import readable
 
 def _operation(d: OperationNotAllowed) -> Text:
     wanted = [*d.allowed, d.operation]
-    return Text(f"{d.party} does not allow the operation {d.operation}", f"its owner can add it: operations = {wanted}")
+    advice = (
+        f"its owner can add it: operations = {wanted}; one that only helps can be another: coordinator=, key_holder="
+    )
+    return Text(f"{d.party} does not allow the operation {d.operation}", advice)
 
 
 def _missing(use: MissingGrant, d: NotGranted) -> str:

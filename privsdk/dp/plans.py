@@ -60,7 +60,7 @@ def plan_release(
             del parameters[name_of_new]
     parties, answerer = tuple(operands), next(iter(operands))
     if len(operands) > 1:
-        answerer = pooling.holder()
+        answerer = pooling.holder(f"dp.{statistic}")
         parties = (*parties, answerer)
     elif pooling.key_holder is not None:
         raise InvalidArgument("one party's table needs no key holder", hint="leave key_holder out")

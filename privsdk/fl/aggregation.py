@@ -12,8 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple, TypeVar
 
-from ..client.plan import Runner
-from ..client.tables import pick_key_holder
+from ..client.runner import Runner, pick_key_holder, willing
 from ..crypto.seal.schemes import ExactScheme
 from ..crypto.sums.all_to_all import MOST, PeerSum, alone, to_all
 from ..crypto.sums.base import PlainSum, Sum
@@ -88,10 +87,12 @@ class AggregationMode(ABC):
     def check(self, participants: Participants, sums: Sequence[tuple[int, int]]) -> None:
         """Raise InvalidArgument where these cannot add up so; `sums` has the length and the largest total of each."""
 
-    def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None) -> str:
-        """The named party, or the first of the federation that brings no table, or where there is none the first."""
+    def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None, operation: str) -> str:
+        """The named party, or the first that brings no table and allows the operation; where there is none a client,
+        if nobody sees a single one's update."""
         if wanted is None:
-            return next((party for party in runner.parties if party not in clients), clients[0])
+            others = tuple(party for party in runner.parties if party not in clients)
+            return willing(runner, (*others, *clients) if self.hides or not others else others, operation)
         if wanted not in runner.parties:
             raise UnknownName.among("party", str(wanted), runner.parties)
         return wanted
@@ -197,8 +198,8 @@ class EncryptedMode(AggregationMode):
         for length, largest in sums:
             ExactScheme(parties=len(participants.clients), length=length, max_units=largest)
 
-    def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None) -> str:
-        return pick_key_holder(runner, clients, wanted)
+    def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None, operation: str) -> str:
+        return pick_key_holder(runner, clients, wanted, operation)
 
     def keys(self, coordinator: str) -> str:
         return f"{coordinator} coordinates and holds the key"
@@ -234,7 +235,7 @@ class AllToAllMode(AggregationMode):
                 hint='use aggregation="masked"',
             )
 
-    def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None) -> str:
+    def coordinator(self, runner: Runner, clients: tuple[str, ...], wanted: str | None, operation: str) -> str:
         """All average; one of them answers."""
         if wanted is not None and wanted not in clients:
             raise InvalidArgument(

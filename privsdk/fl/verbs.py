@@ -110,8 +110,8 @@ def fit(
     seed : int
         Of the split, the batches, the initial weights and the clients drawn, so that a run can be repeated. Public.
     coordinator : str, optional
-        The party that averages; default the first that holds none of the tables, and where there is none the first
-        client: under masks it sees no more for it.
+        The party that averages; default the first that holds none of the tables and whose policy allows it, and where
+        there is none the first client: under masks it sees no more for it.
     name : str, optional
         Every party keeps its own state of a training with a name after each round. Fitted again with the same
         arguments under the same name, by the same caller for the same purpose, it goes on from the last round that all
@@ -134,8 +134,9 @@ def fit(
     given = locals()
     group = as_tables(tables)
     runner = runner_of(*group)
-    leader = mode_named(aggregation).coordinator(runner, tuple(table.party for table in group), coordinator)
-    parameters = parameters_of("fl.fit", given, clients=tuple(table.party for table in group), coordinator=leader)
+    clients = tuple(table.party for table in group)
+    leader = mode_named(aggregation).coordinator(runner, clients, coordinator, "fl.fit")
+    parameters = parameters_of("fl.fit", given, clients=clients, coordinator=leader)
     operands = {table.party: table.operand(*parameters.columns) for table in group}
     if privacy is not None:
         units = {table.party: charges.unit_of(privacy, table.unit) for table in group}

@@ -15,7 +15,8 @@ import pyarrow as pa
 from msgspec import UNSET
 
 from ..client.aggregates import OPERATION, AggregateParameters, Aggregates
-from ..client.plan import Plan, Runner
+from ..client.plan import Plan
+from ..client.runner import Runner
 from ..client.tables import Handle, Table, new_request, runner_of
 from ..display.cards import Card, Grid
 from ..errors import InvalidArgument, UnknownName

@@ -156,7 +156,7 @@ def cross_validate(
     check_model(model)
     group = as_tables(tables)
     runner, clients = runner_of(*group), tuple(table.party for table in group)
-    leader = mode_named(aggregation).coordinator(runner, clients, coordinator)
+    leader = mode_named(aggregation).coordinator(runner, clients, coordinator, "fl.cross_validate")
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
         raise InvalidArgument(f"folds is {folds!r}", hint="give a whole number from 2 up")
     given |= {"participation": 1.0, "fewest": None, "deadline_s": DEADLINE_S, "held_out": 1 / folds}

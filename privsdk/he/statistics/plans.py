@@ -75,7 +75,7 @@ def plan_statistic(name: Name, given: Mapping[str, Any]) -> Plan[Any]:
         aggregation=pooling.aggregation,
     )
     pooling.expect(statistic.kinds)
-    holder = pooling.holder()
+    holder = pooling.holder(OPERATIONS[name])
     parameters = msgspec.to_builtins(statistic)
     for name_of_new, usual in (("aggregation", "encrypted"), ("where", []), ("others", False)):
         if (
