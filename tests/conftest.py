@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -14,8 +15,10 @@ from typing import cast
 import pytest
 from claims import Cases, Counts
 from hypothesis import HealthCheck, settings
-from playwright.sync_api import Browser, sync_playwright
+from people import federation
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
+import privsdk as ps
 from privsdk.client.federation import open_federations
 
 SOAK = os.environ.get("PRIVSDK_SOAK") == "1"
@@ -35,6 +38,7 @@ settings.register_profile("soak", parent=settings.get_profile("claims"), max_exa
 
 
 gc.disable()  # while tests are collected, of which nothing is given back
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # of jsonschema, which reads notebooks: 38 grammars
 
 
 def pytest_collection_finish() -> None:
@@ -149,6 +153,13 @@ def tidy() -> Iterator[None]:
 
 
 @pytest.fixture
+def fed() -> Iterator[ps.Federation]:
+    """Three parties with a table of people each, and a keeper."""
+    with federation() as opened:
+        yield opened
+
+
+@pytest.fixture
 def soak() -> bool:
     """Whether the long counts are wanted (`make soak`)."""
     return SOAK
@@ -165,11 +176,26 @@ def repository() -> Path:
     return Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")  # while Playwright runs, asyncio takes this thread for one with a loop of its own
-def chromium(repository: Path) -> Iterator[Browser]:
-    """A headless browser; pages of one test are closed with it."""
-    found = subprocess.run([repository / "scripts" / "chromium.sh"], check=True, capture_output=True, text=True)
-    with sync_playwright() as playwright:
+_BROWSING: list[tuple[Playwright, Browser]] = []
+
+
+@pytest.fixture(scope="module")
+def chromium(repository: Path) -> Browser:
+    """A headless browser: one for all tests of a folder that follow one another."""
+    if not _BROWSING:
+        found = subprocess.run([repository / "scripts" / "chromium.sh"], check=True, capture_output=True, text=True)
+        playwright = sync_playwright().start()
         browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=CHROMIUM)
-        yield browser
-        browser.close()
+        _BROWSING.append((playwright, browser))
+    return _BROWSING[0][1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Ends the browser: while Playwright runs, asyncio takes this thread for one with a loop of its own."""
+    yield
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        for playwright, browser in _BROWSING:
+            browser.close()
+            playwright.stop()
+        _BROWSING.clear()

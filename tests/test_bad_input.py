@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pytest
-from people import everyone, federation, north, people, south
+from people import everyone, north, people, south
 
 import privsdk as ps
 from privsdk import dp, fl, he, psi
@@ -21,12 +21,6 @@ Verb = Callable[[ps.Federation], Any]
 MODEL = fl.Logistic(features={"age": (0, 100)})
 PARTIES = "known: east, keeper, north, south"
 COLUMNS = "known: age, amount, id, late"
-
-
-@pytest.fixture
-def fed() -> Iterator[ps.Federation]:
-    with federation() as opened:
-        yield opened
 
 
 @pytest.fixture

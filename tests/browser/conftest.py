@@ -13,16 +13,27 @@ from playwright.sync_api import Browser, Page, expect
 expect.set_options(timeout=60_000)  # a busy machine is not a failure
 
 
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """A page that may load nothing from anywhere; what it logs as an error fails the test."""
-    context = chromium.new_context(viewport={"width": 900, "height": 700}, offline=True)
+@pytest.fixture(scope="module")
+def logged(chromium: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """The one page of a module's tests, as a process for each takes longer than most of them, and its errors."""
+    context = chromium.new_context(viewport={"width": 900, "height": 700})
     opened, errors = context.new_page(), list[str]()
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield opened
+    yield opened, errors
     context.close()
-    assert not errors
+
+
+@pytest.fixture
+def page(logged: tuple[Page, list[str]]) -> Iterator[Page]:
+    """A page, with nothing of the test before, that may load nothing from anywhere; what it logs as an error fails."""
+    opened, errors = logged
+    opened.context.set_offline(True)
+    yield opened
+    opened.unroute_all()
+    opened.goto("about:blank")
+    found, errors[:] = [*errors], []
+    assert not found
 
 
 @pytest.fixture

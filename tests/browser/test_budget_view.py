@@ -216,7 +216,7 @@ def test_news_is_soon_seen(show: Callable[..., Page], cases: Cases, counts: Coun
     ]
     page = show(state)
     took = []
-    for n in range(counts(15, 50, 50)):
+    for n in range(counts(3, 50, 50)):
         for party in state["_parties"]:
             for balance in party["balances"]:
                 balance["epsilon"] |= {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from people import everyone, federation, north, people, south
+from people import everyone, north, people, south
 from waiting import until
 
 import privsdk as ps
@@ -25,12 +25,6 @@ from privsdk.party.ledger.verification import read_ledger
 Verb = Callable[[ps.Federation], Any]
 MODEL = fl.Logistic(features={"age": (0, 100)})
 REAL, INTEGER = 271828.1828, 31415926535
-
-
-@pytest.fixture
-def fed() -> Iterator[ps.Federation]:
-    with federation() as opened:
-        yield opened
 
 
 def test_a_refused_request_costs_nothing_and_is_in_the_audit(tmp_path: Path) -> None:

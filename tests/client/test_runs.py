@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 
 import pytest
 from people import everyone, federation, north
@@ -13,12 +12,6 @@ from privsdk import dp, fl
 from privsdk.client.execution import ENDED, Activity
 from privsdk.client.federation import open_federations, openings
 from privsdk.errors import Cancelled, PolicyRefused
-
-
-@pytest.fixture
-def fed() -> Iterator[ps.Federation]:
-    with federation() as opened:
-        yield opened
 
 
 def test_runs_are_known_from_begin_to_end(fed: ps.Federation) -> None:

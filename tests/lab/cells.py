@@ -23,6 +23,10 @@ fed = ps.embedded({{**owners, "keeper": {{}}}}, store={store!r}, budget=budget, 
 COUNT = 'dp.count(fed["north"]["people"], epsilon=0.5).release()'
 PLAN = """plan = fl.fit(fl.Logistic(features={{"age": (0, 60)}}), fed.tables("people"), label="late", rounds={rounds},
               aggregation="masked")"""
+DRAWN = {  # how many rounds of a run are drawn, by where
+    "panel": "() => Number(document.querySelector('#privsdk-panel [role=progressbar]')?.ariaValueNow ?? 0)",
+    "view": "() => Number(document.querySelector('.jp-Notebook [data-state] progress')?.value ?? 0)",
+}
 LONG = 10_000  # rounds: far more than any test waits for
 
 

@@ -122,9 +122,9 @@ class Lab:
         """Until all that was started has ended and the kernel is idle."""
         self.page.wait_for_function(IDLE, timeout=RAN_MS)
 
-    def kernel(self) -> str:
-        """What the kernel is doing: "idle" or "busy"."""
-        return str(self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status"))
+    def busy(self) -> bool:
+        """Whether a cell that was started is under way."""
+        return bool(self.page.evaluate("() => window.under_way"))
 
     def until_more(self, figure: str, than: float) -> float:
         """Wait until this function of the page gives more than that; what it gives then."""

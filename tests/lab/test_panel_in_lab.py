@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cells import COUNT, opening, training
+from cells import COUNT, DRAWN, opening, training
 from claims import Cases
 from lab_page import Lab
 from playwright.sync_api import Locator, expect
-
-DONE = "() => Number(document.querySelector('#privsdk-panel [role=progressbar]')?.ariaValueNow ?? 0)"
 
 
 @pytest.fixture
@@ -32,6 +30,7 @@ def test_it_says_what_to_do_where_there_is_nothing(lab: Lab, panel: Locator, cas
     cases()
 
 
+@pytest.mark.lengthy  # in `make test`, the panel is beside the run view of test_widgets_in_lab
 @pytest.mark.claim("panel: shows rounds live while a cell blocks the kernel")
 def test_it_is_live_while_a_cell_blocks(lab: Lab, panel: Locator, tmp_path: Path, cases: Cases) -> None:
     lab.of("live", opening(tmp_path), training(), "print('begun', flush=True)\nplan.release()")
@@ -41,10 +40,10 @@ def test_it_is_live_while_a_cell_blocks(lab: Lab, panel: Locator, tmp_path: Path
     expect(panel).to_contain_text("Nothing is running")
     lab.start(2)
     expect(panel.get_by_label("fl.fit, running")).to_be_visible()
-    seen = [lab.until_more(DONE, 0)]
+    seen = [lab.until_more(DRAWN["panel"], 0)]
     for _ in range(5):
-        seen.append(lab.until_more(DONE, seen[-1]))
-        assert lab.kernel() == "busy"
+        seen.append(lab.until_more(DRAWN["panel"], seen[-1]))
+        assert lab.busy()
         cases()
     panel.get_by_role("button", name="Interrupt the kernel").click()
     lab.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cells import COUNT, opening, training
+from cells import COUNT, DRAWN, opening, training
 from claims import Cases
 from lab_page import Lab, errors
 from playwright.sync_api import expect
@@ -13,7 +13,6 @@ from playwright.sync_api import expect
 PICKER = 'from privsdk import widgets\nchosen = widgets.picker(fed, use="encrypted")\nchosen'
 BUDGETS = "from privsdk import widgets\nbudgets = widgets.budgets(fed)\nbudgets"
 PROGRESS = "from privsdk import widgets\nrun = plan.start()\nview = widgets.progress(run)\nview"
-ROUNDS = """() => Number(document.querySelector(".jp-Notebook [data-state] progress")?.value ?? 0)"""
 
 
 @pytest.mark.lengthy  # in `make test`, tests/browser clicks and tests/widgets takes what is chosen
@@ -69,13 +68,15 @@ def test_watching_and_stopping(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     lab.of("stopping", opening(tmp_path), training(), PROGRESS, waiting)
     for number in range(3):
         lab.run(number)
+    lab.command("privsdk:show-panel")
     lab.start(3)
     view = lab.shown(2)
-    seen = [lab.until_more(ROUNDS, 0)]
-    for _ in range(5):
-        seen.append(lab.until_more(ROUNDS, seen[-1]))
-        assert lab.kernel() == "busy"
-        cases()
+    for drawn in DRAWN.values():  # in the panel beside it, too
+        seen = lab.until_more(drawn, 0)
+        for _ in range(5):
+            seen = lab.until_more(drawn, seen)
+            assert lab.busy()
+            cases()
     view.get_by_role("button", name="Stop after this round").click()
     lab.wait()
     assert not errors(lab.outputs())

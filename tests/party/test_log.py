@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from people import federation, north
+from people import north
 
 import privsdk as ps
 from privsdk import dp
 from privsdk.errors import PolicyRefused, PrivsdkError
 from privsdk.protocol import control
-
-
-@pytest.fixture
-def fed() -> Iterator[ps.Federation]:
-    with federation() as opened:
-        yield opened
 
 
 def test_own_requests_are_told_latest_first(fed: ps.Federation) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import comm
@@ -23,12 +23,6 @@ from privsdk.widgets.panel import Panel
 from privsdk.widgets.view import FederationView
 
 VIEWS: tuple[Callable[[ps.Federation], FederationView], ...] = (picker, budgets)
-
-
-@pytest.fixture
-def fed() -> Iterator[ps.Federation]:
-    with federation() as opened:
-        yield opened
 
 
 def followers() -> list[threading.Thread]:

@@ -17,12 +17,6 @@ from privsdk.widgets.picker import Picker
 
 
 @pytest.fixture
-def fed() -> Iterator[ps.Federation]:
-    with federation() as opened:
-        yield opened
-
-
-@pytest.fixture
 def choosing(fed: ps.Federation) -> Iterator[Picker]:
     view = picker(fed)
     yield view

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
-from people import everyone, federation, people
+from people import everyone, people
 from traitlets.config import Config
 from waiting import until
 
@@ -22,12 +21,6 @@ from privsdk.widgets.progress import RunView
 from privsdk.widgets.run_facts import MOST_POINTS, thinned
 
 MODEL = fl.Logistic(features={"age": (0, 60)})
-
-
-@pytest.fixture
-def fed() -> Iterator[ps.Federation]:
-    with federation() as opened:
-        yield opened
 
 
 def training(fed: ps.Federation, rounds: int) -> ps.Run[fl.Fitted]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -18,12 +17,6 @@ from privsdk.protocol import control
 from privsdk.widgets import budgets, facts
 from privsdk.widgets.budget import check_heads
 from privsdk.widgets.spending import MOST_RUNS, spending
-
-
-@pytest.fixture
-def fed() -> Iterator[ps.Federation]:
-    with federation() as opened:
-        yield opened
 
 
 def spent(fed: ps.Federation, most: int = 50) -> tuple[dict[str, Any], ...]:
