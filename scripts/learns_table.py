@@ -5,6 +5,7 @@ Not a description of its own: every cell is what a plan shows before a run and w
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,7 +32,9 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
     join = psi.join(a, b, on="key")
     joint = join.release().value
     where = {"B.y": 1, "x": (0, 50)}
-    model = fl.Logistic(features={"x": (0, 100)})
+    trained = {"model": fl.Logistic(features={"x": (0, 100)}), "tables": fed.tables("t"), "label": "y"}
+    fit = partial(fl.fit, **trained, rounds=2)
+    crossed = fl.cross_validate(**trained, folds=2, grid={"rounds": [1, 2]}, coordinator="K")
     return [
         ("psi.join", join),
         ("psi.join of three or more", psi.join(a, b, fed["C"]["t"], on="key")),
@@ -51,19 +54,13 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
         ("he.sum, masked, and all others", he.sum(fed.tables("t"), "x", aggregation="masked")),
         ("he.mean(by), and count, sum, variance", he.mean(fed.tables("t"), "x", by="group", keys=["g", "h"])),
         ("he.score", he.score(fed["K"]["m"], a, features={"x": 100}, weight_bound=1, label="y")),
-        ("fl.fit", fl.fit(model, fed.tables("t"), label="y", coordinator="K")),
-        ("fl.fit, encrypted", fl.fit(model, fed.tables("t"), label="y", aggregation="encrypted", coordinator="K")),
-        ("fl.fit, all to all", fl.fit(model, fed.tables("t"), label="y", aggregation="all-to-all")),
-        ("fl.fit, in the clear", fl.fit(model, fed.tables("t"), label="y", aggregation="clear", coordinator="K")),
-        ("fl.fit, party level", fl.fit(model, fed.tables("t"), label="y", coordinator="K", privacy=PARTY)),
-        (
-            "fl.fit, record level",
-            fl.fit(model, fed.tables("t"), label="y", coordinator="K", batch_size=5, privacy=RECORD),
-        ),
-        (
-            "fl.cross_validate",
-            fl.cross_validate(model, fed.tables("t"), label="y", folds=2, grid={"rounds": [1, 2]}, coordinator="K"),
-        ),
+        ("fl.fit", fit(coordinator="K")),
+        ("fl.fit, encrypted", fit(aggregation="encrypted", coordinator="K")),
+        ("fl.fit, all to all", fit(aggregation="all-to-all")),
+        ("fl.fit, in the clear", fit(aggregation="clear", coordinator="K")),
+        ("fl.fit, party level", fit(coordinator="K", privacy=PARTY)),
+        ("fl.fit, record level", fit(coordinator="K", batch_size=5, privacy=RECORD)),
+        ("fl.cross_validate", crossed),
         ("dp.count", dp.count(a, epsilon=0.5)),
         ("dp.sum", dp.sum(a, "x", bounds=(0, 100), epsilon=0.5)),
         ("dp.mean", dp.mean(a, "x", bounds=(0, 100), epsilon=0.5)),

@@ -80,13 +80,18 @@ def check(folder: Path | None = None) -> Readiness:
 
 def findings(folder: Path | None = None) -> Iterator[Finding]:
     """The same one after the other, as each is done; about ten seconds in all."""
-    looks: dict[str, Callable[[], str]] = {
+    return (finding(what, look) for what, look in looks(folder or Path.cwd()).items())
+
+
+def looks(folder: Path) -> dict[str, Callable[[], str]]:
+    """What is looked at, by its name: says what is found, or raises."""
+    return {
         "Python": _python,
         "packages": _packages,
         "memory": _memory,
         "linear algebra (BLAS)": _blas,
         "ports on loopback": _loopback,
-        "disk for ledgers": lambda: _ledgers(folder or Path.cwd()),
+        "disk for ledgers": lambda: _ledgers(folder),
         "bundled data": _data,
         "count at one owner": _aggregate,
         "private join": _join,
@@ -95,15 +100,18 @@ def findings(folder: Path | None = None) -> Iterator[Finding]:
         "differential privacy": _noisy,
         "JupyterLab": _lab,
     }
-    for what, look in looks.items():
-        try:
-            yield Finding(what=what, ok=True, found=look())
-        except NotReady as problem:
-            yield Finding(what=what, ok=False, found=str(problem), hint=problem.hint)
-        except PrivsdkError as error:
-            yield Finding(what=what, ok=False, found=error.message, hint=error.hint or INSTALL)
-        except Exception as error:  # a broken installation fails in ways that nobody foresees
-            yield Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}", hint=INSTALL)
+
+
+def finding(what: str, look: Callable[[], str]) -> Finding:
+    """What is found of one thing."""
+    try:
+        return Finding(what=what, ok=True, found=look())
+    except NotReady as problem:
+        return Finding(what=what, ok=False, found=str(problem), hint=problem.hint)
+    except PrivsdkError as error:
+        return Finding(what=what, ok=False, found=error.message, hint=error.hint or INSTALL)
+    except Exception as error:  # a broken installation fails in ways that nobody foresees
+        return Finding(what=what, ok=False, found=f"{type(error).__name__}: {error}", hint=INSTALL)
 
 
 def _python() -> str:

@@ -76,10 +76,7 @@ def test_the_network_is_really_away(no_network: list[object]) -> None:
 
 def only(what: str, folder: Path) -> Finding:
     """What is found of one thing."""
-    for finding in check.findings(folder):
-        if finding.what == what:
-            return finding
-    raise AssertionError(what)
+    return check.finding(what, check.looks(folder)[what])
 
 
 def fails(error: Exception) -> Callable[..., Any]:

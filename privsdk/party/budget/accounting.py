@@ -45,6 +45,7 @@ _Price = frozenset[tuple[Charge, int]]
 
 _deltas: WeakKeyDictionary[Any, dict[float, float]] = WeakKeyDictionary()
 _reading = threading.Lock()
+_composing = threading.Lock()  # parties of one process compose the same, all at once: one does, the others find it
 
 
 class Account:
@@ -71,7 +72,7 @@ class Account:
             several = times > 1 and len(more) > 1  # composed as one, which is then composed with itself
             if several or "_losses" in self.__dict__:  # warm: keep what is composed already
                 losses = [_composed(price).self_compose(times)] if several else _losses(added)
-                grown.__dict__["_losses"] = _convolve([self._losses, *losses])
+                grown.__dict__["_losses"] = _convolve([*([self._losses] if self.private else ()), *losses])
             if len(self._grown) >= _REMEMBERED:
                 keys = list(self._grown)
                 trials = [key for key in keys if key[1] > 1]  # the next request may well be the same once more
@@ -244,7 +245,8 @@ def _losses(tally: Tally) -> list[Any]:
     found = []
     for event, n in sorted(events.items(), key=repr):
         effort.check()
-        found += [_distribution(event, n)] if n else []
+        with _composing:
+            found += [_distribution(event, n)] if n else []
     return found
 
 
@@ -256,8 +258,15 @@ def _convolve(losses: list[Any]) -> Any:
         return privacy_loss_distribution.identity()
     while len(losses) > 1:
         pairs = zip(losses[::2], losses[1::2], strict=False)
-        losses = [first.compose(second) for first, second in pairs] + losses[len(losses) // 2 * 2 :]
+        with _composing:
+            losses = [_pair(first, second) for first, second in pairs] + losses[len(losses) // 2 * 2 :]
     return losses[0]
+
+
+@lru_cache(maxsize=8)
+def _pair(first: Any, second: Any) -> Any:
+    """Of two distributions: those of an account and of a round are the same objects at all parties of a process."""
+    return first.compose(second)
 
 
 def _delta(losses: Any, epsilon: float) -> float:
