@@ -11,11 +11,12 @@ from claims import lengthy
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-QUICK = ("fl.py", "he.py", "psi.py")  # beside others, of seconds
+QUICK = ("fl.py", "he.py", "psi.py")  # beside others
+LONG = (*QUICK, "guard.py")  # of seconds, also in small
 
 
 @pytest.mark.claim("benchmarks: each runs, in small")
-@pytest.mark.parametrize("name", [*sorted({path.name for path in FOLDER.glob("*.py")} - {*QUICK}), *lengthy(*QUICK)])
+@pytest.mark.parametrize("name", [*sorted({path.name for path in FOLDER.glob("*.py")} - {*LONG}), *lengthy(*LONG)])
 def test_a_benchmark_runs_in_small(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

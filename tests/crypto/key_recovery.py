@@ -32,6 +32,7 @@ class Victim:
             scheme="ckks", degree=DEGREE, data=(60,), special=49, scale_bits=40, packing="complex", reveals=reveals
         )
         self.context = he.SecretContext.new(preset, owner="victim")
+        self.reveals = reveals
         self._ring = preset.rings[0]
         (self.modulus,) = preset.primes
         secret = saved(self.context._secrets[0])

@@ -11,7 +11,7 @@ import kkrt_runs
 import numpy as np
 import numpy.typing as npt
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from harness import assert_absent, assert_found, assert_same_shape, digest, traces_of_key
 from kkrt_runs import SESSION, Run, buckets_of, column, dealt, numbered, octets, rewriting, run, unchanged
 from scipy.stats import chisquare
@@ -123,9 +123,9 @@ def check_sessions(one: Callable[..., Run] = run, case: Callable[[], None] = not
     case()
 
 
-def check_order(one: Callable[..., Run] = run, case: Callable[[], None] = nothing) -> None:
+def check_order(one: Callable[..., Run] = run, case: Callable[[], None] = nothing, runs: int = 12) -> None:
     """The order of the joint keys, which is that of the records, has nothing to do with the order of rows."""
-    keys, runs = numbered(*range(20)), 40
+    keys = numbered(*range(20))
     together_ranked = {"a": 0.0, "b": 0.0}
     slots = np.zeros(0, np.int64)
     for number in range(runs):
@@ -182,8 +182,8 @@ CHECKS = {
 
 @TRANSCRIPTS
 @pytest.mark.parametrize("check", CHECKS)
-def test_transcript_tells_nothing_beyond_learns(check: str, cases: Cases) -> None:
-    CHECKS[check](case=cases)
+def test_transcript_tells_nothing_beyond_learns(check: str, cases: Cases, counts: Counts) -> None:
+    CHECKS[check](case=cases, **({"runs": counts(12, 40, 40)} if check == "order" else {}))
 
 
 @TRANSCRIPTS
