@@ -320,7 +320,7 @@ def test_as_many_independent_figures_as_units_allow() -> None:
     rng = np.random.default_rng(4)
     with closing(open_books(None)) as books:
         release, told = releaser(books, PEOPLE), []
-        for _ in range(400):
+        for _ in range(50):
             rows = np.flatnonzero(rng.random(40) < 0.5).tolist()
             try:
                 release((rows, "count", (len(rows),)))
