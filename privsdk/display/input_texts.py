@@ -16,6 +16,7 @@ from ..errors.inputs import (
     NotOffered,
     NotTables,
     NotWritable,
+    ValidationMisfit,
     WrongType,
 )
 from ..errors.sessions import CertificateUnfit, Unfit
@@ -129,6 +130,23 @@ def group_keys(d: GroupKeysMisfit) -> Text:
     return Text(f"keys by {', '.join(d.by)} are not one value for each", f"give tuples: keys=[({each}), ...]")
 
 
+def validation(d: ValidationMisfit) -> Text:
+    said: dict[str, Text] = {
+        "folds": Text(f"folds is {d.number}", f"give a whole number from 2 to {d.most}"),
+        "trainings": Text(f"candidates and folds make {d.number} trainings", f"ask for up to {d.most}"),
+        "apart": Text(
+            "the candidates differ in columns, label, parties or seed", "validate these in calls of their own"
+        ),
+        "labels": Text("the models predict different things", "compare models of one kind of label"),
+        "exact": Text(
+            "cross-validation tells exact scores, of whole folds", "leave privacy, name, evaluate_every and by out"
+        ),
+        "grid": Text(f"the grid is {d.grid}", 'give lists of values by argument: grid={"rounds": [10, 40]}'),
+        "untold": Text("no party told a score", "use fewer folds: each takes its party's minimum count of rows"),
+    }
+    return said[d.wrong]
+
+
 def beyond_bound(d: BeyondBound) -> Text:
     what = "exceeds the declared bound" if d.total else "holds a value beyond the declared bound"
     return Text(
@@ -144,6 +162,7 @@ ENGLISH: Language = {
     NameUnknown: unknown,
     KeysMisfit: keys,
     GroupKeysMisfit: group_keys,
+    ValidationMisfit: validation,
     BeyondBound: beyond_bound,
     NotOffered: not_offered,
     CallMisfit: misfit,

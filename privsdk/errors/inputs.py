@@ -91,6 +91,17 @@ class GroupKeysMisfit(Detail, frozen=True, kw_only=True, tag="group-keys"):
     most: int
 
 
+class ValidationMisfit(Detail, frozen=True, kw_only=True, tag="validation"):
+    """What a cross-validation cannot be: of so many folds, or of more trainings than `most`; of candidates that differ
+    in columns, parties or seed, or in what they predict; with noise, a name, groups or evaluations on the way; a search
+    over what is no `grid`; or one of which no score was told."""
+
+    wrong: Literal["folds", "trainings", "apart", "labels", "exact", "grid", "untold"]
+    number: int = 0
+    most: int = 0
+    grid: str = ""
+
+
 class BeyondBound(Detail, frozen=True, kw_only=True, tag="beyond-bound"):
     """A party's column holds a value, or has a `total`, beyond what was declared."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, UnsupportedUse
+from ..errors.inputs import WrongType
 from ..protocol.columns.keys import HasKeys, Key, check_keys, plain_keys
 from ..protocol.operation import LONGEST_NAME, Request
 from ..protocol.timeouts import READ_S
@@ -230,6 +231,8 @@ def parameters_of(verb: str, given: Mapping[str, Any], *, clients: Sequence[str]
     Raises InvalidArgument where one is not of its type, or not to be used.
     """
     check_model(given["model"])
+    for name, known in _DECLARED.items():
+        _check_declared(name, given.get(name), known)
     rate = given["learning_rate"]
     named = {name: given[name] for name in FitParameters.__struct_fields__ if name in given}
     named |= {
@@ -253,6 +256,20 @@ def parameters_of(verb: str, given: Mapping[str, Any], *, clients: Sequence[str]
         return msgspec.convert(msgspec.to_builtins(typed), FitParameters)
     except msgspec.ValidationError as error:
         raise InvalidArgument(f"{verb}: {error}", hint=f"see help({verb})") from None
+
+
+_DECLARED = {"strategy": get_args(Strategies), "compression": get_args(Compressions), "privacy": get_args(Privacy)}
+
+
+def _check_declared(name: str, given: object, known: tuple[type, ...]) -> None:
+    """Raise UnsupportedUse for what is none of these declarations; a name or a class is answered by its own."""
+    if given is None or isinstance(given, known):
+        return
+    text = given.__name__ if isinstance(given, type) else str(given)
+    meant = [cls for cls in known if cls.__name__.lower() == text.lower().replace("_", "")]
+    wanted = ", ".join(f"fl.{cls.__name__}({'' if name == 'strategy' else '...'})" for cls in meant or known)
+    kind = "class" if isinstance(given, type) else type(given).__name__
+    raise UnsupportedUse(WrongType(name=name, given=kind, wanted=f"{name}={wanted}"))
 
 
 def _plain(number: object) -> object:

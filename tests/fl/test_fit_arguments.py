@@ -41,6 +41,25 @@ def test_a_wrong_type_is_a_usage_error(fed: ps.Federation, wrong: dict[str, Any]
         fl.fit(MODEL, fed.tables("t"), label="y", **wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "written"),
+    [
+        ({"strategy": "fedavg"}, "give strategy=fl.FedAvg()"),
+        ({"strategy": "fed_prox"}, "give strategy=fl.FedProx()"),
+        ({"strategy": fl.Scaffold}, "give strategy=fl.Scaffold()"),
+        ({"strategy": "sgd"}, "give strategy=fl.FedAvg(), fl.FedProx(), fl.Scaffold(), "),
+        ({"compression": "TopK"}, "give compression=fl.TopK(...)"),
+        ({"privacy": 1.0}, "give privacy=fl.PartyLevel(...), fl.RecordLevel(...)"),
+    ],
+)
+def test_a_declaration_by_name_is_answered_by_what_to_write(
+    fed: ps.Federation, wrong: dict[str, Any], written: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        fl.fit(MODEL, fed.tables("t"), label="y", **wrong)
+    assert written in refused.value.hint
+
+
 OF_PARTIES = {"aggregation", "deadline_s", "coordinator", "name"}  # that a simulation has not
 
 

@@ -17,6 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from ...errors import InvalidArgument
+from ...errors.inputs import ValidationMisfit
 from ...governance.learns import Caller, Knowledge, Learns, Parties, RoleName, Who
 from ...governance.policy import Need
 from ...governance.prices import Figures
@@ -39,23 +40,15 @@ class ValidationParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     folds: int
 
     def __post_init__(self) -> None:
-        if not 2 <= self.folds <= MOST_FOLDS:
-            raise InvalidArgument(f"folds is {self.folds}", hint=f"give 2 to {MOST_FOLDS}")
-        if not 1 <= len(self.candidates) * self.folds <= MOST_TRAININGS:
-            raise InvalidArgument(
-                f"{len(self.candidates)} candidates over {self.folds} folds", hint=f"up to {MOST_TRAININGS} trainings"
-            )
         shared = {(c.label, c.columns, c.coordinator, c.aggregation, c.clients, c.seed) for c in self.candidates}
+        if not 2 <= self.folds <= MOST_FOLDS:
+            raise InvalidArgument(ValidationMisfit(wrong="folds", number=self.folds, most=MOST_FOLDS))
+        if not 1 <= self.trainings <= MOST_TRAININGS:
+            raise InvalidArgument(ValidationMisfit(wrong="trainings", number=self.trainings, most=MOST_TRAININGS))
         if len(shared) != 1:
-            raise InvalidArgument(
-                "the candidates do not agree on columns, label, parties and seed",
-                hint="validate models of other columns in calls of their own",
-            )
+            raise InvalidArgument(ValidationMisfit(wrong="apart"))
         if any(c.privacy or c.name or c.evaluate_every or c.by is not None for c in self.candidates):
-            raise InvalidArgument(
-                "cross-validation tells exact scores, of whole folds",
-                hint="leave privacy, name, evaluate_every and by out",
-            )
+            raise InvalidArgument(ValidationMisfit(wrong="exact"))
 
     @property
     def trainings(self) -> int:

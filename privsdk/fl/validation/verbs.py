@@ -19,14 +19,15 @@ from ...display.cards import Card, Displayed, Grid, cell
 from ...display.tabular import Tabular
 from ...errors import InvalidArgument, UnknownName
 from ...errors.absent import NoContainer
-from ...errors.calls import verb
+from ...errors.calls import expect, verb
+from ...errors.inputs import ValidationMisfit
 from ...protocol.columns.keys import Key
 from ..aggregation import mode_named
 from ..models.evaluation import SCORES
 from ..models.model import Model, check_model
 from ..models.network import Output
 from ..parameters import DEADLINE_S, Aggregation, Strategies, check_types, parameters_of
-from .operation import CrossValidate, ValidationParameters
+from .operation import MOST_FOLDS, CrossValidate, ValidationParameters
 
 GRID = (
     "model",
@@ -73,7 +74,7 @@ class Validation(Displayed, Tabular, NoContainer):
         sign = -1 if self.scoring in HIGHER_IS_BETTER else 1
         told = [(sign * mean, number) for number, mean in enumerate(self.means) if not math.isnan(mean)]
         if not told:
-            raise InvalidArgument("no party told a score", hint="use fewer folds: each takes its minimum count of rows")
+            raise InvalidArgument(ValidationMisfit(wrong="untold"))
         return self.candidates[min(told)[1]]
 
     def to_arrow(self) -> pa.Table:
@@ -157,8 +158,9 @@ def cross_validate(
     group = as_tables(tables)
     runner, clients = runner_of(*group), tuple(table.party for table in group)
     leader = mode_named(aggregation).coordinator(runner, clients, coordinator, "fl.cross_validate")
-    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
-        raise InvalidArgument(f"folds is {folds!r}", hint="give a whole number from 2 up")
+    expect("folds", folds, int)
+    if folds < 2:  # of which none could be a share
+        raise InvalidArgument(ValidationMisfit(wrong="folds", number=folds, most=MOST_FOLDS))
     given |= {"participation": 1.0, "fewest": None, "deadline_s": DEADLINE_S, "held_out": 1 / folds}
     given |= {"by": None, "groups": None, "evaluate_every": None}
     candidates = list(_combinations(grid))
@@ -200,12 +202,12 @@ def cross_validate(
 def _combinations(grid: Mapping[str, Sequence[Any]] | None) -> Iterator[dict[str, Any]]:
     """Each candidate's own arguments."""
     if grid is not None and not isinstance(grid, Mapping):
-        raise InvalidArgument(f"grid is a {type(grid).__name__}", hint='give a mapping, such as {"rounds": [10, 40]}')
+        raise InvalidArgument(ValidationMisfit(wrong="grid", grid=f"of type {type(grid).__name__}"))
     for name, values in (grid or {}).items():
         if name not in GRID:
             raise UnknownName.among("argument", str(name), GRID, where="to search over")
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-            raise InvalidArgument(f"the grid of {name} is a {type(values).__name__}", hint="give a list of values")
+            raise InvalidArgument(ValidationMisfit(wrong="grid", grid=f"of type {type(values).__name__} for {name}"))
     for values in product(*(grid or {}).values()):
         yield dict(zip(grid or {}, values, strict=True))
 
@@ -215,7 +217,7 @@ def _scoring(wanted: str | None, outputs: set[Output]) -> str:
     known = [set(SCORES[output]) for output in outputs]
     shared = [name for name in SCORES[next(iter(outputs))] if all(name in each for each in known)]
     if not shared:
-        raise InvalidArgument("the models predict different things", hint="compare models of one kind of label")
+        raise InvalidArgument(ValidationMisfit(wrong="labels"))
     if wanted is None:
         return "log_loss" if "log_loss" in shared else shared[0]
     if wanted not in shared:
