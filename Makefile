@@ -54,10 +54,11 @@ attacks: $(VENV)/installed        ## one line for each attack: what it gained un
 soak: $(VENV)/installed           ## the same promises with the long counts
 	PRIVSDK_SOAK=1 $(RUN) -m pytest -m claim --claims $(ABREAST)
 
-bench: $(VENV)/installed          ## how long previews and the differencing guard take
+bench: $(VENV)/installed          ## how long previews, the differencing guard and aggregates of 5 million rows take
 	$(RUN) benchmarks/preview.py
 	$(RUN) benchmarks/guard.py
 	$(RUN) benchmarks/guard_refusals.py
+	$(RUN) benchmarks/aggregates.py
 
 bench-fl: $(VENV)/installed       ## federated learning beside a NumPy loop, PyTorch, fluke, pfl and Flower, which it installs
 	$(RUN) benchmarks/fl.py

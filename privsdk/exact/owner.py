@@ -51,7 +51,7 @@ def aggregate(
         keep = keep & value.is_valid().to_numpy()
     rows = np.flatnonzero(keep)
     units = given.units(rows)
-    group, names = _coded(labels, rows)
+    group, names = _coded(labels, keep)
     codes = range(int(group.max(initial=-1)) + 1)
     enough = is_large(units, min_count)
     hidden = sorted(suppressed_of_rows(codes, group, units, min_count) if enough else codes)
@@ -71,13 +71,14 @@ def aggregate(
 
 
 def _coded(
-    labels: pa.ChunkedArray | None, rows: npt.NDArray[np.int64]
+    labels: pa.ChunkedArray | None, keep: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], pa.Array | pa.ChunkedArray]:
-    """For each row the number of its group, in the order of the labels, null last; and the labels."""
+    """For each row that passes the number of its group, in the order of the labels, null last; and the labels."""
     if labels is None:
-        return np.zeros(len(rows), dtype=np.int64), pa.nulls(1)
+        return np.zeros(np.count_nonzero(keep), dtype=np.int64), pa.nulls(1)
     labels = comparison.labels_of(labels)
-    encoded = labels.take(pa.array(rows)).combine_chunks().dictionary_encode(null_encoding="encode")
+    passing = labels if keep.all() else labels.filter(pa.array(keep))
+    encoded = passing.combine_chunks().dictionary_encode(null_encoding="encode")
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
@@ -133,7 +134,8 @@ def _values(given: RoleInput, name: str, statistic: Statistic) -> pa.ChunkedArra
     """The value column with NaN as null; booleans count as 0 and 1."""
     column = given.table.column(name)
     if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        nan = pc.is_nan(column)
+        column = pc.if_else(nan, pa.scalar(None, column.type), column) if pc.any(nan).as_py() else column
     if statistic == "count":
         return column
     if pa.types.is_boolean(column.type):

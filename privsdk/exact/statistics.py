@@ -21,6 +21,9 @@ from ..errors import DataError
 
 Figure: TypeAlias = int | float | str
 Integers = npt.NDArray[np.int64]
+_LEAST = -1074  # the exponent of the smallest float
+_BLOCK = 1 << 16  # values added at once
+_FEW = 4_096  # values that Python's fsum adds sooner
 _DIGITS = Context(prec=100)  # more than any decimal type has
 
 
@@ -107,9 +110,35 @@ def _steps(type_: pa.DataType) -> pa.DataType:
 def _float_sum(values: npt.NDArray[np.float64], divisor: int) -> float:
     """The sum, divided and then rounded once where the sum itself is beyond floats."""
     try:
-        return math.fsum(values) / divisor
+        if len(values) < _FEW:
+            return math.fsum(values) / divisor
     except OverflowError:  # on the way or in the end
-        return _rounded(sum(map(Fraction, values.tolist()), Fraction()) / divisor)
+        pass
+    total = _float_total(values)
+    try:
+        return float(total) / divisor
+    except OverflowError:
+        return _rounded(total / divisor)
+
+
+def _float_total(values: npt.NDArray[np.float64]) -> Fraction:
+    """The sum without any rounding: added in whole numbers of 32 bits, those of the largest values first."""
+    total = 0  # in units of 2^_LEAST
+    for start in range(0, len(values), _BLOCK):
+        rest = values[start : start + _BLOCK]
+        exponent = int(np.frexp(np.abs(rest).max())[1])
+        while rest.any():
+            exponent = max(exponent - 32, _LEAST)
+            part = np.trunc(_times_power(rest, -exponent))
+            rest = rest - _times_power(part, exponent)
+            total += int(part.sum()) << exponent - _LEAST  # below 2^53: exact
+    return Fraction(total, 1 << -_LEAST)
+
+
+def _times_power(values: npt.NDArray[np.float64], exponent: int) -> npt.NDArray[np.float64]:
+    """Times a power of two; where that is a float itself, in a fraction of the time."""
+    times: npt.NDArray[np.float64] = values * 2.0**exponent if abs(exponent) < 1000 else np.ldexp(values, exponent)
+    return times
 
 
 def _rounded(value: Fraction) -> float:

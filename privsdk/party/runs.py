@@ -7,7 +7,6 @@ is only here; what must survive is in the ledger.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 import time
@@ -278,7 +277,7 @@ class Inputs:
         """The named work of a request: its states go with what the columns hold now."""
         operand, content = request.operands.get(party), ""
         if operand is not None:
-            content = hashlib.sha256(self.store.hashes(operand.table, operand.columns).tobytes()).hexdigest()
+            content = self.store.digest(operand.table, operand.columns)
         return Work(request.caller, request.purpose, name, request.question(), content)
 
     def check(self, party: str, request: Request, name: str) -> None:

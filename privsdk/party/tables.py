@@ -6,11 +6,11 @@ A new source is one entry of `SOURCES` or of `DECLARED`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +19,8 @@ from ..errors.sources import SourceUnusable
 from ..governance.charges import Unit
 from ..governance.policy import ROWS
 from ..protocol.columns.arrow import table_of
+from ..protocol.columns.ordering import most_equal
+from .row_hashes import RowHash, Words, digest_of, hashes_of
 from .sources.connection import connected
 from .sources.csv import CsvFile, CsvTable
 from .sources.dataset import DatasetTable, local_files
@@ -88,6 +90,7 @@ def open_source(party: str, name: str, given: Any) -> Source:
 
 
 ROW = Unit()
+T = TypeVar("T")
 
 
 class Store:
@@ -103,7 +106,8 @@ class Store:
 
     def __init__(self, party: str, sources: Mapping[str, Any]) -> None:
         self._party = party
-        self._hashes: dict[tuple[str, tuple[str, ...]], tuple[str, npt.NDArray[np.uint64]]] = {}
+        self._hashes: dict[tuple[str, tuple[str, ...], RowHash], tuple[str, Words]] = {}
+        self._digests: dict[tuple[str, tuple[str, ...]], tuple[str, str]] = {}
         self._sources = {name: open_source(party, name, given) for name, given in sources.items()}
         self._schemas = {name: source.schema for name, source in self._sources.items()}
         for name, schema in self._schemas.items():
@@ -149,80 +153,47 @@ class Store:
                 where = f"{self._party}/{name}"
                 raise DataError(SourceUnusable(where=where, problem="changed", column=column, due=str(due)))
         if unit.id:
-            table = table.filter(_first_rows(table.column(unit.id), unit.rows)).select(list(columns))
+            ids = table.column(unit.id)
+            known = pc.invert(pc.is_null(ids, nan_is_null=True))
+            if most_equal(self.hashes(name, (unit.id,))) > unit.rows:
+                known = _first_rows(ids, known, unit.rows)
+            table = table.filter(known).select(list(columns))
         return table
 
-    def hashes(self, name: str, columns: tuple[str, ...]) -> npt.NDArray[np.uint64]:
-        """For each row 64 bits of the MD5 of what these columns hold, the same wherever and whenever it is computed.
-
-        Kept until the table's version changes.
-        """
-        version, key = self.version(name), (name, columns)
+    def hashes(self, name: str, columns: tuple[str, ...], how: RowHash = RowHash.WORDS) -> Words:
+        """For each row 64 bits by what these columns hold. Kept until the table's version changes."""
+        version, key = self.version(name), (name, columns, how)
         if key not in self._hashes or self._hashes[key][0] != version:
-            self._hashes[key] = version, self._hash(name, self.read(name, columns))
+            self._hashes[key] = version, self._told_apart(name, columns, partial(hashes_of, how=how))
         return self._hashes[key][1]
 
-    def _hash(self, name: str, table: pa.Table) -> npt.NDArray[np.uint64]:
+    def digest(self, name: str, columns: tuple[str, ...]) -> str:
+        """Of all that these columns hold."""
+        version, key = self.version(name), (name, columns)
+        if key not in self._digests or self._digests[key][0] != version:
+            self._digests[key] = version, self._told_apart(name, columns, digest_of)
+        return self._digests[key][1]
+
+    def _told_apart(self, name: str, columns: tuple[str, ...], by: Callable[[pa.Table], T]) -> T:
         import duckdb
 
-        known = [_known_to_duckdb(column) for column in table.columns]
-        # as columns c0, c1, ...: the text of a row does not depend on what they are called
-        held = pa.table(known, names=[f"c{n}" for n in range(len(known))])
+        table = self.read(name, columns)
         try:
-            with connected() as connection:
-                connection.register("held", held)
-                rows = connection.sql("SELECT md5_number_lower(CAST(held AS VARCHAR)) AS hash FROM held")
-                result: npt.NDArray[np.uint64] = rows.to_arrow_table()["hash"].to_numpy()
+            return by(table)
         except duckdb.Error:  # its message may quote a value
             raise DataError(
                 f"the rows of {self._party}/{name} cannot be told apart",
                 hint="ask its owner for columns of plain types",
             ) from None
-        return result
 
 
-def _known_to_duckdb(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Rows as different as they are, in types that DuckDB has: no half precision and no unions, and of decimals only
-    those of up to 38 digits."""
-    known = _known_type(column.type)
-    if known == column.type:
-        return column
-    try:
-        return column.cast(known)
-    except pa.ArrowNotImplementedError:
-        return pa.chunked_array([pa.array(map(repr, chunk.to_pylist()), pa.string()) for chunk in column.chunks])
-
-
-def _known_type(type_: pa.DataType) -> pa.DataType:
-    kinds, known = pa.types, type_
-    if kinds.is_float16(type_):
-        known = pa.float32()
-    elif kinds.is_decimal256(type_) or kinds.is_union(type_) or (kinds.is_decimal(type_) and type_.scale < 0):
-        known = pa.string()
-    elif kinds.is_struct(type_):
-        known = pa.struct([_known_field(field) for field in type_])
-    elif kinds.is_map(type_):
-        known = pa.map_(_known_field(type_.key_field), _known_field(type_.item_field))
-    elif kinds.is_fixed_size_list(type_):
-        known = pa.list_(_known_field(type_.value_field), type_.list_size)
-    elif kinds.is_list(type_) or kinds.is_large_list(type_):
-        known = (pa.list_ if kinds.is_list(type_) else pa.large_list)(_known_field(type_.value_field))
-    return known
-
-
-def _known_field(field: pa.Field) -> pa.Field:
-    return field.with_type(_known_type(field.type))
-
-
-def _first_rows(ids: pa.ChunkedArray, rows: int) -> pa.Array:
-    """A mask of at most so many rows of each id, and of none whose id is null or NaN.
+def _first_rows(ids: pa.ChunkedArray, known: pa.ChunkedArray, rows: int) -> pa.Array:
+    """A mask of at most so many rows of each id that is known.
 
     Which rows of an id are kept is pseudo-random, and depends on its own rows and their order alone. Their position in
     the table, or the table's version, must not enter: one more id would then change the choice for all others, and the
     noise covers the rows of one id only.
     """
-
-    known = pc.invert(pc.is_null(ids, nan_is_null=True))
     numbered = pa.table({"id": ids.filter(known), "position": pa.array(np.flatnonzero(known.to_numpy()))})
     with connected() as connection:
         connection.register("numbered", numbered)

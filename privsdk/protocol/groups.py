@@ -45,6 +45,7 @@ import pyarrow as pa
 
 from .columns.comparison import NO_VALUE, positions
 from .columns.keys import Key, PublicGroups
+from .columns.ordering import distinct
 
 Integers = npt.NDArray[np.int64]
 NO_GROUP = NO_VALUE
@@ -93,7 +94,8 @@ def labelled(
 
 def rows_by_group(rows: Integers, of: Integers, groups: Sequence[int]) -> list[Integers]:
     """For each of some groups its rows, where the group of each row is given."""
-    order = np.argsort(of, kind="stable")
+    few = int(of.max(initial=0)) <= np.iinfo(np.int16).max
+    order = np.argsort(of.astype(np.int16) if few else of, kind="stable")  # of 16 bits in a quarter of the time
     ordered = of[order]
     starts, ends = (np.searchsorted(ordered, groups, side=side) for side in ("left", "right"))
     return [rows[order[a:b]] for a, b in zip(starts, ends, strict=True)]
@@ -101,7 +103,7 @@ def rows_by_group(rows: Integers, of: Integers, groups: Sequence[int]) -> list[I
 
 def is_large(units: Integers, min_count: int) -> bool:
     """Whether rows of these units are of at least `min_count` units; mostly the first rows are."""
-    return len(np.unique(units[: 4 * min_count])) >= min_count or len(np.unique(units)) >= min_count
+    return any(len(distinct(some)) >= min_count for some in (units[: 4 * min_count], units))
 
 
 def every_part_is_large(units: Integers, rows: int, min_count: int) -> bool:
@@ -157,8 +159,7 @@ def suppressed_of_rows(groups: Iterable[int], of: Integers, units: Integers, min
     if min_count <= 1:
         return frozenset()
     where, unit = _once(of, units)
-    found, counts = np.unique(where, return_counts=True)
-    sizes = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    sizes = {group: size for group, size in enumerate(np.bincount(where - NO_GROUP).tolist(), NO_GROUP) if size}
 
     def large(some: Collection[int]) -> bool:
         if len(some) == 1:
@@ -172,6 +173,6 @@ def _once(of: Integers, units: Integers) -> tuple[Integers, Integers]:
     """Each unit once in each group."""
     if (units[1:] > units[:-1]).all():  # rows that are units themselves
         return of, units
-    number, unit = np.unique(units, return_inverse=True)
-    pairs = np.unique((of - NO_GROUP) * len(number) + unit)
-    return pairs // len(number) + NO_GROUP, pairs % len(number)
+    number = int(units.max(initial=0)) + 1
+    pairs = distinct((of - NO_GROUP) * number + units)
+    return pairs // number + NO_GROUP, pairs % number

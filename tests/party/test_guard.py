@@ -23,8 +23,9 @@ from privsdk.governance.charges import Budget, Unit
 from privsdk.party.budget.books import Books
 from privsdk.party.differencing import disclosed
 from privsdk.party.differencing.guard import Guard
-from privsdk.party.differencing.rows import with_ordinals
+from privsdk.party.differencing.rows import told_apart
 from privsdk.party.ledger.row_sets import DisclosureTables
+from privsdk.party.row_hashes import RowHash
 from privsdk.party.tables import Store
 from privsdk.protocol.operation import Alignment, Operand, Request
 from privsdk.protocol.services import Figures, RowSet
@@ -228,13 +229,33 @@ def test_a_ledger_from_before_the_guard_gets_its_tables(tmp_path: Path) -> None:
         assert books.verify().first_bad == -1
 
 
+@pytest.mark.claim("upgrade: rows that a ledger of version 3 knows by other hashes are known")
+def test_a_ledger_that_knows_rows_by_other_hashes(tmp_path: Path, cases: Cases) -> None:
+    """`ledgers/version3.sqlite` has a sum over PEOPLE, written before rows were hashed as they are now."""
+    for file in (Path(__file__).parent / "ledgers").glob("version3.*"):
+        shutil.copy(file, tmp_path)
+    for _ in range(2):
+        with closing(open_books(tmp_path / "version3.sqlite")) as books:
+            assert books.hashed("t") is RowHash.TEXT
+            shuffled = releaser(books, PEOPLE.take(np.random.default_rng(1).permutation(40)))
+            assert shuffled((range(40), "sum of x", (-1,))) == [(117,)]
+            for changed in (PEOPLE.slice(1), edited(PEOPLE, 0, x=1_000_000)):
+                with pytest.raises(DifferencingRefused):
+                    releaser(books, changed)((range(len(changed)), "sum of x", (0,)))
+            assert books.verify().first_bad == -1
+        cases()
+
+
 def test_ids_are_distinct_and_do_not_depend_on_other_rows() -> None:
     hashes = np.array([5, 7, 5, 5, 7, 9], np.uint64)
-    ids = with_ordinals(hashes)
+    ids, numbers = told_apart(hashes)
     assert len(set(ids.tolist())) == 6
     assert ids[[0, 1, 5]].tolist() == [5, 7, 9]
-    assert with_ordinals(hashes[:4]).tolist() == ids[:4].tolist()
-    assert with_ordinals(hashes[:0]).tolist() == []
+    assert told_apart(hashes[:4])[0].tolist() == ids[:4].tolist()
+    assert told_apart(hashes[:0])[0].tolist() == []
+    assert numbers is not None
+    assert numbers.tolist() == [0, 1, 0, 0, 1, 2]
+    assert told_apart(hashes[[0, 1, 5]])[1] is None
 
 
 def test_rows_keep_their_numbers_when_a_table_gets_another_column(tmp_path: Path) -> None:

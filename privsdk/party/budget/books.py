@@ -46,6 +46,7 @@ from ..ledger.pooled_runs import PooledRun
 from ..ledger.rollback import RollbackDetection
 from ..ledger.row_sets import DisclosureTables
 from ..ledger.verification import verify
+from ..row_hashes import RowHash
 from .accounting import Account
 from .caps import Accounts, Asking
 
@@ -166,12 +167,7 @@ class Books:
         self._ledger.release(RunReleased(run=run_id, why=why))
 
     def start(
-        self,
-        run_id: str,
-        session: str,
-        *,
-        heads: Mapping[str, Head] | None = None,
-        request: Request | None = None,
+        self, run_id: str, session: str, *, heads: Mapping[str, Head] | None = None, request: Request | None = None
     ) -> None:
         """From here the charge stands. Keeps the peers' heads, and the request whole if its reservation did not."""
         whole = raw(request) if request is not None and requests.is_large(request) else UNSET
@@ -204,13 +200,7 @@ class Books:
         self._ledger.finish(RunFailed(run=run_id, code=code))
 
     def stored_answer(self, caller: str, run_id: str) -> control.Finished:
-        """The answer that a finished run gave.
-
-        Raises
-        ------
-        AnswerLost
-            It was charged and did not end with an answer.
-        """
+        """The answer that a finished run gave; raises AnswerLost where it was charged and did not end with one."""
         known = self._ledger.run(run_id)
         if known is None or known.caller != caller:
             raise UnknownName(f"{self._party} has no run {run_id} of {caller}", hint="prepare it first")
@@ -220,6 +210,10 @@ class Books:
         return self._unpacked(known.answer)
 
     # Exact answers, before and after
+
+    def hashed(self, table: str) -> RowHash:
+        """How the rows of a table are hashed by which the guard knows them."""
+        return self._ledger.hashed(table)
 
     def settle(self, run_id: str, question: str, compare: Callable[[DisclosureTables], list[Figures]]) -> list[Figures]:
         """Compare what a run would let out with what was let out before, and keep it and its question, in one step."""
@@ -232,6 +226,10 @@ class Books:
             return figures, FiguresDisclosed(run=run_id, told=told) if told or question else None
 
         return self._ledger.disclose(change)
+
+    def asked(self, shape: str) -> bool:
+        """Whether a question was kept that begins like this."""
+        return self._ledger.asked(shape)
 
     def answer_again(self, caller: str, request: Request, question: str) -> bool:
         """Give this run the answer that another gave to the same question, uncharged; False where none has."""

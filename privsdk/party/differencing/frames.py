@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from itertools import compress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from .partition import first_units
 from .search import OutOfWork, SearchWork, Weight, lightest
 
 _LOOKED_AT = 128  # places that are looked at first
+_SEARCHED = 16_384  # places among which they are looked for first
 _A_WORD = 32  # rows of bits that are told apart at once
 _FREE = -1
 
@@ -36,6 +37,36 @@ class _Step(NamedTuple):
     chosen: Mask
     place: int
     remainder: Bits | None
+
+
+class _Owner:
+    """For each unit the frame that has it, _FREE where none has."""
+
+    def __init__(self, frames: list[Integers], units: Integers | None, places: int) -> None:
+        self._units = units
+        number = places if units is None else int(units.max(initial=0)) + 1
+        self._of = np.full(number, _FREE, np.int16)
+        for j, pivots in enumerate(frames):
+            self._of[self._unit(pivots)] = j
+
+    def at(self, places: Integers) -> Integers:
+        """The frames of the units of some places."""
+        found: Integers = self._of[self._unit(places)]
+        return found
+
+    def usable(self, member: Mask, j: int) -> Mask:
+        """Places in a set that have a unit of this frame or of none."""
+        usable: Mask = (self._of == _FREE) | (self._of == j)
+        usable = usable if self._units is None else usable[self._units]
+        return member & usable
+
+    def own(self, place: int, j: int) -> None:
+        """Give a frame the unit of a place."""
+        if place != _FREE:
+            self._of[self._unit(place)] = j
+
+    def _unit(self, places: Any) -> Any:
+        return places if self._units is None else self._units[places]
 
 
 class _Sample(NamedTuple):
@@ -171,7 +202,7 @@ class Frames:
             step = self._step(j, member, owner, sample)
             if j == 0 and step.remainder is not None and self._frames[0].making(step.remainder) is not None:
                 return []
-            self._own(owner, step.place, units, j)
+            owner.own(step.place, j)
             steps.append(step)
         return steps
 
@@ -212,7 +243,7 @@ class Frames:
             step = self._step(j, member, owner, sample)
             if j == 0 and step.remainder is not None and self._frames[0].making(step.remainder) is not None:
                 self._broken = True
-            self._own(owner, step.place, units, j)
+            owner.own(step.place, j)
             self._frames[j].add(step, self._basis)
 
     def _is_clean(self, frame: _Frame, units: Integers | None, k: int, work: SearchWork) -> bool:
@@ -220,21 +251,27 @@ class Frames:
         rest = frame.remainders
         return all(self._lightest(each, rest[:i], units, k, work) is Weight.HEAVY for i, each in enumerate(rest))
 
-    def _sample(self, member: Mask, owner: Integers) -> _Sample:
+    def _sample(self, member: Mask, owner: _Owner) -> _Sample:
         """Some places that no frame has, within a set and outside."""
-        parts = [np.flatnonzero(inside & (owner == _FREE)) for inside in (member, ~member)]
+        few = np.arange(0, len(member), max(1, len(member) // _SEARCHED))
+        parts = [few[member[few]], few[~member[few]]]
+        parts = [
+            part if len(part) >= 2 * _LOOKED_AT else np.flatnonzero(inside)
+            for part, inside in zip(parts, (member, ~member), strict=True)
+        ]
+        parts = [part[owner.at(part) == _FREE] for part in parts]
         chosen = [part[np.linspace(0, len(part) - 1, min(_LOOKED_AT, len(part))).astype(np.int64)] for part in parts]
         places = np.concatenate(chosen)
         return _Sample(places, self._basis.at(places), member[places])
 
-    def _step(self, j: int, member: Mask, owner: Integers, sample: _Sample) -> _Step:
+    def _step(self, j: int, member: Mask, owner: _Owner, sample: _Sample) -> _Step:
         chosen = self._frames[j].expressed(member)
         odd = np.bitwise_xor.reduce(sample.sets[: len(chosen)][chosen], axis=0) ^ sample.member
-        usable = sample.places[(odd != 0) & (owner[sample.places] == _FREE)]
+        usable = sample.places[(odd != 0) & (owner.at(sample.places) == _FREE)]
         if len(usable):
             return _Step(chosen, int(usable[0]), None)
         rest = self._basis.odd(chosen) ^ np.packbits(member)
-        left = np.unpackbits(rest, count=len(member)).astype(np.bool_) & ((owner == _FREE) | (owner == j))
+        left = owner.usable(np.unpackbits(rest, count=len(member)).astype(np.bool_), j)
         return _Step(chosen, int(np.argmax(left)), None) if left.any() else _Step(chosen, _FREE, rest)
 
     def _lightest(
@@ -255,18 +292,8 @@ class Frames:
         wide = patterns.astype(np.int64)
         return lightest(wide[-1], wide[:-1], [behind], k, 2, work)
 
-    def _owner(self, units: Integers | None) -> Integers:
-        """For each place the frame that has its unit."""
-        number = self._basis.places if units is None else int(units.max(initial=0)) + 1
-        owner = np.full(number, _FREE)
-        for j, frame in enumerate(self._frames):
-            owner[self._units(frame, units)] = j
-        by_place: Integers = owner if units is None else owner[units]
-        return by_place
-
-    def _own(self, owner: Integers, place: int, units: Integers | None, j: int) -> None:
-        if place != _FREE:
-            owner[place if units is None else units == units[place]] = j
+    def _owner(self, units: Integers | None) -> _Owner:
+        return _Owner([frame.pivots[frame.pivots != _FREE] for frame in self._frames], units, self._basis.places)
 
     def _disjoint(self, units: Integers | None) -> bool:
         """Whether no two frames have a unit in common."""

@@ -31,17 +31,22 @@ from ...protocol.operation import Alignment, Operand, Operation, Request
 from ...protocol.services import Figures, RowSet
 from ..budget.books import Books
 from ..ledger.pooled_runs import PooledRun
-from ..ledger.row_sets import DisclosureTables, Words
+from ..ledger.row_sets import DisclosureTables
+from ..row_hashes import Words
 from ..tables import Store
 from .disclosed import Asked, Disclosed
 from .history import Admission
 from .parties import judge
-from .rows import Places, TableRows, with_ordinals
+from .rows import Places, TableRows, told_apart
 
 log = logging.getLogger("privsdk.party")
 
 Screen = Callable[[Sequence[RowSet], int], list[Figures]]
 _BECAUSE: dict[Admission, Because] = {Admission.LIGHT: "few", Admission.UNDECIDED: "undecided", Admission.FULL: "many"}
+
+
+def _digest(hashes: Words) -> str:
+    return hashlib.sha256(hashes.data).hexdigest()
 
 
 class Guard:
@@ -53,7 +58,7 @@ class Guard:
         self._books = books
         self._disclosed: dict[tuple[str, str | None], Disclosed] = {}
         self._places: dict[str, Places] = {}
-        self._ids: dict[str, tuple[Words, Words]] = {}  # by table, its rows' hashes and what they are known by
+        self._kept: dict[tuple[str, Callable[[Words], Any]], tuple[Words, Any]] = {}  # by table, what follows of hashes
         self.undecided = 0  # answers that were refused without knowing that they would tell too much
 
     @property
@@ -66,8 +71,11 @@ class Guard:
 
         A question of two parties is not kept: each would have to know that the other answers from its store.
         """
-        question = self._question(operation.request, min_count) if operation.remembered else ""
-        return bool(question) and self._books.answer_again(caller, operation.request, question)
+        request = operation.request
+        shape = self._shape(request, min_count) if operation.remembered else ""
+        if not shape or not self._books.asked(shape):
+            return False
+        return self._books.answer_again(caller, request, self._question(request, min_count))
 
     def judge_pooled(self, pooled: PooledRun | None) -> None:
         """Raise DifferencingRefused where this and earlier pooled results would tell parties apart."""
@@ -75,11 +83,12 @@ class Guard:
             judge(self._party, pooled, self._books.pooled(pooled.table))
 
     def units(self, table: str) -> npt.NDArray[np.int64] | None:
-        """For each row the number of its unit, where the unit is an id that the table has."""
+        """For each row the number of its unit, where the unit is an id that several rows of the table have."""
         column = self._unit_column(table)
         if column is None:
             return None
-        return np.unique(self._store.hashes(table, (column,)), return_inverse=True)[1].astype(np.int64)
+        units: npt.NDArray[np.int64] | None = self._follows(told_apart, table, self._hashes(table, (column,)))[1]
+        return units
 
     def screener(
         self,
@@ -113,25 +122,39 @@ class Guard:
 
     def _question(self, request: Request, min_count: int) -> str:
         """The same for two requests exactly if they ask the same of the same rows, under one minimum count of the same
-        units."""
+        units. With a unit id the rows are the same where the ids are, and what is asked about."""
+        shape = self._shape(request, min_count)
+        if not shape:
+            return ""
+        (operand,) = request.operands.values()
+        unit = self._unit_column(operand.table)
+        if unit is None:
+            held: str = self._follows(_digest, operand.table, self._content(operand.table))
+            return shape + held
+        return shape + self._store.digest(operand.table, tuple(dict.fromkeys((*operand.columns, unit))))
+
+    def _shape(self, request: Request, min_count: int) -> str:
+        """As much of it as does not depend on the table's values; "" where the question is not kept."""
         if len(request.operands) != 1:
             return ""
         (operand,) = request.operands.values()
-        held = hashlib.sha256(self._content(operand.table).tobytes()).hexdigest()
         unit = self._unit_column(operand.table)  # groups are judged by it
-        asked = (request.operation, operand, request.parameters, min_count, held, unit)
+        asked = (request.operation, operand, request.parameters, min_count, unit)
         return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
 
     def _rows(self, table: str, joint: Alignment | None) -> TableRows:
         column = self._unit_column(table)
-        units = None if column is None else self._store.hashes(table, (column,))
-        hashes = self._content(table) if units is None else units
-        if table not in self._ids or not np.array_equal(self._ids[table][0], hashes):
-            self._ids[table] = hashes, with_ordinals(hashes)
-        ids = self._ids[table][1]
+        units = None if column is None else self._hashes(table, (column,))
+        ids, numbers = self._follows(told_apart, table, self._content(table) if units is None else units)
         keys = None if joint is None else (joint.codes + 1).view(np.uint64)  # 0: rows without a key, or that are gone
-        own = np.arange(len(ids)) if joint is None else joint.rows
-        return TableRows(ids, units, keys, own)
+        return TableRows(ids, units, numbers, keys, None if joint is None else joint.rows)
+
+    def _follows(self, what: Callable[[Words], Any], table: str, hashes: Words) -> Any:
+        """What follows of a table's hashes, as long as those are the same."""
+        kept = self._kept.get((table, what))
+        if kept is None or kept[0] is not hashes:
+            kept = self._kept[table, what] = hashes, what(hashes)
+        return kept[1]
 
     def _compare(
         self, tables: DisclosureTables, table: str, rows: TableRows, sets: Sequence[RowSet], k: int, run_id: str
@@ -141,7 +164,7 @@ class Guard:
         found, asked, new = [], [], list[bytes]()
         for each in sets:
             member = np.zeros(seen.number, np.bool_)
-            member[seen.own[each.rows]] = True
+            member[each.rows if seen.own is None else seen.own[each.rows]] = True
             bits = np.packbits(member)
             digest = hashlib.sha256(bits.tobytes().rstrip(b"\0")).digest()
             number = tables.number_of(table, digest)
@@ -174,7 +197,10 @@ class Guard:
         return told
 
     def _content(self, table: str) -> Words:
-        return self._store.hashes(table, tuple(sorted(self._store.schema(table).names)))
+        return self._hashes(table, tuple(sorted(self._store.schema(table).names)))
+
+    def _hashes(self, table: str, columns: tuple[str, ...]) -> Words:
+        return self._store.hashes(table, columns, self._books.hashed(table))
 
     def _unit_column(self, table: str) -> str | None:
         column = self._books.unit_of(table).id

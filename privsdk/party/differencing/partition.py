@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ...protocol.columns.ordering import distinct
 from .basis import Integers, Mask
 from .search import Units
 
@@ -68,7 +69,7 @@ class Partition:
         if units is None:
             return np.bincount(self.of, minlength=self.number)
         most = int(units.max(initial=0)) + 1
-        return np.bincount(np.unique(self.of * most + units) // most, minlength=self.number)
+        return np.bincount(distinct(self.of * most + units) // most, minlength=self.number)
 
 
 class LargeClasses:
@@ -88,7 +89,7 @@ class LargeClasses:
     def is_light(self, columns: Integers) -> bool:
         """Whether these classes have rows of fewer than k units of some kind."""
         inside = np.flatnonzero(np.isin(self.classes.of, columns))
-        return any(len(inside if kind is None else np.unique(kind[inside])) < self.k for kind in self._units)
+        return any(len(inside if kind is None else distinct(kind[inside])) < self.k for kind in self._units)
 
     def units_of(self, columns: Integers) -> Units:
         """By kind, the units behind each of these classes, or k of them where there are more."""
@@ -103,6 +104,6 @@ def first_units(of: Integers, number: int, whose: Integers, k: int) -> list[Inte
     """For each of so many columns the units of its places, or k of them where there are more; `of` and `whose` are the
     column and the unit of each place."""
     most = int(whose.max(initial=0)) + 1
-    pairs = np.unique(of * most + whose)
+    pairs = distinct(of * most + whose)
     starts = np.searchsorted(pairs, np.arange(number + 1) * most)
     return [pairs[a : min(b, a + k)] % most for a, b in pairwise(starts)]

@@ -40,6 +40,7 @@ from ...governance.events import (
     moves,
 )
 from ..budget_status import BudgetStatus, status_after
+from ..row_hashes import RowHash
 from . import instances, row_sets
 from .database import Database, Signer
 from .pooled_runs import PooledRun
@@ -185,6 +186,14 @@ class Ledger:
         return self._database.write(lambda: change(tables), "disclose")
 
     # Reads
+
+    def asked(self, shape: str) -> bool:
+        """Whether a question was kept that begins like this."""
+        return bool(self._database.read("SELECT 1 FROM question WHERE digest BETWEEN ? AND ? || 'g'", (shape, shape)))
+
+    def hashed(self, table: str) -> RowHash:
+        """How the rows of a table are hashed: as those that were seen first."""
+        return row_sets.hashed(self._database.read(row_sets.HASHED, (table,)))
 
     def run(self, run_id: str) -> RunRecord | None:
         row = self._database.read("SELECT digest, caller, state, answer FROM run WHERE run_id = ?", (run_id,))

@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from ...governance.events import AnswerRepeated, RunState, after
 from ...protocol.services import Figures
+from ..row_hashes import RowHash, Words
 
 SCHEMA = """
 CREATE TABLE seen_row (tbl TEXT NOT NULL, start INTEGER NOT NULL, ids BLOB NOT NULL, units BLOB NOT NULL,
-                                     PRIMARY KEY (tbl, start)) STRICT;
+                       hashed TEXT NOT NULL, PRIMARY KEY (tbl, start)) STRICT;
 CREATE TABLE disclosed_set (id INTEGER PRIMARY KEY, tbl TEXT NOT NULL, digest BLOB NOT NULL,
                                           sketch BLOB NOT NULL, bits BLOB NOT NULL, UNIQUE (tbl, digest)) STRICT;
 CREATE TABLE disclosed_figure (id INTEGER NOT NULL REFERENCES disclosed_set, measure TEXT NOT NULL,
@@ -30,8 +31,11 @@ CREATE TABLE disclosed_figure (id INTEGER NOT NULL REFERENCES disclosed_set, mea
 CREATE TABLE question (digest TEXT PRIMARY KEY, run_id TEXT NOT NULL REFERENCES run) STRICT;
 """
 
-Words = npt.NDArray[np.uint64]
+VERSION_4 = f"ALTER TABLE seen_row ADD COLUMN hashed TEXT NOT NULL DEFAULT '{RowHash.TEXT}'"
+HASHED = "SELECT hashed FROM seen_row WHERE tbl = ? LIMIT 1"
+
 Bits = npt.NDArray[np.uint8]
+_TRIED = 1 << 15  # bytes of a set that are packed for trial
 _DEPENDS = b"\x01"  # in place of a sketch, each of which is longer
 _FIGURES = msgspec.json.Decoder(Figures)
 
@@ -56,15 +60,25 @@ class DisclosureTables:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
+    def rows_seen(self, table: str) -> int:
+        """How many rows were ever seen of a table."""
+        found = self._db.execute("SELECT sum(length(ids)) FROM seen_row WHERE tbl = ?", (table,)).fetchone()
+        return (found[0] or 0) // 8
+
     def seen(self, table: str) -> tuple[Words, Words]:
-        """Ids and units of the rows ever seen of a table."""
-        found = self._db.execute("SELECT ids, units FROM seen_row WHERE tbl = ? ORDER BY start", (table,)).fetchall()
-        ids, units = (b"".join(blobs) for blobs in zip(*found, strict=True)) if found else (b"", b"")
-        return np.frombuffer(ids, np.uint64), np.frombuffer(units, np.uint64)
+        """Ids and units of the rows ever seen of a table: one array where each row is its own unit."""
+        query = "SELECT ids, units FROM seen_row WHERE tbl = ? ORDER BY start"
+        found = self._db.execute(query, (table,)).fetchall()
+        ids = np.frombuffer(b"".join(own for own, _ in found), np.uint64)
+        if not any(units for _, units in found):
+            return ids, ids
+        return ids, np.frombuffer(b"".join(units or own for own, units in found), np.uint64)
 
     def see(self, table: str, start: int, ids: Words, units: Words) -> None:
         """Add rows that were not seen before."""
-        self._db.execute("INSERT INTO seen_row VALUES (?, ?, ?, ?)", (table, start, ids.tobytes(), units.tobytes()))
+        how = hashed(self._db.execute(HASHED, (table,)).fetchall())
+        row = (table, start, ids.data, b"" if units is ids else units.data, how)
+        self._db.execute("INSERT INTO seen_row VALUES (?, ?, ?, ?, ?)", row)
 
     def extent(self, table: str, until: int = 1 << 62) -> Extent:
         """Of the sets of a table up to a number."""
@@ -95,7 +109,9 @@ class DisclosureTables:
     def add(self, table: str, digest: bytes, bits: Bits, *, depends: bool = False) -> int:
         """Keep a set, and whether it is a linear combination of earlier ones."""
         sketch = _DEPENDS if depends else b""  # ledgers of before have a sketch of the set
-        row = (table, digest, sketch, zlib.compress(bits.tobytes(), level=1))
+        start = bits[:_TRIED].tobytes()  # rows in no order of their own are not to be packed, which takes long
+        packs = len(zlib.compress(start, level=1)) < 0.8 * len(start)
+        row = (table, digest, sketch, zlib.compress(bits.tobytes(), level=1 if packs or len(bits) <= _TRIED else 0))
         return int(
             self._db.execute("INSERT INTO disclosed_set (tbl, digest, sketch, bits) VALUES (?, ?, ?, ?)", row).lastrowid
         )
@@ -132,6 +148,11 @@ class DisclosureTables:
     def told(self, run_id: str) -> str:
         """A hash over what a run added, for the audit; "" where it added nothing."""
         return told(self._db, run_id).get(run_id, "")
+
+
+def hashed(found: Sequence[tuple[str]]) -> RowHash:
+    """How the rows of a table are hashed, of what `HASHED` found: as those that were seen first."""
+    return RowHash(found[0][0]) if found else RowHash.WORDS
 
 
 def told(db: Connection, run_id: str | None = None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...files import remove_drafts, replacing
 from . import pooled_runs, row_sets
 
-VERSION = 3
+VERSION = 4
 APPLICATION_ID = 0x50524956  # "PRIV"
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -55,6 +55,8 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
         _run(db, VERSION_2 + row_sets.SCHEMA)
     if version < 3:
         _run(db, pooled_runs.SCHEMA)
+    if 2 <= version < 4:
+        db.execute(row_sets.VERSION_4)
     db.execute(f"PRAGMA user_version={VERSION}")
 
 
