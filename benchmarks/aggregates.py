@@ -85,6 +85,7 @@ def ask_all(path: Path, floor: float, filtered: float, folder: str) -> None:
 
 
 def main(rows: int) -> None:
+    rows = max(rows, 1_000)
     with tempfile.TemporaryDirectory() as folder:
         ask_all(made(1_000, Path(folder, "small.parquet")), 0, 0, folder)  # imports
         print(f"\n{rows:,} rows")
@@ -94,7 +95,7 @@ def main(rows: int) -> None:
         for where in ("", "WHERE day BETWEEN 0 AND 500"):
             duckdb.execute(query.format(where), [str(path)]).fetchall()
             once = partial(duckdb.execute, query.format(where), [str(path)])
-            floors.append(measured(f"DuckDB: mean by region {where}"[:44], lambda once=once: once().fetchall()))
+            floors.append(measured(f"floor: DuckDB, mean by region {where}"[:44], lambda once=once: once().fetchall()))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         ask_all(path, *floors, folder)
         print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before:.0f} MiB at most, above the start")
