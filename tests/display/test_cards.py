@@ -97,6 +97,9 @@ def objects(fed: ps.Federation, store: Path) -> dict[str, Any]:
         "difference": psi.difference(north, south, on="id", columns=["town"]),
         "correlation": he.correlation(everyone, ["age", "late"]).release().value,
         "scored": score.release().value, "fit": fit, "run": run, "trained": trained, "fitted": trained.value,
+        "validation": fl.cross_validate(
+            model, everyone, label="late", folds=2, grid={"rounds": [1, 2]}
+        ).release().value,
         "progress": run.progress, "private fit, previewed": private.preview(), "count": count,
         "count, previewed": count.preview(mock=mock), "released count": count.release(),
         "dp mean, previewed": average.preview(), "dp mean": average.release(), "refused": refused.preview(),
@@ -112,7 +115,8 @@ def objects(fed: ps.Federation, store: Path) -> dict[str, Any]:
 NAMES = (
     "federation", "party", "key holder", "table", "tables", "join, done", "joined", "joint", "side", "mean",
     "mean, previewed", "counted", "cardinality", "difference", "a difference", "correlation", "scored", "fit", "run",
-    "progress", "trained", "fitted", "private fit, previewed", "count", "count, previewed", "released count",
+    "progress", "trained", "fitted", "validation", "private fit, previewed", "count", "count, previewed",
+    "released count",
     "dp mean, previewed", "dp mean", "refused", "grants", "failed run", "together", "budgets", "audit", "audit log",
     "receipt", "price", "spent", "learned", "activity", "owner", "column", "sum of a column", "secret key",
     "public key",
@@ -322,7 +326,8 @@ TABULAR = {
     "spent": ("party", "table", "charge", "times"), "learned": ("who", "what"),
     "receipt": ("party", "rows", "head", "signature_holds"), "activity": ("run", "operation", "state", "began"),
     "progress": ("party", "done", "total", "figures"), "correlation": ("column", "age", "late"),
-    "scored": ("from", "to", "rows"), "a difference": ("town",), "counted": ("town", "count"),
+    "scored": ("from", "to", "rows"), "validation": ("candidate", "fold", "party", "log_loss"), "a difference": ("town",),
+    "counted": ("town", "count"),
 }  # fmt: skip
 
 
