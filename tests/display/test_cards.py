@@ -326,7 +326,8 @@ TABULAR = {
     "spent": ("party", "table", "charge", "times"), "learned": ("who", "what"),
     "receipt": ("party", "rows", "head", "signature_holds"), "activity": ("run", "operation", "state", "began"),
     "progress": ("party", "done", "total", "figures"), "correlation": ("column", "age", "late"),
-    "scored": ("from", "to", "rows"), "validation": ("candidate", "fold", "party", "log_loss"), "a difference": ("town",),
+    "scored": ("from", "to", "rows"), "validation": ("candidate", "fold", "party", "log_loss"),
+    "a difference": ("town",),
     "counted": ("town", "count"),
 }  # fmt: skip
 
