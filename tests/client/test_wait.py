@@ -162,16 +162,19 @@ def test_what_asks_whether_to_stop_says_so(name: str) -> None:
 
 def test_a_party_that_is_waited_for_is_named() -> None:
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
+    named = threading.Event()
 
     def look(live: Live) -> None:
         seen.update((party, each.state, each.waits_for) for party, each in live.whereabouts.items())
+        if "keeper" in live.whereabouts["north"].waits_for:
+            named.set()
 
     with federation() as fed:
-        run = fl.fit(MODEL, everyone(fed), label="late", rounds=150, aggregation="masked").start()
+        run = fl.fit(MODEL, everyone(fed), label="late", rounds=5_000, aggregation="masked").start()
         run.progress.observe(look)
-        run.result(timeout_s=60)
-    waiting = {(party, peer) for party, state, peers in seen if state == "waiting" for peer in peers}
-    assert ("north", "keeper") in waiting
+        assert named.wait(120)
+        run.stop()
+        run.result(timeout_s=120)
     assert all(peers for _, state, peers in seen if state == "waiting")
     assert not any(peers for _, state, peers in seen if state != "waiting")
 

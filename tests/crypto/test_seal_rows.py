@@ -323,9 +323,10 @@ def test_a_public_key_survives_bytes_also_the_largest() -> None:
     deepest = max(ckks_chains(), key=lambda chain: len(chain["data"]))
     preset = Preset(scheme="ckks", scale_bits=54, packing="real", products=True, **(deepest | {"drop": 1}))
     for public in (key_of("exact").public, key_of("complex").public, he.SecretContext.new(preset).public):
-        again = he.PublicContext.from_bytes(public.to_bytes())
+        data = public.to_bytes()
+        again = he.PublicContext.from_bytes(data)
         assert again.fingerprint == public.fingerprint
-        assert again.to_bytes() == public.to_bytes()
+        assert again.to_bytes() == data
         assert (again.preset, again.rows) == (public.preset, public.rows)
 
 

@@ -147,7 +147,6 @@ def short_cycles(*_: object) -> Noise:
     "sampler", [all_of_it, half_of_a_laplace, of_a_smaller_scale, one_cycle, each_by_itself, short_cycles]
 )
 def test_broken_samplers_are_found(sampler: Callable[[], Noise], cases: Cases) -> None:
-    assert p_value(drawn(4.0, Fraction(1, 2), 20_000), 4.0, Fraction(1, 2)) > ALPHA
     assert p_value(sampler(), 4.0, Fraction(1, 2)) < ALPHA
     cases(20_000)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from claims import Cases
+from claims import Cases, Counts
 from ipywidgets.widgets.widget import _instances
 from people import everyone, federation, north, people
 from waiting import until
@@ -241,12 +241,12 @@ def test_what_cannot_be_shown_is_refused(fed: ps.Federation, bad: dict[str, Any]
 
 
 @pytest.mark.claim("what-if and run view: 100 open and close cycles leave no comm, thread or observer")
-def test_nothing_is_left_after_it_is_closed(cases: Cases) -> None:
+def test_nothing_is_left_after_it_is_closed(cases: Cases, counts: Counts) -> None:
     with federation() as fed:
         run = he.sum(everyone(fed), "age").start()
         run.result()
         before = set(_instances), threading.active_count()
-        for _ in range(100):
+        for _ in range(counts(20, 100, 100)):
             made = widgets.what_if(he.sum(everyone(fed), "age"))
             shown = widgets.progress(run)
             made.close()
