@@ -173,6 +173,14 @@ def test_a_file_that_comes_goes_or_changes_makes_another_version(tmp_path: Path)
         (tmp_path / "c.parquet").unlink()
 
 
+def test_a_caller_sees_no_folders_of_the_owner(tmp_path: Path) -> None:
+    with ps.embedded(north={"t": ps.files(written(tmp_path, a=N) / "*.parquet")}, store=None, quiet=True) as fed:
+        (tmp_path / "a.parquet").unlink()
+        with pytest.raises(InvalidArgument, match=r"no file fits \*\.parquet") as refused:
+            dp.count(fed["north"]["t"], epsilon=0.1).release()
+    assert str(tmp_path) not in str(refused.value)
+
+
 def test_a_dataset_is_of_the_files_that_it_has(tmp_path: Path) -> None:
     store = store_of(pyarrow.dataset.dataset(written(tmp_path, a={"n": [1]}, b={"n": [2]})))
     version = store.version("t")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
+import warnings
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -66,6 +68,10 @@ READ: dict[str, tuple[str, dict[str, list[Any]]]] = {
         {"d": [date(2024, 1, 31), date(2024, 2, 1), date(2024, 2, 2)]},
     ),
     "groups": ("SELECT count(*) AS n FROM raw -- all", {"n": [3]}),
+    "types that Arrow lacks": (
+        "SELECT '12:00:00+02'::TIMETZ AS t, '101'::BIT AS b, '10'::BIGNUM AS n FROM raw WHERE id = 1",
+        {"t": ["12:00:00+02"], "b": ["101"], "n": ["10"]},
+    ),
     "odd names": ('SELECT id AS "x"" y" FROM raw WHERE id = 1', {'x" y': [1]}),
 }
 
@@ -298,6 +304,23 @@ def test_a_column_of_another_type_than_at_opening_is_refused(tmp_path: Path) -> 
         pq.write_table(pa.table({"a": ["x"]}), path)
         with pytest.raises(PrivsdkError, match="a is no longer int64, as it was when the party opened"):
             store.read("t", ("a",))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_has_a_database_of_its_own() -> None:
+    assert values_of(view_of("SELECT id FROM raw")) == {"id": [1, 2, 3]}
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads may hang: what is tested
+        child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, b"%d" % sum(values_of(view_of("SELECT sum(id) AS s FROM raw"))["s"]))
+        finally:
+            os._exit(0)  # whatever came of it, this is not pytest's process
+    os.waitpid(child, 0)
+    os.close(writing)
+    assert os.read(reading, 10) == b"6"
 
 
 SLOW = """import time, duckdb

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import duckdb
 
-_SEALED: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": False}
+_SEALED = {"enable_external_access": False}
+
+
+@cache
+def _memory(process: int, *, closed: bool) -> duckdb.DuckDBPyConnection:
+    """A database in memory. One serves a process: to make one takes as long as to read many files. A forked process has
+    not the threads of its parent's, and cannot even end it."""
+    import duckdb
+
+    return duckdb.connect(config=dict(_SEALED) if closed else {})
 
 
 @contextmanager
 def connected() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory, for one query of ours."""
-    import duckdb
-
-    with duckdb.connect() as connection:
+    """A connection of its own, for one query of ours."""
+    with _memory(os.getpid(), closed=False).cursor() as connection:
         connection.execute("SET enable_progress_bar = false")
         yield connection
 
 
 @contextmanager
 def sealed(database: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory, or a file's, read only, for a query of the owner.
+    """A connection of its own for a query of the owner, to a file, read only, or in memory.
 
     It reads no file, network or variable of the process, and takes the zone of times to be UTC on every machine.
     """
     import duckdb
 
-    where = ":memory:" if database is None else str(database)
-    with duckdb.connect(where, read_only=database is not None, config=_SEALED) as connection:
+    opened = (
+        _memory(os.getpid(), closed=True).cursor()
+        if database is None
+        else duckdb.connect(str(database), read_only=True, config=dict(_SEALED))
+    )
+    with opened as connection:
         connection.execute("SET enable_progress_bar = false")
         connection.execute("SET TimeZone = 'UTC'")
         yield connection

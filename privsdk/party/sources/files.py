@@ -116,7 +116,8 @@ class FilesTable:
             folder = folder.parent
             paths = [path for path in map(Path, glob.glob(self._pattern, recursive=True)) if path.is_file()]
         if not paths:
-            raise self._unusable("no-match", name=self._pattern, due=", ".join(f"*{kind}" for kind in KINDS))
+            of = Path(self._pattern).name if self._open else self._pattern  # later callers see it, too
+            raise self._unusable("no-match", name=of, due=", ".join(f"*{kind}" for kind in KINDS))
         kinds = {path: next((kind for kind in KINDS if path.name.endswith(kind)), "") for path in paths}
         usual = max(filter(None, kinds.values()), key=[*kinds.values()].count, default="")
         for path, kind in sorted(kinds.items()):

@@ -64,7 +64,7 @@ class ConnectionString(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     @property
     def place(self) -> str:
-        return f"the variable {self.env}" if self.env else f"the file {self.file}" if self.file else "string = ..."
+        return f"the variable {self.env}" if self.env else f"the file {Path(self.file).name}" if self.file else "string"
 
 
 class Postgres(NamedTuple):

@@ -33,6 +33,7 @@ _OF_ONE_ROW = {  # classes of expressions whose value is one row's
     *("COLUMN_REF", "CONSTANT", "FUNCTION", "CAST", "TYPE", "CASE"),
     *("COMPARISON", "CONJUNCTION", "OPERATOR", "BETWEEN", "STAR"),
 }
+_TEXT = {"TIME WITH TIME ZONE", "BIT", "BIGNUM"}  # of which Arrow has the offset or the digits not
 _SELECT = {"type", "select_list", "from_table", "where_clause", "aggregate_handling", "cte_map"}
 _TABLE = {"type", "alias", "query_location", "query_location_length", "table_name", "schema_name", "qualified_name"}
 # Functions of what they are given alone: those with forms that are not are so of zoned times, whose zone is fixed here;
@@ -60,12 +61,17 @@ class Query:
 
         self._where, self._connect, self._version = where, connect, version
         self._sql = sql.strip().rstrip(";")
+        self._as_text: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._kept: tuple[str, str, pa.Table] | None = None
         try:
             with connect() as connection:
                 self._by_row = self._is_by_row(connection, relations)
-                self.schema: pa.Schema = self._rows(connection, "*", " LIMIT 0").schema
+                rows = connection.sql(f"FROM (\n{self._sql}\n) LIMIT 0")
+                self._as_text = frozenset(
+                    name for name, type_ in zip(rows.columns, rows.types, strict=True) if str(type_) in _TEXT
+                )
+                self.schema: pa.Schema = self._rows(connection, rows.columns, " LIMIT 0").schema
         except duckdb.Error as error:  # the owner's eyes: no row was read yet
             raise InvalidArgument(QueryFailed(where=where, database="DuckDB", words=str(error))) from None
 
@@ -95,12 +101,14 @@ class Query:
 
         try:
             with self._connect() as connection:
-                return self._rows(connection, ", ".join(identifier([name]) for name in names))
+                return self._rows(connection, names)
         except duckdb.Error as error:
             raise failed_later(self._where, "DuckDB", error) from None
 
-    def _rows(self, connection: duckdb.DuckDBPyConnection, wanted: str, more: str = "") -> pa.Table:
+    def _rows(self, connection: duckdb.DuckDBPyConnection, names: Collection[str], more: str = "") -> pa.Table:
         # names are quoted identifiers of the query's own schema, and the query is the owner's
+        quoted = {name: identifier([name]) for name in names}
+        wanted = ", ".join(f"{q}::VARCHAR AS {q}" if name in self._as_text else q for name, q in quoted.items())
         return plain(connection.sql(f"SELECT {wanted} FROM (\n{self._sql}\n){more}").to_arrow_table())  # noqa: S608
 
     def _is_by_row(self, connection: duckdb.DuckDBPyConnection, relations: Collection[tuple[str, ...]]) -> bool:
