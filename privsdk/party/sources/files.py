@@ -47,7 +47,7 @@ def declared(pattern: str | Path, *, hive: Mapping[str, str] | None = None, **ho
         A folder, of which every file counts, or a pattern: ``sales/*.parquet``, ``sales/**/*.csv``.
     hive : mapping of column to type, optional
         The columns that the names of folders say, as in year=2024/month=3/, from the outermost on.
-    how
+    types, dates, decimal, encoding, nulls, delimiter, header
         As in `ps.csv`.
 
     Examples
