@@ -78,9 +78,10 @@ class TableSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ServedTable(TableSource, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table that a party serves, and the dataset whose budget it draws on."""
+    """A table that a party serves, the dataset whose budget it draws on, and ranges of columns that all may know."""
 
     dataset: str = ""
+    ranges: dict[str, tuple[float, float]] = {}
 
 
 class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

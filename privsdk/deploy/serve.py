@@ -60,7 +60,7 @@ def serve(path: Path) -> None:
         datasets=datasets,
     )
     places = {name: table.place(folder, f"{config.name}/{name}") for name, table in config.tables.items()}
-    store = Store(config.name, places)
+    store = Store(config.name, places, {name: table.ranges for name, table in config.tables.items()})
     check_policy(config.policy, {name: store.schema(name).names for name in store.names()}, where=f"in {path}")
     _load_libraries()
     gate = Gate(

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from ..errors.details import Text
-from ..errors.sources import ChangedWhileRead, FileMisread, Misread, QueryFailed, SourceUnusable, Unusable
+from ..errors.sources import (
+    ChangedWhileRead,
+    FileMisread,
+    Misread,
+    QueryFailed,
+    RangeUnusable,
+    SourceUnusable,
+    Unusable,
+)
 from .input_texts import Language
 
 
@@ -27,6 +35,12 @@ def _file(d: FileMisread) -> Text:
         "type": Text(f"{what}: {d.column} is not {readings} in {row}", f"repair the value, or {add}"),
     }
     return said[d.problem]
+
+
+def _range(d: RangeUnusable) -> Text:
+    return Text(
+        f"the range of {d.where}.{d.column} is {d.given}", "declare the least and the largest value, as in [0, 1e9]"
+    )
 
 
 def _unusable(d: SourceUnusable) -> Text:
@@ -108,6 +122,7 @@ def _changed(d: ChangedWhileRead) -> Text:
 ENGLISH: Language = {
     FileMisread: _file,
     SourceUnusable: _unusable,
+    RangeUnusable: _range,
     QueryFailed: _query,
     ChangedWhileRead: _changed,
 }

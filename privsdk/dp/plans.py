@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from ..client.plan import Plan
-from ..client.tables import PooledTables, Table, new_request
+from ..client.pooling import PooledTables
+from ..client.tables import Table, new_request
 from ..errors import InvalidArgument
 from ..errors.calls import expect
 from ..governance.charges import Unit

@@ -25,6 +25,14 @@ class FileMisread(Detail, frozen=True, kw_only=True, tag="file"):
     declare: str = ""
 
 
+class RangeUnusable(Detail, frozen=True, kw_only=True, tag="range"):
+    """What is declared as the range of a column is none."""
+
+    where: str
+    column: str
+    given: str
+
+
 Unusable = Literal[
     "declared",  # not by exactly one of `names`
     "folder",  # a plain path is of one file

@@ -191,7 +191,8 @@ def describe(
         columns = []
         for field in store.schema(name):
             permitted = tuple(way.value for way in permits(policy, name, field.name, asking.analyst))
-            columns.append(control.ColumnInfo(name=field.name, type=str(field.type), permits=permitted))
+            range_ = store.range(name, field.name)
+            columns.append(control.ColumnInfo(name=field.name, type=str(field.type), permits=permitted, range=range_))
         dataset, unit = books.dataset_of(name), books.unit_of(name)
         tables.append(control.TableInfo(name=name, dataset=dataset, columns=tuple(columns), unit=unit))
     concerning = tuple(grant for grant in policy.grants if _among(grant.to, asking.analyst))

@@ -5,6 +5,7 @@ A new source is one entry of `SOURCES` or of `DECLARED`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import DataError, InvalidArgument, UnknownName
-from ..errors.sources import SourceUnusable
+from ..errors.sources import RangeUnusable, SourceUnusable
 from ..governance.charges import Unit
 from ..governance.policy import ROWS
 from ..protocol.columns.arrow import table_of
@@ -91,6 +92,7 @@ def open_source(party: str, name: str, given: Any) -> Source:
 
 ROW = Unit()
 T = TypeVar("T")
+Range = tuple[float, float]
 
 
 class Store:
@@ -102,15 +104,22 @@ class Store:
     sources : mapping of table name to source
         Anything of `table_of`, the path of a Parquet or CSV file, or what `DECLARED` opens. Files and databases are
         read anew at each use.
+    ranges : mapping of table name to mapping of column to (low, high)
+        What its owner declares of the values of columns, for all to see. A field of an Arrow table may declare it
+        too, by its metadata: `pa.field("turnover", pa.float64(), metadata={"range": "0, 1e9"})`.
     """
 
-    def __init__(self, party: str, sources: Mapping[str, Any]) -> None:
+    def __init__(self, party: str, sources: Mapping[str, Any], ranges: Mapping[str, Mapping[str, Range]] = {}) -> None:
         self._party = party
         self._hashes: dict[tuple[str, tuple[str, ...], RowHash], tuple[str, Words]] = {}
         self._digests: dict[tuple[str, tuple[str, ...]], tuple[str, str]] = {}
         self._sources = {name: open_source(party, name, given) for name, given in sources.items()}
         self._schemas = {name: source.schema for name, source in self._sources.items()}
+        self._ranges = {
+            name: {**_in_metadata(f"{party}/{name}", given), **ranges.get(name, {})} for name, given in sources.items()
+        }
         for name, schema in self._schemas.items():
+            _check_ranges(f"{party}/{name}", schema, self._ranges[name])
             if len(set(schema.names)) != len(schema.names):
                 raise InvalidArgument(f"{party}/{name} has two columns of one name", hint="rename one of them")
             if ROWS in schema.names:  # a grant to count the rows would permit that column's sum
@@ -126,6 +135,10 @@ class Store:
         if name not in self._schemas:
             raise UnknownName.among("table", name, self._schemas, where=f"at {self._party}")
         return self._schemas[name]
+
+    def range(self, name: str, column: str) -> Range | None:
+        """What its owner declares of a column's values."""
+        return self._ranges[name].get(column)
 
     def check(self, name: str, columns: tuple[str, ...]) -> None:
         """Raise UnknownName where the table or a column does not exist."""
@@ -185,6 +198,30 @@ class Store:
                 f"the rows of {self._party}/{name} cannot be told apart",
                 hint="ask its owner for columns of plain types",
             ) from None
+
+
+def _in_metadata(where: str, given: Any) -> dict[str, Range]:
+    """The ranges that the fields of an Arrow table declare."""
+    if not isinstance(given, pa.Table):
+        return {}
+    declared = {field.name: (field.metadata or {}).get(b"range") for field in given.schema}
+    return {column: _range(where, column, text.decode()) for column, text in declared.items() if text is not None}
+
+
+def _range(where: str, column: str, text: str) -> Range:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise InvalidArgument(RangeUnusable(where=where, column=column, given=text)) from None
+    return low, high
+
+
+def _check_ranges(where: str, schema: pa.Schema, ranges: Mapping[str, Range]) -> None:
+    for column, (low, high) in ranges.items():
+        if column not in schema.names:
+            raise UnknownName.among("column", column, schema.names, where=f"in {where}")
+        if not -math.inf < low < high < math.inf:
+            raise InvalidArgument(RangeUnusable(where=where, column=column, given=f"{low:g}, {high:g}"))
 
 
 def _first_rows(ids: pa.ChunkedArray, known: pa.ChunkedArray, rows: int) -> pa.Array:

@@ -113,6 +113,7 @@ class ColumnInfo(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     type: str
     permits: tuple[str, ...]  # disclosures that some grant allows this caller
+    range: tuple[float, float] | None = None  # of its values, as its owner declares
 
 
 class TableInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -155,7 +155,7 @@ def _exact_type(statistic: Statistic, parties: int) -> pa.DataType | None:
     if not all(statistic.whole):
         return None
     if statistic.grids[0].resolution == 1.0:
-        return pa.int64() if largest < 2**63 else None
+        return pa.int64() if largest < 2**63 else pa.decimal128(38, 0) if largest < 10**38 else None
     places = next((n for n in range(1, _PLACES) if statistic.grids[0].unit == Fraction(1, 10**n)), None)
     return pa.decimal128(38, places) if places is not None and largest < 10**38 else None
 

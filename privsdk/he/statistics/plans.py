@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 
 from ...client.plan import Plan
-from ...client.tables import PooledTables, new_request
+from ...client.pooling import PooledTables
+from ...client.tables import new_request
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...crypto.sums.masks import bits_for
 from ...display.cards import at_most
 from ...errors import InvalidArgument
 from ...protocol.control import Finished
 from .answers import reader
+from .bounds import grid_of
 from .fixedpoint import FixedPoint
 from .operation import OPERATIONS
 from .statistic import (
@@ -27,7 +29,7 @@ from .statistic import (
 
 OfColumns = float | Mapping[str, float]  # one for all columns, or one for each
 
-DEFAULT_BOUND = 2.0**40
+CKKS_BOUND = 2.0**40  # where none is given: the error grows with it
 DEFAULT_ROWS = 1 << 24
 
 
@@ -43,22 +45,21 @@ def plan_statistic(name: Name, given: Mapping[str, Any]) -> Plan[Any]:
     """The plan of one statistic; a verb gives its `locals()`."""
     pooling = Pooling.of(given)
     columns, listed = _columns(given)
-    bound, edges, ddof = given.get("bound"), given.get("edges"), given.get("ddof", 0)
+    edges, ddof = given.get("edges"), given.get("ddof", 0)
     if not isinstance(ddof, int) or ddof < 0:
         raise InvalidArgument(f"ddof is {ddof}", hint="give 1 for a sample's, 0 for a population's")
     runner = pooling.runner
     operands = pooling.operands(columns)
     last_places = [pooling.places(column) for column in columns]
     grids: tuple[FixedPoint, ...] = ()
-    if bound is not None:
+    if "bound" in given:
+        rows = 0 if name in OF_VALUES else pooling.max_rows
+        bounds, finest = (_of_each(given[option], columns, option) for option in ("bound", "resolution"))
+        if given.get("preset") == "ckks":
+            bounds = [CKKS_BOUND if bound is None else bound for bound in bounds]
         grids = tuple(
-            FixedPoint.choose(bound=largest, resolution=finest, places=last)
-            for largest, finest, last in zip(
-                _of_each(bound, columns, "bound"),
-                _of_each(given["resolution"], columns, "resolution"),
-                last_places,
-                strict=True,
-            )
+            grid_of(pooling, column, bound=bound, resolution=resolution, rows=rows)
+            for column, bound, resolution in zip(columns, bounds, finest, strict=True)
         )
     statistic = Statistic(
         name=name,

@@ -27,7 +27,7 @@ from ...client.plan import Plan
 from ...client.tables import GroupColumns, Keys, Sources
 from ...crypto.seal.presets import Scheme
 from ...errors.calls import verb
-from .plans import DEFAULT_BOUND, DEFAULT_ROWS, OfColumns, plan_statistic
+from .plans import DEFAULT_ROWS, OfColumns, plan_statistic
 from .statistic import Aggregation
 from .values import Matrix, Pooled, Variance
 
@@ -96,7 +96,7 @@ def sum(
     tables: Sources,
     column: str | Sequence[str],
     *,
-    bound: OfColumns = DEFAULT_BOUND,
+    bound: OfColumns | None = None,
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
     preset: Scheme = "exact",
@@ -116,14 +116,16 @@ def sum(
     column : str or sequence of str
         Numeric, decimals too, or boolean. Nulls are left out, of each column by itself; a NaN or infinite value is
         refused by its party before anything is encrypted.
-    bound : float, or mapping of column to float
+    bound : float, or mapping of column to float, optional
         Largest absolute total, by group of each group, in the column's unit; each party refuses if one of its own
-        subtotals is larger.
+        subtotals is larger, which is charged. Default: what `max_rows` rows within the range that owners declare add up
+        to, or else of the column's type, which few totals exceed; see `privsdk.he.statistics.bounds`.
     max_rows : int
         Most values of one party, which refuses if it has more.
     resolution : float, or mapping of column to float, optional
         Grid of the fixed point, in the column's unit. Default: 1 for integers, the last place for decimals, of which
-        nothing is then rounded; for reals 2**-60 of the bound. By group the sums of such decimals are decimals.
+        nothing is then rounded; for reals 2**-60 of a given bound, else 2**-20, or 2**-52 of a declared range. By
+        group the sums of such decimals are decimals.
     preset : "exact" or "ckks"
         Exact integers by BFV, or approximate reals by CKKS with a stated error; groups, and lists of columns, are exact
         only.
@@ -158,7 +160,7 @@ def mean(
     tables: Sources,
     column: str | Sequence[str],
     *,
-    bound: OfColumns = DEFAULT_BOUND,
+    bound: OfColumns | None = None,
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
     preset: Scheme = "exact",
@@ -192,7 +194,7 @@ def variance(
     column: str | Sequence[str],
     *,
     ddof: int = 1,
-    bound: OfColumns = DEFAULT_BOUND,
+    bound: OfColumns | None = None,
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
     by: GroupColumns | None = None,
@@ -210,8 +212,9 @@ def variance(
         As for `sum`.
     ddof : int
         Delta degrees of freedom: 1 for a sample's variance, as in pandas and SQL; 0 for a population's, as in NumPy.
-    bound, resolution : float, or mapping of column to float
-        Of each value, not of the total: the largest absolute one, and the grid to which each is rounded.
+    bound, resolution : float, or mapping of column to float, optional
+        Of each value, not of the total: the largest absolute one, and the grid to which each is rounded. Default: as
+        for `sum`; of floats without a declared range within 2**40.
 
     Returns
     -------
@@ -241,7 +244,7 @@ def covariance(
     columns: Sequence[str],
     *,
     ddof: int = 1,
-    bound: OfColumns = DEFAULT_BOUND,
+    bound: OfColumns | None = None,
     where: Mapping[str, Any] | None = None,
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
@@ -256,7 +259,7 @@ def covariance(
         As for `variance`.
     columns : sequence of str
         2 to 128 numeric or boolean columns. Rows with a null in any of them are left out, as pandas' `dropna` does.
-    bound, resolution : float, or mapping of column to float
+    bound, resolution : float, or mapping of column to float, optional
         As for `variance`; one for all columns or one for each.
 
     Returns
@@ -284,7 +287,7 @@ def correlation(
     tables: Sources,
     columns: Sequence[str],
     *,
-    bound: OfColumns = DEFAULT_BOUND,
+    bound: OfColumns | None = None,
     where: Mapping[str, Any] | None = None,
     max_rows: int = DEFAULT_ROWS,
     resolution: OfColumns | None = None,
