@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 
 CHUNK = 16384
-Passed = Callable[[socket.socket, bytes], None]
 
 
 class Proxy:

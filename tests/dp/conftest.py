@@ -12,8 +12,6 @@ from privsdk.crypto.sums.encrypted import EncryptedSum
 from privsdk.dp import noise
 from privsdk.protocol.roles import Role
 
-Sampler = Callable[..., list[int]]
-
 
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:

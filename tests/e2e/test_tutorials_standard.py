@@ -14,7 +14,6 @@ from privsdk.workshop.answers import ANSWERS
 
 GUIDE = (ROOT / "docs" / "workshop" / "trainers-guide.md").read_text(encoding="utf-8")
 CONTENTS = NOTEBOOKS / "index.ipynb"
-QUICKSTART = "00_quickstart"
 
 
 def opening(name: str) -> str:

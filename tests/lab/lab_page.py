@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -230,9 +230,6 @@ def errors(outputs: Iterable[list[dict[str, Any]]]) -> list[str]:
 
 def _joined(text: str | list[str]) -> str:
     return text if isinstance(text, str) else "".join(text)
-
-
-Open = Callable[..., Lab]
 
 
 def of_splash(line: str) -> bool:

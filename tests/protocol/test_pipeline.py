@@ -140,7 +140,7 @@ def test_an_error_of_one_piece_stops_the_others(cases: Cases, submitted: list[st
 @STOPS
 @pytest.mark.parametrize("verb", [functools.partial(psi.join, protocol="ddh"), psi.cardinality])
 def test_a_cancelled_run_stops_its_pieces(verb: Any, cases: Cases, submitted: list[str]) -> None:
-    table = pa.table({"id": np.arange(30_000)})
+    table = pa.table({"id": np.arange(16_000)})
     policy = ps.Policy(operations=("*",), grants=(ps.Grant(table="t", columns={"id": "join key"}),))
     with ps.embedded({p: {"t": table} for p in ("a", "b")}, store=None, policy=policy, quiet=True) as fed:
         started = verb(fed["a"]["t"], fed["b"]["t"], on="id").start()
