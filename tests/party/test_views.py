@@ -21,12 +21,14 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from claims import Cases
+from forked import run_command
 
 import privsdk as ps
 from privsdk.errors import DataError, InvalidArgument, PrivsdkError, UnknownName
 from privsdk.errors.sources import QueryFailed, SourceUnusable
 from privsdk.party.sources.query import Query
 from privsdk.party.tables import Store
+from privsdk.transport.identities import make_certificates
 
 RAW = pa.table({"id": [1, 2, 3], "amount": ["1.50", "2.25", "x"], "day": ["31.1.2024", "1.2.2024", "2.2.2024"]})
 CARD = "4111-1111"
@@ -142,6 +144,19 @@ def test_a_query_that_does_not_bind_is_shown_with_duckdbs_words() -> None:
     with pytest.raises(InvalidArgument, match=r'north/t .*DuckDB says:\n.*"amuont" not found') as refused:
         view_of("SELECT amuont FROM raw")
     assert "correct the query" in refused.value.hint
+
+
+def test_serving_shows_its_owner_the_words_and_ends(tmp_path: Path) -> None:
+    make_certificates(tmp_path, ["north"])
+    (tmp_path / "raw.csv").write_text("id,amount\n1,2\n")
+    (tmp_path / "party.toml").write_text(
+        'name = "north"\nlisten = "grpc+tls://127.0.0.1:0"\nledger = "north.sqlite"\nfederation = "none.toml"\n'
+        'tls = { authority = "ca.pem", certificate = "north.pem", key = "north.key" }\n'
+        '[tables.t]\nview = "SELECT amuont FROM raw"\nsources.raw.path = "raw.csv"\n'
+    )
+    ended = run_command("serve", str(tmp_path / "party.toml"), folder=tmp_path)
+    assert ended.returncode == 1
+    assert 'Referenced column "amuont" not found' in ended.stderr
 
 
 @pytest.mark.claim("sources: a query that fails on a row tells a caller no word of the database, and no log a value")
