@@ -29,6 +29,7 @@ from .results import Answers
 
 AGAIN_S = 0.5  # between two requests to stop
 WATCH_S = 0.25
+CANCELLED_S = 2.0  # for parties to say that a cancelled run has ended; who is silent is not waited for
 LAST_WORD_S = 1.0  # for a party's last report, or its payments where the run went on without it
 ENDED = 50  # runs that are remembered
 
@@ -82,6 +83,8 @@ class Running:
         start = control.Start(run_id=request.run_id, nonces=nonces, heads=heads)
         running = {party: self._asker.submit(party, start, control.Finished) for party in request.parties}
         self._attend(running)
+        if self._live.cancelled.is_set() and not all(future.done() for future in running.values()):
+            raise Cancelled(RunCancelled(charged=True), run_id=request.run_id)
         ended = {party: future for party, future in running.items() if future.done()}
         errors = {party: e for party, future in ended.items() if (e := future.exception()) is not None}
         self._raise(errors)
@@ -101,7 +104,7 @@ class Running:
         run_id, cancelled = self._request.run_id, self._live.cancelled
         essential = {running[party] for party in self._essential}
         failed, asked_to_stop, leave, watch = False, 0.0, math.inf, time.monotonic() + WATCH_S
-        pending = set(running.values())
+        pending, told = set(running.values()), dict[str, Future[control.Done]]()
         while pending and time.monotonic() < leave:
             done, pending = wait(pending, timeout=0.05, return_when=FIRST_COMPLETED)
             failed = failed or any(future.exception() is not None for future in done & essential)
@@ -111,6 +114,8 @@ class Running:
             now = time.monotonic()
             if not pending & essential:  # what the others still do nobody waits for
                 leave = min(leave, now + self._stragglers_s)
+            if cancelled.is_set():
+                leave = min(leave, now + CANCELLED_S)
             due = now >= watch
             self._watch([party for party, future in running.items() if future in pending], ask=due)
             watch = now + WATCH_S if due else watch
@@ -122,12 +127,14 @@ class Running:
             ):
                 asked_to_stop = now
                 stop = control.Cancel(run_id=run_id) if failed or cancelled.is_set() else control.Stop(run_id=run_id)
-                self._asker.ask(self._request.parties, stop, control.Done, quietly=True)
+                due_again = [p for p in self._request.parties if p not in told or told[p].done()]
+                told |= {party: self._asker.submit(party, stop, control.Done) for party in due_again}
         for party, future in running.items():
             if future in pending:
                 self._live.end(party, why="had not ended when the others had")
         if pending:
-            self._asker.ask(self._request.parties, control.Cancel(run_id=run_id), control.Done, quietly=True)
+            cancel = control.Cancel(run_id=run_id)
+            wait([self._asker.submit(p, cancel, control.Done) for p in self._request.parties], timeout=LAST_WORD_S)
 
     def _end(self, party: str, future: Future[Any]) -> None:
         """Take how a party ended."""

@@ -41,6 +41,7 @@ def main(federation: str, operation: str) -> None:
             fed["notary"]["model"], fed["shop0"]["sales"], features={"x": 100}, weight_bound=1, edges=[0, 0.5, 1]
         ),
         "fl.fit": lambda: fl.fit(MODEL, sales, label="y", rounds=5000),
+        "fl.cross_validate": lambda: fl.cross_validate(MODEL, sales, label="y", rounds=500),
         "dp.count": lambda: dp.count(fed["shop0"]["sales"], epsilon=0.01),
         "dp.sum": lambda: dp.sum(fed["shop0"]["sales"], "x", bounds=(-3, 3), epsilon=0.01),
         "dp.mean": lambda: dp.mean(sales, "x", bounds=(-3, 3), epsilon=0.01),

@@ -34,7 +34,7 @@ from troubled import (
 from waiting import until
 
 import privsdk as ps
-from privsdk.errors import DataError, InternalError, PeerError, PeerGone
+from privsdk.errors import Cancelled, DataError, InternalError, PeerError, PeerGone
 from privsdk.governance.charges import Exact
 from privsdk.governance.prices import answers
 from privsdk.protocol.failpoints import FailPoint
@@ -251,6 +251,25 @@ def test_a_stopped_process_over_the_network(cluster: Cluster, cases: Cases) -> N
         assert lost["party"] == "dub"
         assert 1 <= lost["round"] <= 80
         assert fitted.history.num_rows == 80
+    with ps.connect(cluster.federation) as fed:
+        until(lambda: all(d.running == 0 for d in fed._describe().values()))
+    cases()
+
+
+@pytest.mark.claim("faults: a run with a frozen party is cancelled without waiting for that party")
+def test_a_run_with_a_frozen_party_is_cancelled(cluster: Cluster, cases: Cases) -> None:
+    process = cluster._processes["dub"]
+    with ps.connect(cluster.federation) as fed:
+        run = plan(fed, rounds=5000, deadline_s=100.0).start()
+        until(lambda: bool(run.progress.curve))
+        process.send_signal(signal.SIGSTOP)
+        try:
+            run.cancel()
+            with pytest.raises(Cancelled):
+                run.result(timeout_s=15)  # well before a call to the frozen party is given up
+            assert run.state == "cancelled"
+        finally:
+            process.send_signal(signal.SIGCONT)
     with ps.connect(cluster.federation) as fed:
         until(lambda: all(d.running == 0 for d in fed._describe().values()))
     cases()
