@@ -109,7 +109,7 @@ UNFIT: dict[str, tuple[Verb, str]] = {
         lambda f: he.histogram(everyone(f), "id", edges=[0, 1]),
         "use a numeric or boolean column",
     ),
-    "he.correlation of one": (lambda f: he.correlation(everyone(f), ["age"]), "give 2 to 64"),
+    "he.correlation of one": (lambda f: he.correlation(everyone(f), ["age"]), "give 2 to 128"),
     "he.correlation of a name": (lambda f: he.correlation(everyone(f), "age"), "give a list of two or more"),
     "he.covariance of one twice": (lambda f: he.covariance(everyone(f), ["age", "age"]), "name each column once"),
     "he ddof": (lambda f: he.variance(everyone(f), "age", ddof=-1), "1 for a sample's"),
@@ -128,14 +128,14 @@ UNFIT: dict[str, tuple[Verb, str]] = {
     "he too much": (lambda f: he.sum(everyone(f), "age", bound=1e100, resolution=1), "smaller bound or a coarser"),
     "he secret groups": (lambda f: he.sum(everyone(f), "age", by="id"), 'keys=["a", "b"]'),
     "he keys without groups": (lambda f: he.sum(everyone(f), "age", keys=["a"]), "by=..."),
-    "he columns in a list": (lambda f: he.mean(everyone(f), ["age"]), "known: age, amount"),  # type: ignore[arg-type]
+    "he columns in a list": (lambda f: he.mean(everyone(f), ["age", "amont"]), "did you mean 'amount'"),
     "columns in a list": (lambda f: north(f).mean(["age"]), "known: age, amount"),  # type: ignore[arg-type]
     "psi on nothing": (lambda f: psi.join(north(f), south(f), on=None), "give a column, columns that are one key"),  # type: ignore[arg-type]
     "dp one edge": (lambda f: dp.histogram(north(f), "age", epsilon=1, edges=5), "give either bounds"),  # type: ignore[arg-type]
     "he one key": (lambda f: he.sum(everyone(f), "age", by="id", keys=3), "keys=[3]"),  # type: ignore[arg-type]
     "he keys as text": (lambda f: he.sum(everyone(f), "age", by="id", keys="abc"), "keys=['abc']"),
     "he no keys": (lambda f: he.count(everyone(f), by="id", keys=[]), "1 to"),
-    "he a key twice": (lambda f: he.count(everyone(f), by="id", keys=["a", "a"]), "different keys"),
+    "he a key twice": (lambda f: he.count(everyone(f), by="id", keys=["a", "a"]), "name each key once"),
     "he mixed keys": (lambda f: he.count(everyone(f), by="id", keys=["a", 1]), "column's type"),
     "he keys of another type": (lambda f: he.count(everyone(f), by="age", keys=["a"]), "in the column's own type"),
     "he keys of reals": (lambda f: he.count(everyone(f), by="amount", keys=[0.5]), "give text, whole numbers"),
@@ -165,7 +165,7 @@ UNFIT: dict[str, tuple[Verb, str]] = {
     "dp secret groups": (lambda f: dp.count(north(f), epsilon=1, by="id"), 'keys=["a", "b"]'),
     "dp keys without groups": (lambda f: dp.count(north(f), epsilon=1, keys=["a"]), "by=..."),
     "dp no keys": (lambda f: dp.count(north(f), epsilon=1, by="id", keys=[]), "1 to"),
-    "dp a key twice": (lambda f: dp.count(north(f), epsilon=1, by="id", keys=["a", "a"]), "different keys"),
+    "dp a key twice": (lambda f: dp.count(north(f), epsilon=1, by="id", keys=["a", "a"]), "name each key once"),
     "dp mixed keys": (lambda f: dp.count(north(f), epsilon=1, by="id", keys=["a", 1]), "column's type"),
     "dp bounds": (lambda f: dp.sum(north(f), "age", epsilon=1, bounds=(9, 0)), "the lower one first"),
     "dp endless bounds": (lambda f: dp.sum(north(f), "age", epsilon=1, bounds=(0, float("inf"))), "finite bounds"),

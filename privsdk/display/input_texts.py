@@ -124,8 +124,11 @@ def certificate(d: CertificateUnfit) -> Text:
 
 
 def group_keys(d: GroupKeysMisfit) -> Text:
-    if not d.entries == d.different <= d.most or not d.entries:
-        return Text(f"keys has {d.entries} entries, {d.different} of them different", f"give 1 to {d.most} of them")
+    if d.entries != d.different:
+        twice = d.entries - d.different
+        return Text(f"{twice:,} of {d.entries:,} keys stand there before", "name each key once")
+    if not 0 < d.entries <= d.most:
+        return Text(f"there are {d.entries:,} keys", f"give 1 to {d.most:,} different keys")
     each = ", ".join(f"<{column}>" for column in dict.fromkeys(d.by))
     return Text(f"keys by {', '.join(d.by)} are not one value for each", f"give tuples: keys=[({each}), ...]")
 

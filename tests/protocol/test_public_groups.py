@@ -58,7 +58,7 @@ def test_labels_are_of_the_columns_types_and_null_for_others() -> None:
     ("by", "keys", "others", "said"),
     [
         (["g", "year"], ["a", "b"], False, r"not one value for each.*\(<g>, <year>\)"),
-        (["g", "year"], [("a", 1), ("a", 1)], False, "2 entries, 1 of them different"),
+        (["g", "year"], [("a", 1), ("a", 1)], False, "1 of 2 keys stand there before"),
         (["g", "g"], [("a", "b")], False, "not one value for each"),
         (["g", "year"], [("a", 1), ("b", "1")], False, "different types"),
         (["g", "year"], [], False, "0 entries"),
