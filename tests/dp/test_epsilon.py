@@ -137,9 +137,9 @@ def test_a_person_is_told_apart_no_better_than_paid_for(statistic: str, people: 
 
 @CLAIM
 def test_rows_that_are_not_bounded_are_found(people: int, cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_first_rows", lambda ids, rows: pa.array([True] * len(ids)))
-    assert audit_ids("sum", people // 4) > PARAMETERS["sum"]["epsilon"]
-    cases(people // 2)
+    monkeypatch.setattr(store, "_first_rows", lambda ids, known, rows: known)
+    assert audit_ids("sum", people) > PARAMETERS["sum"]["epsilon"]
+    cases(2 * people)
 
 
 @CLAIM
