@@ -32,13 +32,13 @@ SUM = {"epsilon": 1.0, "bounds": (0, 10)}
 UNUSABLE: dict[str, tuple[Callable[[Table], Any], str]] = {
     "no keys": (lambda t: dp.count(t, epsilon=1, by="region"), "groups of 'region' must be public"),
     "keys without by": (lambda t: dp.count(t, epsilon=1, keys=["a"]), "keys are given without by"),
-    "empty keys": (lambda t: dp.count(t, epsilon=1, by="region", keys=[]), "0 entries"),
+    "empty keys": (lambda t: dp.count(t, epsilon=1, by="region", keys=[]), "there are 0 keys"),
     "a key twice": (lambda t: dp.count(t, epsilon=1, by="region", keys=["a", "a"]), "1 of 2 keys stand there before"),
     "true and 1": (lambda t: dp.count(t, epsilon=1, by="items", keys=[True, 1]), "1 of 2 keys stand there before"),
     "mixed keys": (lambda t: dp.count(t, epsilon=1, by="items", keys=["a", 1]), "keys of different types"),
     "a float key": (lambda t: dp.count(t, epsilon=1, by="amount", keys=[0.5]), "a group key is a float"),
     "a huge key": (lambda t: dp.count(t, epsilon=1, by="items", keys=[2**63]), "no 64-bit integer column can hold"),
-    "too many keys": (lambda t: dp.count(t, epsilon=1, by="items", keys=range(100_001)), "100001 entries"),
+    "too many keys": (lambda t: dp.count(t, epsilon=1, by="items", keys=range(100_001)), "there are 100,001 keys"),
     "too many numbers": (
         lambda t: dp.median(t, "items", epsilon=1, bounds=(0, 9), by="items", keys=range(9_000)),
         "9000 groups of 256 numbers each",

@@ -61,9 +61,9 @@ def test_labels_are_of_the_columns_types_and_null_for_others() -> None:
         (["g", "year"], [("a", 1), ("a", 1)], False, "1 of 2 keys stand there before"),
         (["g", "g"], [("a", "b")], False, "not one value for each"),
         (["g", "year"], [("a", 1), ("b", "1")], False, "different types"),
-        (["g", "year"], [], False, "0 entries"),
+        (["g", "year"], [], False, "there are 0 keys"),
         (["g", "year"], None, False, "must be public"),
-        (None, None, True, "belong together|0 entries"),
+        (None, None, True, "belong together|there are 0 keys"),
     ],
 )
 def test_keys_that_cannot_be_used(by: Any, keys: Any, others: bool, said: str) -> None:
