@@ -14,7 +14,7 @@ from ..errors.calls import verb
 from ..protocol.columns.predicates import Name, Where, canonical
 from .plan import Plan
 
-Statistic = Literal["count", "sum", "mean", "min", "max"]
+Statistic = Literal["count", "sum", "mean", "variance", "min", "max"]
 OPERATION = "aggregate"
 DEFAULT_GROUPS = 30
 MOST_GROUPS = 4096  # as many sets of rows as the differencing guard lets out of a table
@@ -134,6 +134,21 @@ class Aggregates(ABC):
     ) -> Plan[pa.Table]:
         """Mean of a numeric or boolean column; columns of the result: group, `count`, `mean`. As `count` otherwise."""
         return self._plan("mean", column, by, where, most_groups)
+
+    @verb
+    def variance(
+        self,
+        column: str,
+        *,
+        by: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        most_groups: int = DEFAULT_GROUPS,
+    ) -> Plan[pa.Table]:
+        """Sample variance of a numeric or boolean column, squares divided by the count less 1; null of one row.
+
+        Columns of the result: group, `count`, `variance`. As `count` otherwise.
+        """
+        return self._plan("variance", column, by, where, most_groups)
 
     @verb
     def min(

@@ -14,7 +14,7 @@ _RELEASE = "release it first: plan.release().value"
 _EMPIRICAL = {
     "quantile percentile": 'dp.quantile(table, "column", 0.9, epsilon=0.5, bounds=(low, high))',
     "median": 'dp.median(table, "column", epsilon=0.5, bounds=(low, high))',
-    "std var variance": 'dp.variance(table, "column", epsilon=0.5, bounds=(low, high)), or he.variance over parties',
+    "std var": 'its root is the deviation: table.variance("column"), or he.variance over parties',
     "corr cov correlation covariance": 'he.correlation(fed.tables("table"), ["a", "b"])',
     "hist plot boxplot histogram": 'dp.histogram(table, "column", epsilon=0.5, bounds=(low, high), bins=10)',
     "fit train predict": _FIT,
@@ -39,9 +39,11 @@ _TABLE = {
     "iteration": _ROWS + 'ask for figures: table.mean("column"); table.columns has the names',
     "arithmetic": 'ask for figures: table.sum("column"); conditions are named in the question: where=',
 }
-OVER_A_JOIN = 'over a join there are count, sum, mean, min and max: joint["party"].mean("column", by="other.column")'
+OVER_A_JOIN = (
+    'over a join there are count, sum, mean, variance, min and max: joint["party"].mean("column", by="other.column")'
+)
 _OVER_A_JOIN = {
-    "median quantile percentile std var variance corr cov correlation covariance hist plot histogram": OVER_A_JOIN,
+    "median quantile percentile std var corr cov correlation covariance hist plot histogram": OVER_A_JOIN,
     "fit train predict": OVER_A_JOIN,
     "join merge": 'one join takes up to 32 parties: psi.join(a, b, c, on="key")',
 }

@@ -162,7 +162,7 @@ class Aggregate(Operation[AggregateParameters]):
         if parameters.by is not None:
             groups = told(parameters.most_groups, Lever.MOST_GROUPS)
         groups = msgspec.structs.replace(groups, factors=(*groups.factors, Factor(each)))
-        noise = f"dp.{parameters.statistic}" if parameters.statistic in ("count", "sum", "mean") else ""
+        noise = f"dp.{parameters.statistic}" if parameters.statistic in ("count", "sum", "mean", "variance") else ""
         found = {owner: Figures(what=parameters.statistic, told=(groups, told(1)), noise=noise)}
         for partner in (party for party in self.request.parties if party != owner):
             sets = (parameters.by_of(partner) is not None) + bool(parameters.conditions_of(partner))

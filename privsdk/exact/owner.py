@@ -122,7 +122,7 @@ def _answers(
         answers = statistics.column_of([figures[1] for figures in screened], statistic, type_)
     except OverflowError:
         answers = None
-    if answers is None or (pa.types.is_floating(answers.type) and not np.isfinite(answers).all()):
+    if answers is None or (pa.types.is_floating(answers.type) and pc.any(pc.invert(pc.is_finite(answers))).as_py()):
         size = f"{type_.bit_width} bits" if pa.types.is_decimal(type_) else "64 bits"
         raise DataError(
             f"{party}'s {column} has a {statistic} beyond {size}", hint="ask its owner for a column of floats, or less"

@@ -1,5 +1,6 @@
 """Sums, means, minima and maxima of groups of values, exact: whole numbers and decimals by their digits, floats as if
-added without rounding and rounded once (as Python's fsum), means rounded once from that.
+added without rounding and rounded once (as Python's fsum), means rounded once from that. Variances are of floats,
+within a few units of the last place.
 
 A figure is kept in the ledger as a number or text: a decimal as its digits, a date or time as its number of steps.
 """
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from ..client.aggregates import Statistic
 from ..errors import DataError
+from ..protocol.columns.numbers import reals
 
 Figure: TypeAlias = int | float | str
 Integers = npt.NDArray[np.int64]
@@ -40,7 +42,7 @@ def check_type(party: str, column: str, statistic: Statistic, type_: pa.DataType
     )
 
 
-def figures_of(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) -> list[Figure]:
+def figures_of(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) -> list[Figure | None]:
     """One figure for each group.
 
     Parameters
@@ -49,12 +51,12 @@ def figures_of(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) 
         Of a type that `check_type` lets pass, booleans aside.
     starts : int64 array
         Where each group begins; none is empty.
-    statistic : "sum", "mean", "min" or "max"
+    statistic : "sum", "mean", "variance", "min" or "max"
     """
-    if not len(starts):
-        return []
-    if statistic in ("min", "max"):
+    if statistic in ("min", "max") and len(starts):
         return _extremes(values, starts, statistic)
+    if statistic == "variance" or not len(starts):
+        return [_variance(part) for part in np.split(reals(values), starts[1:])] if len(starts) else []
     sizes = np.diff(starts, append=len(values)).tolist()
     if pa.types.is_floating(values.type):
         floats = values.cast(pa.float64()).to_numpy()
@@ -71,10 +73,10 @@ def figures_of(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) 
 def column_of(figures: Sequence[Figure | None], statistic: Statistic, type_: pa.DataType) -> pa.Array:
     """The figures as a column of an answer.
 
-    A mean is a float; a sum of whole numbers has 64 bits, of decimals all digits that the type can have; minima are of
-    their column's type, numbers in 64 bits. Raises OverflowError where a sum does not fit.
+    A mean and a variance are floats; a sum of whole numbers has 64 bits, of decimals all digits that the type can have;
+    minima are of their column's type, numbers in 64 bits. Raises OverflowError where a sum does not fit.
     """
-    if statistic == "mean" or pa.types.is_floating(type_):
+    if statistic in ("mean", "variance") or pa.types.is_floating(type_):
         return pa.array(figures, pa.float64())
     if pa.types.is_decimal(type_):
         if statistic == "sum":
@@ -89,7 +91,7 @@ def column_of(figures: Sequence[Figure | None], statistic: Statistic, type_: pa.
     return pa.array(figures, pa.uint64() if pa.types.is_uint64(type_) else pa.int64())
 
 
-def _extremes(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) -> list[Figure]:
+def _extremes(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) -> list[Figure | None]:
     if pa.types.is_decimal(values.type):
         group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(values)))
         table = pa.table({"group": group, "value": values})
@@ -98,13 +100,26 @@ def _extremes(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) -
     if pa.types.is_temporal(values.type):
         values = values.cast(_steps(values.type))
     reduce: Callable[..., npt.NDArray[np.generic]] = {"min": np.minimum, "max": np.maximum}[statistic].reduceat
-    figures: list[Figure] = reduce(values.to_numpy(), starts).tolist()
+    figures: list[Figure | None] = reduce(values.to_numpy(), starts).tolist()
     return figures
 
 
 def _steps(type_: pa.DataType) -> pa.DataType:
     """What dates and times are whole numbers of steps in."""
     return pa.int32() if type_.bit_width == 32 else pa.int64()
+
+
+def _variance(values: npt.NDArray[np.float64]) -> float | None:
+    """Of a sample, in two passes of exactly rounded sums, so that no large mean takes its digits; None of one value."""
+    if len(values) < 2:
+        return None
+    with np.errstate(over="ignore"):
+        distances = values - _float_sum(values, len(values))
+        squares = distances**2
+    if not np.isfinite(squares).all():
+        return math.inf
+    drift = _float_sum(distances, 1) ** 2 / len(values)  # of the mean, which is rounded
+    return (_float_sum(squares, 1) - drift) / (len(values) - 1)
 
 
 def _float_sum(values: npt.NDArray[np.float64], divisor: int) -> float:

@@ -295,7 +295,7 @@ class JointSide(Handle, Aggregates):
             title=f"{self.party}'s side of a join ({self.table.name})"
             + ("" if self._matched else ", rows not matched"),
             facts=[
-                ("offers", ".count(column=None, by=None, where=None), .sum(column, ...), .mean, .min, .max"),
+                ("offers", ".count(column=None, by=None, where=None), .sum(column, ...), .mean, .variance, .min, .max"),
                 *([("not matched", ".unmatched has the other rows")] if self._matched else []),
             ],
             grids=(("columns", Grid(header=("column", "type"), rows=rows)),),

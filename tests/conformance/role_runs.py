@@ -71,6 +71,7 @@ def variants(fed: ps.Federation) -> Iterator[tuple[str, ps.Plan[Any]]]:
     yield "he.sum of two", he.sum([a, b], "x", key_holder="K")
     yield "he.sum of one", he.sum([a], "x", key_holder="K")
     yield "he.sum by ckks", he.sum(tables, "x", preset="ckks", bound=1e4)
+    yield "table.variance", a.variance("x", by="group")
     two = {"by": ["group", "y"], "keys": [("g", True), ("h", False)], "others": True}
     yield "he.mean by two columns, and others", he.mean(tables, "x", **two)
     yield "dp.count by two columns, and others", dp.count(tables, epsilon=0.5, **two)

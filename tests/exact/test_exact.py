@@ -46,7 +46,7 @@ CONDITIONS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.claim("aggregates: counts, sums, means, minima and maxima equal DuckDB's, by group and by predicate")
-@pytest.mark.parametrize("statistic", ["count", "mean", "sum", "min", "max"])
+@pytest.mark.parametrize("statistic", ["count", "mean", "sum", "variance", "min", "max"])
 @pytest.mark.parametrize("column", ["flag", "whole", "real"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given_cases(
@@ -66,7 +66,8 @@ def test_aggregates_equal_duckdb(
     keys = table["key"].to_pylist() if joint else None
     result = aggregate(table, keys, statistic, column, by, conditions, min_count=min_count)
 
-    value = {"count": "0", "mean": f"avg({column}::DOUBLE)"}.get(statistic, f"{statistic}({column}::DOUBLE)")
+    named = {"count": "0", "mean": f"avg({column}::DOUBLE)", "variance": f"var_samp({column}::DOUBLE)"}
+    value = named.get(statistic, f"{statistic}({column}::DOUBLE)")
     query = f"""
         SELECT {by or "NULL"} AS label, count(*), {value} AS result, list(DISTINCT {"key" if joint else "row"})
         FROM (SELECT * REPLACE (nullif(real, 'nan'::DOUBLE) AS real) FROM held)
