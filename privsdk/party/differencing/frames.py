@@ -15,19 +15,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .basis import Basis, Bits, Integers, Mask
 from .modular import solved
-from .partition import first_units
-from .search import OutOfWork, SearchWork, Weight, lightest
+from .partition import distinct_columns, first_units
+from .search import Echelon, OutOfWork, SearchWork, Weight, lightest, met
 
 _LOOKED_AT = 128  # places that are looked at first
-_SEARCHED = 16_384  # places among which they are looked for first
-_A_WORD = 32  # rows of bits that are told apart at once
+_SEARCHED = 4_096  # places among which they are looked for first
 _FREE = -1
 
 
@@ -83,6 +81,7 @@ class _Frame:
     def __init__(self) -> None:
         self.pivots: Integers = np.zeros(0, np.int64)  # _FREE where a set has only a remainder
         self.remainders: list[Bits] = []
+        self._meets: list[Mask] = []  # for each remainder, which earlier ones it has a place in common with
         self._inverse: Bits = np.zeros((0, 0), np.uint8)
 
     @property
@@ -91,7 +90,7 @@ class _Frame:
 
     def copy(self) -> _Frame:
         other = _Frame()
-        other.pivots, other.remainders = self.pivots, list(self.remainders)
+        other.pivots, other.remainders, other._meets = self.pivots, list(self.remainders), list(self._meets)
         other._inverse = self._inverse.copy()
         return other
 
@@ -112,15 +111,34 @@ class _Frame:
         m = len(self.pivots)
         if not rest.any():
             return np.zeros(m, np.bool_)
-        if not self.remainders:
+        near = self.connected(rest, len(self.remainders))
+        rows = [*(self.remainders[i] for i in near), rest]
+        inside = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(rows)))
+        some = distinct_columns(_at(rows, _few(inside)))[0]
+        equations = Echelon(len(rows), 2)
+        if any(equations.contradicts(column) for column in some.T):
             return None
-        values = np.unpackbits(np.stack([*self.remainders, rest]), axis=1)
-        patterns = np.unique(values[:, values.any(axis=0)], axis=1).astype(np.int64)
+        patterns = distinct_columns(_at(rows, inside))[0].astype(np.int64)
         taken = solved(patterns[:-1], patterns[-1], 2)
         if taken is None:
             return None
-        free = np.flatnonzero(self.pivots == _FREE)[taken != 0]
+        free = np.flatnonzero(self.pivots == _FREE)[near[taken != 0]]
         return np.unpackbits(np.bitwise_xor.reduce(self._inverse[free], axis=0), count=m).astype(np.bool_)
+
+    def meeting(self, remainder: Bits, number: int) -> Mask:
+        """Which of the first remainders have a place in common with one."""
+        return np.array([(each & remainder).any() for each in self.remainders[:number]], np.bool_)
+
+    def connected(self, remainder: Bits, number: int) -> Integers:
+        """Of the first remainders those that have a place in common with one, or with such ones."""
+        matrix = np.zeros((number, number), np.bool_)
+        for i in range(number):
+            matrix[i, :i] = self._meets[i]
+        matrix |= matrix.T
+        reached = self.meeting(remainder, number)
+        while (more := reached | matrix[reached].any(axis=0)).sum() > reached.sum():
+            reached = more
+        return np.flatnonzero(reached)
 
     def add(self, step: _Step, basis: Basis) -> None:
         """The set that the basis has next."""
@@ -136,6 +154,7 @@ class _Frame:
                 odd ^= odd >> shift
             self._inverse[np.flatnonzero(odd & 1), : len(new)] ^= new
         else:
+            self._meets.append(self.meeting(step.remainder, len(self.remainders)))
             self.remainders.append(step.remainder)
         self._inverse[m, : len(new)] = new
         self.pivots = np.append(self.pivots, step.place)
@@ -210,7 +229,7 @@ class Frames:
         """Whether a combination with the set of these steps is light."""
         for step, frame in zip(steps[:k], self._frames, strict=False):
             if step.remainder is not None:
-                found = self._lightest(step.remainder, frame.remainders, units, k, work)
+                found = self._lightest(step.remainder, frame, len(frame.remainders), units, k, work)
                 if found is not Weight.HEAVY:
                     return found
         self._clean = min(self._clean, k)
@@ -248,8 +267,8 @@ class Frames:
 
     def _is_clean(self, frame: _Frame, units: Integers | None, k: int, work: SearchWork) -> bool:
         """Whether no combination of a frame's remainders is light."""
-        rest = frame.remainders
-        return all(self._lightest(each, rest[:i], units, k, work) is Weight.HEAVY for i, each in enumerate(rest))
+        rest = enumerate(frame.remainders)
+        return all(self._lightest(each, frame, i, units, k, work) is Weight.HEAVY for i, each in rest)
 
     def _sample(self, member: Mask, owner: _Owner) -> _Sample:
         """Some places that no frame has, within a set and outside."""
@@ -275,22 +294,30 @@ class Frames:
         return _Step(chosen, int(np.argmax(left)), None) if left.any() else _Step(chosen, _FREE, rest)
 
     def _lightest(
-        self, remainder: Bits, others: list[Bits], units: Integers | None, k: int, work: SearchWork
+        self, remainder: Bits, frame: _Frame, number: int, units: Integers | None, k: int, work: SearchWork
     ) -> Weight:
+        """Of a frame's first remainders and one that is left of another set."""
         try:
-            rows = _connected(remainder, others, work)
-            inside = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce([*rows, remainder]), count=self._basis.places))
-            work.spend(4 * (len(rows) + 1) * len(inside), calls=len(rows))
-            values = np.stack(
-                [each[inside >> 3] >> (7 - (inside & 7)).astype(np.uint8) & 1 for each in (*rows, remainder)]
-            )
-            patterns, of = _told_apart(values)
-            work.spend(0, calls=patterns.shape[1] // 4)
+            work.spend(number * (len(remainder) // 8 + number), calls=2 * number)
+            rows = [*(frame.remainders[i] for i in frame.connected(remainder, number)), remainder]
+            inside = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(rows), count=self._basis.places))
+            some = _few(inside)
+            if len(some) < len(inside) and met(*self._patterns(rows, some, units, k, work), k, 2, work):
+                return Weight.HEAVY
+            patterns, behind = self._patterns(rows, inside, units, k, work)
         except OutOfWork:
             return Weight.UNDECIDED
-        behind = first_units(of, patterns.shape[1], inside if units is None else units[inside], k)
-        wide = patterns.astype(np.int64)
-        return lightest(wide[-1], wide[:-1], [behind], k, 2, work)
+        return lightest(patterns[-1], patterns[:-1], [behind], k, 2, work)
+
+    def _patterns(
+        self, rows: list[Bits], places: Integers, units: Integers | None, k: int, work: SearchWork
+    ) -> tuple[Integers, list[Integers]]:
+        """The distinct columns of rows at some places, and the units behind each."""
+        work.spend(4 * len(rows) * len(places), calls=len(rows))
+        patterns, of = distinct_columns(_at(rows, places))
+        work.spend(0, calls=patterns.shape[1] // 4)
+        behind = first_units(of, patterns.shape[1], places if units is None else units[places], k)
+        return patterns.astype(np.int64), behind
 
     def _owner(self, units: Integers | None) -> _Owner:
         return _Owner([frame.pivots[frame.pivots != _FREE] for frame in self._frames], units, self._basis.places)
@@ -310,26 +337,12 @@ class Frames:
         return found
 
 
-def _told_apart(values: Bits) -> tuple[Bits, Integers]:
-    """The distinct columns of zeros and ones, and for each column which of them it is."""
-    of, first = np.zeros(values.shape[1], np.int64), np.zeros(1, np.int64)
-    for start in range(0, len(values), _A_WORD):
-        word = np.zeros(values.shape[1], np.int64)
-        for row in values[start : start + _A_WORD]:
-            word = word * 2 + row
-        _, first, of = np.unique((of << _A_WORD) + word, return_index=True, return_inverse=True)
-    return values[:, first], of
+def _few(places: Integers) -> Integers:
+    """Some of them, which mostly tell."""
+    return places[:: max(1, len(places) // _SEARCHED)]
 
 
-def _connected(remainder: Bits, others: list[Bits], work: SearchWork) -> list[Bits]:
-    """Those that have a place in common with it, or with such ones."""
-    reached, left, taken = remainder.copy(), list(others), list[Bits]()
-    while True:
-        work.spend(len(left) * len(reached), calls=len(left))
-        shares = [bool((each & reached).any()) for each in left]
-        if not any(shares):
-            return taken
-        near = list(compress(left, shares))
-        taken += near
-        left = [each for each, shared in zip(left, shares, strict=True) if not shared]
-        reached = np.bitwise_or.reduce([reached, *near])
+def _at(rows: list[Bits], places: Integers) -> Bits:
+    """Whether each of these places is in each row."""
+    byte, bit = places >> 3, (7 - (places & 7)).astype(np.uint8)
+    return np.stack([each[byte] >> bit & 1 for each in rows])

@@ -8,11 +8,12 @@ from itertools import pairwise
 import numpy as np
 
 from ...protocol.columns.ordering import distinct
-from .basis import Integers, Mask
+from .basis import Bits, Integers, Mask
 from .search import Units
 
 Codes = Sequence[Integers | None]  # by kind of unit: for each place its unit; None where each place is one
 _LOOKED_AT = 512  # large classes that are looked at first
+_A_WORD = 32  # rows of bits that are told apart at once
 
 
 class Partition:
@@ -107,3 +108,14 @@ def first_units(of: Integers, number: int, whose: Integers, k: int) -> list[Inte
     pairs = distinct(of * most + whose)
     starts = np.searchsorted(pairs, np.arange(number + 1) * most)
     return [pairs[a : min(b, a + k)] % most for a, b in pairwise(starts)]
+
+
+def distinct_columns(values: Bits) -> tuple[Bits, Integers]:
+    """The distinct columns of zeros and ones, and for each column which of them it is."""
+    of, first = np.zeros(values.shape[1], np.int64), np.zeros(1, np.int64)
+    for start in range(0, len(values), _A_WORD):
+        word = np.zeros(values.shape[1], np.int64)
+        for row in values[start : start + _A_WORD]:
+            word = word * 2 + row
+        _, first, of = np.unique((of << _A_WORD) + word, return_index=True, return_inverse=True)
+    return values[:, first], of

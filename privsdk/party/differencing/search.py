@@ -3,15 +3,15 @@
 One affine space of small dimension: a vector b and rows W, both by columns that each stand for some units. Exact where
 it ends within its bounds, which most do: columns that are multiples of each other vanish together, and such a group of
 k units or more must vanish, which fixes one of the rows' coefficients. For spaces in general position there is a
-certificate instead: k disjoint sets of units, on each of which b and W are independent. A light vector misses one of
-them and would vanish there.
+certificate instead: k disjoint sets of units, on none of which b is a combination of W. A light vector misses one of
+them and would vanish there. Where a unit stands behind many columns, it is often such a set by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from .modular import Residues, inverses
 
 MOST_WORK = 30_000_000
-_FIRST = 8  # times as many columns as rows are tried first
+_TRIED = 32  # units for each of those sets, where it may be of fewer
 _CALL = 1_000  # entries that numpy goes through in the time of one of its calls
 
 Units = Sequence[Sequence[npt.NDArray[np.int64]]]  # by kind of unit: for each column the units behind it
@@ -73,7 +73,7 @@ def lightest(base: Residues, rows: Residues, units: Units, k: int, prime: int, w
         if all(_number([kind[c] for c in alone]) >= k for kind in units):
             return Weight.HEAVY
         both = np.vstack([rows, base])
-        if all(_number(kind) >= k * len(both) for kind in units) and _packed(both, units, k, prime, work):
+        if all(met(both, kind, k, prime, work) for kind in units):
             return Weight.HEAVY
         return _searched(both, units, k, prime, work)
     except OutOfWork:
@@ -100,65 +100,58 @@ def _connected(base: Residues, rows: Residues, work: SearchWork) -> tuple[Residu
     return base[columns], rows[taken][:, columns], np.flatnonzero(columns)
 
 
-def _packed(rows: Residues, units: Units, k: int, prime: int, work: SearchWork) -> bool:
-    """Whether k disjoint sets of units were found, for each kind, on each of which all rows are independent."""
-    for kind in units:
-        left = [list(column) for column in kind]
-        used: set[int] = set()
-        for _ in range(k):
-            taken = _independent(rows, left, used, prime, work)
-            if taken is None:
-                return False
-            used |= taken
+def met(rows: Residues, columns: Sequence[npt.NDArray[np.int64]], k: int, prime: int, work: SearchWork) -> bool:
+    """Whether k disjoint sets of units were found on none of which the last row is a combination of the others: then
+    nothing that has it is zero on any of them."""
+    of_unit: dict[int, list[int]] = {}
+    for c in sorted(range(len(columns)), key=lambda c: -len(columns[c])):
+        for unit in columns[c].tolist():
+            of_unit.setdefault(unit, []).append(c)
+    left = sorted(of_unit, key=lambda unit: -len(of_unit[unit]))[: k * max(_TRIED, 2 * len(rows))]
+    for _ in range(k):
+        echelon, needed = Echelon(len(rows), prime), set[int]()
+        for unit in left:
+            work.spend(_CALL * len(of_unit[unit]) * (1 if prime == 2 else len(rows)), calls=1)
+            before = len(echelon.vectors)
+            met = any(echelon.contradicts(rows[:, c]) for c in of_unit[unit])
+            if met or len(echelon.vectors) > before:
+                needed.add(unit)
+            if met:
+                break
+        else:
+            return False
+        left = [unit for unit in left if unit not in needed]
     return True
 
 
-def _independent(
-    rows: Residues, left: list[list[int]], used: set[int], prime: int, work: SearchWork
-) -> set[int] | None:
-    """Units, not used so far, of columns on which the rows are independent; None where there are none."""
-    work.spend(0, calls=1 + len(left) // 4)
-    for column in left:
-        while column and column[-1] in used:
-            column.pop()
-    order = np.array(sorted((c for c in range(len(left)) if left[c]), key=lambda c: -len(left[c])), np.int64)
-    for width in (_FIRST * len(rows), len(order)):  # mostly a few columns will do
-        pivots = _pivots(rows[:, order[:width]], prime, work)
-        if pivots is not None:
-            return {left[order[c]][-1] for c in pivots}
-        if width >= len(order):
-            break
-    return None
+class Echelon:
+    """Equations on the coefficients of all rows but the last, by columns: that the combination is zero there."""
 
+    def __init__(self, rows: int, prime: int) -> None:
+        self.vectors: dict[int, Any] = {}
+        self._free = rows - 1
+        self._prime = prime
 
-def _pivots(rows: Residues, prime: int, work: SearchWork) -> list[int] | None:
-    """Columns on which the rows are independent, one for each; None where they are not independent."""
-    found = list[int]()
-    if prime == 2:
-        bits = np.packbits(rows.astype(np.bool_), axis=1)
-        for at in range(len(bits)):
-            byte = int(np.argmax(bits[at] != 0))
-            if not bits[at, byte]:
-                return None
-            c = 8 * byte + 8 - int(bits[at, byte]).bit_length()
-            work.spend((len(bits) - at) * bits.shape[1], calls=3)
-            below = at + 1 + np.flatnonzero(bits[at + 1 :, byte] & np.uint8(0x80 >> (c & 7)))
-            bits[below] ^= bits[at]
-            found.append(c)
-        return found
-    rows = rows.copy()
-    for at in range(len(rows)):
-        columns = np.flatnonzero(rows[at])
-        if not len(columns):
-            return None
-        c = int(columns[0])
-        below = at + 1 + np.flatnonzero(rows[at + 1 :, c])
-        work.spend((1 + len(below)) * len(columns), calls=4)
-        scaled = rows[at, columns] * pow(int(rows[at, c]), -1, prime) % prime
-        within = np.ix_(below, columns)
-        rows[within] = (rows[within] - rows[below, c][:, None] * scaled % prime) % prime
-        found.append(c)
-    return found
+    def contradicts(self, column: Residues) -> bool:
+        """Whether one more equation cannot hold with the others; else it is taken in, if it says something new."""
+        if self._prime == 2:
+            bits = int.from_bytes(np.packbits(column.astype(np.bool_)).tobytes(), "big") >> -len(column) % 8
+            while bits > 1:
+                top = bits.bit_length()
+                if top not in self.vectors:
+                    self.vectors[top] = bits
+                    return False
+                bits ^= self.vectors[top]
+            return bits == 1
+        column = column % self._prime
+        for i in range(self._free):
+            if not column[i]:
+                continue
+            if i not in self.vectors:
+                self.vectors[i] = column * pow(int(column[i]), -1, self._prime) % self._prime
+                return False
+            column = (column - column[i] * self.vectors[i] % self._prime) % self._prime
+        return bool(column[-1])
 
 
 def _searched(rows: Residues, units: Units, k: int, prime: int, work: SearchWork) -> Weight:
