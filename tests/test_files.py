@@ -13,8 +13,7 @@ from claims import Cases
 from forked import Forked
 from waiting import HANGS_S
 
-from privsdk import files
-from privsdk.files import SHARED, atomic_write, remove_drafts, replacing
+from privsdk.files import PRIVATE, SHARED, atomic_write, remove_drafts, replacing
 
 CLAIM = "a file that is kept is written whole or not at all, wherever its writer fails or is killed"
 STEPS = ("open", "fsync", "replace")  # the folder's fsync, the fourth, comes when the new name holds
@@ -30,7 +29,7 @@ def test_a_writer_that_fails(tmp_path: Path, step: str, monkeypatch: pytest.Monk
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, step, full)
+    monkeypatch.setattr(os, step, full)
     with pytest.raises(OSError, match="No space"):
         atomic_write(file, NEW)
     monkeypatch.undo()
@@ -84,7 +83,7 @@ def test_of_several_writers_the_first_one_wins(tmp_path: Path) -> None:
 def test_permissions(tmp_path: Path) -> None:
     umask = os.umask(0o022)
     try:
-        for mode, kept in ((files.PRIVATE, 0o600), (SHARED, 0o644)):
+        for mode, kept in ((PRIVATE, 0o600), (SHARED, 0o644)):
             atomic_write(tmp_path / "file", NEW, mode=mode)
             assert (tmp_path / "file").stat().st_mode & 0o777 == kept
     finally:

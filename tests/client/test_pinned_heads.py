@@ -132,7 +132,7 @@ def test_a_crash_while_writing_leaves_the_old_file(path: Path, monkeypatch: pyte
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("privsdk.files.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(InvalidArgument, match=r"cannot be kept in .*: No space left on device"):
         pinned_heads.remember({"north": head(6)})
     monkeypatch.undo()

@@ -161,7 +161,7 @@ def test_files_are_their_owners_alone_and_replaced_as_a_whole(tmp_path: Path, mo
     def broken(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("privsdk.files.os.fsync", broken)
+    monkeypatch.setattr("os.fsync", broken)
     with pytest.raises(LedgerError, match="north cannot keep its state: No space left on device"):
         kept.save(1, state(2))
     monkeypatch.undo()

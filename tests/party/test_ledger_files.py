@@ -66,9 +66,9 @@ def test_a_damaged_or_missing_file_is_not_replaced_by_a_fresh_budget(
 
 def test_a_newer_version_is_left_alone(kept: Path) -> None:
     with closing(sqlite3.connect(kept)) as db:
-        db.execute("PRAGMA user_version=4")
+        db.execute("PRAGMA user_version=5")
     error = refusal(kept)
-    assert "has version 4; this privsdk knows 3" in error.message
+    assert "has version 5; this privsdk knows 4" in error.message
     assert "upgrade privsdk" in error.hint
 
 
@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_made_or_written(tmp_path: Path, monkeypatch: py
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("privsdk.files.os.open", denied)
+    monkeypatch.setattr("os.open", denied)
     assert "cannot be made: Permission denied" in refusal(tmp_path / "north.sqlite").message
 
 
