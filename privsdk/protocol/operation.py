@@ -102,8 +102,7 @@ class Alignment:
     min_count : int
         The larger of both owners' minimum counts.
     codes : int64 array
-        For each row of the party's table the number of its key, after normalisation, which is its joint key where it
-        has one; a row without a key has a number of its own.
+        For each row of the party's table its joint key or the number of another; of each row without a key its own.
     session : bytes
         The session that made it: both sides of one join have the same.
     """
