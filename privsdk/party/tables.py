@@ -27,9 +27,9 @@ from .sources.csv import CsvFile, CsvTable
 from .sources.dataset import DatasetTable, local_files
 from .sources.duckdb_file import DuckDBFile, DuckDBTable
 from .sources.files import FileSet, FilesTable
-from .sources.parquet import ParquetFile, existing
+from .sources.parquet import ParquetFile
 from .sources.postgres import Postgres, PostgresTable
-from .sources.source import Source
+from .sources.source import Source, existing
 from .sources.view import SqlView, ViewTable
 
 

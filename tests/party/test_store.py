@@ -6,10 +6,12 @@ import gzip
 import os
 import traceback
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -133,6 +135,23 @@ def test_sources_that_are_no_tables(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"people\.xlsx is of no known kind") as kind:
         Store("north", {"people": tmp_path / "people.xlsx"})
     assert kind.value.hint == "known: .parquet, .csv, .csv.gz"
+
+
+def test_parquet_columns_have_the_types_that_they_were_written_with(tmp_path: Path) -> None:
+    """DuckDB reads decimals of more than 38 digits as floats, half floats as floats and nanoseconds as microseconds."""
+    large = Decimal("12345678901234567890123456789012345678901234.01")
+    written = pa.table(
+        {
+            "large": pa.array([large], pa.decimal256(60, 2)),
+            "half": pa.array([np.float16(0.1)], pa.float16()),
+            "long": pa.array([1], pa.duration("ns")),
+            "wide": pa.array([2**64 - 1], pa.uint64()),
+        }
+    )
+    pq.write_table(written, tmp_path / "exact.parquet")
+    store = Store("north", {"t": tmp_path / "exact.parquet"})
+    assert store.schema("t") == written.schema
+    assert store.read("t", tuple(written.column_names)) == written
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".csv.gz"])

@@ -33,8 +33,8 @@ import pyarrow.csv
 
 from ...errors import InvalidArgument, UnknownName
 from ...errors.sources import FileMisread, Misread
-from .parquet import existing, unreadable, version_of
 from .readings import TEXT, Reading, fits, readings_of, type_named
+from .source import existing, unreadable, version_of
 
 _HEAD = 1 << 18  # bytes that delimiter and encoding are seen in
 _DELIMITERS = (",", ";", "\t", "|")

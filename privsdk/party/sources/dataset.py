@@ -10,7 +10,7 @@ import pyarrow as pa
 from ...errors import InvalidArgument
 from ...errors.sources import FileMisread
 from ...protocol.columns.arrow import plain
-from .parquet import version_of
+from .source import version_of
 
 
 def local_files(dataset: Any) -> list[Path] | None:
@@ -38,7 +38,7 @@ class DatasetTable:
     def read(self, columns: tuple[str, ...]) -> pa.Table:
         names = columns or (self.schema.names[0],)  # so that the rows can still be counted
         try:
-            return plain(self._dataset.to_table(columns=list(names)))
+            return plain(self.scan().to_table(columns=list(names)))
         except (pa.ArrowException, OSError):  # its message may quote a line
             of = self._files[0].name if len(self._files) == 1 else f"{len(self._files)} files"
             raise InvalidArgument(FileMisread(where=self._where, file=of, problem="unreadable")) from None

@@ -11,8 +11,8 @@ from ...errors import InvalidArgument
 from ...errors.calls import verb
 from ...errors.sources import SourceUnusable
 from .connection import sealed
-from .parquet import existing, unreadable, version_of
 from .query import Query, select_of
+from .source import existing, unreadable, version_of
 
 if TYPE_CHECKING:
     import duckdb
