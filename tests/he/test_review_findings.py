@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import sys
 import threading
 from decimal import Decimal
@@ -17,6 +18,7 @@ from forked import FORKSERVER
 from waiting import HANGS_S
 
 from privsdk import he
+from privsdk.crypto.seal import serial
 from privsdk.errors import DataError, InvalidArgument, PolicyRefused
 
 PRESET = he.choose(lambda x: x.sum(), error=0.4, x=he.Range(bound=1000, length=5, integers=True))
@@ -73,6 +75,26 @@ def test_processes_that_reveal_at_once_are_counted_or_refused(tmp_path: Path) ->
     for process in processes:
         process.join()
     assert revealed == he.SecretContext.load(path, "a passphrase").uses >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_saves_to_a_file_of_its_own() -> None:
+    """What SEAL saves goes through a file: with that of its parent it would read what the other wrote."""
+
+    def file() -> bytes:
+        return b"%d" % os.fstat(serial._scratch.of.file.fileno()).st_ino
+
+    reading, writing = os.pipe()
+    own = file()
+    if not (child := os.fork()):
+        os.write(writing, file())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        assert told.read() not in (own, b"")
+    assert file() == own
 
 
 def test_bounds_that_are_numpy_integers_do_not_wrap_around() -> None:

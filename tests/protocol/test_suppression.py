@@ -188,7 +188,7 @@ def statistic(sizes: Sequence[int]) -> list[bool]:
 
     asked = Statistic(name="count", max_rows=99, by="g", keys=tuple(range(len(sizes))))
     given = input_of(pa.table({"g": np.repeat(np.arange(len(sizes)), sizes)}))
-    return [bool(total) for total in together({"p": contribution(given, asked)})["p"].totals[0]]
+    return [bool(total) for total in together({"p": contribution(given, asked)})["p"][0].totals[0]]
 
 
 def scores(sizes: Sequence[int]) -> list[bool]:

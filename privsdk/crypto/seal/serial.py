@@ -54,6 +54,7 @@ class _File:
     """What SEAL saves to and loads from: in memory on Linux, elsewhere in a temporary folder of this user."""
 
     def __init__(self) -> None:
+        self.process = os.getpid()
         if hasattr(os, "memfd_create"):
             self.file = os.fdopen(os.memfd_create("privsdk"), "r+b", buffering=0)
             self.path, self._named = f"/proc/self/fd/{self.file.fileno()}", False
@@ -63,15 +64,22 @@ class _File:
 
     def __del__(self) -> None:
         self.file.close()
-        if self._named:
+        if self._named and self.process == os.getpid():
             Path(self.path).unlink(missing_ok=True)
 
 
 class _Scratch(threading.local):
-    """One file for each thread, closed when it ends."""
+    """One file for each thread, closed when it ends, and none of a process that this was forked from: both would write
+    to it, and read what the other wrote."""
 
     def __init__(self) -> None:
-        self.of = _File()
+        self._of = _File()
+
+    @property
+    def of(self) -> _File:
+        if self._of.process != os.getpid():
+            self._of = _File()
+        return self._of
 
 
 _scratch = _Scratch()
