@@ -13,7 +13,7 @@ from claims import Cases
 from forked import Forked
 from waiting import HANGS_S
 
-from privsdk.files import PRIVATE, SHARED, atomic_write, remove_drafts, replacing
+from privsdk.atomic import PRIVATE, SHARED, atomic_write, remove_drafts, replacing
 
 CLAIM = "a file that is kept is written whole or not at all, wherever its writer fails or is killed"
 STEPS = ("open", "fsync", "replace")  # the folder's fsync, the fourth, comes when the new name holds

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from ..atomic import SHARED, atomic_write
 from ..errors import InvalidArgument, LedgerChanged, PrivsdkError, ProtocolViolation
-from ..files import SHARED, atomic_write
 from ..governance.chain import Head
 
 if sys.platform == "win32":

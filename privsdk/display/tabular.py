@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from ..atomic import SHARED, replacing
 from ..errors import DataError, MissingLibrary, UnknownName
 from ..errors.inputs import NotWritable
-from ..files import SHARED, replacing
 from .cards import Displayed, page_of
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from ..atomic import SHARED, replacing
 from ..errors import InvalidArgument, PrivsdkError
-from ..files import SHARED, replacing
 from .models.features import Scale
 from .models.model import Model
 from .models.network import Vector

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from ..atomic import SHARED, replacing
 from ..errors import InvalidArgument
-from ..files import SHARED, replacing
 from .chain import Row
 from .events import (
     KnownEvent,

@@ -31,8 +31,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..atomic import remove_drafts, replacing
 from ..errors import Cancelled, DataError, InvalidArgument, LedgerError
-from ..files import remove_drafts, replacing
 from ..protocol.failpoints import FailPoint, reach
 from ..protocol.services import Checkpoints, State
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ...atomic import atomic_write
 from ...errors import InvalidArgument
-from ...files import atomic_write
 
 SCRYPT = {"n": 1 << 17, "r": 8, "p": 1}  # 128 MiB and about half a second, as OWASP asks of passwords at rest
 

@@ -23,8 +23,8 @@ import psutil
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ...atomic import replacing
 from ...errors import InvalidArgument, LedgerError, PrivsdkError
-from ...files import replacing
 from ...governance.chain import GENESIS, chain_hash
 from ...governance.events import LedgerEvent, LedgerMigrated, LedgerOpened, encode
 from ...protocol.failpoints import FailPoint, reach

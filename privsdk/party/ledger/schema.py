@@ -10,7 +10,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ...files import remove_drafts, replacing
+from ...atomic import remove_drafts, replacing
 from . import pooled_runs, row_sets
 
 VERSION = 4
