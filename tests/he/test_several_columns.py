@@ -114,6 +114,12 @@ def test_a_list_of_one_is_a_list(fed: ps.Federation) -> None:
     assert isinstance(float(he.mean(fed.tables("t"), "y").release().value), float)
 
 
+def test_the_plan_says_that_each_columns_totals_are_told(fed: ps.Federation) -> None:
+    said = " ".join(str(he.sum(fed.tables("t"), COLUMNS)).split())
+    assert f"the total over all parties, of each of {len(COLUMNS)} columns" in said
+    assert "of each of" not in str(he.sum(fed.tables("t"), COLUMNS[0]))
+
+
 def test_one_price_for_all() -> None:
     with ps.embedded(**TABLES, notary={}, table="t", store=None, quiet=True) as fed:
         keys = {"by": "column", "keys": ["a", "b", "c"]}

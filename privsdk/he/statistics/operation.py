@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar, get_args
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -119,15 +120,16 @@ class PooledStatistic(KeyHolderSum[Statistic]):
         return tuple(dict.fromkeys((*statistic.columns, *counted)))
 
     def learns(self) -> tuple[Learns, ...]:
-        statistic, groups = self.parameters, self.parameters.groups
+        statistic = self.parameters
+        known = PooledTotals(statistic=statistic.name, where=text(statistic.where), columns=len(statistic.each))
         if not statistic.grouped:
-            totals = [PooledTotals(statistic=statistic.name, where=text(statistic.where))]
+            totals = [known]
             if self.masked:
                 return self.learned(totals, totals, LengthsShow(of=(Quantity.NUMBERS,)))
             return self.learned(
                 totals, totals, LengthsShow(of=(Quantity.COLUMNS,)) if statistic.pairs[1:] else ThatItRan()
             )
-        totals = [PooledTotals(statistic=statistic.name, groups=groups, kind=self._kind, where=text(statistic.where))]
+        totals = [msgspec.structs.replace(known, groups=statistic.groups, kind=self._kind)]
         return self.learned(
             [*totals, PartiesByGroup(kind=self._kind)],
             [*totals, ShownGroupNumbers(kind=self._kind), LargestMinimum()],

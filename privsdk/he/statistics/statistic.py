@@ -273,9 +273,11 @@ class PooledTotals(Knowledge, frozen=True):
     groups: int = 0
     kind: Quantity = Quantity.GROUPS
     where: str = ""
+    columns: int = 1
 
     def __str__(self) -> str:
-        totals = f"{_TOTALS[self.statistic]}{f', of rows where {self.where}' if self.where else ''}"
+        each = f", of each of {self.columns} columns" if self.columns > 1 else ""
+        totals = f"{_TOTALS[self.statistic]}{each}{f', of rows where {self.where}' if self.where else ''}"
         if not self.groups:
             return totals
         return (
