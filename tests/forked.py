@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -50,7 +51,8 @@ class Forked:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self._process.pid or 0, number)
+            with suppress(ProcessLookupError):  # it ended, and its exit code is on its way here
+                os.kill(self._process.pid or 0, number)
 
     def kill(self) -> None:
         self._process.kill()
