@@ -69,7 +69,8 @@ def test_watching_and_stopping(lab: Lab, tmp_path: Path, cases: Cases) -> None:
     for number in range(3):
         lab.run(number)
     lab.command("privsdk:show-panel")
-    expect(lab.page.locator("#privsdk-panel").get_by_label("fl.fit, running")).to_be_visible()  # before the kernel waits
+    panel = lab.page.locator("#privsdk-panel")
+    expect(panel.get_by_label("fl.fit, running")).to_be_visible()  # before the kernel has other things to do
     lab.start(3)
     view = lab.shown(2)
     for drawn in DRAWN.values():  # in the panel beside it, too
