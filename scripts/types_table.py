@@ -160,6 +160,11 @@ def he_keys(column: Column) -> None:
     _expect(found["count"].to_pylist(), [2 * column.each] * len(keys) if column.each else [None] * len(keys))
 
 
+def he_where(column: Column) -> None:
+    asked = he.count(column.tables, where={column.name: column.kind.asked[0]}, aggregation="masked")
+    _expect(_released(asked).value, 2 * column.each)
+
+
 def dp_mean(column: Column) -> None:
     _released(dp.mean(column.table, column.name, epsilon=0.1, bounds=(0, 3)))
 
@@ -192,7 +197,7 @@ PLACES: dict[str, dict[str, Callable[[Column], None]]] = {
     "by": {"": by},
     "mean, sum": {"": mean},
     "min, max": {"": most},
-    "he": {"figures": he_mean, "groups": he_keys},
+    "he": {"figures": he_mean, "groups": he_keys, "where": he_where},
     "dp": {"figures": dp_mean, "groups": dp_keys, "where": dp_where},
     "feature": {
         "range": feature(lambda kind: (0, 3)),
