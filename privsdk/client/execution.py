@@ -258,7 +258,7 @@ def lost_in_turn(party: str, errors: Mapping[str, BaseException]) -> list[Privsd
         awaited: tuple[str, ...] = (detail.peer,) if isinstance(detail, TimedOut | StreamEnded | SessionEnded) else ()
         if isinstance(detail, RunCancelled) and found:
             awaited = detail.waited_for
-        if awaited:
+        if awaited or (found and not isinstance(error, Cancelled | PeerFailed)):  # or it says itself what happened
             found.append(error.at(party=chain[-1]))
         if not awaited or awaited[0] in chain:
             break

@@ -44,6 +44,12 @@ def test_who_lost_one_that_lost_another_names_both() -> None:
     assert lost_in_turn("b", errors) == [errors["c"]]
 
 
+def test_what_the_last_one_says_for_itself_is_told() -> None:
+    own = PeerGone("2 of 3 are left, and unmasking takes 3 (d: nothing came)", party="c")
+    assert lost_in_turn("b", {"b": late("b", "c"), "c": own}) == [own]
+    assert lost_in_turn("b", {"b": late("b", "c"), "c": cancelled("c")}) == []
+
+
 def test_two_that_wait_for_each_other_are_both_named() -> None:
     errors = {"a": late("a", "b"), "b": cancelled("b", "a")}
     assert [str(each.detail) for each in lost_in_turn("a", errors)] == [str(errors["b"].detail)]
