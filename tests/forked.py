@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import get_context, parent_process
@@ -12,6 +13,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
+
+import pytest
 
 from privsdk.__main__ import main
 
@@ -56,6 +59,26 @@ class Forked:
 
     def kill(self) -> None:
         self._process.kill()
+
+
+NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
+
+
+def in_fork(work: Callable[[], int]) -> int:
+    """What it returns in a fork of this process, threads or not; ValueError where it raised there."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads may hang: what is tested
+        child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, b"%d" % work())
+        finally:
+            os._exit(0)  # whatever came of it, this is not pytest's process
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        return int(told.read())
 
 
 def run_command(*arguments: str, folder: Path) -> CompletedProcess[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from forked import FORKSERVER
+from forked import FORKSERVER, NEEDS_FORK, in_fork
 from waiting import HANGS_S
 
 from privsdk import he
@@ -77,24 +77,15 @@ def test_processes_that_reveal_at_once_are_counted_or_refused(tmp_path: Path) ->
     assert revealed == he.SecretContext.load(path, "a passphrase").uses >= 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@NEEDS_FORK
 def test_a_forked_process_saves_to_a_file_of_its_own() -> None:
     """What SEAL saves goes through a file: with that of its parent it would read what the other wrote."""
 
-    def file() -> bytes:
-        return b"%d" % os.fstat(serial._scratch.of.file.fileno()).st_ino
+    def file() -> int:
+        return os.fstat(serial._scratch.of.file.fileno()).st_ino
 
-    reading, writing = os.pipe()
     own = file()
-    if not (child := os.fork()):
-        os.write(writing, file())
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as told:
-        assert told.read() not in (own, b"")
-    assert file() == own
+    assert in_fork(file) != own == file()
 
 
 def test_bounds_that_are_numpy_integers_do_not_wrap_around() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import traceback
-import warnings
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -21,7 +19,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from claims import Cases
-from forked import run_command
+from forked import NEEDS_FORK, in_fork, run_command
 
 import privsdk as ps
 from privsdk.errors import DataError, InvalidArgument, PrivsdkError, UnknownName
@@ -321,21 +319,10 @@ def test_a_column_of_another_type_than_at_opening_is_refused(tmp_path: Path) -> 
             store.read("t", ("a",))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@NEEDS_FORK
 def test_a_forked_process_has_a_database_of_its_own() -> None:
     assert values_of(view_of("SELECT id FROM raw")) == {"id": [1, 2, 3]}
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads may hang: what is tested
-        child = os.fork()
-    if child == 0:
-        try:
-            os.write(writing, b"%d" % sum(values_of(view_of("SELECT sum(id) AS s FROM raw"))["s"]))
-        finally:
-            os._exit(0)  # whatever came of it, this is not pytest's process
-    os.waitpid(child, 0)
-    os.close(writing)
-    assert os.read(reading, 10) == b"6"
+    assert in_fork(lambda: int(sum(values_of(view_of("SELECT sum(id) AS s FROM raw"))["s"]))) == 6
 
 
 SLOW = """import time, duckdb

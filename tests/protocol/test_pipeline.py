@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from claims import Cases
+from forked import NEEDS_FORK, in_fork
 from waiting import HANGS_S, until
 
 import privsdk as ps
@@ -190,18 +189,7 @@ def test_a_stopped_role_leaves_no_piece_to_the_threads(cases: Cases) -> None:
     cases()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@NEEDS_FORK
 def test_a_forked_process_has_threads_of_its_own() -> None:
     run(in_threads(abs, [(-1,)]))
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads may hang: what is tested
-        child = os.fork()
-    if child == 0:
-        try:
-            os.write(writing, b"%d" % threads().submit(abs, -5).result(2))
-        finally:
-            os._exit(0)  # whatever came of it, this is not pytest's process
-    os.waitpid(child, 0)
-    os.close(writing)
-    assert os.read(reading, 10) == b"5"
+    assert in_fork(lambda: threads().submit(abs, -5).result(2)) == 5
