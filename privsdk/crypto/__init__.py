@@ -1,1 +1,1 @@
-"""Cryptography that several faces share: AES, discrete Gaussians, SEAL, and sums that hide their summands."""
+"""Cryptography that several faces share: AES, Gaussians, SEAL, sums that hide their summands, products in shares."""

@@ -30,9 +30,11 @@ from ..errors.refusals import (
 from ..errors.sessions import (
     AnswerGone,
     CallerMismatch,
+    ProductUnfit,
     RunCancelled,
     SessionEnded,
     StreamEnded,
+    TermsDiffer,
     TimedOut,
     TooBusy,
 )
@@ -229,6 +231,14 @@ def _ended(d: SessionEnded) -> Text:
     return Text(f"{d.peer} ended the session where a {d.due} was due", hint)
 
 
+def _terms(d: TermsDiffer) -> Text:
+    return Text(f"{d.peer} multiplies on other terms", "install the same privsdk version at every party")
+
+
+def _product(d: ProductUnfit) -> Text:
+    return Text(f"{d.peer} sent a message that does not fit the product {d.name}")
+
+
 def _timed_out(d: TimedOut) -> Text:
     hint = f"ask whether {d.peer} still runs, then ask again; each owner sets [timeouts] in its party.toml"
     match d.wait:
@@ -299,6 +309,8 @@ ENGLISH: Language = {
     RowsTooAlike: _differencing,
     CallerMismatch: _caller,
     SessionEnded: _ended,
+    TermsDiffer: _terms,
+    ProductUnfit: _product,
     TimedOut: _timed_out,
     StreamEnded: _stream,
     TooBusy: _busy,

@@ -75,3 +75,16 @@ class AnswerGone(Detail, frozen=True, kw_only=True, tag="answer"):
     run_id: str
     state: str
     charged: bool
+
+
+class TermsDiffer(Detail, frozen=True, kw_only=True, tag="terms"):
+    """A peer whose session of products has other terms than one's own."""
+
+    peer: str
+
+
+class ProductUnfit(Detail, frozen=True, kw_only=True, tag="product"):
+    """A peer whose message is of another product than the one of this `name`, or not of its form."""
+
+    peer: str
+    name: str

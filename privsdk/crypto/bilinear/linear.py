@@ -1,0 +1,219 @@
+"""Matrix times vectors under encryption, with what does not depend on the vectors computed once.
+
+Papers: encryption by learning with errors and a hint that is X^T A as in SimplePIR (Henzinger, Hong, Corrigan-Gibbs,
+Meiklejohn, Vaikuntanathan, "One Server for the Price of Two", USENIX Security 2023, section 3), for a ring
+(Lyubashevsky, Peikert, Regev, EUROCRYPT 2010); the coefficients of Cheetah's matrix-vector product (Huang, Lu, Hong,
+Ding, USENIX Security 2022, section 3), of which only those are sent that hold a result. That X is hidden, too, is
+proved below.
+
+All is modulo q = 2^(16 l); R is Z_q[X] / (X^N + 1), N = 8192; p is the prime of the shares. D is the discrete
+Gaussian of parameter 3.2, and T are ternary numbers, uniform. A is public: for each N rows a matrix of N x N that
+multiplies by a uniform polynomial, one block more than X has, all from a seed of the vectors' holder.
+
+    matrix's holder, X (n, m)                        vectors' holder, v modulo p
+    <------------------------------------------------ seed of A, once
+    X' = X over U, U from T^(N, m)
+    H = X'^T A + E, E from D^(m, N)                   for each v: s from T^N, e from D^(n + N)
+    <------------------------------------------------ b = A s + e + floor((q / p) (v over 0))
+    y = X'^T b + floor((q / p) r) + g
+      r uniform modulo p, g uniform below 2^f
+    - y, and H when X is new ----------------------->
+    share: -r                                         share: round((p / q) (y - H s - 2^(f-1)))
+
+Correct. y - H s = X'^T (e + floor((q / p) (v over 0))) - E s + floor((q / p) r) + g, and q / p times an integer that
+is X^T v + r modulo p is, modulo q, the same for each such integer. So y - H s - (q / p) (X^T v + r mod p) is g and
+what is at most B: |X'^T e| <= 43 n max |X| + 43 N, |E s| <= 43 N, roundings below 1 each. `parameters` chooses q.
+
+The matrix's holder sees A, b: n + N ring-LWE samples with a secret for each vector, uniform but for their form (a
+hybrid over the vectors). It learns nothing of v.
+
+The vectors' holder sees H once and a y for each v. It knows s and e, so the errors hide nothing from it. Given z =
+X^T v + r mod p, uniform and independent of X as r is, y = H s + ceil((q / p) z) + g + d with an integer d in [-B, B]
+of X, U, E, s, e, v: replace y by H s + ceil((q / p) z) + g, at a distance of 2^-40 in all results together. Now U and
+E are in H alone, whose row j is X^T A' + a u_j + e_j for the last polynomial a of A: a ring-LWE sample with the
+secret u_j, uniform by the same assumption. What is left depends on no X. Where X changes, U and E are fresh. Without
+U the hint is X^T A, which tells X by linear algebra; without g the d of a few vectors do.
+
+Assumes parties that follow the protocol, A uniform (AES-128 in counter mode), ring-LWE.
+
+Cost. The hint: m (n / N + 1) transforms of 2^12 points. A vector: n m products of a word by an entry in float64, l of
+them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...protocol.roles import Entropy
+from ..aes import derived, stream
+from ..gaussian import discrete_gaussian
+from ..seal.ring import SIGMA
+from .modular import Shares, exact_product, quotient_remainder
+from .negacyclic import DEGREE, GROUP, WORD_BITS, Limbs, Spectrum, Words, carried, integers, limb_bits, spectrum, split
+from .parameters import LinearParameters
+
+KEY_BYTES = 16
+SEED_BYTES = 32
+SPARE = 64  # bytes drawn beyond those needed: one in 256 is rejected
+HINT_COLUMNS = 8  # of a hint that are computed at a time
+
+Integers = npt.NDArray[np.signedinteger]
+
+
+class MatrixShape(NamedTuple):
+    """Of one matrix, and what its products are computed modulo."""
+
+    rows: int
+    columns: int
+    bits: int
+    prime: int
+    parameters: LinearParameters
+
+    @property
+    def blocks(self) -> int:
+        """Polynomials of A: as many as the rows fill, and one for what hides the matrix."""
+        return -(-self.rows // DEGREE) + 1
+
+
+class MatrixMask(NamedTuple):
+    """U and E."""
+
+    ternary: npt.NDArray[np.int8]  # (N, m)
+    errors: npt.NDArray[np.int64]  # (m, N)
+
+
+def public_matrix(seed: bytes, shape: MatrixShape) -> Limbs:
+    """The polynomials of A, by digits that are uniform as all of it is: (blocks, N, l)."""
+    size = shape.blocks * DEGREE * shape.parameters.words
+    octets = stream(derived(seed, "bilinear.linear.A"), 0, 2 * size)
+    return octets.view("<i2").reshape(shape.blocks, DEGREE, shape.parameters.words)
+
+
+def ternary(key: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.int8]:
+    """Uniform over -1, 0 and 1, from a key that is used for nothing else: bytes below 255 modulo 3."""
+    size = math.prod(shape)
+    found = np.empty(0, np.uint8)
+    while len(found) < size:
+        drawn = stream(key, len(found), size - len(found) + SPARE)  # by a counter that no two draws share
+        found = np.concatenate([found, drawn[drawn < 255]])
+    return (found[:size] % 3).astype(np.int8).reshape(shape) - np.int8(1)
+
+
+def scaled(numbers: Shares, prime: int, words: int) -> Words:
+    """floor((q / p) x) for numbers modulo p: by long division, a word at a time."""
+    result = np.empty((*numbers.shape, words), np.uint16)
+    remainder = numbers
+    for i in reversed(range(words)):
+        quotient, remainder = quotient_remainder(remainder, 1 << WORD_BITS, prime)
+        result[..., i] = quotient
+    return result
+
+
+def whole(words: Words) -> npt.NDArray[np.object_]:
+    """Numbers as Python's integers."""
+    result = np.zeros(words.shape[:-1], object)
+    for i in reversed(range(words.shape[-1])):
+        result = (result << WORD_BITS) + words[..., i].astype(object)
+    return result
+
+
+class VectorsHolder:
+    """Encrypts vectors for one matrix of the other, and opens the results."""
+
+    def __init__(self, shape: MatrixShape, seed: bytes, entropy: Entropy) -> None:
+        self._shape = shape
+        self._entropy = entropy
+        self._public: Spectrum = spectrum(public_matrix(seed, shape).transpose(0, 2, 1))  # (blocks, l, N / 2)
+        self._hint: Words | None = None  # (N, m l), in the order of the secret's coefficients
+
+    def encrypt(self, vector: Shares) -> tuple[Words, npt.NDArray[np.int8]]:
+        """b, of shape (n + N, l), of a vector of shape (n,), and the secret that opens its result."""
+        shape, words = self._shape, self._shape.parameters.words
+        secret = ternary(self._entropy.draw(KEY_BYTES), (DEGREE,))
+        products = integers(self._public * spectrum(secret))  # (blocks, l, N)
+        sums = np.ascontiguousarray(products.transpose(0, 2, 1)).reshape(-1, words)
+        sums = np.concatenate([sums[: shape.rows], sums[-DEGREE:]])
+        sums[:, 0] += discrete_gaussian(SIGMA, len(sums), self._entropy)
+        sums[: shape.rows] += scaled(vector, shape.prime, words)
+        return carried(sums), secret
+
+    def keep(self, hint: Words) -> None:
+        """The hint of the matrix that next results are of, (m, N, l)."""
+        turned = hint[:, ::-1].transpose(1, 0, 2)
+        self._hint = np.ascontiguousarray(turned).reshape(DEGREE, -1)
+
+    @property
+    def has_hint(self) -> bool:
+        """Whether one came."""
+        return self._hint is not None
+
+    def open(self, results: Words, secrets: npt.NDArray[np.int8]) -> Shares:
+        """Shares (m, c) of results (m, c, l) under secrets (N, c)."""
+        if self._hint is None:
+            raise RuntimeError("there is no hint to open results with")
+        shape, words = self._shape, self._shape.parameters.words
+        masks = exact_product(self._hint, secrets, WORD_BITS + 1).reshape(shape.columns, words, -1).transpose(0, 2, 1)
+        numbers = whole(carried(results.astype(np.int64) - masks)) - (1 << shape.parameters.flood_bits - 1)
+        modulus = 1 << WORD_BITS * words
+        rounded = (numbers * shape.prime + modulus // 2) // modulus % shape.prime
+        return np.asarray(rounded, np.int64)
+
+
+class MatrixHolder:
+    """Multiplies a matrix by encrypted vectors; for each matrix another one."""
+
+    def __init__(self, shape: MatrixShape, matrix: Integers, seed: bytes, entropy: Entropy) -> None:
+        self._shape = shape
+        self._matrix = matrix
+        self._entropy = entropy
+        self._seed = seed
+        self._mask = MatrixMask(
+            ternary(entropy.draw(KEY_BYTES), (DEGREE, shape.columns)),
+            discrete_gaussian(SIGMA, DEGREE * shape.columns, entropy).reshape(shape.columns, DEGREE),
+        )
+
+    def hint(self) -> Iterator[Words]:
+        """H, some columns of X at a time: (columns, N, l)."""
+        shape, words = self._shape, self._shape.parameters.words
+        bits = limb_bits(shape.bits)
+        limbs = split(public_matrix(self._seed, shape), bits)
+        public = np.ascontiguousarray(spectrum(limbs.transpose(0, 2, 1)).transpose(2, 0, 1))  # (N / 2, blocks, limbs)
+        for start in range(0, shape.columns, HINT_COLUMNS):
+            columns = slice(start, min(start + HINT_COLUMNS, shape.columns))
+            factors = np.ascontiguousarray(spectrum(self._reversed(columns)).transpose(2, 0, 1))
+            sums = np.zeros((factors.shape[1], DEGREE, public.shape[2]), np.int64)  # (columns, N, limbs)
+            for block in range(0, shape.blocks, GROUP):
+                group = slice(block, block + GROUP)
+                values = factors[:, :, group] @ public[:, group]  # (N / 2, columns, limbs)
+                sums += integers(values.transpose(1, 2, 0)).transpose(0, 2, 1)
+            sums[..., 0] += self._mask.errors[columns]
+            yield carried(sums, bits).reshape(-1, DEGREE, words)
+
+    def _reversed(self, columns: slice) -> npt.NDArray[np.float64]:
+        """Columns of X' as polynomials (columns, blocks, N) whose products have the results at N - 1."""
+        width = columns.stop - columns.start
+        rows = np.zeros(((self._shape.blocks - 1) * DEGREE, width))
+        rows[: self._shape.rows] = self._matrix[:, columns]
+        rows = np.concatenate([rows, self._mask.ternary[:, columns]])
+        return np.ascontiguousarray(rows.T).reshape(width, -1, DEGREE)[..., ::-1]
+
+    def multiply(self, encrypted: Words, shares: Shares) -> Words:
+        """y, of shape (m, c, l), of vectors (n + N, c, l), plus shares (m, c)."""
+        shape, words = self._shape, self._shape.parameters.words
+        flat = encrypted.reshape(len(encrypted), -1)
+        sums = exact_product(self._matrix, flat[: shape.rows], WORD_BITS + shape.bits)
+        sums += exact_product(self._mask.ternary, flat[shape.rows :], WORD_BITS + 1)
+        sums = sums.reshape(*shares.shape, words)
+        return carried(sums + scaled(shares, shape.prime, words) + self._flood(shares.size).reshape(sums.shape))
+
+    def _flood(self, size: int) -> npt.NDArray[np.int64]:
+        """Uniform below 2^f."""
+        bits, words = self._shape.parameters.flood_bits, self._shape.parameters.words
+        drawn = stream(self._entropy.draw(KEY_BYTES), 0, 2 * size * words).view(np.uint16).reshape(size, words)
+        masks = [(1 << min(WORD_BITS, max(0, bits - WORD_BITS * i))) - 1 for i in range(words)]
+        return np.bitwise_and(drawn.astype(np.int64), masks, dtype=np.int64)
