@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privsdk.crypto.bilinear.base import MatrixTerms, Products, ProductTerms, Shares
+from privsdk.crypto.bilinear.dealer import Dealer, DealtProducts
 from privsdk.crypto.bilinear.lattice import LatticeProducts
 from privsdk.protocol.roles import Role
 from privsdk.testing import SeededEntropy, Sent, together
@@ -30,6 +31,14 @@ class Session(NamedTuple):
 def lattice(me: str, terms: ProductTerms, seed: bytes = b"") -> Products:
     peer = "b" if me == "a" else "a"
     return LatticeProducts(me=me, peer=peer, terms=terms, entropy=SeededEntropy(seed + me.encode()))
+
+
+def dealt(me: str, terms: ProductTerms, seed: bytes = b"") -> Products:
+    peer = "b" if me == "a" else "a"
+    return DealtProducts(me=me, peer=peer, dealer="d", terms=terms, entropy=SeededEntropy(seed + me.encode()))
+
+
+PROVIDERS = {"lattice": lattice, "dealer": dealt}
 
 
 def shares_of(
@@ -63,6 +72,8 @@ def shares_of(
 
     wrapped = wrapped or {}
     roles = {name: wrapped.get(name, lambda role: role)(role()) for name, role in (("a", a), ("b", b))}
+    if isinstance(make("a", session.terms), DealtProducts):
+        roles["d"] = wrapped.get("d", lambda role: role)(Dealer(ends=("a", "b"), terms=session.terms).serve())
     return together(roles, transcript)
 
 

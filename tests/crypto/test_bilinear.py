@@ -7,7 +7,7 @@ import pytest
 from claims import Cases
 from hypothesis import given
 from hypothesis import strategies as st
-from multiplying import expected, extreme_session, results
+from multiplying import PROVIDERS, expected, extreme_session, results
 
 from privsdk.crypto.bilinear.base import ProductTerms, bits_for
 from privsdk.crypto.bilinear.modular import prime_of, times, transposed_product, uniform
@@ -28,11 +28,12 @@ SIZES = st.fixed_dictionaries(
 
 
 @pytest.mark.claim("bilinear: products in shares equal Python's integers at every extreme")
-def test_products_equal_pythons(cases: Cases) -> None:
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_products_equal_pythons(provider: str, cases: Cases) -> None:
     @given(SIZES)
     def exact(sizes: dict[str, object]) -> None:
         session = extreme_session(**sizes)  # type: ignore[arg-type]
-        assert results(session) == expected(session)
+        assert results(session, PROVIDERS[provider]) == expected(session)
         cases()
 
     exact()

@@ -6,6 +6,7 @@ f * g over each row. Either number by itself is uniform. Providers differ in who
 
     provider         module   helped by                     once                   a vector         rank r, a row
     LatticeProducts  lattice  nobody                        16,384 m l, for an X   2 l (n + 8,192)  about 24 r + 24
+    DealtProducts    dealer   who colludes with neither end 8 n m, for an X        8 (n + m)        16 r + 8
 
 in bytes, for m columns and l = 7 to 11 (words of 16 bits of a modulus, see `parameters`). Both ends are assumed to
 follow the protocol; each module's header has it, with proofs.
@@ -22,6 +23,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import ProtocolViolation
+from ...errors.sessions import ProductUnfit, TermsDiffer
 from ...protocol.roles import Role
 from .modular import MOST_PRIME_BITS, prime_of
 
@@ -132,6 +135,67 @@ class Products(Protocol):
 
     def finish(self) -> Role[None]:
         """Let whoever helps go, once after the last product."""
+
+
+class ProductChecks:
+    """What either end of any provider checks of its own arguments, and counts; ValueError where they are wrong."""
+
+    def __init__(self, me: str, peer: str, terms: ProductTerms) -> None:
+        self.terms = terms
+        self._peer = peer
+        self._names: set[str] = set()
+        self._vectors = {matrix.holder: matrix.vectors for matrix in terms.matrices}
+        self._rowwise = terms.rowwise
+        if any(matrix.holder not in (me, peer) for matrix in terms.matrices):
+            raise ValueError(f"the terms have matrices of others than {me} and {peer}")
+
+    def matrix(self, name: str, matrix: Integers, holder: str) -> None:
+        """Before a product with one's matrix."""
+        self._once(name)
+        terms = self.terms.matrix_of(holder)
+        shape = (self.terms.rows, terms.columns)
+        small = matrix.dtype.kind in "iu" and -(1 << terms.bits) < matrix.min() and matrix.max() < 1 << terms.bits
+        if matrix.shape != shape or not small:
+            raise ValueError(f"{name} needs a matrix of {shape} integers of {terms.bits} bits")
+
+    def vectors(self, name: str, vectors: Shares, holder: str) -> None:
+        """Before a product of one's vectors."""
+        self._once(name)
+        self._modulo(name, vectors)
+        if not self.count(holder, vectors.shape[1]):
+            raise ValueError(f"{name} is more vectors than the matrix of {holder} is multiplied with by the terms")
+
+    def count(self, holder: str, vectors: int) -> bool:
+        """Take so many vectors of those that a matrix is multiplied with; False where there are not as many left."""
+        self._vectors[holder] -= vectors
+        return vectors >= 1 and self._vectors[holder] >= 0
+
+    def rows(self, name: str, factors: Shares) -> None:
+        """Before a row-wise product."""
+        self._once(name)
+        self._modulo(name, factors)
+        if not self._rowwise or factors.shape[1] > self.terms.rank:
+            raise ValueError(f"{name} is one row-wise product more, or of more rank, than by the terms")
+        self._rowwise -= 1
+
+    def opened(self, terms: ProductTerms) -> None:
+        """Compare the peer's terms."""
+        if terms != self.terms:
+            raise ProtocolViolation(TermsDiffer(peer=self._peer))
+
+    def unfit(self, name: str, peer: str = "") -> ProtocolViolation:
+        """The error of a message that does not fit a product."""
+        return ProtocolViolation(ProductUnfit(peer=peer or self._peer, name=name))
+
+    def _once(self, name: str) -> None:
+        if name in self._names:
+            raise ValueError(f"two products named {name}: their masks would be the same")
+        self._names.add(name)
+
+    def _modulo(self, name: str, numbers: Shares) -> None:
+        fits = numbers.ndim == 2 and len(numbers) == self.terms.rows and numbers.shape[1] and numbers.dtype == np.int64
+        if not fits or numbers.min() < 0 or numbers.max() >= self.terms.prime:
+            raise ValueError(f"{name} needs {self.terms.rows} rows of int64 numbers modulo {self.terms.prime}")
 
 
 def bits_for(largest: int) -> int:

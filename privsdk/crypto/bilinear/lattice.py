@@ -15,22 +15,21 @@ Each end keeps count of what its own terms allow, as the noise that hides its nu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ...errors import ProtocolViolation
-from ...errors.sessions import ProductUnfit, TermsDiffer
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, ask, checkpoint, hear, tell
+from ...protocol.workers.pool import computed, threads
 from ..seal.serial import Buffer
 from ..sums.encrypted import BLOBS
-from .base import Integers, Products, ProductTerms, Shares
-from .linear import KEY_BYTES, SEED_BYTES, MatrixHolder, MatrixShape, VectorsHolder
+from .base import Integers, ProductChecks, Products, ProductTerms, Shares
+from .linear import HINT_COLUMNS, KEY_BYTES, SEED_BYTES, MatrixHolder, MatrixShape, VectorsHolder
 from .modular import uniform
 from .negacyclic import DEGREE, WORD_BITS, Words
-from .parameters import SlotParameters, linear, slots
+from .parameters import linear, slots
 from .slots import Left, Right
 
 WORD_BYTES = WORD_BITS // 8
@@ -95,11 +94,10 @@ class LatticeProducts(Products):
         self._me = me
         self._peer = peer
         self._terms = terms
+        self._checks = ProductChecks(me, peer, terms)
         self._entropy = entropy
         self._seed = entropy.draw(SEED_BYTES)
         self._peer_seed = b""
-        self._vectors_left = {matrix.holder: matrix.vectors for matrix in terms.matrices}
-        self._rowwise_left = terms.rowwise
         self._prepared: tuple[Integers, MatrixHolder] | None = None
         self._opens: VectorsHolder | None = None
         self._left: Left | None = None
@@ -108,10 +106,9 @@ class LatticeProducts(Products):
     def set_up(self) -> Role[None]:
         """Compare terms, and tell the seed of one's public matrix."""
         opening = yield from ask(self._peer, ProductOpening(terms=self._terms, seed=self._seed), ProductOpening)
-        if opening.terms != self._terms:
-            raise ProtocolViolation(TermsDiffer(peer=self._peer))
+        self._checks.opened(opening.terms)
         if len(opening.seed) != SEED_BYTES:
-            raise self._unfit("set-up")
+            raise self._checks.unfit("set-up")
         self._peer_seed = opening.seed
 
     # a matrix and vectors
@@ -119,35 +116,31 @@ class LatticeProducts(Products):
     def matrix(self, name: str, matrix: Integers) -> Role[Shares]:
         """See `Products`."""
         shape = self._shape_of(self._me)
-        if matrix.shape != (shape.rows, shape.columns) or np.abs(matrix).max(initial=0) >> shape.bits:
-            raise ValueError(f"{name} needs a matrix of {shape.rows} x {shape.columns} within {shape.bits} bits")
+        self._checks.matrix(name, matrix, self._me)
         asked = yield from hear(self._peer, Vectors)
         blobs = self._blobs(asked, name)
         size = (shape.rows + DEGREE) * shape.parameters.words
-        if not blobs or any(len(blob) != size * WORD_BYTES for blob in blobs):
-            raise self._unfit(name)
-        self._count(self._me, len(blobs))
+        if any(len(blob) != size * WORD_BYTES for blob in blobs) or not self._checks.count(self._me, len(blobs)):
+            raise self._checks.unfit(name)
         encrypted = np.stack([_words(blob, (-1, shape.parameters.words)) for blob in blobs], axis=1)
-        sent: list[Any] = []
+        hint: list[bytes] = []
         if self._prepared is None or self._prepared[0] is not matrix:
             holder = MatrixHolder(shape, matrix, self._peer_seed, self._entropy)
-            for done, part in enumerate(holder.hint()):
-                yield from checkpoint("hint", done, shape.columns)
-                sent.append(part.tobytes())
+            public, starts = holder.public(), range(0, shape.columns, HINT_COLUMNS)
+            parts = [(public, slice(start, min(start + HINT_COLUMNS, shape.columns))) for start in starts]
+            hint = yield from computed(holder.hint, parts, "hint", total=len(parts), pool=threads())
             self._prepared = matrix, holder
-        holder = self._prepared[1]
-        yield from checkpoint("products", 0, 1)
+        multiply = self._prepared[1].multiply
         shares = uniform(self._entropy.draw(KEY_BYTES), (shape.columns, len(blobs)), shape.prime)
-        results = holder.multiply(encrypted, shares)
-        yield from tell(self._peer, Product(name=name, table=_table([results.tobytes(), b"".join(sent)])))
+        (results,) = yield from computed(multiply, [(encrypted, shares)], "products", total=1, pool=threads())
+        yield from tell(self._peer, Product(name=name, table=_table([results.tobytes(), b"".join(hint)])))
         return -shares % shape.prime
 
     def vectors(self, name: str, vectors: Shares) -> Role[Shares]:
         """See `Products`."""
         shape = self._shape_of(self._peer)
-        self._check(name, vectors)
+        self._checks.vectors(name, vectors, self._peer)
         count, words = vectors.shape[1], shape.parameters.words
-        self._count(self._peer, count)
         if self._opens is None:
             self._opens = VectorsHolder(shape, self._seed, self._entropy)
         encrypted, secrets = [], []
@@ -158,43 +151,54 @@ class LatticeProducts(Products):
             secrets.append(secret)
         answer = yield from ask(self._peer, Vectors(name=name, table=_table(encrypted)), Product)
         blobs = self._blobs(answer, name)
-        sizes = [len(blob) // WORD_BYTES for blob in blobs]
-        results, hint = shape.columns * count * words, shape.columns * DEGREE * words
+        sizes = [len(blob) for blob in blobs]
+        results, hint = shape.columns * count * words * WORD_BYTES, shape.columns * DEGREE * words * WORD_BYTES
         if sizes not in ([results, 0], [results, hint]) or (not self._opens.has_hint and not sizes[1]):
-            raise self._unfit(name)
+            raise self._checks.unfit(name)
         if sizes[1]:
             self._opens.keep(_words(blobs[1], (shape.columns, DEGREE, words)))
-        return self._opens.open(_words(blobs[0], (shape.columns, count, words)), np.stack(secrets, axis=1))
+        sealed = _words(blobs[0], (shape.columns, count, words)), np.stack(secrets, axis=1)
+        (opened,) = yield from computed(self._opens.open, [sealed], "opening", total=1, pool=threads())
+        return opened
 
     # row by row
 
     def rowwise_left(self, name: str, factors: Shares) -> Role[Shares]:
         """See `Products`."""
-        parameters = self._row_terms(name, factors)
-        degree, rank = parameters.ring.degree, factors.shape[1]
+        self._checks.rows(name, factors)
+        degree, rank = slots(self._terms).ring.degree, factors.shape[1]
         asked = yield from hear(self._peer, RowFactors)
         blobs = self._blobs(asked, name)
-        if self._left is None and blobs:
-            self._left = Left(parameters, blobs.pop(0))
         starts = range(0, self._terms.rows, degree)
-        if self._left is None or len(blobs) != len(starts) * rank:
-            raise self._unfit(name)
+        if len(blobs) != len(starts) * rank + (self._left is None):
+            raise self._checks.unfit(name)
+        key = b"" if self._left else blobs.pop(0)
         shares = uniform(self._entropy.draw(KEY_BYTES), (len(starts) * degree,), self._terms.prime)
-        sent = []
-        for i, start in enumerate(starts):
-            yield from checkpoint("row by row", i, len(starts))
-            rows, here = slice(start, start + degree), blobs[i * rank : (i + 1) * rank]
-            sent.append(self._left.multiply(here, factors[rows], shares[rows], self._entropy.draw(KEY_BYTES)))
+        pieces = [
+            (
+                blobs[i * rank : (i + 1) * rank],
+                factors[start : start + degree],
+                shares[start : start + degree],
+                self._entropy.draw(KEY_BYTES),
+            )
+            for i, start in enumerate(starts)
+        ]
+        try:
+            if self._left is None:
+                self._left = Left(self._terms, bytes(key))
+            sent = yield from self._left.multiply_all(pieces)
+        except ProtocolViolation:
+            raise self._checks.unfit(name) from None
         yield from tell(self._peer, RowProducts(name=name, table=_table(sent)))
         return -shares[: self._terms.rows] % self._terms.prime
 
     def rowwise_right(self, name: str, factors: Shares) -> Role[Shares]:
         """See `Products`."""
-        parameters = self._row_terms(name, factors)
-        degree, rows = parameters.ring.degree, self._terms.rows
+        self._checks.rows(name, factors)
+        degree, rows = slots(self._terms).ring.degree, self._terms.rows
         sent: list[bytes] = []
         if self._right is None:
-            self._right = Right(parameters)
+            self._right = Right(self._terms)
             sent.append(self._right.public_key)
         for start in range(0, rows, degree):
             yield from checkpoint("encrypting", start, rows)
@@ -202,43 +206,24 @@ class LatticeProducts(Products):
         answer = yield from ask(self._peer, RowFactors(name=name, table=_table(sent)), RowProducts)
         blobs = self._blobs(answer, name)
         if len(blobs) != -(-rows // degree):
-            raise self._unfit(name)
-        return np.concatenate([self._right.open(blob) for blob in blobs])[:rows]
+            raise self._checks.unfit(name)
+        try:
+            return np.concatenate([self._right.open(blob) for blob in blobs])[:rows]
+        except ProtocolViolation:
+            raise self._checks.unfit(name) from None
 
     def finish(self) -> Role[None]:
         """Nobody helps."""
         yield from ()
 
-    # checks
-
     def _shape_of(self, holder: str) -> MatrixShape:
         matrix, rows, prime = self._terms.matrix_of(holder), self._terms.rows, self._terms.prime
         return MatrixShape(rows, matrix.columns, matrix.bits, prime, linear(rows, matrix, prime))
 
-    def _row_terms(self, name: str, factors: Shares) -> SlotParameters:
-        self._check(name, factors)
-        if factors.shape[1] > self._terms.rank or not self._rowwise_left:
-            raise ValueError(f"{name} is one row-wise product, or of more rank, than the terms allow")
-        self._rowwise_left -= 1
-        return slots(self._terms)
-
-    def _check(self, name: str, numbers: Shares) -> None:
-        fits = numbers.ndim == 2 and len(numbers) == self._terms.rows and numbers.shape[1] and numbers.dtype == np.int64
-        if not fits or numbers.min() < 0 or numbers.max() >= self._terms.prime:
-            raise ValueError(f"{name} needs {self._terms.rows} rows of int64 numbers modulo {self._terms.prime}")
-
-    def _count(self, holder: str, vectors: int) -> None:
-        self._vectors_left[holder] -= vectors
-        if self._vectors_left[holder] < 0:
-            raise ValueError(f"the matrix of {holder} is multiplied with more vectors than the terms allow")
-
     def _blobs(self, message: Vectors | Product | RowFactors | RowProducts, name: str) -> list[Buffer]:
         if message.name != name:
-            raise self._unfit(name)
+            raise self._checks.unfit(name)
         return [memoryview(blob.as_buffer() or b"") for blob in message.table.column("blob")]
-
-    def _unfit(self, name: str) -> ProtocolViolation:
-        return ProtocolViolation(ProductUnfit(peer=self._peer, name=name))
 
 
 def _words(blob: Buffer, shape: tuple[int, ...]) -> Words:

@@ -43,7 +43,6 @@ them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -177,22 +176,21 @@ class MatrixHolder:
             discrete_gaussian(SIGMA, DEGREE * shape.columns, entropy).reshape(shape.columns, DEGREE),
         )
 
-    def hint(self) -> Iterator[Words]:
-        """H, some columns of X at a time: (columns, N, l)."""
-        shape, words = self._shape, self._shape.parameters.words
-        bits = limb_bits(shape.bits)
-        limbs = split(public_matrix(self._seed, shape), bits)
-        public = np.ascontiguousarray(spectrum(limbs.transpose(0, 2, 1)).transpose(2, 0, 1))  # (N / 2, blocks, limbs)
-        for start in range(0, shape.columns, HINT_COLUMNS):
-            columns = slice(start, min(start + HINT_COLUMNS, shape.columns))
-            factors = np.ascontiguousarray(spectrum(self._reversed(columns)).transpose(2, 0, 1))
-            sums = np.zeros((factors.shape[1], DEGREE, public.shape[2]), np.int64)  # (columns, N, limbs)
-            for block in range(0, shape.blocks, GROUP):
-                group = slice(block, block + GROUP)
-                values = factors[:, :, group] @ public[:, group]  # (N / 2, columns, limbs)
-                sums += integers(values.transpose(1, 2, 0)).transpose(0, 2, 1)
-            sums[..., 0] += self._mask.errors[columns]
-            yield carried(sums, bits).reshape(-1, DEGREE, words)
+    def public(self) -> Spectrum:
+        """A, by limbs short enough for a hint: (N / 2, blocks, limbs)."""
+        limbs = split(public_matrix(self._seed, self._shape), limb_bits(self._shape.bits))
+        return np.ascontiguousarray(spectrum(limbs.transpose(0, 2, 1)).transpose(2, 0, 1))
+
+    def hint(self, public: Spectrum, columns: slice) -> bytes:
+        """H of some columns of X, (columns, N, l)."""
+        factors = np.ascontiguousarray(spectrum(self._reversed(columns)).transpose(2, 0, 1))
+        sums = np.zeros((factors.shape[1], DEGREE, public.shape[2]), np.int64)  # (columns, N, limbs)
+        for start in range(0, self._shape.blocks, GROUP):
+            group = slice(start, start + GROUP)
+            values = factors[:, :, group] @ public[:, group]  # (N / 2, columns, limbs)
+            sums += integers(values.transpose(1, 2, 0)).transpose(0, 2, 1)
+        sums[..., 0] += self._mask.errors[columns]
+        return carried(sums, limb_bits(self._shape.bits)).tobytes()
 
     def _reversed(self, columns: slice) -> npt.NDArray[np.float64]:
         """Columns of X' as polynomials (columns, blocks, N) whose products have the results at N - 1."""

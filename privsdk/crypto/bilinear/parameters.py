@@ -40,7 +40,7 @@ LARGEST_ERROR = 43  # of a discrete Gaussian of parameter 3.2, as `gaussian` dra
 BINOMIAL_ERROR = 21  # of SEAL
 SLOT_DEGREES = (8192, 16384)
 SPECIAL_BITS = 18
-SLOT_PRIME_BITS = (40, 48, 56)  # whole bytes
+SLOT_PRIME_BITS = (40, 48, 56, 39, 47, 55)  # whole bytes, or nearly
 
 
 class LinearParameters(NamedTuple):
@@ -84,7 +84,9 @@ def slots(terms: ProductTerms) -> SlotParameters:
         needed = _bits(prime, bound, flood_bits) + 1
         for bits in SLOT_PRIME_BITS:
             primes = -(-(needed + 1) // bits)  # whose product is above 2^(bits primes - 1): SEAL takes the largest
-            if bits * primes + SPECIAL_BITS > SECURITY_BITS[degree]:
+            if (
+                bits == terms.prime_bits or bits * primes + SPECIAL_BITS > SECURITY_BITS[degree]
+            ):  # p could be one of them
                 continue
             ring = Parameters(scheme="bfv", degree=degree, data=(bits,) * primes, special=SPECIAL_BITS, plain=prime)
             fewer = range(1, primes)

@@ -33,24 +33,29 @@ Assumes parties that follow the protocol, ring-LWE, SEAL's randomness.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ...errors import ProtocolViolation
+from ...protocol.roles import Role, checkpoint
+from ...protocol.workers.pool import computed
 from ..aes import stream
 from ..seal.ring import Ring, ring
 from ..seal.serial import Buffer
+from .base import ProductTerms
 from .modular import PIECE_BITS, Shares, centred, quotient_remainder
-from .parameters import SlotParameters
+from .parameters import slots
 
 
 class Right:
     """Encrypts, and opens what comes back."""
 
-    def __init__(self, parameters: SlotParameters) -> None:
-        self._parameters = parameters
-        self._ring = ring(parameters.ring)
+    def __init__(self, terms: ProductTerms) -> None:
+        self._parameters = slots(terms)
+        self._ring = ring(self._parameters.ring)
         secret = self._ring.new_secret_key()
         self.public_key = self._ring.public_key_row(secret)
         self._encryptor = self._ring.encryptor(secret)
@@ -76,13 +81,30 @@ class Right:
         return self._ring.decode(plain) % self._parameters.ring.plain
 
 
+Piece = tuple[Sequence[Buffer], Shares, Shares, bytes]  # the arguments of `Left.multiply`
+
+
 class Left:
     """Multiplies ciphertexts under the other's key by numbers of its own."""
 
-    def __init__(self, parameters: SlotParameters, public_key: Buffer) -> None:
-        self._parameters = parameters
-        self._ring = ring(parameters.ring)
+    def __init__(self, terms: ProductTerms, public_key: bytes) -> None:
+        self._terms = terms
+        self._key = public_key
+        self._parameters = slots(terms)
+        self._ring = ring(self._parameters.ring)
         self._encryptor = self._ring.encryptor(self._ring.public_key(public_key))
+
+    def multiply_all(self, pieces: Sequence[Piece]) -> Role[list[bytes]]:
+        """The results of `multiply` for N rows each: by the workers where they are several, as SEAL holds the lock."""
+        if len(pieces) == 1:
+            yield from checkpoint("row by row", 0, 1)
+            return [self.multiply(*pieces[0])]
+        head = msgspec.msgpack.encode(self._terms), self._key
+        sent = (
+            (*head, [bytes(row) for row in rows], numbers.tobytes(), shares.tobytes(), key)
+            for rows, numbers, shares, key in pieces
+        )
+        return (yield from computed(multiply_here, sent, "row by row", total=len(pieces)))
 
     def multiply(self, rows: Sequence[Buffer], numbers: Shares, shares: Shares, noise_key: bytes) -> bytes:
         """The sum of ciphertexts times the columns of numbers (at most N, r), plus shares in all N slots."""
@@ -122,6 +144,19 @@ class Left:
                 weight = np.full(degree, pow(2, PIECE_BITS * i, prime))
                 residue[:] = (residue + quotient_remainder(weight, piece, prime)[1]) % prime
         return self._ring.packed(residues.data)
+
+
+def multiply_here(
+    terms: bytes, public_key: bytes, rows: list[bytes], numbers: bytes, shares: bytes, noise_key: bytes
+) -> bytes:
+    """A worker's part of `multiply_all`."""
+    factors = np.frombuffer(numbers, np.int64).reshape(-1, len(rows))
+    return _left(terms, public_key).multiply(rows, factors, np.frombuffer(shares, np.int64), noise_key)
+
+
+@lru_cache(maxsize=2)
+def _left(terms: bytes, public_key: bytes) -> Left:
+    return Left(msgspec.msgpack.decode(terms, type=ProductTerms), public_key)
 
 
 def encoded(here: Ring, numbers: Shares) -> Any:

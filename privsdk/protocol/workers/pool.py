@@ -299,10 +299,12 @@ class Pipeline(Generic[T]):
         self._pool.stop(*self._under_way)
 
 
-def computed(fn: Callable[..., T], arguments: Iterable[tuple[Any, ...]], phase: str, *, total: int) -> Role[list[T]]:
-    """`fn` of each tuple of arguments, by the workers; all results, in order."""
+def computed(
+    fn: Callable[..., T], arguments: Iterable[tuple[Any, ...]], phase: str, *, total: int, pool: Pool | None = None
+) -> Role[list[T]]:
+    """`fn` of each tuple of arguments, by the workers or another pool; all results, in order."""
     results: list[T] = []
-    with Pipeline(fn, phase, total=total) as pipeline:
+    with Pipeline(fn, phase, total=total, pool=pool) as pipeline:
         for piece in arguments:
             if pipeline.full:
                 results.append((yield from pipeline.next()))
