@@ -63,10 +63,11 @@ class TooBusy(Detail, frozen=True, kw_only=True, tag="busy"):
 
 class RunCancelled(Detail, frozen=True, kw_only=True, tag="cancelled"):
     """`charged`: whether charges stand; None where the one who says it does not know.
-    `waited_for`: the parties for whom it waited when the run was cancelled."""
+    `waited_for`: the parties for whom it waited when the run was cancelled; `lost`: those it had lost."""
 
     charged: bool | None = None
     waited_for: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 class AnswerGone(Detail, frozen=True, kw_only=True, tag="answer"):

@@ -37,7 +37,7 @@ from ..protocol import control
 from ..protocol.conversation import Channel
 from ..protocol.messages import Message
 from ..protocol.operation import Operation, Outcome, Request, operation_of
-from ..protocol.roles import Entropy, SystemEntropy, drive
+from ..protocol.roles import Entropy, SystemEntropy
 from ..protocol.services import NO_IDENTITY, Identity
 from ..protocol.timeouts import Limits, Timeouts
 from . import policy
@@ -213,8 +213,7 @@ class Gate:
             # 5. read the columns that were decided on, and nothing else
             given, version = self._inputs.of(self.name, run)
             # 6. run
-            role, step_s = run.operation.role(given), self._timeouts.step_s
-            outcome = drive(role, lambda peer: run.conversation(peer, self._dial), run.on_step, step_s)
+            outcome = run.drive(run.operation.role(given), self._dial)
             run.check_screened()
             # 7. record
             answer = self._answer(run, outcome, version)
@@ -223,7 +222,7 @@ class Gate:
         except Exception as error:
             failure = error if isinstance(error, PrivsdkError) else _defect(error)
             if run.cancelled.is_set() and run.state is RunState.STARTED:
-                failure = Cancelled(RunCancelled(waited_for=run.waited_for))
+                failure = Cancelled(RunCancelled(waited_for=run.waited_for, lost=run.lost))
             raise failure.at(party=self.name, run_id=run_id, phase=run.phase) from None
         finally:
             try:

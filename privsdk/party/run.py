@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from ..errors import Cancelled, ConnectTimeout, InternalError, PeerGone, PrivsdkError, ProtocolViolation
+from ..errors import Cancelled, ConnectTimeout, InternalError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation
 from ..errors.sessions import RunCancelled, StreamEnded, TimedOut
 from ..governance.charges import Debit, Exact
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
@@ -20,12 +20,13 @@ from ..protocol.control import Hello, ProgressReport, Watched
 from ..protocol.conversation import Channel, Conversation
 from ..protocol.messages import Binding
 from ..protocol.operation import Operation
-from ..protocol.roles import Progress
+from ..protocol.roles import Gone, Progress, Role, drive
 from ..protocol.services import Checkpoints, Figures, Identity, NoCheckpoints, RowSet
 from ..protocol.timeouts import Timeouts
 from .budget.books import Books
 from .differencing.guard import Screen
 
+T = TypeVar("T")
 MOST_TOLD = 1000  # in one reply
 Dial = Callable[[str, Hello], Channel]
 
@@ -64,6 +65,7 @@ class PartyRun:
         self._connecting: tuple[str, ...] = ()
         self._arrived: dict[str, tuple[Hello, Channel]] = {}
         self._conversations: dict[str, Conversation] = {}
+        self._lost: dict[str, Gone] = {}
 
     @property
     def next_instalment(self) -> tuple[Debit, ...]:
@@ -131,6 +133,15 @@ class PartyRun:
                     channel, self._binding(self._party), self._binding(peer), self._timeouts.read_s
                 )
         return self._conversations[peer]
+
+    def drive(self, role: Role[T], dial: Dial) -> T:
+        """Run the role over this run's streams."""
+        return drive(role, lambda peer: self.conversation(peer, dial), self.on_step, self._timeouts.step_s, self._lost)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Whom the role lost by now, but for those who told it of an error of their own."""
+        return tuple(party for party, gone in self._lost.items() if not isinstance(gone.reason, PeerFailed))
 
     def on_step(self, progress: Progress | None) -> None:
         if progress is not None:

@@ -251,14 +251,15 @@ def drive(
     conversation: Callable[[str], Conversation],
     on_step: Callable[[Progress | None], None],
     step_s: float = math.inf,
+    lost: dict[str, Gone] | None = None,
 ) -> T:
     """Run a role over conversations until it returns; one that is stopped is closed, and with it what it had begun.
 
     `on_step` is called before every step; raising from it stops the role (this is how cancelling works). `step_s`
-    bounds the waiting of each step, but of one for whoever is first.
+    bounds the waiting of each step, but of one for whoever is first. `lost` takes whom the role lost, and why.
     """
     heard: dict[str, Message | Gone] | None = None
-    lost: dict[str, Gone] = {}
+    lost = {} if lost is None else lost
     with closing(role):
         while True:
             try:
@@ -269,7 +270,7 @@ def drive(
             on_step(step.progress)
             if not step.first:
                 step = step._replace(within_s=min(step.within_s, step_s))
-            heard = _tolerated(step, conversation, lost) if step.tolerant else _exchanged(step, conversation)
+            heard = _tolerated(step, conversation, lost) if step.tolerant else _exchanged(step, conversation, lost)
 
 
 def _packed(send: Mapping[str, Message]) -> Iterator[tuple[str, Packed]]:
@@ -281,7 +282,9 @@ def _packed(send: Mapping[str, Message]) -> Iterator[tuple[str, Packed]]:
         yield peer, packed
 
 
-def _exchanged(step: Step, conversation: Callable[[str], Conversation]) -> dict[str, Message | Gone]:
+def _exchanged(
+    step: Step, conversation: Callable[[str], Conversation], lost: dict[str, Gone]
+) -> dict[str, Message | Gone]:
     """One step in which whoever is lost ends the role, where it waits for them."""
     for peer, packed in _packed(step.send):
         conversation(peer).send(packed)
@@ -291,7 +294,7 @@ def _exchanged(step: Step, conversation: Callable[[str], Conversation]) -> dict[
         try:
             heard[peer] = conversation(peer).receive(kind, deadline - time.monotonic(), step.within_s)
         except PeerGone as error:
-            heard[peer] = Gone(peer, error)
+            heard[peer] = lost[peer] = Gone(peer, error)
     return heard
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privsdk.client.execution import lost_in_turn, root_cause
+from privsdk.client.root_cause import lost_in_turn, root_cause
 from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, ReadTimeout
 from privsdk.errors.sessions import RunCancelled, SessionEnded, StreamEnded, TimedOut
 
@@ -54,3 +54,12 @@ def test_two_that_wait_for_each_other_are_both_named() -> None:
     errors = {"a": late("a", "b"), "b": cancelled("b", "a")}
     assert [str(each.detail) for each in lost_in_turn("a", errors)] == [str(errors["b"].detail)]
     assert lost_in_turn("b", errors) == []
+
+
+def test_whom_one_had_lost_when_it_was_cancelled_is_named() -> None:
+    """As they came of masked sums: k lost b, went on without it, and was cancelled as a had lost k meanwhile."""
+    k = Cancelled(RunCancelled(waited_for=("c",), lost=("b",)), party="k")
+    given_up = PeerFailed(SessionEnded(peer="k", code="peer.gone.read"), party="b")
+    for b, c in ((given_up, cancelled("c", "k")), (cancelled("b", "k"), late("c", "k"))):
+        assert lost_in_turn("a", {"a": late("a", "k"), "b": b, "c": c, "k": k}) == [k, b]
+    assert k.message == "the run was cancelled while it waited for c after it had lost b"

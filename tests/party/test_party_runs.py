@@ -17,6 +17,8 @@ from privsdk.errors import (
     ConnectTimeout,
     IdentityRefused,
     InvalidArgument,
+    PeerError,
+    PeerFailed,
     PeerGone,
     PrivsdkError,
     ProtocolViolation,
@@ -26,8 +28,9 @@ from privsdk.governance.events import RunStarted
 from privsdk.governance.policy import NO_KEY_BOUNDS
 from privsdk.party.run import PartyRun
 from privsdk.protocol import control
-from privsdk.protocol.messages import Frame
+from privsdk.protocol.messages import Frame, Message
 from privsdk.protocol.operation import Operand, Request
+from privsdk.protocol.roles import collect, hear
 from privsdk.protocol.timeouts import Limits, Timeouts
 
 
@@ -121,10 +124,17 @@ def test_a_caller_asks_in_its_own_name_only(house: House) -> None:
     assert house.spent() == 0
 
 
+class Probe(Message, frozen=True, kw_only=True, tag="test.Probe"):
+    """What nobody sends."""
+
+
 class DeadChannel:
     """A channel on which nothing comes."""
 
     closed = heard = False
+
+    def __init__(self, error: type[PeerError] = PeerGone) -> None:
+        self._error = error
 
     def send(self, frame: Frame) -> None: ...
 
@@ -132,7 +142,7 @@ class DeadChannel:
         self.heard = True
 
     def receive(self, timeout_s: float) -> Frame:
-        raise PeerGone("nothing comes")
+        raise self._error("nothing comes")
 
     def interrupt(self, error: PrivsdkError) -> None: ...
 
@@ -178,6 +188,17 @@ def test_a_stream_of_another_session_is_refused_and_closed() -> None:
     here.move(RunStarted)
     here.end(None, lambda peer, hello: pytest.fail("nobody is waited for"))
     assert channel.closed
+
+
+def test_whom_a_run_lost_is_known_but_for_who_failed_by_itself() -> None:
+    channels = {"south": DeadChannel(), "east": DeadChannel(PeerFailed)}
+    here = run_at("north", Timeouts())
+    here.drive(collect(("south", "east"), Probe), lambda peer, hello: channels[peer])
+    assert here.lost == ("south",)
+    here = run_at("north", Timeouts())
+    with pytest.raises(PeerGone):
+        here.drive(hear("south", Probe), lambda peer, hello: channels[peer])
+    assert here.lost == ("south",)
 
 
 def test_two_runs_of_one_request_have_different_sessions() -> None:
