@@ -121,8 +121,7 @@ class Left:
                 total = ciphertext
             else:
                 here.evaluator.add_inplace(total, ciphertext)
-        result = here.new_ciphertext()
-        self._encryptor.encrypt_zero(result)
+        result = self._zero()
         if total is not None:
             here.evaluator.transform_from_ntt_inplace(total)
             here.evaluator.add_inplace(result, total)
@@ -132,14 +131,21 @@ class Left:
             here.evaluator.mod_switch_to_next_inplace(result)
         return here.row(result)
 
+    def _zero(self) -> Any:
+        """A fresh encryption of zero."""
+        made = self._ring.new_ciphertext()
+        self._encryptor.encrypt_zero(made)
+        return made
+
     def _flood(self, key: bytes) -> bytes:
-        """Coefficients that are uniform below 2^f, as the first polynomial of a ciphertext whose second is zero."""
+        """A ciphertext with a second polynomial of zero, and a first that is uniform over 2^f integers around zero."""
         degree, bits = self._parameters.ring.degree, self._parameters.flood_bits
         pieces = -(-bits // PIECE_BITS)
         drawn = stream(key, 0, 4 * pieces * degree).view("<u4").astype(np.int64).reshape(pieces, degree)
         drawn &= np.array([(1 << min(PIECE_BITS, bits - PIECE_BITS * i)) - 1 for i in range(pieces)])[:, None]
         residues = np.zeros((2, len(self._ring.primes), degree), np.int64)
         for residue, prime in zip(residues[0], self._ring.primes, strict=True):
+            residue[:] = -(1 << bits - 1) % prime
             for i, piece in enumerate(drawn):
                 weight = np.full(degree, pow(2, PIECE_BITS * i, prime))
                 residue[:] = (residue + quotient_remainder(weight, piece, prime)[1]) % prime
