@@ -1,4 +1,4 @@
-"""The command line: `python -m privsdk serve | certificates | audit | check | demo | failpoints`."""
+"""The command line: `python -m privsdk serve | certificates | audit | joins | check | demo | failpoints`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from .deploy import audit
+from .deploy import audit, joins
 from .errors import InvalidArgument, PrivsdkError
 
 
@@ -23,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     certificates.add_argument("names", nargs="+", help="parties and analysts")
 
     audit.add_commands(commands.add_parser("audit", help="check, export or set right a party's audit chain"))
+
+    joins.add_commands(commands.add_parser("joins", help="list or revoke the joint tables that a party keeps on disk"))
 
     check = commands.add_parser("check", help="whether this machine is ready for a workshop; needs no network")
     check.add_argument("--folder", type=Path, help="where ledgers would be kept; by default here")
@@ -55,6 +57,8 @@ def _run(chosen: argparse.Namespace) -> int:
                 print(file)
         case "audit":
             return audit.run(chosen)
+        case "joins":
+            joins.run(chosen)
         case "check":
             return _check(chosen.folder)
         case "failpoints":

@@ -75,7 +75,7 @@ def test_public_names() -> None:
     assert (sorted(privsdk.psi.__all__), sorted(privsdk.he.__all__)) == (
         [
             "Cardinality", "Difference", "Joint", "JointSide", "Key", "cardinality", "difference", "intersect", "join",
-            "key",
+            "key", "load",
         ],
         [
             "Column", "Preset", "PublicContext", "Range", "Revealed", "Scores", "SecretContext", "choose", "columns",

@@ -18,7 +18,7 @@ from ..party.sources.duckdb_file import DuckDBFile
 from ..party.sources.files import FileSet
 from ..party.sources.postgres import ConnectionString, Postgres
 from ..party.sources.view import SqlView
-from ..protocol.timeouts import CallerTimeouts, Limits, Timeouts
+from ..protocol.timeouts import CallerTimeouts, Joins, Limits, Timeouts
 from ..transport.identities import is_member_name
 
 T = TypeVar("T")
@@ -99,8 +99,9 @@ class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         owner works with: a request that names another party is refused.
     tls, tables, policy, budgets
         Certificates; Parquet or CSV files by table name; what is allowed; the cap of each dataset ("*" for any other).
-    timeouts, limits
-        How long is waited, in seconds, and how much callers may keep the party busy with.
+    timeouts, limits, joins
+        How long is waited, in seconds; how much callers may keep the party busy with; whether joint tables outlive the
+        process.
     """
 
     name: str
@@ -113,6 +114,7 @@ class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     budgets: dict[str, Budget] = {}
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+    joins: Joins = Joins()
 
 
 class Analyst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ from ..governance.policy import ANY, Disclosure, Grant, Policy
 from ..party.budget.books import Books
 from ..party.gate import Gate
 from ..party.tables import Store
-from ..protocol.timeouts import Timeouts
+from ..protocol.timeouts import Joins, Timeouts
 from ..transport.identities import Credentials, Members
 from ..transport.local import LocalNetwork
 from .config import FederationConfig, read_config, reject_names
@@ -93,6 +93,7 @@ def embedded(
     budget: Budget | Mapping[str, Budget] | None = None,
     caller: str = "analyst",
     purpose: str = "workshop",
+    keep_joins_days: float = 0.0,
     quiet: bool = False,
     **more: Any,
 ) -> Federation:
@@ -118,6 +119,9 @@ def embedded(
         Holds for each dataset. Default: a workshop's, which is printed.
     caller, purpose : str
         In whose name, and for which purpose, requests are made.
+    keep_joins_days : float
+        For so many days joint tables are kept in the store, encrypted, so that `psi.load` takes them up after a
+        restart. Opening the store without it deletes them.
     quiet : bool
         Print nothing.
 
@@ -137,7 +141,9 @@ def embedded(
         for name in option if isinstance(option, Mapping) else ():
             if name not in given:  # a mistyped one would leave its party with the workshop's leniency
                 raise UnknownName.among("party", name, given, where="to give a policy or budget")
-    folder = None if store is None else Path(store)
+    folder, joins = None if store is None else Path(store), Joins(keep_days=keep_joins_days)
+    if keep_joins_days and folder is None:
+        raise InvalidArgument(WrongType(name="store", given="None", wanted="a folder, where joint tables are kept"))
     lenient: Rules = WORKSHOP_POLICY
     rules = {name: _for(policy, name, lenient) for name in given}
     network = LocalNetwork(caller)
@@ -164,6 +170,7 @@ def embedded(
                 policy=_policy(rules[name]),
                 books=books,
                 dial=partial(network.dial, name),
+                joins=joins,
                 identity=members.of(name),
                 members=given.keys,
             )

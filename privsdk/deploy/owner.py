@@ -19,6 +19,7 @@ from ..governance.charges import Balance, Budget
 from ..governance.events import Action, Freeze, Reset, SetBudget, Unfreeze
 from ..governance.export import audit_table
 from ..party.budget.caps import Accounts, Asking, Scope
+from ..party.joint_files import JointFiles
 from ..party.ledger.database import Signer
 from ..party.ledger.ledger import Ledger
 from ..party.ledger.rollback import RollbackDetection
@@ -57,6 +58,7 @@ class Owner(Displayed):
             self._ledger.close()
             raise
         self._accounts = Accounts(self._ledger)
+        self._joints = JointFiles(self.party, path, self._ledger, signer.derived)
         self._rollback = RollbackDetection(self.party, self._ledger, signer)
 
     @property
@@ -133,6 +135,27 @@ class Owner(Displayed):
             No loss was found, or no reason is given.
         """
         return self._rollback.acknowledge(reason)
+
+    def joint_tables(self) -> pa.Table:
+        """The joint tables that are kept on disk, of a party whose owner lets them outlive its process.
+
+        Returns
+        -------
+        Arrow table
+            The `name` that `revoke` takes and the audit has; `table`, `analyst`, `purpose`; `since` and `until` in UTC.
+        """
+        time = pa.timestamp("us", tz="UTC")
+        names = ("name", "table", "analyst", "purpose")
+        kept = {name: head for name, head in self._joints.heads().items() if head is not None and not head.ended}
+        rows = [(name, h.table, h.caller, h.purpose, h.since, h.until) for name, h in kept.items()]
+        return table_of({**dict.fromkeys(names, pa.string()), "since": time, "until": time}, rows)
+
+    def revoke(self, name: str, *, reason: str) -> None:
+        """Remove a joint table that is kept on disk: from the next request on nobody can use it.
+
+        What was answered about it before is not unlearned. The caller is told the reason.
+        """
+        self._joints.revoke(name, reason)
 
     def verify(self) -> Verdict:
         """Check the audit chain, every signature in it, and the tables against it; `first_bad` is -1 where all hold."""

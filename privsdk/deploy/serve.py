@@ -72,6 +72,7 @@ def serve(path: Path) -> None:
         identity=MemberIdentity(identity),
         members=members,
         limits=config.limits,
+        joins=config.joins,
         timeouts=config.timeouts,
     )
     server = Server(gate, config.name, config.listen, identity, limits=config.limits, timeouts=config.timeouts)

@@ -11,6 +11,9 @@ from ..errors.inputs import (
     CallMisfit,
     FederationClosed,
     GroupKeysMisfit,
+    JointFileUnusable,
+    JointProblem,
+    JointUnusable,
     KeysMisfit,
     NameUnknown,
     NotOffered,
@@ -123,6 +126,33 @@ def certificate(d: CertificateUnfit) -> Text:
     return said[d.why]
 
 
+def joint(d: JointUnusable) -> Text:
+    said: dict[JointProblem, str] = {
+        "gone": f"{d.party} no longer has this joint table",
+        "expired": f"{d.party} kept this joint table for as long as its owner allows, and no longer",
+        "revoked": f"{d.party}'s owner has revoked this joint table: {d.why}",
+        "changed": f"{d.party}/{d.table} has changed since the join",
+        "another's": "this joint table belongs to another caller, purpose or table",
+        "damaged": f"{d.party} cannot read the file of this joint table: it is damaged, or another key's",
+    }
+    return Text(said[d.problem], "join again with psi.join (a new charge)")
+
+
+def joint_file(d: JointFileUnusable) -> Text:
+    match d.problem:
+        case "absent":
+            return Text(f"there is no file {d.path}", "check the path")
+        case "another's":
+            return Text(
+                f"{d.path} is of {d.owned}, and this federation is opened by {d.asked}",
+                "open the federation as you did for the join",
+            )
+        case "version":
+            return Text(f"{d.path} was saved by another version of privsdk", "load it with that one, or join again")
+        case _:
+            return Text(f"{d.path} is not what Joint.save writes, or is damaged", "give the path of such a file")
+
+
 def group_keys(d: GroupKeysMisfit) -> Text:
     if d.entries != d.different:
         twice = d.entries - d.different
@@ -164,6 +194,8 @@ def closed(_: FederationClosed) -> Text:
 ENGLISH: Language = {
     NameUnknown: unknown,
     KeysMisfit: keys,
+    JointUnusable: joint,
+    JointFileUnusable: joint_file,
     GroupKeysMisfit: group_keys,
     ValidationMisfit: validation,
     BeyondBound: beyond_bound,

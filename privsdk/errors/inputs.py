@@ -81,6 +81,29 @@ class KeysMisfit(Detail, frozen=True, kw_only=True, tag="keys"):
     number: int = 0
 
 
+JointProblem = Literal["gone", "expired", "revoked", "changed", "another's", "damaged"]
+
+
+class JointUnusable(Detail, frozen=True, kw_only=True, tag="joint"):
+    """A joint table that a party has no more, or not for this request; a `table` that has changed, and `why` its
+    owner revoked it."""
+
+    party: str
+    problem: JointProblem
+    table: str = ""
+    why: str = ""
+
+
+class JointFileUnusable(Detail, frozen=True, kw_only=True, tag="joint-file"):
+    """A file that joint tables are taken up from is not there, is none, is of another `version`, or is of another
+    caller or purpose: what `owned` says, where the federation is opened as `asked`."""
+
+    path: str
+    problem: Literal["absent", "unreadable", "version", "another's"]
+    owned: str = ""
+    asked: str = ""
+
+
 class GroupKeysMisfit(Detail, frozen=True, kw_only=True, tag="group-keys"):
     """Public keys of groups by these columns: so many entries, of which so many are `different`, where 1 to `most` may
     be; or a column twice, or keys that are not a value for each."""

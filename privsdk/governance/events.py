@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -191,6 +191,36 @@ class LossAcknowledged(LedgerEvent, frozen=True, kw_only=True, tag_field="event"
     branch: int
 
 
+class JointKept(LedgerEvent, frozen=True, kw_only=True, tag_field="event", tag="joint kept"):
+    """What a join left is on disk until then; `joint` is a hash of its id."""
+
+    caller: str
+    table: str
+    joint: str
+    until: str
+
+    @property
+    def said(self) -> str:
+        return f"until {self.until}"
+
+
+WhyEnded: TypeAlias = Literal["revoked", "expired", "changed", "replaced"]
+
+
+class JointEnded(LedgerEvent, frozen=True, kw_only=True, tag_field="event", tag="joint ended"):
+    """It was revoked by the owner for this reason, was over its time, its table had changed, or a newer one came."""
+
+    caller: str
+    table: str
+    joint: str
+    why: WhyEnded
+    reason: str = ""
+
+    @property
+    def said(self) -> str:
+        return f"{self.why}: {self.reason}" if self.reason else self.why
+
+
 class UnknownEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event of a later version, as far as it can be shown."""
 
@@ -215,6 +245,8 @@ KnownEvent: TypeAlias = (
     | OwnerActed
     | LossShown
     | LossAcknowledged
+    | JointKept
+    | JointEnded
 )
 _EVENT = msgspec.json.Decoder(KnownEvent)
 _UNKNOWN = msgspec.json.Decoder(UnknownEvent)

@@ -17,6 +17,8 @@ from ..atomic import SHARED, replacing
 from ..errors import InvalidArgument
 from .chain import Row
 from .events import (
+    JointEnded,
+    JointKept,
     KnownEvent,
     LossShown,
     OwnerActed,
@@ -162,6 +164,8 @@ def _about(event: KnownEvent | UnknownEvent) -> tuple[str | None, About]:
             return event.run, About(None, facts_of(large).operation if large else None, ())
         case OwnerActed(action=action):
             return None, About(None, None, (action.dataset,))
+        case JointKept(caller=caller, table=table) | JointEnded(caller=caller, table=table):
+            return None, About(caller, None, (table,))
         case LossShown() | UnknownEvent():
             return getattr(event, "run", None) or None, About(event.caller or None, None, ())
     return None, About(None, None, ())

@@ -51,8 +51,7 @@ def status_after(status: BudgetStatus | None, action: Action, *, last_charge: in
     InvalidArgument
         It gives no reason, or changes the privacy unit under charges that were measured in another one.
     """
-    if not action.reason.strip():
-        raise InvalidArgument("an owner's action needs a reason: it is what the audit shows", hint='reason="..."')
+    expect_reason(action.reason)
     if status is None:
         if not isinstance(action, SetBudget):
             raise InvalidArgument(f"no dataset {action.dataset!r} has a budget here", hint="set one first")
@@ -78,3 +77,9 @@ def _another_unit(dataset: str, before: Unit, unit: Unit) -> InvalidArgument:
         f"{dataset} was charged for {before} and cannot go on for {unit}",
         hint=f"go on for {before}, or reset its budget first, with a reason: its losses were measured for that unit",
     )
+
+
+def expect_reason(reason: str) -> None:
+    """Raise InvalidArgument where an owner gives none."""
+    if not reason.strip():
+        raise InvalidArgument("an owner's action needs a reason: it is what the audit shows", hint='reason="..."')

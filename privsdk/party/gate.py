@@ -39,12 +39,13 @@ from ..protocol.messages import Message
 from ..protocol.operation import Operation, Outcome, Request, operation_of
 from ..protocol.roles import Entropy, SystemEntropy
 from ..protocol.services import NO_IDENTITY, Identity
-from ..protocol.timeouts import Limits, Timeouts
+from ..protocol.timeouts import Joins, Limits, Timeouts
 from . import policy
 from .budget.books import Books
 from .budget.caps import Asking
 from .checkpoints import CheckpointStore
 from .differencing.guard import Guard
+from .joints import JointTables
 from .ledger.pooled_runs import PooledRun
 from .ledger.rollback import anchors
 from .run import Dial, PartyRun
@@ -81,6 +82,7 @@ class Gate:
         books: Books,
         dial: Dial,
         limits: Limits | None = None,
+        joins: Joins | None = None,
         timeouts: Timeouts | None = None,
         entropy: Entropy | None = None,
         identity: Identity = NO_IDENTITY,
@@ -94,10 +96,11 @@ class Gate:
         self._dial = dial
         self._timeouts = timeouts or Timeouts()
         self._runs = PartyRuns(name, limits or Limits(), self._timeouts, give_back=books.release)
+        self._joints = JointTables(name, store, books, limits or Limits(), joins or Joins())
         self._guard = Guard(name, store, books)
         self._inputs = Inputs(
             store=store,
-            runs=self._runs,
+            joints=self._joints,
             guard=self._guard,
             books=books,
             checkpoints=CheckpointStore(name, books.beside(".checkpoints")),
@@ -123,6 +126,7 @@ class Gate:
     def close(self) -> None:
         """Stop every run and close the books."""
         self._runs.close()
+        self._joints.close()
         self._books.close()
 
     def _reply(self, caller: str, call: control.Call) -> Message:
@@ -270,20 +274,16 @@ class Gate:
         if operand is not None:
             policy.check_price(self.name, operand, price)
             policy.check_unit(self.name, operand, price, self._books.unit_of(operand.table), schema)
-            if operand.alignment:
-                self._runs.joint_rows(request, operand, self._store.version(operand.table))
+            self._joints.check(request, operand)
         self._inputs.check(self.name, request, operation.name_of_work())
         reserved, first = (debits.get(self.name, ()) for debits in (operation.reserved(), operation.per_round(1)))
         pooled, exact = policy.pooled_run(self._policy, self.name, operation), operation.figures().get(self.name)
         return _Decided(operation, price, reserved, first, exact, pooled, *decision)
 
     def _answer(self, run: PartyRun, outcome: Outcome, version: str) -> control.Finished:
-        alignment = ""
-        if outcome.keep is not None:
-            operand = run.request.operands[self.name]
-            alignment = self._runs.keep(run.request, operand, version, outcome.keep)
-        value, table, trace = outcome.value, outcome.table, control.Trace.of(run.told)
-        return control.Finished(value=value, table=table, alignment=alignment, instalments=run.instalments, trace=trace)
+        (alignment, until), trace = self._joints.keep(run.request, version, outcome.keep), control.Trace.of(run.told)
+        answer = control.Finished(value=outcome.value, table=outcome.table, trace=trace, instalments=run.instalments)
+        return msgspec.structs.replace(answer, alignment=alignment, kept_until=until)
 
     def _receipted(self, answer: control.Finished) -> control.Finished:
         return msgspec.structs.replace(answer, receipt=self._books.head())

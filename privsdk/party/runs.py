@@ -1,24 +1,23 @@
-"""Runs and joint tables of one party while they live: admission, lifetimes, finding the run that a call is about, and
-what its role is handed: the columns that were decided on, read once the run is paid.
+"""Runs of one party while they live: admission, lifetimes, finding the run that a call is about, and what its role is
+handed: the columns that were decided on, read once the run is paid.
 
-Decides nothing about data: that is the gate, before. What is lost with the process (unstarted reservations, alignments)
-is only here; what must survive is in the ledger.
+Decides nothing about data: that is the gate, before. What is lost with the process (unstarted reservations) is only
+here; what must survive is in the ledger.
 """
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from ..errors import Busy, DataError, PrivsdkError, StaleJoin, UnknownName
+from ..errors import Busy, DataError, PrivsdkError, UnknownName
 from ..errors.sessions import TooBusy
 from ..errors.sources import ChangedWhileRead
 from ..governance.policy import KeyBounds
@@ -26,13 +25,14 @@ from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel
 from ..protocol.deadlines import DEADLINES
 from ..protocol.effort import FreeQuestions
-from ..protocol.operation import Alignment, Operand, Operation, Request, RoleInput
+from ..protocol.operation import Operation, Request, RoleInput
 from ..protocol.roles import Entropy
 from ..protocol.services import Checkpoints, Identity
 from ..protocol.timeouts import Limits, Timeouts
 from .budget.books import Books
 from .checkpoints import CheckpointStore, Work
 from .differencing.guard import Guard, Screen
+from .joints import JointTables
 from .run import PartyRun, RunServices
 from .tables import Store
 
@@ -41,20 +41,8 @@ CLOSE_S = 2.0  # for runs to end when a party is closed
 LAST_TOLD = 200  # of each: what its caller may not have asked for before it ended
 
 
-class JointRows(NamedTuple):
-    """A stored alignment, and everything that a later use of it must match."""
-
-    alignment: Alignment
-    table: str
-    version: str
-    caller: str
-    purpose: str
-    request: str
-    since: float
-
-
 class PartyRuns:
-    """All runs and alignments of one party."""
+    """All runs of one party."""
 
     def __init__(self, party: str, limits: Limits, timeouts: Timeouts, give_back: Callable[[str, str], object]) -> None:
         self._give_back = give_back  # in the ledger
@@ -67,7 +55,6 @@ class PartyRuns:
         self._prepared: dict[str, PartyRun] = {}
         self._running: dict[str, PartyRun] = {}
         self._ended: dict[str, tuple[str, int, Watched]] = {}
-        self._joints: dict[str, JointRows] = {}
         self._entering: Counter[str] = Counter()
 
     @property
@@ -187,49 +174,13 @@ class PartyRuns:
             raise UnknownName(f"{self._party} has no run {hello.run_id} that {peer} could join")
         run.arrive(peer, hello, channel)
 
-    def keep(self, request: Request, operand: Operand, version: str, alignment: Alignment) -> str:
-        """Store an alignment; returns its random id."""
-        joint = JointRows(
-            alignment,
-            operand.table,
-            version,
-            request.caller,
-            request.purpose,
-            request.digest(),
-            time.monotonic(),
-        )
-        key = secrets.token_hex(16)
-        with self._lock:
-            while len(self._joints) >= self._limits.joint_tables:
-                del self._joints[next(iter(self._joints))]
-            self._joints[key] = joint
-        return key
-
-    def joint_rows(self, request: Request, operand: Operand, version: str) -> Alignment:
-        """The rows of the alignment that an operand names, or all others, if this request may use it.
-
-        Raises
-        ------
-        StaleJoin
-            It is unknown, expired, of another caller, purpose or table, or the table has changed since.
-        """
-        joint = self._joints.get(operand.alignment)
-        hint = "join again with psi.join (a new charge)"
-        if joint is None or time.monotonic() - joint.since > self._limits.joint_table_s:
-            raise StaleJoin(f"{self._party} no longer has this joint table", hint=hint)
-        if (joint.caller, joint.purpose, joint.table) != (request.caller, request.purpose, operand.table):
-            raise StaleJoin("this joint table belongs to another caller, purpose or table", hint=hint)
-        if joint.version != version:
-            raise StaleJoin(f"{self._party}/{operand.table} has changed since the join", hint=hint)
-        return joint.alignment.unmatched() if operand.unmatched else joint.alignment
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """Of one party's roles: its columns, and its ways to the books."""
 
     store: Store
-    runs: PartyRuns
+    joints: JointTables
     guard: Guard
     books: Books
     checkpoints: CheckpointStore
@@ -250,7 +201,7 @@ class Inputs:
             if not operand.unit.id:  # an exact answer's: rows bounded by their id are others than the table's
                 keys = self.guard.units(operand.table)
             if operand.alignment:
-                joint = self.runs.joint_rows(request, operand, version)
+                joint = self.joints.rows(request, operand, version)
                 table, keys = table.take(joint.rows), joint.keys
                 min_count = max(min_count, joint.min_count)
             if not operand.unit.id:

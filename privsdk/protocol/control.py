@@ -218,12 +218,14 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finished(Message, frozen=True, kw_only=True, tag="finished"):
-    """A party's answer: JSON facts and at most one table, with its receipt; `stored` where it was given before and
-    nothing was charged, `instalments` how many the run paid after its start, `trace` of its progress reports."""
+    """A party's answer: JSON facts and at most one table, with its receipt; `kept_until` where what a join left
+    outlives the party's process, `stored` where it was given before and nothing was charged, `instalments` how many the
+    run paid after its start, `trace` of its progress reports."""
 
     value: dict[str, Any]
     table: pa.Table | None = None
     alignment: str = ""
+    kept_until: str = ""
     stored: bool = False
     instalments: Count = 0
     trace: Trace = Trace()

@@ -10,6 +10,7 @@ from ..errors import InvalidArgument
 
 READ_S = 600.0  # a request cannot give its steps longer
 KEEPALIVE_S = 40.0
+MOST_DAYS = 366  # that a joint table is kept on disk
 LEAST_KEEPALIVE_S = 1.0  # parties answer pings twice as often
 
 
@@ -76,6 +77,24 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         _check_positive("limit", self)
+
+
+class Joins(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether joint tables outlive a party's process: `[joins]` in party.toml.
+
+    Parameters
+    ----------
+    keep_days : float
+        How long each is kept on disk, at most 366 days; 0 for not: it is in memory then, for `joint_table_s`.
+    """
+
+    keep_days: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.keep_days <= MOST_DAYS:
+            raise InvalidArgument(
+                f"joint tables are kept for {self.keep_days:g} days", hint=f"give 0 to {MOST_DAYS} days"
+            )
 
 
 class CallerTimeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

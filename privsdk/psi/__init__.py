@@ -1,6 +1,6 @@
 """Private set intersection: the parties learn which keys they share, or how many, and nothing else of each other.
 
-A file for each verb, with its declaration and its value: `join` has the joint table. What they share is `question`.
+A file for each verb, with its declaration and its value; joint tables are in `joint`. What verbs share is `question`.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from ..errors.absent import in_module as _in_module
 from .cardinality import Cardinality, cardinality
 from .difference import Difference, difference
-from .join import Joint, JointSide, intersect, join
+from .join import intersect, join
+from .joint import Joint, JointSide, load
 from .keys.declaration import Key, key
 
 __all__ = [
     "Cardinality", "Difference", "Joint", "JointSide", "Key", "cardinality", "difference", "intersect", "join", "key",
+    "load",
 ]  # fmt: skip
 
 

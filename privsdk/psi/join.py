@@ -1,39 +1,31 @@
-"""`psi.join`, its declaration, and the joint table: what each side can compute of its matched rows; `psi.intersect`.
-
-The notebook holds the random ids of an alignment's two sides; the rows stay at the parties.
-"""
+"""`psi.join` and its declaration; `psi.intersect` of two columns in one process."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from msgspec import UNSET
 
-from ..client.aggregates import OPERATION, AggregateParameters, Aggregates
 from ..client.plan import Plan
-from ..client.runner import Runner
-from ..client.tables import Handle, Table, new_request, runner_of
-from ..display.cards import Card, Grid
-from ..errors import InvalidArgument, UnknownName
+from ..client.tables import Table, runner_of
+from ..errors import InvalidArgument
 from ..errors.calls import verb
 from ..errors.inputs import KeysMisfit
 from ..governance.learns import Caller, Coalition, Eavesdropper, Knowledge, Learns, Parties, RoleName
-from ..protocol.columns.predicates import Name
 from ..protocol.control import Finished
 from ..protocol.groups import shown
 from ..protocol.in_memory import together
-from ..protocol.operation import Alignment, Operand, Outcome, Request, RoleInput, register
+from ..protocol.operation import Alignment, Outcome, RoleInput, register
 from ..protocol.roles import Role, SystemEntropy
 from . import question
+from .joint import Joint, JointRecord
 from .keys.declaration import Key, Normalise
 from .keys.distinct import Column, DistinctKeys, distinct_keys
 from .protocols import multiparty
-from .protocols.choose import NAMES, SMALL, Protocol, check_protocol, chosen, explained, intersection
+from .protocols.choose import SMALL, Protocol, check_protocol, chosen, explained, intersection
 from .protocols.terms import SharedTerms, agree
 
 
@@ -82,7 +74,7 @@ def join(*tables: Table, on: question.On, protocol: Protocol = "auto") -> Plan[J
     runner, by_party = runner_of(*tables), {table.party: table for table in tables}
 
     def finish(answers: Mapping[str, Finished]) -> Joint:
-        return Joint(runner, request, answers, by_party)
+        return Joint(runner, JointRecord.of(request, answers), by_party)
 
     notes = question.notes(tables, request, explained(protocol, request.parties))
     return Plan(runner, request, finish, notes=notes)
@@ -174,131 +166,6 @@ class Join(question.Intersection[JoinParameters]):
                 "protocol": chosen(self.parameters.protocol, first.sizes),
             },
             keep=Alignment(rows=rows, keys=joint_keys, min_count=first.min_count, codes=codes, session=given.session),
-        )
-
-
-class Joint(Handle):
-    """The result of a join: index it with a party's name for that party's side."""
-
-    def __init__(
-        self, runner: Runner, request: Request, answers: Mapping[str, Finished], tables: Mapping[str, Table]
-    ) -> None:
-        sizes = [answer.value["keys"] for answer in answers.values()]
-        self.size: int | None = None if None in sizes else sizes[0]
-        self.protocol: str = next(iter(answers.values())).value["protocol"]
-        self.min_count: int = max(answer.value["min_count"] for answer in answers.values())
-        self.parties = request.parties
-        alignments = {party: answers[party].alignment for party in request.parties}
-        self._sides = {party: JointSide(runner, party, tables, alignments) for party in request.parties}
-
-    def __getitem__(self, party: str) -> JointSide:
-        if not isinstance(party, str) or party not in self._sides:
-            raise UnknownName.among("party", party, self._sides, where="in this join")
-        return self._sides[party]
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return list(self._sides)
-
-    def _reached(self) -> Mapping[str, str]:
-        sides = list(self._sides.values())
-        columns = {name: write for side in reversed(sides) for name, write in side._reached().items()}
-        return columns | {party: f'joint["{party}"]' for party in self._sides}
-
-    def __str__(self) -> str:
-        size = f"fewer than {self.min_count}" if self.size is None else f"{self.size:,}"
-        *others, last = self.parties
-        return f"joint table of {', '.join(others)} and {last}: {size} shared keys"
-
-    def _card(self) -> Card:
-        sides = ", ".join(f'["{party}"]' for party in self.parties)
-        return Card(title=str(self), facts=[("sides", sides), ("protocol", NAMES[self.protocol])])
-
-
-class JointSide(Handle, Aggregates):
-    """One party's matched rows: exact aggregates of its own columns, by its own or its partner's; see `count`.
-
-    The partner's columns are named "partner.column", in `by` and `where`. Then the partner takes part: it sends this
-    party for each shared key whether it passes, and its label. A key passes if any of its rows there does; its label is
-    the one that all those rows have, null where they differ.
-    """
-
-    def __init__(
-        self,
-        runner: Runner,
-        party: str,
-        tables: Mapping[str, Table],
-        alignments: Mapping[str, str],
-        *,
-        matched: bool = True,
-    ) -> None:
-        self.party = party
-        self._matched = matched
-        self.table = tables[party]
-        self._runner = runner
-        self._tables = {name: tables[name] for name in alignments}  # in the join's order, which says who dials whom
-        self._alignments = alignments
-
-    def _reached(self) -> Mapping[str, str]:
-        return {name: f'joint["{self.party}"].mean("{name}")' for name in self.table.columns}
-
-    @property
-    def unmatched(self) -> JointSide:
-        """The rows of this side that the join did not match: exact aggregates of its own columns, by its own. With
-        those of the matched rows they are a left join's figures, with those of all sides an outer join's.
-
-        Examples
-        --------
-        >>> joint["bank"].unmatched.count(by="segment").release()
-        """
-        own = {self.party: self._alignments[self.party]}
-        return JointSide(self._runner, self.party, self._tables, own, matched=not self._matched)
-
-    @property
-    def _owner(self) -> str:
-        return self.party
-
-    def _name(self, column: str) -> Name:
-        known = [*self.table.columns, *(f"{p}.{c}" for p, t in self._tables.items() for c in t.columns)]
-        where = f"on {self.party}'s side of this join" + ("" if self._matched else ", in rows not matched")
-        if not isinstance(column, str):
-            raise UnknownName.among("column", column, known, where=where)
-        party, _, rest = column.partition(".")
-        if column not in self.table.columns and party in self._tables:
-            self._tables[party].type_of(rest)
-            return Name(party=party, column=rest)
-        if column not in self.table.columns:
-            raise UnknownName.among("column", column, known, where=where)
-        return Name(party=self.party, column=column)
-
-    def _ask(self, parameters: AggregateParameters) -> Plan[pa.Table]:
-        parties = tuple(party for party in self._tables if party in parameters.parties)
-        request = new_request(
-            self._runner,
-            OPERATION,
-            parties=parties,
-            operands={
-                party: Operand(
-                    table=self._tables[party].name,
-                    columns=parameters.columns_of(party),
-                    alignment=self._alignments[party],
-                    unmatched=UNSET if self._matched else True,
-                )
-                for party in parties
-            },
-            parameters=msgspec.to_builtins(parameters),
-        )
-        return Plan(self._runner, request, lambda answers: answers[self.party].table)
-
-    def _card(self) -> Card:
-        rows = [(name, type_) for name, type_ in self.table.columns.items()]
-        return Card(
-            title=f"{self.party}'s side of a join ({self.table.name})"
-            + ("" if self._matched else ", rows not matched"),
-            facts=[
-                ("offers", ".count(column=None, by=None, where=None), .sum(column, ...), .mean, .variance, .min, .max"),
-                *([("not matched", ".unmatched has the other rows")] if self._matched else []),
-            ],
-            grids=(("columns", Grid(header=("column", "type"), rows=rows)),),
         )
 
 

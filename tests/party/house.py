@@ -19,7 +19,7 @@ from privsdk.party.tables import Store
 from privsdk.protocol import control
 from privsdk.protocol.operation import Operand, Request
 from privsdk.protocol.timeouts import Limits, Timeouts
-from privsdk.psi.join import Joint
+from privsdk.psi.joint import Joint
 from privsdk.transport.local import LocalNetwork
 
 

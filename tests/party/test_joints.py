@@ -13,7 +13,7 @@ from house import House, prepare
 from privsdk.errors import StaleJoin
 from privsdk.protocol.operation import Request
 from privsdk.protocol.timeouts import Limits
-from privsdk.psi.join import Joint
+from privsdk.psi.joint import Joint
 
 
 def use(house: House, joint: Joint, **changes: Any) -> Request:
@@ -61,7 +61,7 @@ def test_a_joint_table_ends_when_its_table_changes(house: House) -> None:
 def test_a_joint_table_expires(house: House) -> None:
     joint = house.join()
     time.sleep(0.25)
-    assert "no longer has this joint table" in refusal(house, use(house, joint))
+    assert "for as long as its owner allows, and no longer" in refusal(house, use(house, joint))
 
 
 @pytest.mark.parametrize("limits", [Limits(joint_tables=1)])

@@ -39,6 +39,7 @@ from ...protocol import control
 from ...protocol.messages import Frame
 from ...protocol.operation import Request
 from ...protocol.services import Figures
+from ..joint_files import JointFiles
 from ..ledger import requests
 from ..ledger.database import Signer
 from ..ledger.ledger import Ledger, RunRecord
@@ -109,6 +110,11 @@ class Books:
     def beside(self, suffix: str) -> Path | None:
         """The path beside the ledger's with this suffix; None where the books are in memory."""
         return None if self._ledger.path is None else self._ledger.path.with_suffix(suffix)
+
+    def joint_files(self) -> JointFiles | None:
+        """Where joint tables outlive the process; None where the books are in memory."""
+        path = self._ledger.path
+        return None if path is None else JointFiles(self._party, path, self._ledger, self._signer.derived)
 
     def dataset_of(self, table: str) -> str:
         return self._datasets[table]

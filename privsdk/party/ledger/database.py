@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 
 import msgspec
 import psutil
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ...atomic import replacing
 from ...errors import InvalidArgument, LedgerError, PrivsdkError
@@ -253,6 +254,10 @@ class Signer:
 
     def sign(self, digest: bytes) -> bytes:
         return self._key.sign(digest)
+
+    def derived(self, purpose: bytes) -> bytes:
+        """A key of 32 bytes for a purpose, which only who has this key can derive (HKDF, RFC 5869)."""
+        return HKDF(hashes.SHA256(), 32, None, purpose).derive(self._key.private_bytes_raw())
 
     @classmethod
     def fresh(cls) -> Signer:

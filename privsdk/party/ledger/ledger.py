@@ -165,6 +165,10 @@ class Ledger:
         """An audit row that changes no charge, such as a refusal."""
         self._database.write(lambda: (None, event), "note")
 
+    def record(self, change: Callable[[], tuple[T, LedgerEvent | None]]) -> T:
+        """Do something outside the tables while no other process writes, with its audit row."""
+        return self._database.write(change, "note")
+
     def act(self, action: Action) -> BudgetStatus:
         """Carry out an owner's action on a dataset; returns the budget status it leads to."""
 
@@ -186,6 +190,10 @@ class Ledger:
         return self._database.write(lambda: change(tables), "disclose")
 
     # Reads
+
+    def now(self) -> datetime:
+        """The clock's time, or that of the last audit row where the clock was set back since."""
+        return self._database.now()
 
     def asked(self, shape: str) -> bool:
         """Whether a question was kept that begins like this."""

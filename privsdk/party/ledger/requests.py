@@ -17,6 +17,8 @@ from msgspec import Raw
 
 from ...governance.events import (
     Entry,
+    JointEnded,
+    JointKept,
     KnownEvent,
     RequestEvent,
     RequestRefused,
@@ -99,6 +101,8 @@ def _noted(sequence: int, event: KnownEvent | UnknownEvent) -> AuditEntry:
             return msgspec.structs.replace(noted, operation=facts_of(request).operation)
         case RequestRefused(why=why) | RunReleased(why=why) | RunFailed(code=why):
             return msgspec.structs.replace(noted, why=why)
+        case JointKept() | JointEnded():
+            return msgspec.structs.replace(noted, tables=(event.table,), why=event.said)
     return noted
 
 
