@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Tests run in three processes, also on two cores: many of them wait, and for processes of their own.
 ABREAST := --numprocesses 3 --dist worksteal
 
-.PHONY: demo workshop-check test kernels check docs claims attacks soak bench bench-fl bench-he bench-psi lab panel screenshots format clean
+.PHONY: demo workshop-check test kernels check docs claims attacks soak bench bench-fl bench-he bench-psi bench-joint lab panel screenshots format clean
 
 # The stamp is newer than pyproject.toml and the built panel when everything that they ask for is installed.
 $(VENV)/installed: pyproject.toml extensions/privsdk-panel/built/sources.json
@@ -69,6 +69,9 @@ bench-he: $(VENV)/installed       ## encrypted columns beside raw SEAL, TenSEAL 
 
 bench-psi: $(VENV)/installed      ## private joins beside a join in the clear, SecretFlow SPU and OpenMined PSI, which it installs
 	$(RUN) benchmarks/psi.py
+
+bench-joint: $(VENV)/installed    ## products between two parties in shares, by lattices and with a dealer, beside the same in the clear
+	$(RUN) benchmarks/joint.py
 
 lab: $(VENV)/installed            ## JupyterLab with the tutorials and the panel; needs no network
 	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" 2>/dev/null

@@ -152,11 +152,12 @@ class LatticeProducts(Products):
         answer = yield from ask(self._peer, Vectors(name=name, table=_table(encrypted)), Product)
         blobs = self._blobs(answer, name)
         sizes = [len(blob) for blob in blobs]
-        results, hint = shape.columns * count * words * WORD_BYTES, shape.columns * DEGREE * words * WORD_BYTES
+        kept = shape.parameters.kept
+        results, hint = (shape.columns * each * WORD_BYTES for each in (count * words, DEGREE * kept))
         if sizes not in ([results, 0], [results, hint]) or (not self._opens.has_hint and not sizes[1]):
             raise self._checks.unfit(name)
         if sizes[1]:
-            self._opens.keep(_words(blobs[1], (shape.columns, DEGREE, words)))
+            self._opens.keep(_words(blobs[1], (shape.columns, DEGREE, kept)))
         sealed = _words(blobs[0], (shape.columns, count, words)), np.stack(secrets, axis=1)
         (opened,) = yield from computed(self._opens.open, [sealed], "opening", total=1, pool=threads())
         return opened

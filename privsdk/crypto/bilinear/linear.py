@@ -20,6 +20,8 @@ multiplies by a uniform polynomial, one block more than X has, all from a seed o
     - y, and H when X is new ----------------------->
     share: -r                                         share: round((p / q) (y - H s - 2^(f-1)))
 
+Of H the lowest words are not sent: flooding makes them meaningless (`parameters`), and what is sent is less of H.
+
 Correct. y - H s = X'^T (e + floor((q / p) (v over 0))) - E s + floor((q / p) r) + g, and q / p times an integer that
 is X^T v + r modulo p is, modulo q, the same for each such integer. So y - H s - (q / p) (X^T v + r mod p) is g and
 what is at most B: |X'^T e| <= 43 n max |X| + 43 N, |E s| <= 43 N, roundings below 1 each. `parameters` chooses q.
@@ -128,7 +130,7 @@ class VectorsHolder:
         self._shape = shape
         self._entropy = entropy
         self._public: Spectrum = spectrum(public_matrix(seed, shape).transpose(0, 2, 1))  # (blocks, l, N / 2)
-        self._hint: Words | None = None  # (N, m l), in the order of the secret's coefficients
+        self._hint: Words | None = None  # (N, m kept), in the order of the secret's coefficients
 
     def encrypt(self, vector: Shares) -> tuple[Words, npt.NDArray[np.int8]]:
         """b, of shape (n + N, l), of a vector of shape (n,), and the secret that opens its result."""
@@ -142,7 +144,7 @@ class VectorsHolder:
         return carried(sums), secret
 
     def keep(self, hint: Words) -> None:
-        """The hint of the matrix that next results are of, (m, N, l)."""
+        """The hint of the matrix that next results are of, (m, N, kept)."""
         turned = hint[:, ::-1].transpose(1, 0, 2)
         self._hint = np.ascontiguousarray(turned).reshape(DEGREE, -1)
 
@@ -156,8 +158,10 @@ class VectorsHolder:
         if self._hint is None:
             raise RuntimeError("there is no hint to open results with")
         shape, words = self._shape, self._shape.parameters.words
-        masks = exact_product(self._hint, secrets, WORD_BITS + 1).reshape(shape.columns, words, -1).transpose(0, 2, 1)
-        numbers = whole(carried(results.astype(np.int64) - masks)) - (1 << shape.parameters.flood_bits - 1)
+        masks = exact_product(self._hint, secrets, WORD_BITS + 1).reshape(shape.columns, shape.parameters.kept, -1)
+        sums = results.astype(np.int64)
+        sums[..., shape.parameters.dropped :] -= masks.transpose(0, 2, 1)
+        numbers = whole(carried(sums)) - (1 << shape.parameters.flood_bits - 1)
         modulus = 1 << WORD_BITS * words
         rounded = (numbers * shape.prime + modulus // 2) // modulus % shape.prime
         return np.asarray(rounded, np.int64)
@@ -182,7 +186,7 @@ class MatrixHolder:
         return np.ascontiguousarray(spectrum(limbs.transpose(0, 2, 1)).transpose(2, 0, 1))
 
     def hint(self, public: Spectrum, columns: slice) -> bytes:
-        """H of some columns of X, (columns, N, l)."""
+        """H of some columns of X, without its lowest words: (columns, N, kept)."""
         factors = np.ascontiguousarray(spectrum(self._reversed(columns)).transpose(2, 0, 1))
         sums = np.zeros((factors.shape[1], DEGREE, public.shape[2]), np.int64)  # (columns, N, limbs)
         for start in range(0, self._shape.blocks, GROUP):
@@ -190,7 +194,7 @@ class MatrixHolder:
             values = factors[:, :, group] @ public[:, group]  # (N / 2, columns, limbs)
             sums += integers(values.transpose(1, 2, 0)).transpose(0, 2, 1)
         sums[..., 0] += self._mask.errors[columns]
-        return carried(sums, limb_bits(self._shape.bits)).tobytes()
+        return carried(sums, limb_bits(self._shape.bits))[..., self._shape.parameters.dropped :].tobytes()
 
     def _reversed(self, columns: slice) -> npt.NDArray[np.float64]:
         """Columns of X' as polynomials (columns, blocks, N) whose products have the results at N - 1."""

@@ -11,8 +11,8 @@ stay below half of what one unit of the result is: 2 p (2^(f-1) + B) < q, in `sl
 
 **Matrices** (`linear`). N = 8192, secrets uniform over -1, 0, 1, errors discrete Gaussian of parameter 3.2 and at
 most 43 in size, so that the bounds hold always: B = (43 + 1) n (2^bits - 1) + 43 * 2 N + 2 for the errors and
-roundings of the n encrypted numbers, the n-th parts of both encryptions of zero, and the share's rounding. q = 2^(16
-l).
+roundings of n encrypted numbers, what is left of both encryptions of zero, and the share's rounding. q = 2^(16 l). A
+hint is sent without as many of its lowest words, k, as a further error of N 2^(16 k) has room in q.
 
 **Row by row** (`slots`). BFV with SEAL, whose fresh noise is at most 21 in size (a centred binomial), and 1/2 for the
 rounding of q m / p. Plaintexts are any polynomials of coefficients up to p / 2, so B = 21.5 r N p / 2, and for the
@@ -47,8 +47,14 @@ class LinearParameters(NamedTuple):
     """Of the products with one matrix."""
 
     words: int  # l: the modulus q is 2^(16 l)
+    dropped: int  # of the words of a hint, the lowest, which are not sent
     bound: int  # B
     flood_bits: int  # f
+
+    @property
+    def kept(self) -> int:
+        """Words of a hint that are sent."""
+        return self.words - self.dropped
 
 
 class SlotParameters(NamedTuple):
@@ -67,9 +73,11 @@ def linear(rows: int, matrix: MatrixTerms, prime: int) -> LinearParameters:
     bound = (LARGEST_ERROR + 1) * rows * entry + LARGEST_ERROR * 2 * DEGREE + 2
     flood_bits = _flood_bits(bound, matrix.columns * matrix.vectors)
     words = -(-_bits(prime, bound, flood_bits) // WORD_BITS)
+    roundings = [0, *(DEGREE << WORD_BITS * k for k in range(1, words))]  # of hints without so many words
+    dropped = max(k for k, each in enumerate(roundings) if _bits(prime, bound + each, flood_bits) <= WORD_BITS * words)
     if words * WORD_BITS > SECURITY_BITS[DEGREE]:
         raise ValueError(f"{matrix} needs a modulus of {words * WORD_BITS} bits")
-    return LinearParameters(words, bound, flood_bits)
+    return LinearParameters(words, dropped, bound, flood_bits)
 
 
 @lru_cache(maxsize=64)
