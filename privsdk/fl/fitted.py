@@ -19,7 +19,7 @@ from ..display.svg import Picture
 from ..errors import InvalidArgument, PeerError, PrivsdkError, ProtocolViolation
 from ..errors.absent import NoContainer
 from ..errors.calls import verb
-from ..protocol.columns.arrow import table_of
+from ..party.tables import read_columns
 from ..protocol.columns.keys import labels
 from ..protocol.control import Finished, Trace
 from ..protocol.operation import Outcome
@@ -95,8 +95,9 @@ class Fitted(Displayed, NoContainer):
     def predict(self, table: Any) -> pa.Array:
         """For each row of a local table P(label), the most probable class, or a number in the label's unit.
 
-        The table is an Arrow table, a pandas or polars frame or a mapping of column to list, as `ps.embedded` takes
-        them; columns are prepared as in training. Null where a feature is missing, unless the model fills what is.
+        The table is in any form that `ps.embedded` takes, such as an Arrow table, a pandas or polars frame, a mapping
+        of column to list, the path of a Parquet or CSV file, or made by `ps.csv` or `ps.duckdb`. Of it only the model's
+        columns are read, and prepared as in training. Null where a feature is missing, unless the model fills what is.
         """
         outputs, complete = self._outputs(table)
         predicted = self.model.target.decode(outputs)
@@ -104,7 +105,7 @@ class Fitted(Displayed, NoContainer):
 
     @verb
     def probabilities(self, table: Any) -> pa.Table:
-        """For each row of a local table the probability of each class, in a column of the class's name."""
+        """For each row of such a table the probability of each class, in a column of the class's name."""
         target = self.model.target
         if isinstance(target, Number):
             raise InvalidArgument(f"{self.label} is a number: there are no classes", hint="use predict")
@@ -136,12 +137,7 @@ class Fitted(Displayed, NoContainer):
         return f"{_TITLES[type(self.model).__name__]}{layers}, {len(losses)} rounds{course}"
 
     def _outputs(self, given: Any) -> tuple[Matrix, npt.NDArray[np.bool_]]:
-        table = table_of("the table", given)
-        absent = [name for name in self.model.declared if name not in table.column_names]
-        if absent:
-            raise InvalidArgument(
-                f"the table lacks {', '.join(absent)}", hint=f"columns needed: {', '.join(self.model.declared)}"
-            )
+        table = read_columns("the table", given, tuple(self.model.declared))
         x, complete = usable(self.model, table, self.scales, party="the table")
         x[~complete] = 0
         return self.model.network.outputs(self.weights, x), complete

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from ..crypto.sums.base import PlainSum
-from ..errors import DataError, InvalidArgument, UnknownName
+from ..errors import DataError, InvalidArgument
 from ..errors.calls import verb
-from ..protocol.columns.arrow import table_of
+from ..party.tables import read_columns
 from ..protocol.columns.keys import Key
 from ..protocol.control import Trace
 from ..protocol.in_memory import together
@@ -99,7 +99,7 @@ def simulate(
     Source: see `fl.fit`.
     """
     given = locals()
-    clients = _named(tables)
+    named = _named(tables)
     if compression is not None and isinstance(privacy, PartyLevel):
         raise InvalidArgument(
             "party-level privacy takes the sum of whole updates, which compression takes apart",
@@ -107,12 +107,13 @@ def simulate(
         )
     clear = compression is not None or bool(getattr(strategy, "each", ""))  # updates come one by one
     given |= {"aggregation": "clear" if clear else "masked", "deadline_s": DEADLINE_S}
-    parameters = parameters_of("fl.simulate", given, clients=tuple(clients), coordinator=COORDINATOR)
-    if not 1 <= parameters.fewest <= len(clients):
+    parameters = parameters_of("fl.simulate", given, clients=tuple(named), coordinator=COORDINATOR)
+    if not 1 <= parameters.fewest <= len(named):
         raise InvalidArgument(
-            f"rounds of at least {parameters.fewest} of {len(clients)} clients",
-            hint=f"give fewest of 1 to {len(clients)}",
+            f"rounds of at least {parameters.fewest} of {len(named)} clients",
+            hint=f"give fewest of 1 to {len(named)}",
         )
+    clients = {name: read_columns(name, table, parameters.columns) for name, table in named.items()}
     for name, table in clients.items():
         _check(name, table, parameters)
     answers = _played(clients, parameters)
@@ -147,13 +148,13 @@ def _played(clients: Mapping[str, pa.Table], parameters: FitParameters) -> dict[
             min_parties=0,  # a round may be of one client
         )
 
-    inputs = [*(of(name, table.select(list(columns))) for name, table in clients.items()), of(COORDINATOR, nothing)]
+    inputs = [*(of(name, table) for name, table in clients.items()), of(COORDINATOR, nothing)]
     outcomes: dict[str, Any] = together({given.party: role(given, parameters, train, sums) for given in inputs})
     return {party: outcomes[party] for party in request.parties}
 
 
-def _named(tables: object) -> dict[str, pa.Table]:
-    """Each client's table by its name; raises InvalidArgument for anything else."""
+def _named(tables: object) -> dict[str, Any]:
+    """Each client's table, as it was given, by its name; raises InvalidArgument for anything else."""
     if isinstance(tables, Mapping):
         found = dict(tables)
     elif isinstance(tables, list | tuple):
@@ -168,17 +169,11 @@ def _named(tables: object) -> dict[str, pa.Table]:
     for name in found:
         if not (isinstance(name, str) and name) or name == COORDINATOR:
             raise InvalidArgument(f"{name!r} cannot be a client's name", hint="name clients by other texts")
-    return {name: table_of(name, table) for name, table in found.items()}
+    return found
 
 
 def _check(name: str, table: pa.Table, parameters: FitParameters) -> None:
     """Raise where a client's table is not one to train on."""
-    names = table.schema.names
-    for column in parameters.columns:
-        if column not in names:
-            raise UnknownName.among("column", column, names, where=f"in {name}")
-        if names.count(column) > 1:
-            raise InvalidArgument(f"{name} has two columns {column!r}", hint="rename one of them")
     check_types(name, {column: str(table.schema.field(column).type) for column in parameters.columns}, parameters)
     if not table.num_rows:
         raise DataError(f"{name} has no rows", hint="leave this client out")

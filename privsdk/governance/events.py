@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from ..errors import InternalError
+from ..errors import InternalError, InvalidArgument
 from .chain import Head
 from .charges import Budget, Charge, Debit
 
@@ -53,6 +53,12 @@ class Reset(msgspec.Struct, frozen=True, kw_only=True, tag="reset"):
 
 
 Action: TypeAlias = SetBudget | Freeze | Unfreeze | Reset
+
+
+def expect_reason(reason: str) -> None:
+    """Raise InvalidArgument where an owner gives none."""
+    if not reason.strip():
+        raise InvalidArgument("an owner's action needs a reason: it is what the audit shows", hint='reason="..."')
 
 
 class Entry(msgspec.Struct, frozen=True):

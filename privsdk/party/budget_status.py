@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import InvalidArgument
 from ..governance.charges import Budget, Unit
-from ..governance.events import Action, Freeze, Reset, SetBudget, Unfreeze
+from ..governance.events import Action, Freeze, Reset, SetBudget, Unfreeze, expect_reason
 
 
 class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,9 +77,3 @@ def _another_unit(dataset: str, before: Unit, unit: Unit) -> InvalidArgument:
         f"{dataset} was charged for {before} and cannot go on for {unit}",
         hint=f"go on for {before}, or reset its budget first, with a reason: its losses were measured for that unit",
     )
-
-
-def expect_reason(reason: str) -> None:
-    """Raise InvalidArgument where an owner gives none."""
-    if not reason.strip():
-        raise InvalidArgument("an owner's action needs a reason: it is what the audit shows", hint='reason="..."')

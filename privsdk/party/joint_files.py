@@ -32,9 +32,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ..atomic import atomic_write, remove_drafts
 from ..errors import StaleJoin, UnknownName
 from ..errors.inputs import JointUnusable
-from ..governance.events import JointEnded, JointKept, LedgerEvent, WhyEnded
+from ..governance.events import JointEnded, JointKept, LedgerEvent, WhyEnded, expect_reason
 from ..protocol.operation import Alignment
-from .budget_status import expect_reason
 from .ledger.ledger import Ledger
 
 MAGIC = b"privsdk joint table 1\n"

@@ -36,8 +36,8 @@ from .sources.view import SqlView, ViewTable
 class InMemoryTable:
     """A table in memory: what a notebook gives, as Arrow, in the types that operations know."""
 
-    def __init__(self, party: str, name: str, given: Any) -> None:
-        self._table = table_of(f"{party}/{name}", given)
+    def __init__(self, where: str, given: Any) -> None:
+        self._table = table_of(where, given)
 
     @property
     def schema(self) -> pa.Schema:
@@ -53,24 +53,25 @@ class InMemoryTable:
         return self._table
 
 
-# By the end of a path, or by the scheme of an address with its "://"; opened with a party, a table's name and the path.
-SOURCES: Mapping[str, Callable[[str, str, str], Source]] = {
+# By the end of a path, or by the scheme of an address with its "://"; opened with its name in errors, and the path.
+SOURCES: Mapping[str, Callable[[str, str], Source]] = {
     ".parquet": ParquetFile,
     ".csv": CsvTable,
     ".csv.gz": CsvTable,
 }
-# By what declares it; opened with a party, a table's name and the declaration.
-DECLARED: Mapping[type, Callable[[str, str, Any], Source]] = {
-    CsvFile: lambda party, name, given: CsvTable(party, name, given.path, given.format),
+# By what declares it; opened with that name and the declaration.
+DECLARED: Mapping[type, Callable[[str, Any], Source]] = {
+    CsvFile: lambda where, given: CsvTable(where, given.path, given.format),
     FileSet: FilesTable,
     DuckDBFile: DuckDBTable,
     Postgres: PostgresTable,
-    SqlView: lambda party, name, given: ViewTable(party, name, given, opened=open_source),
+    SqlView: lambda where, given: ViewTable(where, given, opened=open_source),
 }
 
 
-def open_source(party: str, name: str, given: Any) -> Source:
-    """The source of a table that was given as a path or address, as a declaration, or as a table in memory.
+def open_source(where: str, given: Any) -> Source:
+    """The source of a table that was given as a path or address, as a declaration, or as a table in memory; errors call
+    it by `where`.
 
     Raises
     ------
@@ -78,16 +79,28 @@ def open_source(party: str, name: str, given: Any) -> Source:
         There is no such file, it cannot be read or is of no known kind, or what was given is no table.
     """
     if declared := DECLARED.get(type(given)):
-        return declared(party, name, given)
+        return declared(where, given)
     if not isinstance(given, str | Path):
         files = local_files(given) if hasattr(given, "scanner") else None
-        return InMemoryTable(party, name, given) if files is None else DatasetTable(party, name, given, files)
+        return InMemoryTable(where, given) if files is None else DatasetTable(where, given, files)
     text = str(given)
     for kind, source in SOURCES.items():
         if text.startswith(kind) if kind.endswith("://") else text.endswith(kind):
-            return source(party, name, text)
-    existing(text, f"{party}/{name}")
-    raise InvalidArgument(f"{party}/{name}: {Path(text).name} is of no known kind", hint=f"known: {', '.join(SOURCES)}")
+            return source(where, text)
+    existing(text, where)
+    raise InvalidArgument(f"{where}: {Path(text).name} is of no known kind", hint=f"known: {', '.join(SOURCES)}")
+
+
+def read_columns(where: str, given: Any, columns: tuple[str, ...]) -> pa.Table:
+    """These columns of a table that is the notebook's own, in any form in which a party is given one."""
+    source = open_source(where, given)
+    names = source.schema.names
+    for column in columns:
+        if column not in names:
+            raise UnknownName.among("column", column, names, where=f"in {where}")
+        if names.count(column) > 1:
+            raise InvalidArgument(f"{where} has two columns {column!r}", hint="rename one of them")
+    return source.read(columns)
 
 
 ROW = Unit()
@@ -113,7 +126,7 @@ class Store:
         self._party = party
         self._hashes: dict[tuple[str, tuple[str, ...], RowHash], tuple[str, Words]] = {}
         self._digests: dict[tuple[str, tuple[str, ...]], tuple[str, str]] = {}
-        self._sources = {name: open_source(party, name, given) for name, given in sources.items()}
+        self._sources = {name: open_source(f"{party}/{name}", given) for name, given in sources.items()}
         self._schemas = {name: source.schema for name, source in self._sources.items()}
         self._ranges = {
             name: {**_in_metadata(f"{party}/{name}", given), **ranges.get(name, {})} for name, given in sources.items()

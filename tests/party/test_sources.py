@@ -19,7 +19,7 @@ class Numbers:
 
     changes = 0
 
-    def __init__(self, party: str, name: str, given: str) -> None:
+    def __init__(self, where: str, given: str) -> None:
         self.count = int(given.removeprefix("numbers://"))
         self.asked: list[tuple[str, ...]] = []
         self.schema = pa.schema([("n", pa.int64()), ("half", pa.int64())])

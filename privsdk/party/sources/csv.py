@@ -113,13 +113,11 @@ def declared_format(verb: str, how: Mapping[str, Any]) -> CsvFormat:
 class CsvTable:
     """One file, by its very name, read anew at each use; names and types are those of when it was opened."""
 
-    def __init__(self, party: str, name: str, given: str | Path, format_: CsvFormat = PLAIN) -> None:
-        self._where = f"{party}/{name}"
-        self._path = existing(given, self._where)
+    def __init__(self, where: str, given: str | Path, format_: CsvFormat = PLAIN) -> None:
+        self._where = where
+        self._path = existing(given, where)
         self._format = format_
-        declared_types = {
-            column: type_named(text, f"{party}/{name}.{column}") for column, text in format_.types.items()
-        }
+        declared_types = {column: type_named(text, f"{where}.{column}") for column, text in format_.types.items()}
         self._encoding, self._delimiter, names = self._head()
         self._names = tuple(names) if format_.header is not False else tuple(f"column{n}" for n in range(len(names)))
         for column in declared_types:

@@ -28,8 +28,8 @@ def local_files(dataset: Any) -> list[Path] | None:
 class DatasetTable:
     """Of the files that the dataset had when it was given."""
 
-    def __init__(self, party: str, name: str, given: Any, files: list[Path]) -> None:
-        self._where, self._dataset, self._files = f"{party}/{name}", given, files
+    def __init__(self, where: str, given: Any, files: list[Path]) -> None:
+        self._where, self._dataset, self._files = where, given, files
         self.schema: pa.Schema = plain(given.schema.empty_table()).schema
 
     def version(self) -> str:

@@ -48,8 +48,8 @@ def declared(path: str | Path, *, table: str = "", query: str = "") -> DuckDBFil
 class DuckDBTable(Query):
     """Read anew at each use, from the file as it is then, or kept where `Query` says so."""
 
-    def __init__(self, party: str, name: str, given: DuckDBFile) -> None:
-        self._of = f"{party}/{name}"
+    def __init__(self, where: str, given: DuckDBFile) -> None:
+        self._of = where
         self._path = existing(given.path, self._of)
         sql = select_of(self._of, given.table, given.query)
         with self._connected() as connection:

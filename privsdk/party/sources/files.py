@@ -60,8 +60,8 @@ def declared(pattern: str | Path, *, hive: Mapping[str, str] | None = None, **ho
 class FilesTable:
     """Looked up anew at each use: a file that came, went or changed makes another version."""
 
-    def __init__(self, party: str, name: str, given: FileSet) -> None:
-        self._party, self._name, self._where = party, name, f"{party}/{name}"
+    def __init__(self, where: str, given: FileSet) -> None:
+        self._where = where
         self._pattern, self._csv = str(given.pattern), given.csv
         self._hive = {column: type_named(type_, f"{self._where}.{column}") for column, type_ in given.hive.items()}
         self._open: dict[Path, Source] = {}
@@ -129,8 +129,8 @@ class FilesTable:
 
     def _opened(self, path: Path) -> Source:
         if path.suffix == ".parquet":
-            return ParquetFile(self._party, self._name, path)
-        return CsvTable(self._party, self._name, path, self._csv)
+            return ParquetFile(self._where, path)
+        return CsvTable(self._where, path, self._csv)
 
     def _said(self, path: Path) -> dict[str, pa.Scalar]:
         """What the names of the folders that it lies in say."""

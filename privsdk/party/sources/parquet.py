@@ -14,9 +14,9 @@ from .source import existing, unreadable
 class ParquetFile(DatasetTable):
     """One file, by its very name and with its own columns only, read anew at each use."""
 
-    def __init__(self, party: str, name: str, given: str | Path) -> None:
-        self._where, self._path = f"{party}/{name}", existing(given, f"{party}/{name}")
-        super().__init__(party, name, self.scan(), [self._path])
+    def __init__(self, where: str, given: str | Path) -> None:
+        self._where, self._path = where, existing(given, where)
+        super().__init__(where, self.scan(), [self._path])
 
     def scan(self) -> Any:
         import pyarrow.dataset

@@ -107,8 +107,8 @@ class _Field(NamedTuple):
 class PostgresTable:
     """Read anew at each use, in a transaction of its own that can write nothing."""
 
-    def __init__(self, party: str, name: str, given: Postgres) -> None:
-        self._where, self._connection = f"{party}/{name}", given.connection
+    def __init__(self, where: str, given: Postgres) -> None:
+        self._where, self._connection = where, given.connection
         said = tuple(name for name in ConnectionString.__struct_fields__ if getattr(given.connection, name))
         if len(said) != 1:
             due = "env, file and string"

@@ -45,10 +45,10 @@ def declared(sql: str, /, **sources: Any) -> SqlView:
 class ViewTable(Query):
     """The result of a view, read anew at each use, or kept where `Query` says so."""
 
-    def __init__(self, party: str, name: str, given: SqlView, *, opened: Callable[[str, str, Any], Source]) -> None:
-        self._sources = {each: opened(party, f"{name}.{each}", source) for each, source in given.sources.items()}
+    def __init__(self, where: str, given: SqlView, *, opened: Callable[[str, Any], Source]) -> None:
+        self._sources = {each: opened(f"{where}.{each}", source) for each, source in given.sources.items()}
         super().__init__(
-            f"{party}/{name}",
+            where,
             given.sql,
             connect=self._connected,
             version=lambda: " ".join(source.version() for source in self._sources.values()),
