@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 import privsdk
 from privsdk.display import texts
-from privsdk.errors import BudgetExceeded, ErrorRecord, PolicyRefused, PrivsdkError, UnknownName
+from privsdk.errors import BudgetExceeded, PolicyRefused, PrivsdkError, UnknownName
 from privsdk.errors.details import Detail, Stated, Text, reasons
 from privsdk.errors.inputs import NameUnknown
+from privsdk.errors.record import ErrorRecord
 from privsdk.errors.refusals import EpsilonExceeded, ExactExceeded, MissingGrant
 from privsdk.errors.sessions import RunCancelled
 
@@ -40,11 +41,13 @@ def test_a_detail_crosses_the_wire(kind: type[Detail], cases: Cases) -> None:
     @given(built(kind))
     def crosses(detail: Detail) -> None:
         sent = PolicyRefused(detail, party="north", run_id="r", phase="adding")
+        sent.lost = ("south", "east")
         wire = msgspec.json.decode(msgspec.json.encode(sent.to_record()), type=ErrorRecord)
         read = PrivsdkError.from_record(wire)
         assert type(read) is PolicyRefused
         assert read.detail == detail
         assert str(read) == str(sent)
+        assert "phase adding, without" in str(read)
         assert texts.ENGLISH[kind](detail) != texts.ENGLISH[Stated](Stated(message=""))
         cases()
 

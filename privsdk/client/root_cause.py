@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import Cancelled, PeerError, PeerFailed, PrivsdkError, ProtocolViolation
+from ..errors.refusals import TooFewLeft
 from ..errors.sessions import RunCancelled, SessionEnded, StreamEnded, TimedOut
 
 
@@ -27,13 +28,20 @@ def lost_in_turn(party: str, errors: Mapping[str, BaseException]) -> list[Privsd
     """Where a party lost another: the errors of those who lost or waited for one in turn, up to the first."""
     chain, found = [party], list[PrivsdkError]()
     while isinstance(error := errors.get(chain[-1]), PrivsdkError):
-        detail = error.detail
-        awaited: tuple[str, ...] = (detail.peer,) if isinstance(detail, TimedOut | StreamEnded | SessionEnded) else ()
-        if isinstance(detail, RunCancelled) and found:
-            awaited = (*detail.lost, *detail.waited_for)
+        awaited = () if isinstance(error, Cancelled) and not found else _awaited(error)
         if awaited or (found and not isinstance(error, Cancelled | PeerFailed)):  # or it says itself what happened
             found.append(error.at(party=chain[-1]))
         if not awaited or awaited[0] in chain:
             break
         chain.append(awaited[0])
     return found[1:]
+
+
+def _awaited(error: PrivsdkError) -> tuple[str, ...]:
+    """For whom the party of this error waited in vain: whom it lost first, then for whom it waited at its end."""
+    match error.detail:
+        case TimedOut(peer=peer) | StreamEnded(peer=peer) | SessionEnded(peer=peer):
+            return (*error.lost, peer)
+        case RunCancelled(waited_for=parties) | TooFewLeft(missing=parties):
+            return (*error.lost, *parties)
+    return error.lost

@@ -276,8 +276,7 @@ def _busy(d: TooBusy) -> Text:
 def _cancelled(d: RunCancelled) -> Text:
     if d.charged is None:
         waited = f" while it waited for {' and '.join(d.waited_for)}" if d.waited_for else ""
-        lost = f" after it had lost {' and '.join(d.lost)}" if d.lost else ""
-        return Text(f"the run was cancelled{waited}{lost}")
+        return Text(f"the run was cancelled{waited}")
     if d.charged:
         return Text("the run was cancelled", "what was charged stays charged")
     return Text("the run was cancelled before it began: nothing was charged")

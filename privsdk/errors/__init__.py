@@ -41,27 +41,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import msgspec
 
 from . import refusals, sessions  # noqa: F401  (reasons are known once they are loaded)
 from .details import Detail, Shown, Stated, reasons
 from .inputs import NameUnknown
-
-
-class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An error as it crosses the wire: its code, where it happened, its fields, and its English for those who do not
-    know its reason."""
-
-    code: str
-    message: str
-    hint: str = ""
-    party: str = ""
-    run_id: str = ""
-    phase: str = ""
-    detail: dict[str, Any] | None = None
-    own_hint: bool = False  # where what to do is not what the detail advises
+from .record import ErrorRecord
 
 
 class PrivsdkError(Exception):
@@ -84,6 +71,8 @@ class PrivsdkError(Exception):
         What happened, and what to do next.
     party, run_id, phase : str
         The party that raised it, the run it ended and the protocol phase; empty where there is none.
+    lost : tuple of str
+        The parties that it had lost by then, also where it went on without them.
     """
 
     code: ClassVar[str] = "privsdk"
@@ -104,6 +93,7 @@ class PrivsdkError(Exception):
         self.party = party
         self.run_id = run_id
         self.phase = phase
+        self.lost: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -134,12 +124,14 @@ class PrivsdkError(Exception):
         text = f"{self.party}: {self.message}" if self.party and not self.names_party else self.message
         if self.hint:
             text += f"\n  What to do: {self.hint}"
-        facts = [self.code]
-        if self.run_id:
-            facts.append(f"run {self.run_id}")
-        if self.phase:
-            facts.append(f"phase {self.phase}")
-        return Shown.readable(f"{text}\n  [{', '.join(facts)}]")
+        facts = (self.code, self.run_id and f"run {self.run_id}", self.phase and f"phase {self.phase}", self.without)
+        return Shown.readable(f"{text}\n  [{', '.join(filter(None, facts))}]")
+
+    @property
+    def without(self) -> str:
+        """Whom its party had lost, but for one that the message names; only for how it is shown."""
+        lost = [party for party in self.lost if party != getattr(self.detail, "peer", "")]
+        return f"without {' and '.join(lost)}" if lost else ""
 
     @property
     def names_party(self) -> bool:
@@ -163,7 +155,9 @@ class PrivsdkError(Exception):
 
     def with_others(self, errors: Iterable[PrivsdkError]) -> Self:
         """Name the errors of other parties that came with it, each on a line of its own."""
-        self._also += [f"{e.party}: {e.message}{f' ({e.phase})' if e.phase else ''}" for e in errors]
+        for error in errors:
+            facts = ", ".join(filter(None, (error.phase, error.without)))
+            self._also.append(f"{error.party}: {error.message}{f' ({facts})' if facts else ''}")
         return self
 
     def _repr_html_(self) -> str:
@@ -195,6 +189,7 @@ class PrivsdkError(Exception):
             party=self.party,
             run_id=self.run_id,
             phase=self.phase,
+            lost=self.lost,
             detail=None if stated else msgspec.to_builtins(self.detail),
             own_hint=bool(self._hint),
         )
@@ -216,7 +211,9 @@ class PrivsdkError(Exception):
                 what, hint = msgspec.convert(record.detail, reason), record.hint if record.own_hint else ""
             except msgspec.ValidationError:  # of another version: its English will do
                 what = record.message
-        return kind(what, hint=hint, party=record.party, run_id=record.run_id, phase=record.phase)
+        error = kind(what, hint=hint, party=record.party, run_id=record.run_id, phase=record.phase)
+        error.lost = record.lost
+        return error
 
 
 class UsageError(PrivsdkError):

@@ -63,11 +63,10 @@ class TooBusy(Detail, frozen=True, kw_only=True, tag="busy"):
 
 class RunCancelled(Detail, frozen=True, kw_only=True, tag="cancelled"):
     """`charged`: whether charges stand; None where the one who says it does not know.
-    `waited_for`: the parties for whom it waited when the run was cancelled; `lost`: those it had lost."""
+    `waited_for`: the parties for whom it waited when the run was cancelled."""
 
     charged: bool | None = None
     waited_for: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
 
 
 class AnswerGone(Detail, frozen=True, kw_only=True, tag="answer"):

@@ -226,7 +226,8 @@ class Gate:
         except Exception as error:
             failure = error if isinstance(error, PrivsdkError) else _defect(error)
             if run.cancelled.is_set() and run.state is RunState.STARTED:
-                failure = Cancelled(RunCancelled(waited_for=run.waited_for, lost=run.lost))
+                failure = Cancelled(RunCancelled(waited_for=run.waited_for))
+            failure.lost = run.lost
             raise failure.at(party=self.name, run_id=run_id, phase=run.phase) from None
         finally:
             try:

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import msgspec
 import pyarrow as pa
 
-from ..errors import ErrorRecord, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation
+from ..errors import PeerFailed, PeerGone, PrivsdkError, ProtocolViolation
+from ..errors.record import ErrorRecord
 from ..errors.sessions import SessionEnded
 
 VERSION = 1

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from privsdk.client.root_cause import lost_in_turn, root_cause
-from privsdk.errors import Cancelled, DataError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation, ReadTimeout
+from privsdk.errors import (
+    Cancelled,
+    DataError,
+    PeerFailed,
+    PeerGone,
+    PolicyRefused,
+    PrivsdkError,
+    ProtocolViolation,
+    ReadTimeout,
+)
+from privsdk.errors.refusals import TooFewLeft
 from privsdk.errors.sessions import RunCancelled, SessionEnded, StreamEnded, TimedOut
 
 
@@ -56,10 +66,27 @@ def test_two_that_wait_for_each_other_are_both_named() -> None:
     assert lost_in_turn("b", errors) == []
 
 
-def test_whom_one_had_lost_when_it_was_cancelled_is_named() -> None:
-    """As they came of masked sums: k lost b, went on without it, and was cancelled as a had lost k meanwhile."""
-    k = Cancelled(RunCancelled(waited_for=("c",), lost=("b",)), party="k")
+def without(error: PrivsdkError, *lost: str) -> PrivsdkError:
+    error.lost = lost
+    return error
+
+
+def test_whom_one_went_on_without_is_named() -> None:
+    """As they came of masked sums: k lost b, went on, and was cancelled or failed as others had lost k meanwhile."""
+    k = without(cancelled("k", "c"), "b")
     given_up = PeerFailed(SessionEnded(peer="k", code="peer.gone.read"), party="b")
     for b, c in ((given_up, cancelled("c", "k")), (cancelled("b", "k"), late("c", "k"))):
         assert lost_in_turn("a", {"a": late("a", "k"), "b": b, "c": c, "k": k}) == [k, b]
-    assert k.message == "the run was cancelled while it waited for c after it had lost b"
+    few = without(PeerGone("1 of 2 are left, and unmasking takes 2 (c: c ended the session)", party="k"), "b")
+    assert lost_in_turn("k", {"a": cancelled("a", "k"), "b": given_up, "c": late("c", "k"), "k": few}) == [given_up]
+    told = late("d", "a").with_others([k, few]).message
+    assert told.splitlines()[1:] == [
+        "  k: the run was cancelled while it waited for c (without b)",
+        "  k: 1 of 2 are left, and unmasking takes 2 (c: c ended the session) (without b)",
+    ]
+
+
+def test_why_one_is_missing_where_too_few_are_left_is_told() -> None:
+    refused = PolicyRefused(TooFewLeft(party="b", where="round 2", left=1, fewest=2, missing=("a",)), party="b")
+    gone = PeerGone(StreamEnded(peer="k", how="broke"), party="a")
+    assert lost_in_turn("b", {"a": gone, "b": refused, "k": without(cancelled("k", "b"), "a")})[0] is gone

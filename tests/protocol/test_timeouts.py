@@ -13,13 +13,13 @@ from claims import Cases
 from privsdk.deploy.config import FederationConfig, PartyConfig, read_config
 from privsdk.errors import (
     ConnectTimeout,
-    ErrorRecord,
     InvalidArgument,
     PeerGone,
     PrivsdkError,
     ReadTimeout,
     StepTimeout,
 )
+from privsdk.errors.record import ErrorRecord
 from privsdk.protocol.conversation import Conversation, Inbox
 from privsdk.protocol.messages import Binding, Message
 from privsdk.protocol.roles import drive, hear

@@ -69,6 +69,7 @@ def script(folder: Path, text: str, **environment: str) -> Iterator[subprocess.P
         [sys.executable, str(file)],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": path} | environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -429,9 +430,9 @@ def test_a_killed_parent_leaves_no_worker(tmp_path: Path, cases: Cases) -> None:
 
 
 def test_the_interpreter_ends_while_tasks_run(tmp_path: Path) -> None:
-    with script(tmp_path, BUSY.replace("wait_busily", "hold_the_gil") + "    pass\nfinally: pass") as process:
+    with script(tmp_path, BUSY.replace("wait_busily", "hold_the_gil") + "    input()\nfinally: pass") as process:
         pids = started(process)
-        _, err = process.communicate(timeout=HANGS_S)
+        _, err = process.communicate("\n", timeout=HANGS_S)
     assert (err, process.returncode) == ("", 0)
     for pid in pids:
         until(partial(gone, pid))

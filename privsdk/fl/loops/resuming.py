@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from ...crypto.sums.base import Integers
-from ...errors import DataError, ErrorRecord, PeerGone, PrivsdkError
+from ...errors import DataError, PeerGone, PrivsdkError
+from ...errors.record import ErrorRecord
 from ...protocol.messages import Message
 from ...protocol.services import Checkpoints
 from ...protocol.services import State as Saved

@@ -20,7 +20,8 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from ...errors import Cancelled, ErrorRecord, InternalError, InvalidArgument, PrivsdkError, WorkerDied
+from ...errors import Cancelled, InternalError, InvalidArgument, PrivsdkError, WorkerDied
+from ...errors.record import ErrorRecord
 
 READY: Final = b"privsdk: a worker is ready\n"
 
