@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from claims import Cases
 from hypothesis import given
 from hypothesis import strategies as st
-from multiplying import PROVIDERS, expected, extreme_session, results
+from multiplying import PROVIDERS, dealt, expected, extreme_session, results
 
-from privsdk.crypto.bilinear.base import ProductTerms, bits_for
+from privsdk.crypto.bilinear.base import MatrixTerms, Products, ProductTerms, Shares, bits_for
+from privsdk.crypto.bilinear.dealer import Dealer
 from privsdk.crypto.bilinear.modular import prime_of, times, transposed_product, uniform
+from privsdk.protocol.roles import Role
+from privsdk.testing import together
 
 FILLS = ("most", "least", "alternating", "random")
 SIZES = st.fixed_dictionaries(
@@ -37,6 +43,51 @@ def test_products_equal_pythons(provider: str, cases: Cases) -> None:
         cases()
 
     exact()
+
+
+@pytest.mark.parametrize("make", PROVIDERS.values(), ids=PROVIDERS)
+def test_both_ends_multiply_and_matrices_change(make: Callable[[str, ProductTerms], Products]) -> None:
+    """As a regression does: each end's matrix by the other's vectors, one of them another in each iteration."""
+    matrices = tuple(MatrixTerms(holder=end, columns=m, bits=5, vectors=4) for end, m in (("a", 3), ("b", 2)))
+    terms = ProductTerms(rows=300, prime_bits=40, matrices=matrices, rank=2, rowwise=4)
+    rng = np.random.default_rng(3)
+    of_a = rng.integers(-31, 32, (300, 3)).astype(np.int8)
+    of_b = [rng.integers(-31, 32, (300, 2)).astype(np.int16) for _ in range(2)]
+    vectors = [uniform(bytes([i]) * 16, (300, 2), terms.prime) for i in range(4)]
+
+    def a() -> Role[list[Shares]]:
+        products, found = make("a", terms), []
+        yield from products.set_up()
+        for i in range(2):
+            found.append((yield from products.matrix(f"a {i}", of_a)))
+            found.append((yield from products.vectors(f"b {i}", vectors[i])))
+            found.append((yield from products.rowwise_left(f"left {i}", vectors[0])))
+            found.append((yield from products.rowwise_right(f"right {i}", vectors[1])))
+        yield from products.finish()
+        return found
+
+    def b() -> Role[list[Shares]]:
+        products, found = make("b", terms), []
+        yield from products.set_up()
+        for i in range(2):
+            found.append((yield from products.vectors(f"a {i}", vectors[2 + i])))
+            found.append((yield from products.matrix(f"b {i}", of_b[i])))
+            found.append((yield from products.rowwise_right(f"left {i}", vectors[2])))
+            found.append((yield from products.rowwise_left(f"right {i}", vectors[3])))
+        yield from products.finish()
+        return found
+
+    roles: dict[str, Role[Any]] = {"a": a(), "b": b()}
+    if make is dealt:
+        roles["d"] = Dealer(ends=("a", "b"), terms=terms).serve()
+    outputs = together(roles)
+    both = [(one + other) % terms.prime for one, other in zip(outputs["a"], outputs["b"], strict=True)]
+    for i in range(2):
+        product, other, left, right = both[4 * i : 4 * i + 4]
+        assert (product == transposed_product(of_a, vectors[2 + i], terms.prime, bits=5)).all()
+        assert (other == transposed_product(of_b[i], vectors[i], terms.prime, bits=5)).all()
+        assert (left == times(vectors[0], vectors[2], terms.prime).sum(axis=1) % terms.prime).all()
+        assert (right == times(vectors[1], vectors[3], terms.prime).sum(axis=1) % terms.prime).all()
 
 
 @given(st.integers(20, 60), st.integers(0, 1 << 32))

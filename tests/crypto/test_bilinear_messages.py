@@ -15,6 +15,7 @@ from multiplying import PROVIDERS, Session, dealt, extreme_session, lattice, sha
 from summing import caught, changing
 
 from privsdk.crypto.bilinear.base import ProductTerms
+from privsdk.crypto.bilinear.traffic import Traffic, dealer_traffic, lattice_traffic
 from privsdk.errors import PeerGone, ProtocolViolation
 from privsdk.errors.sessions import ProductUnfit, TermsDiffer
 from privsdk.protocol.messages import Message
@@ -71,6 +72,23 @@ def test_shares_are_uniform(provider: str) -> None:
     for shares in (found["a"], found["b"]):
         bottom = np.concatenate([share.reshape(-1) for share in shares]).view(np.uint8).reshape(-1, 8)[:, :5]
         assert looks_uniform(np.ascontiguousarray(bottom))
+
+
+@pytest.mark.claim("bilinear: bytes are known from the terms alone, to the last")
+@pytest.mark.parametrize(("provider", "traffic"), [("lattice", lattice_traffic), ("dealer", dealer_traffic)])
+def test_traffic_is_known(provider: str, traffic: Callable[[ProductTerms, str], Traffic], cases: Cases) -> None:
+    wanted = traffic(ONE.terms, "a")
+    sent = dict.fromkeys(("product 0", "product 1", "rows 0"), 0)
+    for message in run(ONE, provider):
+        if message.table is not None:
+            (name,) = [name for name in sent if f'"{name}"'.encode() in message.header]
+            (column,) = message.table.columns
+            values = column.combine_chunks()
+            sent[name] += sum(map(len, values.to_pylist())) if "blob" in message.table.schema.names else 8 * len(values)
+    vectors = 4 * wanted.vector
+    expected = {"product 0": wanted.matrix + vectors, "product 1": vectors, "rows 0": wanted.rowwise + wanted.key}
+    assert sent == expected
+    cases(len(sent))
 
 
 Change = Callable[[Any], Message]
@@ -180,6 +198,6 @@ def test_what_is_not_by_the_terms_is_refused(provider: str) -> None:
 
 def test_a_name_is_used_once() -> None:
     products = dealt("a", ONE.terms)
-    assert next(products.matrix("x", ONE.matrix)).send
+    next(products.matrix("x", ONE.matrix))
     with pytest.raises(ValueError, match="two products named x"):
         next(products.matrix("x", ONE.matrix))

@@ -31,6 +31,7 @@ Cost, bytes of numbers: 8 n m for a new matrix, 8 (n + m) for a vector; 16 n r +
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -39,7 +40,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...protocol.messages import Message
-from ...protocol.roles import Entropy, Role, ask, checkpoint, gather, next_of, tell
+from ...protocol.roles import Entropy, Role, ask, gather, next_of, tell
+from ...protocol.workers.pool import computed, threads
 from ..aes import derived
 from .base import Integers, ProductChecks, Products, ProductTerms, Shares
 from .modular import times, transposed_product, uniform
@@ -81,7 +83,7 @@ class MaskedNumbers(Message, frozen=True, kw_only=True, tag="bilinear.Masked"):
     """MaskedNumbers vectors or factors, or a masked matrix, row by row; no rows for a matrix that is known."""
 
     SCHEMA = NUMBERS
-    MAX_BYTES = 1 << 33
+    MAX_BYTES = 1 << 32
     name: str
     table: pa.Table
 
@@ -92,13 +94,15 @@ class Masks(msgspec.Struct, frozen=True):
     key: bytes
     prime: int
 
-    def numbers(self, label: str, shape: tuple[int, ...]) -> Shares:
+    def numbers(self, label: str, shape: tuple[int, ...]) -> Role[Shares]:
         """Uniform numbers for this label: never ask for two shapes of one."""
         drawn = np.empty(shape, np.int64)
-        for start in range(0, len(drawn), BLOCK_ROWS):
-            part = drawn[start : start + BLOCK_ROWS]
-            part[:] = uniform(derived(self.key, f"bilinear.dealer {label} {start}"), part.shape, self.prime)
+        parts = [(label, start, drawn[start : start + BLOCK_ROWS]) for start in range(0, len(drawn), BLOCK_ROWS)]
+        yield from computed(self._fill, parts, "masks", total=len(parts), pool=threads())
         return drawn
+
+    def _fill(self, label: str, start: int, part: Shares) -> None:
+        part[:] = uniform(derived(self.key, f"bilinear.dealer {label} {start}"), part.shape, self.prime)
 
 
 class DealtProducts(Products):
@@ -137,8 +141,8 @@ class DealtProducts(Products):
         sent = MaskedNumbers(name=name, table=_table(np.empty(0, np.int64)))
         if not known:
             self._mine = matrix, name
-            masked = matrix.astype(np.int64)
-            masked -= self._masks.numbers(f"matrix {name}", matrix.shape)
+            masked = yield from self._masks.numbers(f"matrix {name}", matrix.shape)
+            np.subtract(matrix.astype(np.int64), masked, out=masked)
             masked %= self._terms.prime
             sent = MaskedNumbers(name=name, table=_table(masked))
         asked = yield from ask(self._peer, sent, MaskedNumbers)
@@ -149,30 +153,28 @@ class DealtProducts(Products):
         call = DealerCall(kind="matrix", name=name, matrix=label, count=width)
         dealt = yield from ask(self._dealer, call, DealerShares)
         shares = self._numbers(dealt, name, (matrix.shape[1], width), self._dealer)
-        yield from checkpoint("products", 0, 1)
-        bits = self._terms.matrix_of(self._me).bits
-        return (transposed_product(matrix, opened, self._terms.prime, bits=bits) + shares) % self._terms.prime
+        product = yield from _product(matrix, opened, self._terms.prime, self._terms.matrix_of(self._me).bits)
+        return (product + shares) % self._terms.prime
 
     def vectors(self, name: str, vectors: Shares) -> Role[Shares]:
         """See `Products`."""
         self._checks.vectors(name, vectors, self._peer)
         prime, columns = self._terms.prime, self._terms.matrix_of(self._peer).columns
-        mask = self._masks.numbers(f"vectors {name}", vectors.shape)
+        mask = yield from self._masks.numbers(f"vectors {name}", vectors.shape)
         sent = MaskedNumbers(name=name, table=_table((vectors - mask) % prime))
         masked = yield from ask(self._peer, sent, MaskedNumbers)
         if self._theirs is None or len(masked.table):
             self._theirs = self._numbers(masked, name, (self._terms.rows, columns), self._peer)
         elif masked.name != name:
             raise self._checks.unfit(name)
-        yield from checkpoint("products", 0, 1)
-        product = transposed_product(self._theirs, mask, prime, bits=self._terms.prime_bits)
-        return (product + self._masks.numbers(f"results {name}", product.shape)) % prime
+        product = yield from _product(self._theirs, mask, prime, self._terms.prime_bits)
+        return (product + (yield from self._masks.numbers(f"results {name}", product.shape))) % prime
 
     def rowwise_left(self, name: str, factors: Shares) -> Role[Shares]:
         """See `Products`."""
         self._checks.rows(name, factors)
         prime = self._terms.prime
-        mask = self._masks.numbers(f"left {name}", factors.shape)
+        mask = yield from self._masks.numbers(f"left {name}", factors.shape)
         asked = yield from ask(
             self._peer, MaskedNumbers(name=name, table=_table((factors - mask) % prime)), MaskedNumbers
         )
@@ -186,12 +188,13 @@ class DealtProducts(Products):
         """See `Products`."""
         self._checks.rows(name, factors)
         prime = self._terms.prime
-        mask = self._masks.numbers(f"right {name}", factors.shape)
+        mask = yield from self._masks.numbers(f"right {name}", factors.shape)
         asked = yield from ask(
             self._peer, MaskedNumbers(name=name, table=_table((factors - mask) % prime)), MaskedNumbers
         )
         opened = self._numbers(asked, name, factors.shape, self._peer)
-        return (_added(opened, mask, prime) + self._masks.numbers(f"results {name}", (len(factors),))) % prime
+        shares = yield from self._masks.numbers(f"results {name}", (len(factors),))
+        return (_added(opened, mask, prime) + shares) % prime
 
     def finish(self) -> Role[None]:
         """Let the dealer go."""
@@ -241,32 +244,36 @@ class Dealer:
                 if call.kind == "finish":
                     left.remove(end)
                 else:
-                    yield from checkpoint("dealing", 0, 1)
-                    shares = self._dealt(end, call)
+                    shares = yield from self._dealt(end, call)
                     yield from tell(end, DealerShares(name=call.name, table=_table(shares)))
 
-    def _dealt(self, end: str, call: DealerCall) -> Shares:
+    def _dealt(self, end: str, call: DealerCall) -> Role[Shares]:
         other = self._ends[1 - self._ends.index(end)]
         mine, theirs, prime, rows = self._masks[end], self._masks[other], self._terms.prime, self._terms.rows
         checks = self._checks[other]
-        if call.name in self._names:  # masks that are used twice tell differences
+        rowwise = call.kind == "rows"
+        fits = 1 <= call.count <= self._terms.rank if rowwise else checks.count(end, call.count)
+        if not fits or call.name in self._names:  # masks that are used twice tell differences
             raise checks.unfit(call.name)
         self._names.add(call.name)
-        if call.kind == "rows":
-            if not 1 <= call.count <= self._terms.rank:
-                raise checks.unfit(call.name)
-            shape = (rows, call.count)
-            one, two = mine.numbers(f"left {call.name}", shape), theirs.numbers(f"right {call.name}", shape)
-            return (_added(one, two, prime) - theirs.numbers(f"results {call.name}", (rows,))) % prime
-        if not checks.count(end, call.count):
-            raise checks.unfit(call.name)
-        label, mask = self._matrices.get(end, ("", np.empty(0, np.int64)))
-        if label != call.matrix:
-            mask = mine.numbers(f"matrix {call.matrix}", (rows, self._terms.matrix_of(end).columns))
-            self._matrices[end] = call.matrix, mask
-        vectors = theirs.numbers(f"vectors {call.name}", (rows, call.count))
-        product = transposed_product(mask, vectors, prime, bits=self._terms.prime_bits)
-        return (product - theirs.numbers(f"results {call.name}", product.shape)) % prime
+        if rowwise:
+            one = yield from mine.numbers(f"left {call.name}", (rows, call.count))
+            two = yield from theirs.numbers(f"right {call.name}", (rows, call.count))
+            product = _added(one, two, prime)
+        else:
+            if self._matrices.get(end, ("",))[0] != call.matrix:
+                shape = (rows, self._terms.matrix_of(end).columns)
+                self._matrices[end] = call.matrix, (yield from mine.numbers(f"matrix {call.matrix}", shape))
+            vectors = yield from theirs.numbers(f"vectors {call.name}", (rows, call.count))
+            product = yield from _product(self._matrices[end][1], vectors, prime, self._terms.prime_bits)
+        return (product - (yield from theirs.numbers(f"results {call.name}", product.shape))) % prime
+
+
+def _product(matrix: Integers, vectors: Shares, prime: int, bits: int) -> Role[Shares]:
+    """matrix^T vectors, by a thread: the library releases the lock."""
+    multiply = partial(transposed_product, bits=bits)
+    (product,) = yield from computed(multiply, [(matrix, vectors, prime)], "products", total=1, pool=threads())
+    return product
 
 
 def _added(one: Shares, other: Shares, prime: int) -> Shares:
