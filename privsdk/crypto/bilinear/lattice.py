@@ -23,10 +23,11 @@ from ...errors import ProtocolViolation
 from ...protocol.messages import Message
 from ...protocol.roles import Entropy, Role, ask, checkpoint, hear, tell
 from ...protocol.workers.pool import computed, threads
+from ..aes import KEY_BYTES
 from ..seal.serial import Buffer
 from ..sums.encrypted import BLOBS
 from .base import Integers, ProductChecks, Products, ProductTerms, Shares
-from .linear import HINT_COLUMNS, KEY_BYTES, SEED_BYTES, MatrixHolder, MatrixShape, VectorsHolder
+from .linear import HINT_COLUMNS, SEED_BYTES, MatrixHolder, MatrixShape, VectorsHolder
 from .modular import uniform
 from .negacyclic import DEGREE, WORD_BITS, Words
 from .parameters import linear, slots
@@ -210,7 +211,7 @@ class LatticeProducts(Products):
             raise self._checks.unfit(name)
         try:
             return np.concatenate([self._right.open(blob) for blob in blobs])[:rows]
-        except ProtocolViolation:
+        except (ProtocolViolation, OverflowError):
             raise self._checks.unfit(name) from None
 
     def finish(self) -> Role[None]:

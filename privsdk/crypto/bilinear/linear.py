@@ -20,7 +20,7 @@ multiplies by a uniform polynomial, one block more than X has, all from a seed o
     - y, and H when X is new ----------------------->
     share: -r                                         share: round((p / q) (y - H s - 2^(f-1)))
 
-Of H the lowest words are not sent: flooding makes them meaningless (`parameters`), and what is sent is less of H.
+Of H the lowest words are not sent, for what they change is small beside g (`parameters`).
 
 Correct. y - H s = X'^T (e + floor((q / p) (v over 0))) - E s + floor((q / p) r) + g, and q / p times an integer that
 is X^T v + r modulo p is, modulo q, the same for each such integer. So y - H s - (q / p) (X^T v + r mod p) is g and
@@ -36,7 +36,8 @@ E are in H alone, whose row j is X^T A' + a u_j + e_j for the last polynomial a 
 secret u_j, uniform by the same assumption. What is left depends on no X. Where X changes, U and E are fresh. Without
 U the hint is X^T A, which tells X by linear algebra; without g the d of a few vectors do.
 
-Assumes parties that follow the protocol, A uniform (AES-128 in counter mode), ring-LWE.
+Assumes parties that follow the protocol, ring-LWE, and that the stream of AES-128 stands for uniform numbers, public
+ones included (as in FrodoKEM). Not in constant time: who measures processors is not covered.
 
 Cost. The hint: m (n / N + 1) transforms of 2^12 points. A vector: n m products of a word by an entry in float64, l of
 them.
@@ -51,19 +52,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ...protocol.roles import Entropy
-from ..aes import derived, stream
+from ..aes import KEY_BYTES, derived, stream
 from ..gaussian import discrete_gaussian
 from ..seal.ring import SIGMA
+from .base import Integers
 from .modular import Shares, exact_product, quotient_remainder
 from .negacyclic import DEGREE, GROUP, WORD_BITS, Limbs, Spectrum, Words, carried, integers, limb_bits, spectrum, split
 from .parameters import LinearParameters
 
-KEY_BYTES = 16
 SEED_BYTES = 32
 SPARE = 64  # bytes drawn beyond those needed: one in 256 is rejected
 HINT_COLUMNS = 8  # of a hint that are computed at a time
-
-Integers = npt.NDArray[np.signedinteger]
 
 
 class MatrixShape(NamedTuple):

@@ -84,7 +84,7 @@ def transposed_product(matrix: npt.NDArray[Any], vectors: Shares, prime: int, *,
     matrix : of integers, shape (n, m)
         Less than 2^bits in size; where bits exceed 20, in [0, 2^bits).
     vectors : numpy.ndarray
-        MatrixShape (n, c), in [0, prime).
+        Shape (n, c), in [0, prime).
     """
     mask, width = (1 << LIMB_BITS) - 1, vectors.shape[1]
     digits = np.concatenate([vectors >> LIMB_BITS * i & mask for i in range(3)], axis=1)

@@ -92,9 +92,8 @@ def slots(terms: ProductTerms) -> SlotParameters:
         needed = _bits(prime, bound, flood_bits) + 1
         for bits in SLOT_PRIME_BITS:
             primes = -(-(needed + 1) // bits)  # whose product is above 2^(bits primes - 1): SEAL takes the largest
-            if (
-                bits == terms.prime_bits or bits * primes + SPECIAL_BITS > SECURITY_BITS[degree]
-            ):  # p could be one of them
+            too_large = bits * primes + SPECIAL_BITS > SECURITY_BITS[degree]
+            if too_large or bits == terms.prime_bits:  # p could be one of the primes
                 continue
             ring = Parameters(scheme="bfv", degree=degree, data=(bits,) * primes, special=SPECIAL_BITS, plain=prime)
             fewer = range(1, primes)

@@ -19,10 +19,10 @@ ciphertexts m: each is c0 + c1 t = (q / p) m + v with |v| <= 21.5. Multiplied by
 p / 2 and added, it is (q / p) times an integer polynomial that is [f m] modulo p, plus v * f, which `parameters`
 bounds whatever f is. The encryption of zero under the public key (-(a t + e), a) modulo q P has the second part a u +
 e'', rounded by P, with u ternary and e, e'' errors of SEAL. In c0 + c1 t of the result u occurs in terms that B
-bounds, too, and uniform noise below 2^f in each coefficient hides all of them: without 2^-40 it is (q / p) (uniform
-polynomial modulo p) + noise. Then u is in the second part alone, a ring-LWE sample, so this is uniform modulo q P,
-and rounded uniform modulo q: so is the sum with f c1. What is returned depends no more on f. Bringing it to fewer
-primes is a function of it and tells no more.
+bounds, too, and uniform noise below 2^f in each coefficient hides all of them: but for a distance of 2^-40 it is (q /
+p) (uniform polynomial modulo p) + noise. Then u is in the second part alone, a ring-LWE sample, so this is uniform
+modulo q P, and rounded uniform modulo q: so is the sum with f c1. What is returned depends no more on f. Bringing it
+to fewer primes is a function of it and tells no more.
 
 All slots of the last N rows are masked, those that hold no row too. The right's numbers are encrypted with a secret
 key.
@@ -39,7 +39,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ...errors import ProtocolViolation
 from ...protocol.roles import Role, checkpoint
 from ...protocol.workers.pool import computed
 from ..aes import stream
@@ -72,11 +71,13 @@ class Right:
         Raises
         ------
         ProtocolViolation
-            It is no ciphertext, or one with more noise than there can be.
+            It is no ciphertext.
+        OverflowError
+            It has more noise than there can be.
         """
         ciphertext, plain = self._ring.ciphertext(row, self._parameters.kept), self._ring.new_plain()
         if not self._decryptor.invariant_noise_budget(ciphertext):
-            raise ProtocolViolation("a result under another key, or with more noise than its terms allow")
+            raise OverflowError("a result under another key, or with more noise than its terms allow")
         self._decryptor.decrypt(ciphertext, plain)
         return self._ring.decode(plain) % self._parameters.ring.plain
 
