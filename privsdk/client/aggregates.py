@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..errors import InvalidArgument
 from ..errors.calls import verb
+from ..protocol.columns.keys import GroupColumns
 from ..protocol.columns.predicates import Name, Where, canonical
 from .plan import Plan
 
@@ -22,7 +23,7 @@ MOST_GROUPS = 4096  # as many sets of rows as the differencing guard lets out of
 
 # What is left out where it is as by default is not in the question: stored answers to those of before are found.
 class AggregateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One statistic of one party's column, by a column and under conditions that may be its partner's in a join.
+    """One statistic of one party's column, by columns and under conditions that may be its partner's in a join.
 
     `most_groups` is how many groups are paid for, and no more are told.
     """
@@ -30,29 +31,37 @@ class AggregateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     statistic: Statistic
     party: str
     column: str | None
-    by: Name | None
+    by: Name | tuple[Name, ...] | None
     where: Where
     most_groups: Annotated[int, msgspec.Meta(ge=1, le=MOST_GROUPS)] = DEFAULT_GROUPS
 
     @property
+    def groups(self) -> tuple[Name, ...]:
+        """The columns of the groups."""
+        return () if self.by is None else (self.by,) if isinstance(self.by, Name) else self.by
+
+    def by_text(self, owner: str) -> str:
+        """The columns of the groups as `owner` calls them; "" for none."""
+        return " and ".join(name.text(owner) for name in self.groups)
+
+    @property
     def parties(self) -> frozenset[str]:
         """The owner of the rows, and its partner where columns of it are used."""
-        by = () if self.by is None else (self.by.party,)
-        return frozenset((self.party, *by, *(condition.name.party for condition in self.where)))
+        names = (*self.groups, *(condition.name for condition in self.where))
+        return frozenset((self.party, *(name.party for name in names)))
 
     def columns_of(self, party: str) -> tuple[str, ...]:
         """The columns of a party that are used, each once."""
         named = [Name(party=self.party, column=self.column)] if self.column is not None else []
-        named += [self.by] if self.by is not None else []
-        named += [condition.name for condition in self.where]
+        named += [*self.groups, *(condition.name for condition in self.where)]
         return tuple(dict.fromkeys(name.column for name in named if name.party == party))
 
     def conditions_of(self, party: str) -> Where:
         return tuple(condition for condition in self.where if condition.name.party == party)
 
-    def by_of(self, party: str) -> str | None:
-        """The group column, if it is this party's."""
-        return self.by.column if self.by is not None and self.by.party == party else None
+    def by_of(self, party: str) -> tuple[str, ...]:
+        """The columns of the groups that are this party's."""
+        return tuple(name.column for name in self.groups if name.party == party)
 
 
 class Aggregates(ABC):
@@ -71,7 +80,8 @@ class Aggregates(ABC):
     -----
     `where` maps columns to a value (equal), a pair (low, high; both included, None for an open end) or a list of
     values; all must hold. Nulls and NaN never match. In a joint table the partner's columns are named "partner.column",
-    in `by` and `where`: the owner of the values then learns them for every shared key.
+    in `by` and `where`: the owner of the values then learns them for every shared key. Of several columns in `by` each
+    combination of values is a group; in a joint table they may be of both parties.
     """
 
     @verb
@@ -79,7 +89,7 @@ class Aggregates(ABC):
         self,
         column: str | None = None,
         *,
-        by: str | None = None,
+        by: GroupColumns | None = None,
         where: Mapping[str, Any] | None = None,
         most_groups: int = DEFAULT_GROUPS,
     ) -> Plan[pa.Table]:
@@ -88,8 +98,8 @@ class Aggregates(ABC):
         Parameters
         ----------
         column : str, optional
-        by : str, optional
-            Column whose values are the groups.
+        by : str or list of str, optional
+            Column whose values are the groups, or several.
         where : mapping of column to value, pair or list, optional
             Which rows; see the class.
         most_groups : int
@@ -99,7 +109,8 @@ class Aggregates(ABC):
         Returns
         -------
         Plan of Arrow table
-            Columns: the group column if `by` is given, and `count`.
+            Columns: those of the groups if `by` is given, and `count`. A group column that is called like a statistic
+            is `key`, another `key 2`.
 
         Learns
         ------
@@ -116,7 +127,7 @@ class Aggregates(ABC):
         self,
         column: str,
         *,
-        by: str | None = None,
+        by: GroupColumns | None = None,
         where: Mapping[str, Any] | None = None,
         most_groups: int = DEFAULT_GROUPS,
     ) -> Plan[pa.Table]:
@@ -128,7 +139,7 @@ class Aggregates(ABC):
         self,
         column: str,
         *,
-        by: str | None = None,
+        by: GroupColumns | None = None,
         where: Mapping[str, Any] | None = None,
         most_groups: int = DEFAULT_GROUPS,
     ) -> Plan[pa.Table]:
@@ -140,7 +151,7 @@ class Aggregates(ABC):
         self,
         column: str,
         *,
-        by: str | None = None,
+        by: GroupColumns | None = None,
         where: Mapping[str, Any] | None = None,
         most_groups: int = DEFAULT_GROUPS,
     ) -> Plan[pa.Table]:
@@ -155,7 +166,7 @@ class Aggregates(ABC):
         self,
         column: str,
         *,
-        by: str | None = None,
+        by: GroupColumns | None = None,
         where: Mapping[str, Any] | None = None,
         most_groups: int = DEFAULT_GROUPS,
     ) -> Plan[pa.Table]:
@@ -167,7 +178,7 @@ class Aggregates(ABC):
         self,
         column: str,
         *,
-        by: str | None = None,
+        by: GroupColumns | None = None,
         where: Mapping[str, Any] | None = None,
         most_groups: int = DEFAULT_GROUPS,
     ) -> Plan[pa.Table]:
@@ -178,7 +189,7 @@ class Aggregates(ABC):
         self,
         statistic: Statistic,
         column: str | None,
-        by: str | None,
+        by: GroupColumns | None,
         where: Mapping[str, Any] | None,
         most_groups: int,
     ) -> Plan[pa.Table]:
@@ -193,11 +204,18 @@ class Aggregates(ABC):
                 statistic=statistic,
                 party=self._owner,
                 column=None if value is None else value.column,
-                by=None if by is None else self._name(by),
+                by=self._by(by),
                 where=canonical(where, self._name),
                 most_groups=most_groups,
             )
         )
+
+    def _by(self, by: GroupColumns | None) -> Name | tuple[Name, ...] | None:
+        """In the one form of a request: a tuple of two or more."""
+        if by is None:
+            return None
+        names = tuple(map(self._name, by if isinstance(by, list | tuple) else [by]))
+        return names[0] if len(names) == 1 else names
 
     @property
     @abstractmethod

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from ..protocol.columns.keys import PublicGroups, public_groups, type_named
+from ..protocol.columns.keys import GroupColumns, PublicGroups, public_groups, type_named
 from ..protocol.columns.numbers import places
 from ..protocol.columns.predicates import Where, canonical, columns_of, own
 from ..protocol.operation import Operand, TypeCheck
 from .runner import Runner, pick_key_holder
-from .tables import GroupColumns, Keys, Sources, Tables, as_tables, runner_of
+from .tables import Keys, Sources, Tables, as_tables, runner_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

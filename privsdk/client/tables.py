@@ -209,7 +209,6 @@ class Party(Handle):
 
 
 Sources = Tables | Table | list[Table]
-GroupColumns = str | Sequence[str]
 Keys = Sequence[GivenKey] | Sequence[tuple[GivenKey, ...]]  # tuples by several columns
 
 

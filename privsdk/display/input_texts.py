@@ -11,6 +11,7 @@ from ..errors.inputs import (
     CallMisfit,
     FederationClosed,
     GroupKeysMisfit,
+    GroupsMisfit,
     JointFileUnusable,
     JointProblem,
     JointUnusable,
@@ -163,6 +164,11 @@ def group_keys(d: GroupKeysMisfit) -> Text:
     return Text(f"keys by {', '.join(d.by)} are not one value for each", f"give tuples: keys=[({each}), ...]")
 
 
+def groups(d: GroupsMisfit) -> Text:
+    hint = 'name each group column once: by="region", or by=["region", "year"]'
+    return Text("by names one column twice" if d.by else "by names no column", hint)
+
+
 def validation(d: ValidationMisfit) -> Text:
     said: dict[str, Text] = {
         "folds": Text(f"folds is {d.number}", f"give a whole number from 2 to {d.most}"),
@@ -197,6 +203,7 @@ ENGLISH: Language = {
     JointUnusable: joint,
     JointFileUnusable: joint_file,
     GroupKeysMisfit: group_keys,
+    GroupsMisfit: groups,
     ValidationMisfit: validation,
     BeyondBound: beyond_bound,
     NotOffered: not_offered,

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from ..client.plan import Plan
-from ..client.tables import GroupColumns, Keys, Sources
+from ..client.tables import Keys, Sources
 from ..errors.calls import verb
+from ..protocol.columns.keys import GroupColumns
 from .plans import plan_release, public_edges
 
 DEFAULT_BINS = 256

@@ -114,6 +114,12 @@ class GroupKeysMisfit(Detail, frozen=True, kw_only=True, tag="group-keys"):
     most: int
 
 
+class GroupsMisfit(Detail, frozen=True, kw_only=True, tag="groups"):
+    """Groups by these columns: none, or one twice."""
+
+    by: tuple[str, ...]
+
+
 class ValidationMisfit(Detail, frozen=True, kw_only=True, tag="validation"):
     """What a cross-validation cannot be: of so many folds, or of more trainings than `most`; of candidates that differ
     in columns, parties or seed, or in what they predict; with noise, a name, groups or evaluations on the way; a search

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ..client.aggregates import OPERATION, AggregateParameters
 from ..errors import InvalidArgument
+from ..errors.inputs import GroupsMisfit
 from ..governance.learns import (
     Caller,
     Eavesdropper,
@@ -61,11 +62,12 @@ class JointKeyLabels(Knowledge, frozen=True):
 
     partner: str
     where: str = ""
-    label: str = ""
+    label: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         which = f"whether {self.where} at {self.partner}" if self.where else ""
-        label = f"{self.partner}'s {self.label}{' where it is so' if self.where else ''}" if self.label else ""
+        names = ", ".join(self.label)
+        label = f"{self.partner}'s {names}{' where it is so' if self.where else ''}" if names else ""
         return f"of each joint key, {' and '.join(filter(None, (which, label)))}"
 
 
@@ -91,6 +93,8 @@ class Aggregate(Operation[AggregateParameters]):
     def check(self) -> None:
         request, parameters = self.request, self.parameters
         check(parameters.where)
+        if parameters.by == () or len(set(parameters.groups)) != len(parameters.groups):
+            raise InvalidArgument(GroupsMisfit(by=tuple(name.text(parameters.party) for name in parameters.groups)))
         if parameters.statistic != "count" and parameters.column is None:
             raise InvalidArgument(
                 f"a {parameters.statistic} needs a column",
@@ -115,10 +119,11 @@ class Aggregate(Operation[AggregateParameters]):
                 statistics.check_type(
                     party, parameters.column, parameters.statistic, schema.field(parameters.column).type
                 )
-            if by is not None:
-                groupable(party, by, schema.field(by).type)
-        elif by is not None:
-            labels.label_kind(party, by, schema.field(by).type)
+            for each in by:
+                groupable(party, each, schema.field(each).type)
+        else:
+            for each in by:
+                labels.label_kind(party, each, schema.field(each).type)
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
         return {party: tuple(self._uses(operand.table, party)) for party, operand in self.request.operands.items()}
@@ -128,7 +133,7 @@ class Aggregate(Operation[AggregateParameters]):
         parameters = self.parameters
         by, conditions = parameters.by_of(party), parameters.conditions_of(party)
         column = parameters.column or ROWS
-        grouped = f" by {parameters.by.text(party)}" if parameters.by else ""
+        grouped = f" by {parameters.by_text(party)}" if parameters.by else ""
         result = f"{parameters.statistic} of {column}{grouped}"
         if party == parameters.party:
             way = Disclosure.EXTREME if parameters.statistic in ("min", "max") else Disclosure.AGGREGATE
@@ -136,20 +141,20 @@ class Aggregate(Operation[AggregateParameters]):
             for partner in self.request.parties:
                 if partner != party:
                     yield from self._by_partner(table, partner, result)
-        if by is not None:
-            yield Need(table=table, column=by, disclosure=Disclosure.GROUP_KEY, result=result)
+        for each in by:
+            yield Need(table=table, column=each, disclosure=Disclosure.GROUP_KEY, result=result)
         where = f"the rows where {text(conditions, party)}" if conditions else ""
         for condition in conditions:
             yield Need(table=table, column=condition.name.column, disclosure=Disclosure.COMPARISON, result=where)
         if party != parameters.party:
-            used = dict.fromkeys([*([by] if by is not None else []), *(c.name.column for c in conditions)])
+            used = dict.fromkeys([*by, *(c.name.column for c in conditions)])
             result = f"what {parameters.party} learns of each joint key"
             for name in used:
                 yield Need(table=table, column=name, disclosure=Disclosure.PAYLOAD, result=result)
 
     def _by_partner(self, table: str, partner: str, result: str) -> Iterator[Need]:
         """A partner that labels or filters this party's rows by what it likes chooses their groups as by a column."""
-        if self.parameters.by_of(partner) is not None:
+        if self.parameters.by_of(partner):
             yield Need(table=table, column=ROWS, disclosure=Disclosure.GROUP_KEY, result=result)
         if self.parameters.conditions_of(partner):
             yield Need(table=table, column=ROWS, disclosure=Disclosure.COMPARISON, result=result)
@@ -165,7 +170,7 @@ class Aggregate(Operation[AggregateParameters]):
         noise = f"dp.{parameters.statistic}" if parameters.statistic in ("count", "sum", "mean", "variance") else ""
         found = {owner: Figures(what=parameters.statistic, told=(groups, told(1)), noise=noise)}
         for partner in (party for party in self.request.parties if party != owner):
-            sets = (parameters.by_of(partner) is not None) + bool(parameters.conditions_of(partner))
+            sets = len(parameters.by_of(partner)) + bool(parameters.conditions_of(partner))
             found[partner] = Figures(what=f"labels for {owner}", told=(told(sets, each=SET),))
         return found
 
@@ -182,7 +187,7 @@ class Aggregate(Operation[AggregateParameters]):
         figures = ExactFigures(
             statistic=parameters.statistic,
             column=parameters.column or "",
-            by=parameters.by.text(owner) if parameters.by else "",
+            by=parameters.by_text(owner),
             where=text(parameters.where, owner) if parameters.where else "",
             joint=bool(request.operands[owner].alignment),
             unmatched=bool(request.operands[owner].unmatched),
@@ -199,7 +204,7 @@ class Aggregate(Operation[AggregateParameters]):
         """What the owner learns from the partner's message."""
         conditions = self.parameters.conditions_of(partner)
         where = text(conditions, partner) if conditions else ""
-        yield JointKeyLabels(partner=partner, where=where, label=self.parameters.by_of(partner) or "")
+        yield JointKeyLabels(partner=partner, where=where, label=self.parameters.by_of(partner))
         yield MinimumCounts(of=(partner,))
 
     def role(self, given: RoleInput) -> Role[Outcome]:
@@ -213,21 +218,18 @@ class Aggregate(Operation[AggregateParameters]):
         keep, min_count = passing(given.table, where), given.min_count
         if given.keys is not None and not given.table.columns:  # Arrow does not count the rows of no column
             keep = np.ones(len(given.keys), dtype=np.bool_)
-        by = parameters.by_of(me)
-        label = None if by is None else given.table.column(by)
+        label = {each: given.table.column(each.column) for each in parameters.groups if each.party == me}
         for partner in (party for party in self.request.parties if party != me):
-            by_partner = parameters.by_of(partner) is not None
-            labelled = yield from labels.owner(given, partner=partner, labelled=by_partner)
+            of_partner = [each for each in parameters.groups if each.party == partner]
+            labelled = yield from labels.owner(given, partner=partner, columns=len(of_partner))
             keep, min_count = keep & labelled.passes, labelled.min_count
-            label = labelled.label if by_partner else label
-        name = parameters.by.text(me) if parameters.by is not None else ""
+            label |= dict(zip(of_partner, labelled.labels, strict=True))
         return aggregate(
             given,
             parameters.statistic,
             parameters.column,
             keep=keep,
-            by=name,
-            labels=label,
+            by=[(each.text(me), label[each]) for each in parameters.groups],
             min_count=min_count,
             most_groups=parameters.most_groups,
         )

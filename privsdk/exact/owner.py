@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -16,7 +17,8 @@ from ..client.aggregates import Statistic
 from ..errors import DataError
 from ..errors.refusals import TooManyGroups
 from ..protocol.columns import comparison
-from ..protocol.groups import is_large, label_name, rows_by_group, suppressed_of_rows
+from ..protocol.columns.ordering import distinct
+from ..protocol.groups import is_large, label_names, rows_by_group, suppressed_of_rows
 from ..protocol.operation import Outcome, RoleInput
 from ..protocol.services import Figures, RowSet
 from . import statistics
@@ -34,12 +36,11 @@ def aggregate(
     column: str | None,
     *,
     keep: npt.NDArray[np.bool_],
-    by: str,
-    labels: pa.ChunkedArray | None,
+    by: Sequence[tuple[str, pa.ChunkedArray]],
     min_count: int,
     most_groups: int,
 ) -> Outcome:
-    """The answer: a table of the label column `by`, `count` and the statistic, one row for each group shown.
+    """The answer: a table of the label columns `by`, `count` and the statistic, one row for each group shown.
 
     Raises DataError where more groups than were paid for would be.
 
@@ -51,31 +52,47 @@ def aggregate(
         keep = keep & value.is_valid().to_numpy()
     rows = np.flatnonzero(keep)
     units = given.units(rows)
-    group, names = _coded(labels, keep)
+    group, labels = _coded([each for _, each in by], keep)
     codes = range(int(group.max(initial=-1)) + 1)
     enough = is_large(units, min_count)
     hidden = sorted(suppressed_of_rows(codes, group, units, min_count) if enough else codes)
     shown = sorted({*codes} - {*hidden})
-    if labels is not None and len(shown) > most_groups:
-        raise DataError(TooManyGroups(party=given.party, by=by, most=most_groups))
-    sets = _row_sets(rows, group, shown, hidden, by=by, statistic=statistic, column=column, value=value)
+    names = [name for name, _ in by]
+    if names and len(shown) > most_groups:
+        raise DataError(TooManyGroups(party=given.party, by=" and ".join(names), most=most_groups))
+    sets = _row_sets(rows, group, shown, hidden, by=names, statistic=statistic, column=column, value=value)
     screened = given.services.screen(sets if enough else [], min_count)
     columns = {"count": pa.array([figures[0] for figures in screened[: len(shown)]], pa.int64())}
     if value is not None and statistic != "count":
         columns[statistic] = _answers(given.party, column, statistic, value.type, screened[: len(shown)])
-    if labels is not None:
-        columns = {label_name(by, columns): names.take(pa.array(shown, pa.int64())), **columns}
+    of_shown = [each.take(pa.array(shown, pa.int64())) for each in labels]
+    columns = {**dict(zip(label_names(names, columns), of_shown, strict=True)), **columns}
     suppressed = (screened[-1][0] if hidden else 0) if enough else 1
     metadata = {"withheld_groups": str(suppressed), "min_count": str(min_count)}
     return Outcome(table=pa.table(columns).replace_schema_metadata(metadata))
 
 
 def _coded(
-    labels: pa.ChunkedArray | None, keep: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.int64], pa.Array | pa.ChunkedArray]:
-    """For each row that passes the number of its group, in the order of the labels, null last; and the labels."""
-    if labels is None:
-        return np.zeros(np.count_nonzero(keep), dtype=np.int64), pa.nulls(1)
+    labels: Sequence[pa.ChunkedArray], keep: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], list[pa.Array]]:
+    """For each row that passes the number of its group, in the order of the labels, of the first column first; and for
+    each column the label of each group."""
+    group, of_groups = np.zeros(np.count_nonzero(keep), dtype=np.int64), list[pa.Array]()
+    for each in labels:
+        place, found = _ranked(each, keep)
+        if not of_groups:
+            group, of_groups = place, [found]
+            continue
+        both = group * len(found) + place
+        there = distinct(both)
+        group = np.searchsorted(there, both)
+        earlier, last = (pa.array(part) for part in np.divmod(there, len(found)))
+        of_groups = [*(one.take(earlier) for one in of_groups), found.take(last)]
+    return group, of_groups
+
+
+def _ranked(labels: pa.ChunkedArray, keep: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], pa.Array]:
+    """For each row that passes the place of its label among all, in their order, null last; and these."""
     labels = comparison.labels_of(labels)
     passing = labels if keep.all() else labels.filter(pa.array(keep))
     encoded = passing.combine_chunks().dictionary_encode(null_encoding="encode")
@@ -91,7 +108,7 @@ def _row_sets(
     shown: Sequence[int],
     hidden: Sequence[int],
     *,
-    by: str,
+    by: Sequence[str],
     statistic: Statistic,
     column: str | None,
     value: pa.ChunkedArray | None,
@@ -111,7 +128,8 @@ def _row_sets(
     ]
     if hidden:
         rest = rows[np.isin(group, hidden)]
-        sets.append(RowSet(rows=rest, measure=f"withheld groups of {by}", figures=(len(hidden),)))
+        of = f"of {by[0]}" if len(by) == 1 else f"by {msgspec.json.encode(by).decode()}"  # no two lists are one text
+        sets.append(RowSet(rows=rest, measure=f"withheld groups {of}", figures=(len(hidden),)))
     return sets
 
 

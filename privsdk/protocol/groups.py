@@ -75,10 +75,11 @@ def public_groups_of(table: pa.Table, groups: PublicGroups) -> Integers:
     return key_of[found]
 
 
-def label_name(by: str, others: Collection[str]) -> str:
-    """What the column of labels is called beside others: as the groups' column, else "key", "key 2" and so on."""
-    names = chain([by, "key"], (f"key {n}" for n in count(2)))
-    return next(name for name in names if name not in others)
+def label_names(columns: Sequence[str], others: Collection[str]) -> list[str]:
+    """What the columns of labels are called beside others: as the groups' own, else "key", "key 2" and so on."""
+    taken = {*others, *columns}
+    spare = (name for name in chain(["key"], (f"key {n}" for n in count(2))) if name not in taken)
+    return [name if name not in others and name not in columns[:at] else next(spare) for at, name in enumerate(columns)]
 
 
 def labelled(
@@ -86,10 +87,8 @@ def labelled(
 ) -> dict[str, pa.Array]:
     """The columns that say which group each row of an answer is of, by names that others do not have; all of them so
     many times."""
-    named = dict[str, pa.Array]()
-    for column, each in zip(groups.columns, groups.labels(types or [None] * len(groups.columns)), strict=True):
-        named[label_name(column, [*others, *named])] = pa.concat_arrays([each] * times)
-    return named
+    columns = [pa.concat_arrays([each] * times) for each in groups.labels(types or [None] * len(groups.columns))]
+    return dict(zip(label_names(groups.columns, others), columns, strict=True))
 
 
 def rows_by_group(rows: Integers, of: Integers, groups: Sequence[int]) -> list[Integers]:

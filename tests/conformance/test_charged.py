@@ -58,7 +58,7 @@ def told_of(found: Ran, party: str) -> int:
         told = SET * (turns + (0 if answer.table is None else answer.table.num_columns))
     elif name == "aggregate":
         labels = [numbers(s.table) for s in found.transcript if (s.sender, s.tag) == (party, "aggregate.Labels")]
-        by = () if parameters.by is None else (parameters.by.text(parameters.party),)
+        by = tuple(name.text(parameters.party) for name in parameters.groups)
         told = sum(labels) + (numbers(answer.table, besides=by) + 1 if answer.table is not None else 0)
     elif name == "he.score" and party == found.operation.request.parties[0]:
         intervals = answer.table.select([n for n in answer.table.column_names if n not in ("from", "to")])

@@ -145,17 +145,19 @@ def test_aggregates_by_the_other_sides_columns(fed: ps.Federation, tables: Table
         sql.register("loans", tables["bank"]["loans"])
         rows = sql.execute(
             "WITH labels AS (SELECT company, CASE WHEN min(region) = max(region) THEN min(region) END AS region "
-            "FROM sales WHERE number >= 0 GROUP BY 1) SELECT region, count(*), avg(sum) FROM loans "
-            "JOIN labels USING (company) WHERE rating = 'a' GROUP BY 1 ORDER BY 1 NULLS LAST"
+            "FROM sales WHERE number >= 0 GROUP BY 1) SELECT region, rating, count(*), avg(sum) FROM loans "
+            "JOIN labels USING (company) WHERE rating IN ('a', 'b') GROUP BY 1, 2 ORDER BY 1 NULLS LAST, 2"
         ).fetchall()
-    plan = joint["bank"].mean("sum", by="EWR.region", where={"rating": "a", "EWR.number": (0, None)})
-    answer = plan.release().value
-    shown = [row for row in rows if row[0] in answer["EWR.region"].to_pylist()]
+    where = {"rating": ["a", "b"], "EWR.number": (0, None)}
+    answer = joint["bank"].mean("sum", by=["EWR.region", "rating"], where=where).release().value
+    labels = list(zip(answer["EWR.region"].to_pylist(), answer["rating"].to_pylist(), strict=True))
+    shown = [row for row in rows if row[:2] in labels]
     assert shown
     assert answer.to_pydict() == {
         "EWR.region": [r[0] for r in shown],
-        "count": [r[1] for r in shown],
-        "mean": pytest.approx([r[2] for r in shown]),
+        "rating": [r[1] for r in shown],
+        "count": [r[2] for r in shown],
+        "mean": pytest.approx([r[3] for r in shown]),
     }
     other = psi.join(fed["JFK"]["sales"], fed["bank"]["loans"], on="company").release().value
     mixed = joint["bank"].count(by="EWR.region").request

@@ -25,7 +25,7 @@ def name_of(column: str) -> Name:
 def request_for(
     statistic: str,
     column: str | None = None,
-    by: str | None = None,
+    by: str | list[str] | None = None,
     where: Mapping[str, Any] | None = None,
     *,
     joint: bool = True,
@@ -36,10 +36,11 @@ def request_for(
         "statistic": statistic,
         "party": "bank",
         "column": column,
-        "by": None if by is None else msgspec.to_builtins(name_of(by)),
+        "by": msgspec.to_builtins([name_of(each) for each in by] if isinstance(by, list) else by and name_of(by)),
         "where": msgspec.to_builtins(canonical(where, name_of)),
     }
-    names = [name_of(name) for name in (column, by, *(where or {})) if name is not None]
+    grouping = by if isinstance(by, list) else [by]
+    names = [name_of(name) for name in (column, *grouping, *(where or {})) if name is not None]
     parties = tuple(sorted({"bank"} | {name.party for name in names}))
     operands = {
         party: Operand(
@@ -95,7 +96,7 @@ def aggregate(
     keys: list[int] | None,
     statistic: str,
     column: str | None = None,
-    by: str | None = None,
+    by: str | list[str] | None = None,
     where: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> pa.Table:
@@ -109,7 +110,7 @@ def labelled(
     shop: tuple[pa.Table, list[int]],
     statistic: str,
     column: str | None = None,
-    by: str | None = None,
+    by: str | list[str] | None = None,
     where: Mapping[str, Any] | None = None,
     *,
     transcript: list[Sent] | None = None,

@@ -51,36 +51,37 @@ CONDITIONS: dict[str, tuple[Any, str]] = {
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given_cases(
     rows=ROWS,
-    by=st.sampled_from([None, "segment"]),
+    by=st.sampled_from([[], ["segment"], ["segment", "flag"], ["flag", "whole", "segment"]]),
     where=st.sampled_from(list(CONDITIONS)),
     joint=st.booleans(),
     min_count=st.integers(2, 4),
 )
 def test_aggregates_equal_duckdb(
-    statistic: str, column: str, cases: Cases, rows: list[Any], by: str | None, where: str, joint: bool, min_count: int
+    statistic: str, column: str, cases: Cases, rows: list[Any], by: list[str], where: str, joint: bool, min_count: int
 ) -> None:
     types = {"key": pa.int64(), "segment": pa.string(), "flag": pa.bool_(), "whole": pa.int32(), "real": pa.float64()}
     table = pa.table({name: pa.array([row[i] for row in rows], t) for i, (name, t) in enumerate(types.items())})
     table = table.append_column("row", pa.array(range(len(rows)), pa.int64()))
     conditions, clause = CONDITIONS[where]
     keys = table["key"].to_pylist() if joint else None
-    result = aggregate(table, keys, statistic, column, by, conditions, min_count=min_count)
+    asked = by if len(by) > 1 else by[0] if by else None
+    result = aggregate(table, keys, statistic, column, asked, conditions, min_count=min_count)
 
     named = {"count": "0", "mean": f"avg({column}::DOUBLE)", "variance": f"var_samp({column}::DOUBLE)"}
     value = named.get(statistic, f"{statistic}({column}::DOUBLE)")
+    ordered = ", ".join(f"{name} NULLS LAST" for name in by)
     query = f"""
-        SELECT {by or "NULL"} AS label, count(*), {value} AS result, list(DISTINCT {"key" if joint else "row"})
+        SELECT {"".join(f"{name}, " for name in by)} count(*), {value}, list(DISTINCT {"key" if joint else "row"})
         FROM (SELECT * REPLACE (nullif(real, 'nan'::DOUBLE) AS real) FROM held)
-        WHERE {column} IS NOT NULL AND {clause} {"GROUP BY label" if by else ""} ORDER BY label NULLS LAST
+        WHERE {column} IS NOT NULL AND {clause} {f"GROUP BY {', '.join(by)} ORDER BY {ordered}" if by else ""}
     """  # noqa: S608
     with duckdb.connect() as sql:
         sql.register("held", table)
-        groups = sql.sql(query).fetchall()
-    shown = set(result[by].to_pylist()) if by else {None} if result.num_rows else set()
+        groups = [(found[:-3], *found[-3:]) for found in sql.sql(query).fetchall()]
+    shown = list(zip(*(result[name].to_pylist() for name in by), strict=True)) if by else [()] * result.num_rows
     expected = [group for group in groups if group[0] in shown]
-    check_withholding(groups, shown, min_count)
-    if by:
-        assert result[by].to_pylist() == [label for label, *_ in expected]
+    check_withholding(groups, set(shown), min_count)
+    assert shown == [label for label, *_ in expected]
     assert result["count"].to_pylist() == [count for _, count, *_ in expected]
     if statistic != "count":
         assert result[statistic].to_pylist() == pytest.approx([value for *_, value, _ in expected], rel=1e-9, abs=1e-6)
@@ -178,6 +179,22 @@ def test_keys_are_counted_where_the_unit_is_an_id_and_rows_where_it_is_not() -> 
     assert play(request, mine)["bank"].table.num_rows == 0
 
 
+def test_the_number_of_groups_withheld_has_a_name_of_its_own_for_each_list_of_columns() -> None:
+    """Or a figure that was told of the same rows by other columns would be told in its place."""
+    table = pa.table({"a": [0, 1, 2] * 4, "b": [0, 0, 1] * 4, '["a","b"]': range(12)})
+    measures = list[str]()
+
+    class Listening(Unguarded):
+        def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
+            measures.extend(each.measure for each in sets)
+            return super().screen(sets, min_count)
+
+    for by in ("a", ["a", "b"], ["b", "a"], '["a","b"]'):
+        request = request_for("count", by=by, joint=False)
+        play(request, given("bank", request, table, None, min_count=5, services=Listening()))
+    assert len(measures) == len(set(measures)) == 4
+
+
 def test_the_guard_gets_every_set_and_its_figures_are_what_is_told() -> None:
     table = pa.table({"city": ["a"] * 4 + ["b"] * 3 + ["c"] + [None] * 3, "x": [1, 2, 3, None, 4, 5, 6, 7, 8, 9, 10]})
     seen: list[RowSet] = []
@@ -208,8 +225,10 @@ def test_the_guard_gets_every_set_and_its_figures_are_what_is_told() -> None:
         request_for("count", "x", None, operands={"bank": Operand(table="t", columns=("y",), alignment="joint")}),
         request_for("count", "x", None, {"shop.y": 1}, joint=False),
         request_for("count", "x", None, {"shop.y": 1, "mill.z": 1}),
+        request_for("count", "x", []),
+        request_for("count", "x", ["y", "z", "y"]),
     ],
-    ids=["statistic", "column", "parties", "other column", "base tables", "three parties"],
+    ids=["statistic", "column", "parties", "other column", "base tables", "three parties", "no group", "a group twice"],
 )
 def test_requests_of_another_shape_are_refused(request_: Request) -> None:
     with pytest.raises(InvalidArgument):

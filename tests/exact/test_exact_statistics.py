@@ -133,3 +133,14 @@ def test_labels_keep_their_own_column(name: str) -> None:
     answer = aggregate(table, range(4), "sum", "x", name)
     assert answer.column_names == ["key", "count", "sum"]
     assert answer.to_pydict() == {"key": ["p", "q"], "count": [2, 2], "sum": [4, 6]}
+
+
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [(["count", "key"], ["key 2", "key"]), (["sum", "g", "count"], ["key", "g", "key 2"]), (["g", "x"], ["g", "x"])],
+)
+def test_labels_of_several_columns_keep_their_own(by: list[str], names: list[str]) -> None:
+    table = pa.table({"x": [1, 2] * 3, **{name: list("pqpqpq") for name in by if name != "x"}})
+    answer = aggregate(table, range(6), "sum", "x", by)
+    assert answer.column_names == [*names, "count", "sum"]
+    assert [answer[name].to_pylist() for name in names] == [[1, 2] if name == "x" else ["p", "q"] for name in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pytest
 from asking import given, labelled, play, request_for
@@ -15,7 +16,7 @@ from hypothesis import given as given_cases
 from hypothesis import strategies as st
 
 from privsdk.errors import DataError, InvalidArgument, ProtocolViolation, StaleJoin
-from privsdk.exact.labels import KeyLabels
+from privsdk.exact.labels import KeyLabels, schema
 from privsdk.protocol.operation import operation_of
 
 BANK = pa.table({"x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], "ok": [True] * 6 + [False]}), [0, 0, 1, 2, 3, 4, 5]
@@ -56,38 +57,40 @@ def test_a_key_passes_if_a_row_does_and_has_the_label_that_its_passing_rows_shar
         max_size=20,
     ),
     st.sampled_from([{}, {"shop.age": (3, 7)}, {"shop.age": [1, 2, 8], "x": (0, None)}]),
-    st.sampled_from([None, "shop.rank"]),
+    st.sampled_from([[], ["shop.rank"], ["shop.rank", "shop.age"], ["shop.age", "sign", "shop.rank"]]),
 )
 def test_the_partners_columns_equal_duckdb(
-    cases: Cases, left: list[Any], right: list[Any], where: dict[str, Any], by: str | None
+    cases: Cases, left: list[Any], right: list[Any], where: dict[str, Any], by: list[str]
 ) -> None:
     shared = sorted({row[0] for row in left} & {row[0] for row in right})
     if not shared or not (by or "shop.age" in where):
         return
     bank = sorted((shared.index(k), x) for k, x in left if k in shared)
     ours = sorted(((shared.index(k), r, a) for k, r, a in right if k in shared), key=str)
-    held = pa.table({"key": [k for k, _ in bank], "x": [x for _, x in bank]})
+    held = pa.table({"key": [k for k, _ in bank], "x": [x for _, x in bank], "sign": [x < 0 for _, x in bank]})
     types = {"key": pa.int64(), "rank": pa.int16(), "age": pa.int64()}
     theirs = pa.table({n: pa.array([row[i] for row in ours], t) for i, (n, t) in enumerate(types.items())})
+    asked = by if len(by) > 1 else by[0] if by else None
     result = labelled(
-        (held, held["key"].to_pylist()), (theirs, theirs["key"].to_pylist()), "sum", "x", by, where, min_count=1
+        (held, held["key"].to_pylist()), (theirs, theirs["key"].to_pylist()), "sum", "x", asked, where, min_count=1
     )
     own = "x >= 0" if "x" in where else "true"
     filter_ = {"()": "true", "(3, 7)": "age BETWEEN 3 AND 7"}.get(str(where.get("shop.age", ())), "age IN (1, 2, 8)")
+    agreed = "CASE WHEN min({0}) = max({0}) AND count(*) = count({0}) THEN min({0}) END AS {0}"
+    names = [name.removeprefix("shop.") for name in by]
+    ordered = ", ".join(f"{name} NULLS LAST" for name in ["1", *names])
     query = f"""
-        WITH labels AS (SELECT key, CASE WHEN min(rank) = max(rank) AND count(*) = count(rank) THEN min(rank) END
-                        AS label FROM theirs WHERE {filter_} GROUP BY key)
-        SELECT {"label" if by else "0"} AS label, count(*), sum(x) FROM held JOIN labels USING (key)
-        WHERE {own} GROUP BY 1 ORDER BY 1 NULLS LAST
+        WITH labels AS (SELECT key, {agreed.format("rank")}, {agreed.format("age")}
+                        FROM theirs WHERE {filter_} GROUP BY key)
+        SELECT {"".join(f"{name}, " for name in names)} count(*), sum(x) FROM held JOIN labels USING (key)
+        WHERE {own} GROUP BY {", ".join(["true", *names])} ORDER BY {ordered}
     """  # noqa: S608
     with duckdb.connect() as sql:
         sql.register("held", held)
         sql.register("theirs", theirs)
         groups = sql.sql(query).fetchall()
-    assert result["count"].to_pylist() == [count for _, count, _ in groups]
-    assert result["sum"].to_pylist() == [total for *_, total in groups]
-    if by:
-        assert result[by].to_pylist() == [label for label, *_ in groups]
+    found = [result[name].to_pylist() for name in (*by, "count", "sum")]
+    assert list(zip(*found, strict=True)) == groups
     cases()
 
 
@@ -139,9 +142,9 @@ def test_sides_of_two_joins_do_not_fit() -> None:
         play(request, *sides)
 
 
-def sent(passes: list[Any], label: list[str | None], kind: str = "text") -> KeyLabels:
-    table = pa.table({"passes": passes, "label": label}, schema=KeyLabels.SCHEMA)
-    return KeyLabels(join=b"the session of a join", kind=kind, min_count=0, table=table)
+def sent(passes: list[Any], *columns: list[str | None], kinds: tuple[str, ...] = ("text",)) -> KeyLabels:
+    table = pa.table([passes, *columns], schema=schema(len(columns)))
+    return KeyLabels(join=b"the session of a join", kinds=kinds, min_count=0, table=table)
 
 
 @pytest.mark.parametrize(
@@ -149,12 +152,18 @@ def sent(passes: list[Any], label: list[str | None], kind: str = "text") -> KeyL
     [
         sent([True] * 5, ["a"] * 5),
         sent([True] * 7, ["a"] * 7),
-        sent([True] * 6, ["a"] * 6, kind="none"),
-        sent([True] * 6, ["a"] * 6, kind="poem"),
-        sent([True] * 6, ["a"] * 6, kind="whole number"),
+        sent([True] * 6, kinds=()),
+        sent([True] * 6, ["a"] * 6, ["a"] * 6, kinds=("text", "text")),
+        sent([True] * 6, ["a"] * 6, ["a"] * 6),
+        sent([True] * 6, ["a"] * 6, kinds=("poem",)),
+        sent([True] * 6, ["a"] * 6, kinds=("whole number",)),
         sent([True] * 5 + [None], ["a"] * 6),
+        msgspec.structs.replace(sent([True] * 6, ["a"] * 6), table=pa.table([[True] * 6, ["a"] * 6], ["passes", "a"])),
     ],
-    ids=["fewer keys", "more keys", "no labels", "another kind", "not of the kind", "neither"],
+    ids=[
+        *("fewer keys", "more keys", "no labels", "labels too many", "a column too many", "another kind"),
+        *("not of the kind", "neither", "another schema"),
+    ],
 )
 def test_labels_that_a_partner_may_not_send(message: KeyLabels) -> None:
     request = request_for("count", by="shop.rank")

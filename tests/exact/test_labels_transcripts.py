@@ -12,7 +12,7 @@ from asking import given, request_for
 from claims import Cases
 from harness import Extra, altered, assert_absent, assert_found, assert_same_shape, hearing, saying, wire_bytes
 
-from privsdk.exact.labels import KeyLabels
+from privsdk.exact.labels import KeyLabels, schema
 from privsdk.exact.operation import JointKeyLabels
 from privsdk.governance.learns import MinimumCounts, Parties
 from privsdk.protocol.operation import Outcome, RoleInput, operation_of
@@ -56,7 +56,7 @@ def check(side: Side, owner: Side = honest, cases: Callable[[], None] = lambda: 
     assert (message.sender, message.receiver, message.tag) == ("shop", "bank", "aggregate.Labels")
     assert message.table.to_pydict() == {
         "passes": [True] * 8 + [False] * 4,
-        "label": ["iron-card", "gold-card"] * 4 + [None] * 4,
+        "label 0": ["iron-card", "gold-card"] * 4 + [None] * 4,
     }
     for seed, transcript in enumerate(transcripts):
         assert_same_shape(transcript, transcripts[0])
@@ -70,7 +70,7 @@ def test_the_owner_receives_what_learns_says(cases: Cases) -> None:
     check(honest, cases=cases)
     told = {item.who: item for item in ASKED.learns()}
     assert told[Parties(("bank",))].what == (
-        JointKeyLabels(partner="shop", where="age between 20 and 30", label="rank"),
+        JointKeyLabels(partner="shop", where="age between 20 and 30", label=("rank",)),
         MinimumCounts(of=("shop",)),
     )
     assert told[Parties(("bank",))].text == (
@@ -102,15 +102,15 @@ def listener(mine: RoleInput) -> Role[Outcome]:
 
 def all_labels(mine: RoleInput, table: pa.Table) -> pa.Table:
     """The labels of keys that do not pass too."""
-    labels = table["label"].to_pylist()
+    labels = table["label 0"].to_pylist()
     for key, label in zip(mine.keys.tolist(), mine.table["rank"].to_pylist(), strict=True):
         labels[key] = labels[key] or label
-    return pa.table({"passes": table["passes"], "label": labels}, schema=KeyLabels.SCHEMA)
+    return pa.table({"passes": table["passes"], "label 0": labels}, schema=schema(1))
 
 
 def counts_of_rows(mine: RoleInput, table: pa.Table) -> pa.Table:
-    counts = [f"{label}{mine.keys.tolist().count(key)}" for key, label in enumerate(table["label"].to_pylist())]
-    return pa.table({"passes": table["passes"], "label": counts}, schema=KeyLabels.SCHEMA)
+    counts = [f"{label}{mine.keys.tolist().count(key)}" for key, label in enumerate(table["label 0"].to_pylist())]
+    return pa.table({"passes": table["passes"], "label 0": counts}, schema=schema(1))
 
 
 def one_age(mine: RoleInput, table: pa.Table) -> pa.Table:

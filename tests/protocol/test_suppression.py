@@ -173,7 +173,7 @@ def exact(sizes: Sequence[int]) -> list[bool]:
     given = input_of(pa.table({"g": labels}))
     keep = np.ones(len(labels), np.bool_)
     answer = aggregate(
-        given, "count", None, keep=keep, by="g", labels=given.table["g"], min_count=given.min_count, most_groups=4096
+        given, "count", None, keep=keep, by=[("g", given.table["g"])], min_count=given.min_count, most_groups=4096
     )
     return [group in answer.table["g"].to_pylist() for group in range(len(sizes))]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ...display.cards import Card, Displayed, Grid, at_most, cell
 from ...display.tabular import Tabular
-from ...protocol.groups import label_name
+from ...protocol.groups import label_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -133,5 +133,5 @@ class Matrix(Displayed, Tabular):
         """A row for each column: its name, then its values with the others, null where there is none."""
         values = {name: pa.array(line, from_pandas=True) for name, line in zip(self.columns, self.values, strict=True)}
         return pa.table(
-            [pa.array(self.columns), *values.values()], names=[label_name("column", self.columns), *self.columns]
+            [pa.array(self.columns), *values.values()], names=[*label_names(["column"], self.columns), *self.columns]
         )

@@ -24,9 +24,10 @@ from typing import Any
 import pyarrow as pa
 
 from ...client.plan import Plan
-from ...client.tables import GroupColumns, Keys, Sources
+from ...client.tables import Keys, Sources
 from ...crypto.seal.presets import Scheme
 from ...errors.calls import verb
+from ...protocol.columns.keys import GroupColumns
 from .plans import DEFAULT_ROWS, OfColumns, plan_statistic
 from .statistic import Aggregation
 from .values import Matrix, Pooled, Variance

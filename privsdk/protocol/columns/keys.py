@@ -19,6 +19,7 @@ from .values import DecimalText, NotComparable, is_plain, plain_value
 
 Key = str | int | bool | DecimalText  # dates, times and durations as ISO text
 GivenKey = str | int | bool | Decimal | date | time | timedelta
+GroupColumns = str | Sequence[str]
 By = str | tuple[str, ...] | None  # columns of groups, as a request has them
 MAX_KEYS = 100_000
 _KINDS = "text, whole numbers, booleans, decimals, dates or times"
