@@ -12,14 +12,19 @@ from ..errors.inputs import (
     FederationClosed,
     GroupKeysMisfit,
     GroupsMisfit,
+    JointColumnUnfit,
     JointFileUnusable,
+    JointMismatch,
     JointProblem,
+    JointQuestion,
     JointUnusable,
     KeysMisfit,
+    MissingNumbers,
     NameUnknown,
     NotOffered,
     NotTables,
     NotWritable,
+    SeveralRowsOfKey,
     ValidationMisfit,
     WrongType,
 )
@@ -193,6 +198,73 @@ def beyond_bound(d: BeyondBound) -> Text:
     )
 
 
+def several_rows(d: SeveralRowsOfKey) -> Text:
+    return Text(
+        f"{d.party}/{d.table} has several rows of a joint key; statistics over the join take one of each",
+        "ask its owner for a view with one row a key, such as SELECT key, avg(x) AS x ... GROUP BY key",
+    )
+
+
+def joint_column(d: JointColumnUnfit) -> Text:
+    of = f"{d.party}'s {d.column}"
+    few = f"fewer than {d.min_count} joint keys"
+    said = {
+        "few": Text(f"{of} has values at {few}", "use another column, or a join with more keys"),
+        "infinite": Text(f"{of} holds an infinite value", "ask its owner to clean it"),
+        "constant": Text(f"{of} is constant over the joint keys", "leave it out"),
+        "one": Text(
+            f"one joint key makes up more than 1 part in {d.min_count} of the spread of {of}: sums with it would tell "
+            "of that key",
+            f'clip it, as in bounds={{"{d.party}.{d.column}": (0, 1000)}}, or ask for a view that takes its logarithm',
+        ),
+        "alike": Text(f"{of} has one value at all but {few}: sums with it would tell of those", "leave it out"),
+        "groups": Text(f"no value of {of} is that of {d.min_count} joint keys", "use edges, or a coarser column"),
+    }
+    return said[d.why]
+
+
+def joint_mismatch(d: JointMismatch) -> Text:
+    said = {
+        "join": Text(f"{d.party}'s side is of another join", "use the sides of one join"),
+        "keys": Text(f"{d.party} has another number of joint keys"),
+        "number": Text("the join has another number of keys", "ask by the joint table that psi.join gave"),
+        "columns": Text(f"{d.party} encodes more columns than were asked for"),
+        "complete": Text(f"{d.party} opened a number of complete keys beyond all of them"),
+        "figures": Text(f"{d.party} answered without figures"),
+    }
+    return said[d.wrong]
+
+
+def joint_question(d: JointQuestion) -> Text:
+    said = {
+        "keys": Text(
+            f"fewer than {d.least} shared keys" if d.least else f"more than {d.most:,} shared keys",
+            f"join tables with {'more' if d.least else 'fewer'} keys in common",
+        ),
+        "bits": Text(f"{d.number} bits of a figure", f"give {d.least} to {d.most}, or leave it out"),
+        "twice": Text("a column is named twice", "name each column once"),
+        "shape": Text(f"columns of 1 to {d.most} parties of one join are taken, as many as named", "psi.join first"),
+        "features": Text("a regression on no features", 'give them, as in ["bank.income", "shop.spent"]'),
+        "ridge": Text("ridge is no penalty", "give a finite number, 0 or more"),
+        "one-party": Text(f"both columns are {d.party}'s", f"{d.write} has them exactly"),
+        "bounds": Text(f"the bounds of {d.column} are none", "give (low, high), the first below the second"),
+        "edges": Text(f"the edges of {d.column} do not rise", "give each above the one before"),
+        "weights": Text(
+            f"{d.column} has {d.number} values that are told; weight of evidence takes two",
+            "make the crosstab with the two-valued column second",
+        ),
+    }
+    return said[d.wrong]
+
+
+def missing_numbers(d: MissingNumbers) -> Text:
+    return Text(
+        f"numbers are missing at {' and '.join(d.parties)}, and more than two parties take part: only of two are keys "
+        "left out",
+        "use columns of two parties, or ask for a view that fills them, as coalesce(x, 0)",
+    )
+
+
 def closed(_: FederationClosed) -> Text:
     return Text("the federation is closed", "open it again by ps.embedded(...) or ps.connect(...), and take its tables")
 
@@ -206,6 +278,11 @@ ENGLISH: Language = {
     GroupsMisfit: groups,
     ValidationMisfit: validation,
     BeyondBound: beyond_bound,
+    SeveralRowsOfKey: several_rows,
+    JointColumnUnfit: joint_column,
+    MissingNumbers: missing_numbers,
+    JointMismatch: joint_mismatch,
+    JointQuestion: joint_question,
     NotOffered: not_offered,
     CallMisfit: misfit,
     FederationClosed: closed,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..errors import UnknownName
 from ..errors.details import Stated, Text, show_with
 from ..errors.refusals import (
+    BitsExceeded,
     BudgetReset,
     EpsilonExceeded,
     ExactExceeded,
@@ -21,6 +22,7 @@ from ..errors.refusals import (
     PartiesToldApart,
     RequestTooLarge,
     RowsTooAlike,
+    TooFewComplete,
     TooFewContributors,
     TooFewKeys,
     TooFewLeft,
@@ -220,6 +222,20 @@ def _differencing(d: RowsTooAlike) -> Text:
     )
 
 
+def _bits(d: BitsExceeded) -> Text:
+    return Text(
+        f"{d.party} refuses (entropy): with what was told before of sums with {d.table}.{d.column}, this would be more "
+        "than half of what the column holds, and its values could be worked out. No bits of it are charged",
+        "ask for fewer columns at once, for fewer bits (bits=10), or for less of other columns",
+    )
+
+
+def _few_complete(d: TooFewComplete) -> Text:
+    return Text(
+        f"fewer than {d.min_count} joint keys have all values at {' and '.join(d.parties)}", "use other columns"
+    )
+
+
 def _caller(d: CallerMismatch) -> Text:
     return Text(f"{d.certified} sent a request in the name of {d.named}", "use the certificate of that name")
 
@@ -307,6 +323,8 @@ ENGLISH: Language = {
     Frozen: _frozen,
     BudgetReset: _reset,
     RowsTooAlike: _differencing,
+    BitsExceeded: _bits,
+    TooFewComplete: _few_complete,
     CallerMismatch: _caller,
     SessionEnded: _ended,
     TermsDiffer: _terms,

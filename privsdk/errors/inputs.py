@@ -131,6 +131,50 @@ class ValidationMisfit(Detail, frozen=True, kw_only=True, tag="validation"):
     grid: str = ""
 
 
+class SeveralRowsOfKey(Detail, frozen=True, kw_only=True, tag="several-rows"):
+    """A party's table has several rows of a joint key, where one is multiplied with the others' columns."""
+
+    party: str
+    table: str
+
+
+class JointColumnUnfit(Detail, frozen=True, kw_only=True, tag="joint-column"):
+    """A column that is no factor of joint products: too "few" values, "infinite" or "constant" ones, "one" unit that
+    makes up too much of it, fewer than `min_count` units that differ from the rest ("alike"), or no category of so many
+    ("groups")."""
+
+    party: str
+    column: str
+    why: Literal["few", "infinite", "constant", "one", "alike", "groups"]
+    min_count: int = 0
+
+
+class JointMismatch(Detail, frozen=True, kw_only=True, tag="joint-mismatch"):
+    """What `party` says of a joint statistic does not fit: another join or number of its keys, more columns than were
+    asked for, too many complete keys, or no figures."""
+
+    party: str
+    wrong: Literal["join", "keys", "number", "columns", "complete", "figures"]
+
+
+class JointQuestion(Detail, frozen=True, kw_only=True, tag="joint-question"):
+    """A question over a join that cannot be: of `column` or `party`, beyond `most`; "write" is what to call instead."""
+
+    wrong: Literal["keys", "bits", "twice", "shape", "features", "ridge", "one-party", "bounds", "edges", "weights"]
+    column: str = ""
+    party: str = ""
+    number: int = 0
+    least: int = 0
+    most: int = 0
+    write: str = ""
+
+
+class MissingNumbers(Detail, frozen=True, kw_only=True, tag="missing-numbers"):
+    """These parties miss numbers at some joint keys, where three or more take part."""
+
+    parties: tuple[str, ...]
+
+
 class BeyondBound(Detail, frozen=True, kw_only=True, tag="beyond-bound"):
     """A party's column holds a value, or has a `total`, beyond what was declared."""
 

@@ -73,6 +73,21 @@ class MinPartiesUnstated(Detail, frozen=True, kw_only=True, tag="min-parties"):
     stated: int | None = None
 
 
+class TooFewComplete(Detail, frozen=True, kw_only=True, tag="few-complete"):
+    """So few joint keys have all values that nothing is told of them."""
+
+    parties: tuple[str, ...]
+    min_count: int
+
+
+class BitsExceeded(Detail, frozen=True, kw_only=True, tag="bits"):
+    """More than half of a column's entropy would be told."""
+
+    party: str
+    table: str
+    column: str
+
+
 class TooFewKeys(Detail, frozen=True, kw_only=True, tag="few-keys"):
     """`party` brings fewer distinct keys than the `least` that `owner` asks for."""
 

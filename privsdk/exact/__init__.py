@@ -5,3 +5,4 @@ computes, `labels` brings in the columns of the other side of a join.
 """
 
 from . import operation as operation
+from .joint import operation as joint_operation  # noqa: F401 - registers it

@@ -147,6 +147,23 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, tag="exact"):
         return f"{self.uses} exact disclosure{'s' * (self.uses != 1)} ({self.what})"
 
 
+class ColumnBits(msgspec.Struct, frozen=True, kw_only=True, tag="bits"):
+    """A charge of the bits that rounded figures tell of one column, in the worst case: whoever knows the rest of a sum.
+
+    No budget bounds them: half of the column's entropy does, over the ledger's lifetime; see `Services.check_bits`.
+    """
+
+    column: str
+    bits: int
+
+    def __post_init__(self) -> None:
+        if self.bits < 1:
+            raise InvalidArgument(f"a charge of {self.bits} bits ({self.column})")
+
+    def __str__(self) -> str:
+        return f"{self.bits:,} bits of {self.column}"
+
+
 class DiscreteLaplace(msgspec.Struct, frozen=True, kw_only=True, tag="discrete-laplace"):
     """A charge for one release of an integer vector with discrete Laplace noise.
 
@@ -222,7 +239,8 @@ class ZeroConcentrated(msgspec.Struct, frozen=True, kw_only=True, tag="zcdp", om
         return f"rho {self.rho:.4g} (zCDP)"
 
 
-Charge = Exact | DiscreteLaplace | Gaussian | ZeroConcentrated
+Charge = Exact | ColumnBits | DiscreteLaplace | Gaussian | ZeroConcentrated
+NOISELESS = (Exact, ColumnBits)  # charges that have no epsilon
 
 
 class Debit(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,6 +78,10 @@ class Disclosure(StrEnum):
     AGGREGATE = _Attributes(
         "aggregate", counted=True, pooled=False, noisy=False, in_workshop=True, implies=("HE operand",)
     )
+    # over a join: sums, and sums of its products with other columns, each rounded and bounded in bits
+    JOINT_STATISTIC = _Attributes(
+        "joint statistic", counted=True, pooled=False, noisy=False, in_workshop=True, implies=("aggregate",)
+    )
     # enters an encrypted sum
     HE_OPERAND = _Attributes("HE operand", counted=True, pooled=True, noisy=False, in_workshop=True, implies=())
     # input of a jointly trained model

@@ -18,7 +18,7 @@ from ..errors.refusals import (
     OperationNotAllowed,
     TooFewContributors,
 )
-from ..governance.charges import Debit, Exact, Unit
+from ..governance.charges import NOISELESS, Debit, Exact, Unit
 from ..governance.policy import ANY, Derivation, Disclosure, Grant, KeyBounds, Need, Policy, smallest_grants
 from ..protocol import control
 from ..protocol.operation import Kind, Operand, Operation, Request, operation_names
@@ -119,7 +119,7 @@ def check_unit(party: str, operand: Operand, price: Sequence[Debit], unit: Unit,
 
     Bounding only protects, so that column needs no grant; an exact answer over bounded rows would tell of it.
     """
-    noisy = any(not isinstance(debit.charge, Exact) for debit in price)
+    noisy = any(not isinstance(debit.charge, NOISELESS) for debit in price)
     due = unit if noisy else Unit()
     if operand.unit.id != due.id:
         kind = "noisy" if noisy else "exact"

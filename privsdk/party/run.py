@@ -58,7 +58,8 @@ class PartyRun:
         self.stop_requested = threading.Event()
         self.waited_for: tuple[str, ...] = ()  # when it was cancelled
         self.screened = False  # whether its role asked the guard
-        self._party = party
+        self.bits_paid = False
+        self.party = party
         self._timeouts = timeouts
         self._changed = threading.Condition()
         self._over = False
@@ -70,11 +71,11 @@ class PartyRun:
     @property
     def next_instalment(self) -> tuple[Debit, ...]:
         """What the next round costs."""
-        return self.operation.per_round(self.instalments + 1).get(self._party, ())
+        return self.operation.per_round(self.instalments + 1).get(self.party, ())
 
     def begin(self, nonces: Mapping[str, str]) -> None:
         """Fix the session's id from every party's nonce."""
-        if set(nonces) != set(self.request.parties) or nonces[self._party] != self.nonce:
+        if set(nonces) != set(self.request.parties) or nonces[self.party] != self.nonce:
             raise ProtocolViolation("the nonces are not those that the request's parties gave")
         self.begun = time.monotonic()
         joined = json.dumps([self.digest, sorted(nonces.items())])
@@ -93,20 +94,22 @@ class PartyRun:
         Its operation says whether there are: a minimum count applies to what it needs, and not noise alone pays for it.
         """
         operation = self.operation
-        debits = operation.price().get(self._party, ())
+        debits = operation.price().get(self.party, ())
         noise_alone = debits and not any(isinstance(debit.charge, Exact) for debit in debits)
-        counted = any(need.disclosure.counted for need in operation.needs().get(self._party, ()))
+        counted = any(need.disclosure.counted for need in operation.needs().get(self.party, ()))
         if counted and not noise_alone and not self.screened:
             raise InternalError(
-                f"{self.request.operation} tells exact figures of {self._party}'s rows, and its role did not ask "
+                f"{self.request.operation} tells exact figures of {self.party}'s rows, and its role did not ask "
                 "services.screen"
             )
+        if operation.bits().get(self.party) and not self.bits_paid:
+            raise InternalError(f"{self.request.operation} tells bits of columns, and did not call services.pay_bits")
 
     def arrive(self, peer: str, hello: Hello, channel: Channel) -> None:
         """Take a stream that a peer earlier in the request's order opened; it is heard from the run's start on."""
         order = self.request.parties
-        if peer not in order or order.index(peer) >= order.index(self._party):
-            raise ProtocolViolation(f"{peer} is not to open a stream to {self._party} in this run")
+        if peer not in order or order.index(peer) >= order.index(self.party):
+            raise ProtocolViolation(f"{peer} is not to open a stream to {self.party} in this run")
         with self._changed:
             if self._over:
                 raise PeerGone(StreamEnded(peer=peer, how="shut"))
@@ -121,7 +124,7 @@ class PartyRun:
         """The conversation with a peer: dialled by whoever comes first in the request's order."""
         if peer not in self._conversations:
             order = self.request.parties
-            if order.index(self._party) < order.index(peer):
+            if order.index(self.party) < order.index(peer):
                 channel = dial(peer, Hello(run_id=self.request.run_id, session=self.session))
             else:
                 channel = self._await(peer)
@@ -130,7 +133,7 @@ class PartyRun:
                     channel.close()
                     raise Cancelled(RunCancelled())
                 self._conversations[peer] = Conversation(
-                    channel, self._binding(self._party), self._binding(peer), self._timeouts.read_s
+                    channel, self._binding(self.party), self._binding(peer), self._timeouts.read_s
                 )
         return self._conversations[peer]
 
@@ -207,7 +210,7 @@ class PartyRun:
         """Where a run goes on without a party, those who must be in it wait for its stream, and nobody cancels them."""
         essential, order = self.operation.essential(), self.request.parties
         for peer in essential if set(essential) < set(order) else ():
-            if order.index(self._party) < order.index(peer):
+            if order.index(self.party) < order.index(peer):
                 with suppress(PrivsdkError):  # it has ended, or is ending, too
                     self.conversation(peer, dial)
 
@@ -258,6 +261,21 @@ class RunServices:
             raise InternalError(f"{self._run.request.operation} has exact figures, and no rows that the guard knows")
         self._run.screened = True
         return self._screen(sets, min_count)
+
+    def check_bits(self, entropy: Mapping[str, float]) -> None:
+        """Against what the ledger holds of each column, from whichever run and since whenever."""
+        self._books.bits(self._run.request, self._bits(entropy), entropy, pay=False)
+
+    def pay_bits(self, entropy: Mapping[str, float]) -> None:
+        """On disk before it returns."""
+        self._books.bits(self._run.request, self._bits(entropy), entropy, pay=True)
+        self._run.bits_paid = True
+
+    def _bits(self, entropy: Mapping[str, float]) -> tuple[Debit, ...]:
+        run = self._run
+        if set(entropy) != set(run.operation.bits().get(run.party, ())):
+            raise TypeError(f"{run.request.operation} charges bits of other columns than it asks about")
+        return run.operation.bit_debits()[run.party]
 
     def pay(self) -> None:
         """For one more round; on disk before it returns."""

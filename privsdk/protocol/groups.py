@@ -111,9 +111,14 @@ def every_part_is_large(units: Integers, rows: int, min_count: int) -> bool:
     return min_count <= 1 or int(largest[: min_count - 1].sum()) < rows
 
 
+def enough(size: float, min_count: int) -> bool:
+    """Whether what so many units make up may be told."""
+    return size >= min_count
+
+
 def shown(size: int, min_count: int) -> int | None:
     """A size that is shown by itself; None where it is small."""
-    return size if size >= min_count else None
+    return size if enough(size, min_count) else None
 
 
 def suppressed(

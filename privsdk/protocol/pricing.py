@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, final
 
-from ..governance.charges import Charge, Debit, Exact
+from ..governance.charges import NOISELESS, Charge, ColumnBits, Debit, Exact
 from ..governance.prices import Figures
 
 Debits = dict[str, tuple[Debit, ...]]
+NO_BITS: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
 
 class Priced(ABC):
@@ -35,6 +37,11 @@ class Priced(ABC):
     def figures(self) -> Mapping[str, Figures]:
         """By party, the exact figures about its units that reach anybody in the clear, at most."""
 
+    def bits(self) -> Mapping[str, Mapping[str, int]]:
+        """By party, the bits that rounded figures tell of each of its columns, at most: by half of a column's entropy
+        they are bounded, and its role calls `services.pay_bits` before they leave."""
+        return NO_BITS
+
     def noisy(self) -> Mapping[str, tuple[Charge, ...]]:
         """By party, the charges of all that is told with noise."""
         return {}
@@ -46,14 +53,19 @@ class Priced(ABC):
     @final
     def price(self) -> Debits:
         """By party, the most that its datasets are charged."""
-        return self._debits({p: f.charges() for p, f in self.figures().items()}, self.noisy())
+        return self._debits({p: f.charges() for p, f in self.figures().items()}, self.noisy(), self.bits())
 
     @final
     def reserved(self) -> Debits:
         """By party, what a run is charged before it starts and never gets back."""
         if not self.by_rounds:
-            return self.price()
+            return self._debits({party: figures.charges() for party, figures in self.figures().items()}, self.noisy())
         return self._debits({party: figures.beforehand() for party, figures in self.figures().items()}, {})
+
+    @final
+    def bit_debits(self) -> Debits:
+        """By party, the debits of `RoleInput.services.pay_bits`."""
+        return self._debits({}, {}, self.bits())
 
     @final
     def per_round(self, number: int) -> Debits:
@@ -65,7 +77,7 @@ class Priced(ABC):
     @final
     def paid(self, rounds: Mapping[str, int]) -> Debits:
         """What a run has cost by party, each of which paid for so many rounds; of the others nothing."""
-        first = self.reserved()
+        first = self.reserved() if self.by_rounds else self.price()
         each = [self.per_round(number) for number in range(1, max(rounds.values(), default=0) + 1)]
         cost = {
             party: (*first.get(party, ()), *(debit for one in each[:n] for debit in one.get(party, ())))
@@ -73,13 +85,20 @@ class Priced(ABC):
         }
         return {party: debits for party, debits in cost.items() if debits}
 
-    def _debits(self, exact: Mapping[str, tuple[Exact, ...]], noisy: Mapping[str, tuple[Charge, ...]]) -> Debits:
-        if any(isinstance(charge, Exact) for charges in noisy.values() for charge in charges):
+    def _debits(
+        self,
+        exact: Mapping[str, tuple[Exact, ...]],
+        noisy: Mapping[str, tuple[Charge, ...]],
+        bits: Mapping[str, Mapping[str, int]] = NO_BITS,
+    ) -> Debits:
+        if any(isinstance(charge, NOISELESS) for charges in noisy.values() for charge in charges):
             raise TypeError(f"{type(self).__name__} prices exact figures by itself")
+        told = {p: tuple(ColumnBits(column=c, bits=n) for c, n in of.items() if n) for p, of in bits.items()}
+        found = {p: (*exact.get(p, ()), *told.get(p, ()), *noisy.get(p, ())) for p in self.tables}
         return {
-            party: tuple(Debit(table=table, charge=c) for c in (*exact.get(party, ()), *noisy.get(party, ())))
-            for party, table in self.tables.items()
-            if exact.get(party) or noisy.get(party)
+            party: tuple(Debit(table=self.tables[party], charge=charge) for charge in charges)
+            for party, charges in found.items()
+            if charges
         }
 
 

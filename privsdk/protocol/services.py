@@ -139,6 +139,19 @@ class Services(Protocol):
         Raises DifferencingRefused where these and earlier figures together show something of fewer than `min_count`.
         """
 
+    def check_bits(self, entropy: Mapping[str, float]) -> None:
+        """Raise DifferencingRefused where this run's bits and those of earlier ones are more than half of a column's
+        entropy; nothing is charged.
+
+        Parameters
+        ----------
+        entropy : mapping of column to float
+            In bits, of all units' values together, for every column that the operation charges bits of.
+        """
+
+    def pay_bits(self, entropy: Mapping[str, float]) -> None:
+        """The same, and charge them: when all parties have checked theirs, and before rounded figures leave."""
+
     def pay(self) -> None:
         """Charge for one more round, before anything that it pays for leaves.
 
@@ -162,6 +175,12 @@ class Unguarded:
     def screen(self, sets: Sequence[RowSet], min_count: int) -> list[Figures]:
         """All as computed."""
         return [each.figures for each in sets]
+
+    def check_bits(self, entropy: Mapping[str, float]) -> None:
+        """No bound."""
+
+    def pay_bits(self, entropy: Mapping[str, float]) -> None:
+        """For nothing."""
 
     def pay(self) -> None:
         """For nothing."""

@@ -22,6 +22,7 @@ from ..display.cards import Card, Grid, grouped
 from ..errors import InvalidArgument, UnknownName
 from ..errors.calls import verb
 from ..errors.inputs import JointFileUnusable
+from ..exact.joint.verbs import OFFERED, JointStatistics
 from ..protocol.columns.predicates import Name
 from ..protocol.control import Finished
 from ..protocol.operation import Operand, Request
@@ -75,8 +76,8 @@ class JointRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
 
-class Joint(Handle):
-    """The result of a join: index it with a party's name for that party's side."""
+class Joint(Handle, JointStatistics):
+    """The result of a join: index it with a party's name for that party's side; its verbs take columns of several."""
 
     def __init__(self, runner: Runner, record: JointRecord, tables: Mapping[str, Table]) -> None:
         self.size = record.size
@@ -85,6 +86,7 @@ class Joint(Handle):
         self.parties = tuple(record.sides)
         self._record = record
         alignments = {party: side.alignment for party, side in record.sides.items()}
+        super().__init__(runner, {party: tables[party] for party in self.parties}, alignments)
         self._sides = {party: JointSide(runner, party, tables, alignments) for party in self.parties}
 
     @verb
@@ -117,7 +119,7 @@ class Joint(Handle):
     def _card(self) -> Card:
         sides = ", ".join(f'["{party}"]' for party in self.parties)
         kept = grouped((_kept(side.kept_until), party) for party, side in self._record.sides.items())
-        facts = [("sides", sides), ("protocol", NAMES[self.protocol])]
+        facts = [("sides", sides), ("offers", OFFERED), ("protocol", NAMES[self.protocol])]
         return Card(title=str(self), facts=[*facts, *((", ".join(at), until) for until, at in kept.items())])
 
 

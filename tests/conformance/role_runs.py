@@ -40,6 +40,7 @@ def owned(place: int) -> pa.Table:
         {
             "key": shared + own,
             "x": rng.uniform(10, 90, ROWS),
+            "gaps": [None if n == 3 + place else float(value) for n, value in enumerate(rng.uniform(0, 1, ROWS))],
             "y": [n % 2 == 0 for n in range(ROWS)],
             "group": ["g", "h"] * (ROWS // 2),
         }
@@ -54,7 +55,14 @@ TABLES["K"] = {"m": pa.table({"feature": ["x"], "weight": [0.3141592653589793]})
 def examples() -> dict[str, Request]:
     """A request of every registered operation, each kind of its runs, as the script of the documentation has them."""
     with ps.embedded(TABLES, store=None, quiet=True) as fed:
-        return {call: plan.request for call, plan in [*PLANS(fed), *variants(fed)]}
+        return {call: _of_few(plan.request) for call, plan in [*PLANS(fed), *variants(fed)]}
+
+
+def _of_few(request: Request) -> Request:
+    """The request where it says the minimum count of a join: that of the alignments here."""
+    if "min_count" not in request.parameters:
+        return request
+    return msgspec.structs.replace(request, parameters={**request.parameters, "min_count": MINIMUM})
 
 
 def variants(fed: ps.Federation) -> Iterator[tuple[str, ps.Plan[Any]]]:
@@ -65,6 +73,9 @@ def variants(fed: ps.Federation) -> Iterator[tuple[str, ps.Plan[Any]]]:
     turns = {"A": [psi.key("key", "group"), psi.key("key")], "B": [psi.key("group", "key"), psi.key("key")]}
     unmatched = psi.join(a, b, on="key").release().value["A"].unmatched
     yield "aggregate of unmatched rows", unmatched.mean("x", by="group")
+    joint = psi.join(a, b, on="key").release().value
+    yield "joint.covariance, numbers missing", joint.covariance(["A.gaps", "B.gaps", "B.x"])
+    yield "joint.regression of three", psi.join(*tables, on="key").release().value.regression("A.x", ["B.x", "C.x"])
     yield "psi.join by two keys in turn", psi.join(a, b, on=turns)
     yield "psi.difference by kkrt", psi.difference(a, b, on="key", columns=["x"], protocol="kkrt")
     yield "psi.difference of all rows", psi.difference(a, b, on="key", columns=["key"])
@@ -164,7 +175,8 @@ def ran(call: str, caller: str) -> Ran | None:
     operation = asked_by(examples()[call], caller)
     if operation is None:
         return None
-    aligned = joined() if any(o.alignment for o in operation.request.operands.values()) else {}
+    operands = operation.request.operands
+    aligned = joined(all_three="C" in operands) if any(o.alignment for o in operands.values()) else {}
     transcript: list[Sent] = []
     outcomes = together(
         {p: operation.role(given(operation, p, aligned)) for p in operation.request.parties}, transcript
@@ -195,9 +207,9 @@ def given(operation: Operation[Any], party: str, aligned: Mapping[str, Alignment
 
 
 @cache
-def joined() -> Mapping[str, Alignment]:
-    """The two sides of a join of A's and B's tables."""
-    found = ran("psi.join", OUTSIDER)
+def joined(*, all_three: bool) -> Mapping[str, Alignment]:
+    """The sides of a join of A's and B's tables, or with C's."""
+    found = ran("psi.join of three or more" if all_three else "psi.join", OUTSIDER)
     assert found is not None
     return {party: outcome.keep for party, outcome in found.outcomes.items() if outcome.keep is not None}
 

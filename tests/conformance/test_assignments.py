@@ -12,6 +12,7 @@ from harness import wire_bytes
 from role_runs import OWNERS, SHARED, TABLES, Ran, examples, planted, ran, runs
 
 from privsdk.dp.operation import ContributionsWithNoise, NoisyFigures
+from privsdk.exact.joint.operation import EncodedColumns, JointSums
 from privsdk.exact.operation import ExactFigures, JointKeyLabels
 from privsdk.fl.loops.course import FinalModel, RoundModels
 from privsdk.fl.operation import (
@@ -44,6 +45,7 @@ Kinds = tuple[type[Knowledge], ...]
 
 # Public keys, coins, masked, blinded or encrypted values, and shares that only all others open: whoever gets them.
 SILENT = {
+    "bilinear.Opening", "bilinear.Product", "bilinear.Vectors",
     "fl.alltoall.Key", "fl.masked.Masked32", "fl.masked.Masked64", "fl.secagg.Advertised", "fl.secagg.Boxes",
     "fl.secagg.Directory", "fl.secagg.Revealed", "fl.secagg.Unmask", "he.scoring.Features", "he.sums.Encrypted",
     "he.sums.PublicKeys", "psi.Opening", "psi.baseot.Choices", "psi.baseot.Offer", "psi.cardinality.Blinded",
@@ -63,6 +65,9 @@ TELLS: dict[str, tuple[type[Knowledge] | Kinds, ...]] = {
     "he.floors.Shown": (ShownGroupNumbers,),
     "he.scoring.Opening": (RowsInThousands,),
     "he.scoring.Scored": (RowScoresAndModel,),
+    "joint.Opened": (EncodedColumns,),
+    "joint.Ready": (MinimumCounts,),
+    "joint.Width": (EncodedColumns,),
     "psi.Terms": (KeyNumbers, MinimumCounts),
     "psi.cardinality.Doubled": (SharedKeyNumber,),
     "psi.ddh.Doubled": (SharedKeys,),
@@ -93,6 +98,9 @@ ANSWERS: dict[str, dict[str, Kinds]] = {
     },
     "psi.difference": {"masked": (ReturnedRows,), "table": (ReturnedRows,), "min_count": (ReturnedRows, MinimumCounts)},
     "aggregate": {"table": (ExactFigures,)},
+    "joint.moments": dict.fromkeys(
+        ("keys", "complete", "min_count", "lacking", "numbers", "facts", "table"), (JointSums,)
+    ),
     "he.score": {"count": (ScoreFigures,), "table": (ScoreFigures,)},
     "he": {"table": (PooledTotals,), "left_out": (LargestMinimum,)},
     "dp": {"table": (NoisyFigures,)},

@@ -436,7 +436,16 @@ def test_every_operation_is_here() -> None:
     noisy = ("dp.count", "dp.histogram", "dp.mean", "dp.quantile", "dp.sum", "dp.variance")
     statistics = ("correlation", "count", "covariance", "histogram", "mean", "sum", "variance")
     encrypted = (f"he.{name}" for name in statistics)
-    others = ("aggregate", "fl.cross_validate", "fl.fit", "he.score", "psi.cardinality", "psi.difference", "psi.join")
+    others = (
+        "aggregate",
+        "fl.cross_validate",
+        "fl.fit",
+        "he.score",
+        "joint.moments",
+        "psi.cardinality",
+        "psi.difference",
+        "psi.join",
+    )
     assert operation_names() == tuple(sorted((*others, *noisy, *encrypted)))
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,7 @@ from privsdk.display.readable import readable
 from privsdk.display.svg import Gauge
 from privsdk.display.tabular import Tabular
 from privsdk.errors import PrivsdkError
+from privsdk.party.budget import bits
 
 CANARY = "kanarie-7391"
 NUMBER = 7391.25
@@ -89,11 +91,15 @@ def objects(fed: ps.Federation, store: Path) -> dict[str, Any]:
     with pytest.raises(PrivsdkError):
         failed.result()
     mock = pa.table({"town": ["Aa"] * 30 + ["Bb"] * 40})
+    with patch.object(bits, "SHARE", np.inf):  # so few keys hold few bits
+        regression = joined.value.regression("north.age", ["south.amount"]).release().value
+        crosstab = joined.value.crosstab("north.town", "south.late").release().value
     found = {
         "federation": fed, "party": fed["north"], "key holder": fed["keeper"], "table": north, "tables": everyone,
         "join, done": join, "joined": joined, "joint": joined.value, "side": joined.value["north"],
         "mean": mean, "mean, previewed": mean.preview(), "counted": north.count(by="town").release(),
         "cardinality": psi.cardinality(north, south, on="id").release().value,
+        "regression": regression, "crosstab": crosstab,
         "difference": psi.difference(north, south, on="id", columns=["town"]),
         "correlation": he.correlation(everyone, ["age", "late"]).release().value,
         "scored": score.release().value, "fit": fit, "run": run, "trained": trained, "fitted": trained.value,
@@ -114,7 +120,8 @@ def objects(fed: ps.Federation, store: Path) -> dict[str, Any]:
 
 NAMES = (
     "federation", "party", "key holder", "table", "tables", "join, done", "joined", "joint", "side", "mean",
-    "mean, previewed", "counted", "cardinality", "difference", "a difference", "correlation", "scored", "fit", "run",
+    "mean, previewed", "counted", "cardinality", "difference", "a difference", "correlation",
+    "regression", "crosstab", "scored", "fit", "run",
     "progress", "trained", "fitted", "validation", "private fit, previewed", "count", "count, previewed",
     "released count",
     "dp mean, previewed", "dp mean", "refused", "grants", "failed run", "together", "budgets", "audit", "audit log",
@@ -327,7 +334,8 @@ TABULAR = {
     "receipt": ("party", "rows", "head", "signature_holds"), "activity": ("run", "operation", "state", "began"),
     "progress": ("party", "done", "total", "figures"), "correlation": ("column", "age", "late"),
     "scored": ("from", "to", "rows"), "validation": ("candidate", "fold", "party", "log_loss"),
-    "a difference": ("town",),
+    "a difference": ("town",), "crosstab": ("north.town", "south.late", "count"),
+    "regression": ("term", "coefficient", "standard error", "t", "p", "low", "high"),
     "counted": ("town", "count"),
 }  # fmt: skip
 

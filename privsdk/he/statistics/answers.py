@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ...client.matrix import Matrix
 from ...crypto.seal.schemes import ApproximateScheme, ExactScheme
 from ...protocol.groups import labelled
 from .moments import Moments, Rounding, bounded
 from .statistic import MATRICES, OF_VALUES, Statistic
-from .values import Matrix, Pooled, Variance
+from .values import Pooled, Variance
 
 Totals = Mapping[str, int]
 

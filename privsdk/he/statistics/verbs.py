@@ -23,6 +23,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ...client.matrix import Matrix
 from ...client.plan import Plan
 from ...client.tables import Keys, Sources
 from ...crypto.seal.presets import Scheme
@@ -30,7 +31,7 @@ from ...errors.calls import verb
 from ...protocol.columns.keys import GroupColumns
 from .plans import DEFAULT_ROWS, OfColumns, plan_statistic
 from .statistic import Aggregation
-from .values import Matrix, Pooled, Variance
+from .values import Pooled, Variance
 
 
 @verb

@@ -30,7 +30,15 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from ...governance.charges import Charge, DiscreteLaplace, Exact, Gaussian, ZeroConcentrated
+from ...governance.charges import (
+    NOISELESS,
+    Charge,
+    ColumnBits,
+    DiscreteLaplace,
+    Exact,
+    Gaussian,
+    ZeroConcentrated,
+)
 from ...protocol import effort
 
 _REMEMBERED = 8  # further charges of an account that were asked about lately
@@ -159,7 +167,7 @@ class Account:
     @cached_property
     def private(self) -> Counter[Charge]:
         """The charges that have an epsilon."""
-        return Counter({charge: n for charge, n in self.tally.items() if not isinstance(charge, Exact)})
+        return Counter({charge: n for charge, n in self.tally.items() if not isinstance(charge, NOISELESS)})
 
     @cached_property
     def _beside(self) -> float:
@@ -209,7 +217,7 @@ def _own_delta(charge: Charge) -> float:
     match charge:
         case Gaussian(delta=delta) | ZeroConcentrated(delta=delta):
             return delta
-        case DiscreteLaplace() | Exact():
+        case DiscreteLaplace() | Exact() | ColumnBits():
             return 0.0
         case _:
             assert_never(charge)
@@ -238,7 +246,7 @@ def _losses(tally: Tally) -> list[Any]:
                 events[charge.epsilon] += n if charge.epsilon > _SMALL else 0
             case Gaussian():
                 events[msgspec.structs.replace(charge, delta=0.0)] += n
-            case ZeroConcentrated() | Exact():
+            case ZeroConcentrated() | Exact() | ColumnBits():
                 pass  # by Renyi divergences, or counted
             case _:  # never composed as nothing
                 assert_never(charge)
@@ -319,7 +327,7 @@ def renyi_epsilon(tally: Tally, delta: float) -> float:
                 noise = dp_event.GaussianDpEvent(charge.noise_multiplier)
                 sampled = dp_event.PoissonSampledDpEvent(charge.sampling_rate, noise)
                 accountant.compose(noise if charge.sampling_rate == 1 else sampled, n * charge.steps)
-            case Exact():
+            case Exact() | ColumnBits():
                 pass
             case _:
                 assert_never(charge)

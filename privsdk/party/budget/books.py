@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
-from ...errors import AnswerLost, BudgetExceeded, LedgerError, PolicyRefused, UnknownName
+from ...errors import AnswerLost, LedgerError, PolicyRefused, UnknownName
 from ...governance.chain import Head
 from ...governance.charges import Balance, Budget, Charge, Debit, Unit
 from ...governance.events import (
@@ -49,7 +49,9 @@ from ..ledger.row_sets import DisclosureTables
 from ..ledger.verification import verify
 from ..row_hashes import RowHash
 from .accounting import Account
+from .bits import check_bits
 from .caps import Accounts, Asking
+from .quotes import quoted
 
 
 class Books:
@@ -193,8 +195,7 @@ class Books:
                 self._accounts.of(self._datasets[operand.table], asking).refuse_frozen()
             self._cover(request, debits)
 
-        if not self._ledger.pay(RunPaid(run=request.run_id, entries=self._entries(debits)), covered):
-            raise AnswerLost(f"run {request.run_id} has ended here", hint="call the verb again for a new run")
+        self._paid(request, debits, covered)
 
     def finish(self, run_id: str, answer: control.Finished, learned: Sequence[str]) -> None:
         """Keep the answer, so that the same request gets it again without a second charge."""
@@ -214,6 +215,20 @@ class Books:
             lost = "was not charged" if known.state == "released" else "was charged and its answer is lost"
             raise AnswerLost(f"run {run_id} {lost} ({known.state})", hint="call the verb again: a new charge")
         return self._unpacked(known.answer)
+
+    def bits(self, request: Request, debits: Sequence[Debit], entropy: Mapping[str, float], *, pay: bool) -> None:
+        """Raise DifferencingRefused where with these more than half of a column's entropy is charged; else charge them
+        to the run if it is to `pay`."""
+
+        def check() -> None:
+            for debit in debits:
+                check_bits(self._party, debit, self._ledger.spent(self._datasets[debit.table]).values(), entropy)
+
+        self._paid(request, debits, check) if pay else check()
+
+    def _paid(self, request: Request, debits: Sequence[Debit], check: Callable[[], None]) -> None:
+        if not self._ledger.pay(RunPaid(run=request.run_id, entries=self._entries(debits)), check):
+            raise AnswerLost(f"run {request.run_id} has ended here", hint="call the verb again for a new run")
 
     # Exact answers, before and after
 
@@ -279,29 +294,9 @@ class Books:
         `least` is what must be covered for each to start, where that is less than the most that it can cost; `exact`
         what they tell.
         """
-        quotes, single = [], exact[0] if len(exact) == 1 else None
         prices = [self._by_dataset(debits) for debits in requests]
         starts = prices if least is None else [self._by_dataset(debits) for debits in least]
-        for dataset in dict.fromkeys(dataset for price in prices for dataset in price):
-            each = [price.get(dataset, Counter()) for price in prices]
-            caps, together = self._accounts.of(dataset, asking), sum(each, start=Counter[Charge]())
-            short = fitting = ""
-            try:
-                caps.check_all(each, single)
-            except BudgetExceeded as error:
-                caps.check_all([price.get(dataset, Counter()) for price in starts], single)
-                short, fitting = error.message, error.hint
-            quotes.append(
-                control.DatasetQuote(
-                    epsilon=caps.price(together),
-                    now=caps.balance(),
-                    after=caps.balance(together),
-                    queries_left=caps.queries_left(together, sized=True),
-                    short=short,
-                    fitting=fitting,
-                )
-            )
-        return control.Quoted(datasets=tuple(quotes))
+        return quoted(self._accounts, asking, prices, starts, exact)
 
     def balances(self, asking: Asking) -> tuple[Balance, ...]:
         return tuple(self._accounts.of(dataset, asking).balance() for dataset in sorted(set(self._datasets.values())))

@@ -20,6 +20,7 @@ from ...governance.charges import (
     MOST_QUERIES,
     Balance,
     Charge,
+    ColumnBits,
     DiscreteLaplace,
     Exact,
     Gaussian,
@@ -260,7 +261,7 @@ def _scaled(tally: Counter[Charge], share: float) -> Counter[Charge]:
                 scaled[msgspec.structs.replace(charge, noise_multiplier=noise / share)] += n
             case ZeroConcentrated(rho=rho):
                 scaled[msgspec.structs.replace(charge, rho=rho * share**2)] += n
-            case Exact():
+            case Exact() | ColumnBits():
                 scaled[charge] += n
             case _:
                 assert_never(charge)

@@ -19,7 +19,7 @@ import msgspec
 from ...errors import BudgetExceeded, DatasetFrozen, LedgerError
 from ...errors.refusals import BudgetReset, Frozen
 from ...governance.chain import Row
-from ...governance.charges import Charge, Exact
+from ...governance.charges import NOISELESS, Charge
 from ...governance.events import (
     OPEN,
     UNCHARGED,
@@ -176,7 +176,7 @@ class Ledger:
             ((last,),) = self._database.read("SELECT coalesce(max(id), 0) FROM charge")
             before = self.status(action.dataset)
             spent = self.spent(action.dataset, since=before.since if before else 0)
-            private = any(not isinstance(charge, Exact) for tally in spent.values() for charge in tally)
+            private = any(not isinstance(charge, NOISELESS) for tally in spent.values() for charge in tally)
             status = status_after(before, action, last_charge=last, private=private)
             body = msgspec.json.encode(status).decode()
             self._execute("INSERT OR REPLACE INTO standing VALUES (?, ?)", (action.dataset, body))

@@ -1,0 +1,193 @@
+"""A party's columns of a joint table as small whole numbers, one row a joint key.
+
+**Numbers** are centred and scaled by constants c and s that tell little, a power of two s at most their standard
+deviation and above half of it, and c the multiple of s next to their mean, and rounded to multiples of 2^-f:
+
+    u = round((x - c) / s * 2^f)
+
+For N keys and a minimum count k no value may have more than a share of 1 / k of the sum of squared deviations: one unit
+would make up a product with it. So |x - mean| <= sd sqrt(N / k) < 2 s sqrt(N / k), and with
+
+    f = floor(15 - log2(2 sqrt(N / k) + 1/2))
+
+every |u| is at most 2^15. Of 100,000 keys and a minimum count of 10 a standard deviation is 128 to 256 units, which
+adds less than 2^-17 to a variance. At least k units must have another value than the most common one.
+
+**Categories** are columns of 0 and 1, one for each value that at least k units have; the others are withheld, together
+with the next smallest where they would follow from the total (`protocol.groups`). Null is a value.
+
+A key at which a number is missing, null or NaN, is left out: its row is 0 in every column.
+
+The entropy of a column is that of the distribution of its encoded values over all keys, times their number: what is
+told of it is held against that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import DataError
+from ...errors.inputs import JointColumnUnfit, SeveralRowsOfKey
+from ...protocol.columns import comparison
+from ...protocol.columns.numbers import reals
+from ...protocol.groups import enough, suppressed_of_rows
+from ...protocol.operation import RoleInput
+from .parameters import JointColumn, interval_names
+
+BITS = 15  # of an encoded value, beside its sign
+Integers = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """Some columns of one party.
+
+    Attributes
+    ----------
+    units : int64 array of shape (keys, width)
+        0 in rows that are left out.
+    present : int64 array of shape (keys, 1)
+        1 where no number is missing, else 0.
+    numbers : tuple of bool
+        For each encoded column whether it is a number; else it is a category's.
+    facts : tuple of dict
+        For each column asked for, in order, what the caller needs to read it: `centre` and `step` of a number, the
+        `labels` of a category and how many are `withheld`.
+    sets : tuple of (str, int64 array)
+        The rows behind what is told, with what is measured on them.
+    entropy : dict of column to float
+        In bits.
+    """
+
+    units: Integers
+    present: Integers
+    numbers: tuple[bool, ...]
+    facts: tuple[dict[str, object], ...]
+    sets: tuple[tuple[str, Integers], ...]
+    entropy: dict[str, float]
+
+    @property
+    def missing(self) -> bool:
+        return not self.present.all()
+
+
+def fraction_bits(keys: int, min_count: int) -> int:
+    """f, of so many joint keys."""
+    return math.floor(BITS - math.log2(2 * math.sqrt(keys / min_count) + 0.5))
+
+
+def encoded(given: RoleInput, columns: Sequence[JointColumn], *, keys: int, min_count: int) -> Encoded:
+    """A party's columns, of a table with one row for each of so many joint keys.
+
+    Raises
+    ------
+    DataError
+        A key has several rows, a number is infinite, constant, or one unit makes up too much of it, or has no
+        category of enough units.
+    """
+    held = np.zeros(0, np.int64) if given.keys is None else given.keys
+    order = np.argsort(held, kind="stable")
+    if not np.array_equal(held[order], np.arange(keys)):
+        raise DataError(SeveralRowsOfKey(party=given.party, table=given.request.operands[given.party].table))
+    table = given.table.take(pa.array(order))
+    numbers = {c.name: _clipped(reals(table.column(c.name)), c.bounds) for c in columns if c.kind == "number"}
+    present = np.ones(keys, np.bool_)
+    for values in numbers.values():
+        present &= ~np.isnan(values)
+    parts, kinds, facts, sets = list[Integers](), list[bool](), list[dict[str, object]](), list[tuple[str, Integers]]()
+    entropy = dict[str, float]()
+    for column in columns:
+        if column.kind == "number":
+            units, fact = _number(given.party, column.name, numbers[column.name], present, keys, min_count)
+            sets.append((f"joint sums with {column.name}", order[present]))
+            codes = units
+        else:
+            coded = (
+                _intervals(table.column(column.name), column.edges)
+                if column.edges
+                else _coded(table.column(column.name))
+            )
+            codes, kept, fact = _category(given.party, column.name, coded, min_count)
+            units = (codes[:, None] == kept).astype(np.int64) * present[:, None]
+            sets += [(f"joint count by {column.name}", order[codes == one]) for one in kept]
+        parts.append(units.reshape(keys, -1))
+        kinds += [column.kind == "number"] * parts[-1].shape[1]
+        facts.append(fact)
+        counts = np.unique(codes, return_counts=True)[1]
+        entropy[column.name] = float((counts * np.log2(keys / counts)).sum())
+    return Encoded(
+        units=np.concatenate(parts, axis=1),
+        present=present.astype(np.int64)[:, None],
+        numbers=tuple(kinds),
+        facts=tuple(facts),
+        sets=tuple(sets),
+        entropy=entropy,
+    )
+
+
+def _clipped(values: Reals, bounds: tuple[float, float] | None) -> Reals:
+    return values if bounds is None else np.clip(values, *bounds)
+
+
+def _number(
+    party: str, name: str, values: Reals, present: npt.NDArray[np.bool_], keys: int, min_count: int
+) -> tuple[Integers, dict[str, object]]:
+    held = values[present]
+    if not enough(len(held), min_count):
+        raise DataError(JointColumnUnfit(party=party, column=name, why="few", min_count=min_count))
+    if not np.isfinite(held).all():
+        raise DataError(JointColumnUnfit(party=party, column=name, why="infinite"))
+    size = float(np.abs(held).max()) or 1.0
+    mean = float(np.mean(held / size)) * size
+    squares = np.square((held - mean) / size)
+    deviation = math.sqrt(float(squares.mean())) * size
+    if deviation <= size * 2.0**-40 or (held == held[0]).all():
+        raise DataError(JointColumnUnfit(party=party, column=name, why="constant"))
+    if not enough(len(held) - int(np.unique(held, return_counts=True)[1].max()), min_count):
+        raise DataError(JointColumnUnfit(party=party, column=name, why="alike", min_count=min_count))
+    if not enough(squares.sum() / squares.max(), min_count):  # as many as would make it up alone
+        raise DataError(JointColumnUnfit(party=party, column=name, why="one", min_count=min_count))
+    step = 2.0 ** math.floor(math.log2(deviation))
+    centre = round(mean / step) * step
+    scale = 2.0 ** fraction_bits(keys, min_count)
+    units = np.zeros(keys, np.int64)
+    units[present] = np.rint((held - centre) / step * scale).astype(np.int64)
+    return units, {"centre": centre, "step": step}
+
+
+def _intervals(column: pa.ChunkedArray, edges: Sequence[float]) -> tuple[Integers, list[str | None]]:
+    """For each number the interval between edges that it is in, the lower one included; and their names, null last."""
+    values = reals(column)
+    codes = np.searchsorted(edges, values, side="right")
+    return np.where(np.isnan(values), len(edges) + 1, codes), [*interval_names(edges), None]
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[Integers, list[str | None]]:
+    """For each value its number in their order, null last; and the values as text."""
+    labels = comparison.labels_of(column).combine_chunks().dictionary_encode(null_encoding="encode")
+    order = pc.sort_indices(labels.dictionary).to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    names = labels.dictionary.take(pa.array(order)).to_pylist()
+    return rank[labels.indices.to_numpy()], [None if name is None else str(name) for name in names]
+
+
+def _category(
+    party: str, name: str, coded: tuple[Integers, list[str | None]], min_count: int
+) -> tuple[Integers, list[int], dict[str, object]]:
+    """For each key the number of its value, which of them are shown, and what they are."""
+    codes, names = coded
+    there = np.unique(codes).tolist()
+    hidden = suppressed_of_rows(there, codes, np.arange(len(codes)), min_count)
+    kept = [value for value in there if value not in hidden]
+    if not kept:
+        raise DataError(JointColumnUnfit(party=party, column=name, why="groups", min_count=min_count))
+    return codes, kept, {"labels": [names[value] for value in kept], "withheld": len(hidden)}

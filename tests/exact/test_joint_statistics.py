@@ -1,0 +1,344 @@
+"""Statistics over a join beside the same of the pooled columns: NumPy, SciPy and least squares by QR."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from claims import Cases, Counts
+from joints import POLICY, held, joined, least_squares, people
+from scipy import stats
+
+import privsdk as ps
+from privsdk.errors import DataError, DifferencingRefused, InvalidArgument, PolicyRefused, UnknownName
+from privsdk.exact.joint.moments import opened
+from privsdk.party.budget import bits
+
+NUMBERS = ["bank.age", "bank.income", "shop.spent", "shop.owns"]
+
+
+def two(number: int, seed: int) -> tuple[dict[str, Any], np.ndarray[Any, Any], dict[str, pa.Table]]:
+    """Columns of people, who of them both know, and both tables."""
+    columns, rng = people(number, seed), np.random.default_rng(seed + 1)
+    bank, shop = rng.permutation(number)[: number * 9 // 10], rng.permutation(number)[: number * 9 // 10]
+    tables = {
+        "bank": held(columns, ["age", "income", "debt"], bank),
+        "shop": held(columns, ["spent", "owns", "tier"], shop),
+    }
+    return columns, np.intersect1d(bank, shop), tables
+
+
+@pytest.mark.claim(
+    "joint statistics: covariances and correlations over a join are the pooled ones, within their errors"
+)
+def test_matrices_are_the_pooled_ones(cases: Cases, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bits, "SHARE", np.inf)  # small tables hold few bits
+    for seed in range(counts(3, 20, 200)):
+        columns, both, tables = two(400 + 150 * seed % 3000, seed)
+        pooled = np.array([columns[name.split(".")[1]][both] for name in NUMBERS], np.float64)
+        with joined(tables) as joint:
+            covariance = joint.covariance(NUMBERS).release().value
+            correlation = joint.correlation(NUMBERS).release().value
+        assert covariance.count == correlation.count == len(both)
+        for found, right in ((covariance, np.cov(pooled)), (correlation, np.corrcoef(pooled))):
+            assert (np.abs(found.values - right) <= found.errors + 1e-9 * np.abs(right)).all()
+        assert correlation.errors.max() < 0.3 / np.sqrt(len(both))
+        assert (np.abs(correlation.values - np.corrcoef(pooled)) < 0.05 / np.sqrt(len(both))).all()
+        cases(2 * len(NUMBERS) ** 2)
+
+
+@pytest.mark.claim(
+    "joint regression: coefficients within 0.02 standard errors of pooled least squares, errors within 1%"
+)
+def test_regression_is_the_pooled_one(cases: Cases, counts: Counts) -> None:
+    worst = 0.0
+    for seed in range(counts(3, 20, 200)):
+        columns, both, tables = two(500 + 400 * seed % 5000, seed)
+        names = ["bank.age", "bank.income", "shop.owns", "shop.spent"]
+        features = np.array([columns[name.split(".")[1]][both] for name in names], np.float64).T
+        right, errors = least_squares(columns["debt"][both], features)
+        with joined(tables) as joint:
+            found = joint.regression("bank.debt", names).release().value
+        assert np.all(np.abs(found.coefficients - right) < 0.02 * errors)
+        assert np.all(np.abs(found.standard_errors / errors - 1) < 0.01)
+        p = 2 * stats.t.sf(np.abs(right / errors), len(both) - 5)
+        assert np.allclose(found.p, p, rtol=0.2, atol=1e-12)
+        assert found.degrees == len(both) - 5
+        worst = max(worst, float((np.abs(found.coefficients - right) / errors).max()))
+        cases(len(right))
+    cases.say(f"{worst:.4f} standard errors at most")
+
+
+@pytest.mark.claim("joint statistics: keys at which either of two parties misses a number are left out, and no others")
+def test_missing_numbers(cases: Cases) -> None:
+    columns, both, tables = two(2000, 5)
+    rng = np.random.default_rng(0)
+    gaps = {"bank": rng.random(2000) < 0.1, "shop": rng.random(2000) < 0.07}
+    for lacking in (("bank",), ("shop",), ("bank", "shop")):
+        given, complete = dict(tables), np.ones(2000, np.bool_)
+        for party, name in zip(lacking, ("income", "spent") if lacking[0] == "bank" else ("spent",), strict=False):
+            rows = np.array([int(key[1:]) for key in tables[party]["id"].to_pylist()])
+            values = pa.array(np.where(gaps[party][rows], np.nan, columns[name][rows]), from_pandas=party == "bank")
+            given[party] = tables[party].set_column(tables[party].column_names.index(name), name, values)
+            complete &= ~gaps[party]
+        rows = both[complete[both]]
+        pooled = np.array([columns[name.split(".")[1]][rows] for name in NUMBERS], np.float64)
+        with joined(given) as joint:
+            found = joint.covariance(NUMBERS).release().value
+            model = joint.regression("bank.debt", NUMBERS).release().value
+        assert found.count == model.count == len(rows) < len(both)
+        assert (np.abs(found.values - np.cov(pooled)) <= found.errors + 1e-9 * np.abs(np.cov(pooled))).all()
+        right, errors = least_squares(columns["debt"][rows], pooled.T)
+        assert np.all(np.abs(model.coefficients - right) < 0.03 * errors)
+        cases(len(rows))
+
+
+def test_regression_of_three_to_five_parties() -> None:
+    columns, rng = people(1500, 9), np.random.default_rng(1)
+    others = {
+        f"lab{i}": pa.table({"id": [f"p{row}" for row in range(1500)], "x": rng.normal(i, 1, 1500)}) for i in range(3)
+    }
+    tables = {
+        "bank": held(columns, ["age", "debt"], np.arange(1500)),
+        "shop": held(columns, ["spent"], np.arange(1500)),
+    }
+    for number in (1, 3):
+        given = tables | dict(list(others.items())[:number])
+        names = ["bank.age", "shop.spent", *(f"{party}.x" for party in list(given)[2:])]
+        features = [columns["age"], columns["spent"], *(table["x"].to_numpy() for table in list(given.values())[2:])]
+        right, errors = least_squares(columns["debt"], np.array(features, np.float64).T)
+        with joined(given) as joint:
+            found = joint.regression("bank.debt", names).release().value
+        assert np.all(np.abs(found.coefficients - right) < 0.02 * errors)
+        assert np.all(np.abs(found.standard_errors / errors - 1) < 0.01)
+
+
+def test_ridge_is_the_pooled_one() -> None:
+    columns, both, tables = two(1500, 11)
+    names = ["bank.age", "shop.owns"]
+    features = np.array([columns["age"][both], columns["owns"][both]], np.float64).T
+    label = columns["debt"][both]
+    centred = features - features.mean(axis=0)
+    right = np.linalg.solve(centred.T @ centred + 200.0 * np.eye(2), centred.T @ (label - label.mean()))
+    with joined(tables) as joint:
+        found = joint.regression("bank.debt", names, ridge=200.0).release().value
+        plain = joint.regression("bank.debt", names).release().value
+    assert np.allclose(found.coefficients[1:], right, rtol=0, atol=0.02 * plain.standard_errors[1:])
+    assert not np.allclose(plain.coefficients[2], right[1], rtol=0.05)
+    assert np.isnan(found.standard_errors).all()
+    assert "ridge" in str(found)
+
+
+def test_decimals_and_dates() -> None:
+    columns, both, tables = two(800, 3)
+    exact = pa.array([Decimal(str(value)) for value in tables["bank"]["debt"].to_pylist()], pa.decimal128(12, 2))
+    tables["bank"] = tables["bank"].append_column("money", exact)
+    with joined(tables) as joint:
+        found = joint.covariance(["bank.money", "shop.spent"]).release().value
+    right = np.cov(columns["debt"][both], columns["spent"][both])
+    assert (np.abs(found.values - right) <= found.errors).all()
+
+
+def test_a_feature_that_follows_is_left_out_and_named() -> None:
+    _, _, tables = two(1200, 4)
+    spent = tables["shop"]["spent"].to_numpy()
+    tables["shop"] = tables["shop"].append_column("double", pa.array(2 * spent - 7))
+    with joined(tables) as joint:
+        names = ["bank.age", "shop.spent", "shop.double"]
+        found = joint.regression("bank.debt", names).release().value
+        right = joint.regression("bank.debt", names[:2]).release().value
+    assert found.excluded == ("shop.double",)
+    assert np.isnan(found.coefficients[-1])
+    assert np.all(np.abs(found.coefficients[:-1] - right.coefficients) < 0.03 * right.standard_errors)
+    assert "shop.double: follows from the other features" in str(found)
+
+
+@pytest.mark.claim("joint statistics: shares cut to a grid open within it, whatever figure and share, without bias")
+def test_cut_shares_open_to_the_figure(cases: Cases) -> None:
+    prime = 1009
+    for grid in (1, 2, 8, 32):
+        for figure in (*range(-126, -120), *range(-3, 4), 60, 126):
+            shares = np.arange(prime)
+            cut = np.stack([shares // grid, (figure - shares) % prime // grid], axis=1)
+            found = np.array([opened(pair, grid, prime) for pair in cut.tolist()])
+            assert np.abs(found - figure).max() < grid + prime % grid
+            assert abs(found.mean() - figure) <= grid**2 / prime
+            cases(prime)
+
+
+@pytest.mark.claim(
+    "joint crosstab: each cell within the minimum count's power of two, unbiased; mutual information in 0.01"
+)
+def test_crosstab(cases: Cases, counts: Counts) -> None:
+    off = list[float]()
+    for seed in range(counts(4, 20, 100)):
+        columns, both, tables = two(4000, 100 + seed)
+        with joined(tables) as joint:
+            found = joint.crosstab("shop.tier", "bank.age", edges={"bank.age": [30, 50, 70]}).release().value
+        cut = np.digitize(columns["age"][both], [30, 50, 70])
+        tier = columns["tier"][both]
+        right = np.array([[np.sum((tier == t) & (cut == c)) for c in range(4)] for t in found.labels[0]])
+        assert found.labels[1] == ("below 30", "30 to below 50", "50 to below 70", "70 and more")
+        assert np.abs(found.counts - right).max() < 16 == found.error
+        share = right / right.sum()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            plain = np.nansum(share * np.log(share / np.outer(share.sum(axis=1), share.sum(axis=0))))
+        information = plain - (right.shape[0] - 1) * (right.shape[1] - 1) / (2 * right.sum())
+        assert abs(found.mutual_information - max(information, 0)) < 0.01
+        off += list((found.counts - right).ravel())
+        cases(right.size)
+    # A cell's rounding has a variance of at most 8^2.
+    assert abs(np.mean(off)) < 6 * 8 / np.sqrt(len(off))
+
+
+def test_weight_of_evidence() -> None:
+    columns, both, tables = two(5000, 77)
+    with joined(tables) as joint:
+        found = joint.crosstab("bank.age", "shop.owns", edges={"bank.age": [30, 50, 70]}).release().value
+        with pytest.raises(InvalidArgument, match="takes two"):
+            joint.crosstab("shop.owns", "bank.age", edges={"bank.age": [30, 50]}).release().value.weight_of_evidence()
+    cut, owns = np.digitize(columns["age"][both], [30, 50, 70]), columns["owns"][both]
+    first = np.array([np.sum((cut == c) & ~owns) for c in range(4)]) / np.sum(~owns)
+    second = np.array([np.sum((cut == c) & owns) for c in range(4)]) / np.sum(owns)
+    table = found.weight_of_evidence()
+    assert np.allclose(table["weight of evidence"].to_numpy(), np.log(first / second), atol=0.15)
+    assert float(table.schema.metadata[b"information_value"]) == pytest.approx(
+        np.sum((first - second) * np.log(first / second)), abs=0.02
+    )
+
+
+@pytest.mark.claim("joint means: the mean of one organisation's column by another's values, within its error")
+def test_means(cases: Cases) -> None:
+    columns, both, tables = two(3000, 21)
+    with joined(tables) as joint:
+        found = joint.means("bank.income", by="shop.tier").release().value
+    tier = columns["tier"][both]
+    for label, mean, error, count in zip(*(found[name].to_pylist() for name in found.column_names), strict=True):
+        right = columns["income"][both][tier == label]
+        assert count == len(right)
+        assert abs(mean - right.mean()) <= error < 0.1 * right.std()
+        cases()
+    assert found.column_names == ["shop.tier", "mean", "error", "count"]
+
+
+def test_values_of_few_keys_are_withheld() -> None:
+    _, both, tables = two(1000, 30)
+    names = tables["shop"]["tier"].to_pylist()
+    known = {f"p{row}" for row in both}
+    keys, rare = tables["shop"]["id"].to_pylist(), 0
+    for i, key in enumerate(keys):
+        if key in known and rare < 5:
+            names[i], rare = "rare", rare + 1
+    tables["shop"] = tables["shop"].set_column(3, "tier", pa.array(names))
+    with joined(tables) as joint:
+        found = joint.crosstab("shop.tier", "bank.age", edges={"bank.age": [50]}).release()
+    assert "rare" not in found.value.labels[0]
+    assert found.value.withheld == (2, 0)  # and the next smallest, which would follow from the total
+    assert "rare" not in str(found)
+
+
+def unfit(tables: dict[str, pa.Table], name: str, values: Any) -> str:
+    shop = tables["shop"]
+    with joined(tables | {"shop": shop.append_column(name, pa.array(values))}) as joint:
+        with pytest.raises((DataError, PolicyRefused)) as caught:
+            joint.correlation(["bank.age", f"shop.{name}"]).release()
+        assert joint.correlation(["bank.age", "shop.spent"]).release().value.count > 0  # nothing else is lost
+    assert caught.value.party == "shop"
+    return str(caught.value)
+
+
+def test_columns_that_are_no_factors_are_refused_by_name() -> None:
+    _, both, tables = two(300, 40)
+    rows = tables["shop"].num_rows
+    shared = np.isin([int(key[1:]) for key in tables["shop"]["id"].to_pylist()], both)
+    few, one = np.zeros(rows), np.random.default_rng(0).normal(size=rows)
+    few[np.flatnonzero(shared)[:9]] = 1.0
+    one[np.flatnonzero(shared)[0]] = 500.0
+    assert "has one value at all but fewer than 10 joint keys" in unfit(tables, "few", few)
+    assert "one joint key makes up more than 1 part in 10 of the spread of shop's one" in unfit(tables, "one", one)
+    assert "constant" in unfit(tables, "same", np.full(rows, 3.5))
+    assert "infinite" in unfit(tables, "endless", np.where(few > 0, np.inf, one))
+    assert "fewer than 10 joint keys" in unfit(tables, "empty", np.full(rows, np.nan))
+
+
+def test_ten_units_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bits, "SHARE", np.inf)
+    _, both, tables = two(300, 40)
+    shared = np.isin([int(key[1:]) for key in tables["shop"]["id"].to_pylist()], both)
+    ten = np.zeros(tables["shop"].num_rows)
+    ten[np.flatnonzero(shared)[:11]] = 1.0
+    with joined(tables | {"shop": tables["shop"].append_column("ten", pa.array(ten))}) as joint:
+        assert joint.correlation(["bank.age", "shop.ten"]).release().value.count == len(both)
+
+
+def test_several_rows_of_a_key() -> None:
+    _, _, tables = two(300, 41)
+    twice = pa.concat_tables([tables["shop"], tables["shop"].slice(0, 100)])
+    with (
+        joined(tables | {"shop": twice}) as joint,
+        pytest.raises(DataError, match="several rows of a joint key") as caught,
+    ):
+        joint.correlation(["bank.age", "shop.spent"]).release()
+    assert "GROUP BY" in caught.value.hint
+
+
+def test_calls_that_cannot_be() -> None:
+    _, _, tables = two(300, 42)
+    with joined(tables) as joint:
+        with pytest.raises(UnknownName, match=r"bank\.incom") as caught:
+            joint.correlation(["bank.incom", "shop.spent"])
+        assert "did you mean 'bank.income'" in caught.value.hint
+        with pytest.raises(InvalidArgument, match="not numeric"):
+            joint.correlation(["bank.income", "shop.tier"])
+        with pytest.raises(InvalidArgument, match="both columns are bank's"):
+            joint.crosstab("bank.age", "bank.debt")
+        with pytest.raises(InvalidArgument, match="no features"):
+            joint.regression("bank.age", [])
+        with pytest.raises(InvalidArgument, match="column of bank/t twice"):
+            joint.correlation(["bank.age", "bank.age"]).release()
+        with pytest.raises(InvalidArgument, match="edges"):
+            joint.crosstab("bank.age", "shop.owns", edges={"bank.age": [30, 20]})
+        with pytest.raises(InvalidArgument, match="bits"):
+            joint.correlation(["bank.age", "shop.spent"], bits=30)
+
+
+@pytest.mark.claim(
+    "joint statistics: no more than half of a column's entropy is ever told, over all callers and restarts"
+)
+def test_half_of_the_entropy_is_told(cases: Cases, tmp_path: Path) -> None:
+    """`owns` has two values: its entropy is the smallest."""
+    columns, both, tables = two(2000, 50)
+    entropy = len(both) * float(stats.entropy(np.bincount(columns["owns"][both].astype(int)), base=2))
+    asked, refused = 0, None
+    for _ in range(3):  # the ledger remembers what it told
+        with joined(tables, store=tmp_path) as joint:
+            plan = joint.correlation(["shop.owns", "bank.age"])
+            each = next(d.charge.bits for d in plan.price["shop"] if "owns" in str(d.charge))
+            while asked < entropy:
+                try:
+                    joint.correlation(["shop.owns", "bank.age"]).release()
+                except DifferencingRefused as error:
+                    refused = error
+                    break
+                asked += each
+                cases()
+                if asked > entropy / 4 and asked - each <= entropy / 4:
+                    break
+    assert entropy / 2 - each < asked <= entropy / 2
+    assert refused is not None
+    assert refused.party == "shop"
+    assert "(entropy)" in str(refused)
+
+
+def test_a_grant_is_needed() -> None:
+    _, _, tables = two(300, 43)
+    grant = ps.Grant(table="*", columns={"*": ("join key", "aggregate"), "rows": "aggregate"})
+    policy = ps.Policy(operations=("*",), grants=(grant,), min_parties=1)
+    with joined(tables, policy=policy) as joint, pytest.raises(PolicyRefused) as caught:
+        joint.correlation(["bank.age", "shop.spent"]).release()
+    assert "joint statistic" in str(caught.value)
+    assert policy != POLICY
