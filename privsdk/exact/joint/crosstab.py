@@ -75,7 +75,9 @@ class Crosstab(Displayed, Tabular):
         total = float(np.nansum(np.where(np.isfinite(value), value, np.nan)))
         return pa.table(
             {
-                label_names([self.columns[0]], ["weight of evidence", "information value"])[0]: pa.array(self.labels[0]),
+                label_names([self.columns[0]], ["weight of evidence", "information value"])[0]: pa.array(
+                    self.labels[0]
+                ),
                 "weight of evidence": pa.array(np.where(np.isfinite(weight), weight, np.nan), from_pandas=True),
                 "information value": pa.array(np.where(np.isfinite(value), value, np.nan), from_pandas=True),
             }
