@@ -2,9 +2,9 @@
 
 Run as `python benchmarks/joint.py [ROWS]`, with at most so many rows. All parties run in one process, each message
 encoded and decoded. Prints, for each shape, CPU seconds of all parties together, worker processes included, wall
-seconds, and bytes on the wire: of the first product with a vector, which prepares the matrix and sends what is sent
-once, of the second, and of a row-wise product; and as the floor the same product in the clear, exact and modulo the
-same prime. Every result is compared with it. The last line is one JSON object.
+seconds, and bytes on the wire: of a product with one vector where there are no more, of the first and another one where
+there may be 100, and of row-wise products; and as the floor the same product in the clear, exact and modulo the same
+prime. Every result is compared with it. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -35,7 +35,12 @@ PRIME_BITS = 54
 QUERIES = 100  # that the parameters allow for
 SIZES = ((4_454, 14, 12), (20_000, 30, 12), (45_211, 128, 1), (100_000, 330, 12))
 RANKS = (12, 16)
-WHAT = ("first vector", "one more vector", *(f"row by row, rank {rank}" for rank in RANKS))
+WHAT = (
+    "the only vector",
+    f"first of {QUERIES} vectors",
+    "one more vector",
+    *(f"row by row, rank {rank}" for rank in RANKS),
+)
 PEERS = {"a": "b", "b": "a"}
 
 
@@ -74,12 +79,13 @@ def made(provider: str, me: str, terms: ProductTerms) -> Products:
     return DealtProducts(me=me, peer=PEERS[me], dealer="d", terms=terms, entropy=SystemEntropy())
 
 
-def session(provider: str, rows: int, columns: int, bits: int) -> tuple[list[Phase], list[float]]:
-    """Two products of the matrix with a vector each, then the row-wise ones; and the floors."""
-    matrices = (MatrixTerms(holder="a", columns=columns, bits=bits, vectors=QUERIES),)
+def session(provider: str, rows: int, columns: int, bits: int, queries: int) -> tuple[list[Phase], list[float]]:
+    """At most two products of the matrix with a vector each, then the row-wise ones; and the floors."""
+    matrices = (MatrixTerms(holder="a", columns=columns, bits=bits, vectors=queries),)
+    products = min(2, queries)
     terms = ProductTerms(rows=rows, prime_bits=PRIME_BITS, matrices=matrices, rank=max(RANKS), rowwise=QUERIES)
     prime, rng = terms.prime, np.random.default_rng(1)
-    names = ["product 0", "product 1", *(f"rows {i}" for i, _ in enumerate(RANKS))]
+    names = [*(f"product {i}" for i in range(products)), *(f"rows {i}" for i, _ in enumerate(RANKS))]
     clock = Clock(names)
     matrix = rng.integers(0, 1 << bits, (rows, columns)).astype(np.int8 if bits == 1 else np.int16)
     vector = uniform(b"v" * 16, (rows, 1), prime)
@@ -96,12 +102,12 @@ def session(provider: str, rows: int, columns: int, bits: int) -> tuple[list[Pha
         return found
 
     def calls_of_a(p: Products) -> list[Callable[[], Role[Any]]]:
-        rows = [partial(p.rowwise_left, name, f) for name, f in zip(names[2:], left, strict=True)]
-        return [*(partial(p.matrix, name, matrix) for name in names[:2]), *rows]
+        rows = [partial(p.rowwise_left, name, f) for name, f in zip(names[products:], left, strict=True)]
+        return [*(partial(p.matrix, name, matrix) for name in names[:products]), *rows]
 
     def calls_of_b(p: Products) -> list[Callable[[], Role[Any]]]:
-        rows = [partial(p.rowwise_right, name, g) for name, g in zip(names[2:], right, strict=True)]
-        return [*(partial(p.vectors, name, vector) for name in names[:2]), *rows]
+        rows = [partial(p.rowwise_right, name, g) for name, g in zip(names[products:], right, strict=True)]
+        return [*(partial(p.vectors, name, vector) for name in names[:products]), *rows]
 
     roles = {"a": end("a", calls_of_a), "b": end("b", calls_of_b)}
     if provider == "dealer":
@@ -110,10 +116,10 @@ def session(provider: str, rows: int, columns: int, bits: int) -> tuple[list[Pha
     floors = []
     for i, (one, other) in enumerate(zip(outputs["a"], outputs["b"], strict=True)):
         before = cpu_s()
-        if i < 2:
+        if i < products:
             wanted = transposed_product(matrix, vector, prime, bits=bits)
         else:
-            pairs = zip(left[i - 2].T, right[i - 2].T, strict=True)
+            pairs = zip(left[i - products].T, right[i - products].T, strict=True)
             wanted = sum((times(f, g, prime) for f, g in pairs), np.zeros(rows, np.int64)) % prime
         floors.append(cpu_s() - before)
         if not ((one + other) % prime == wanted).all():
@@ -123,12 +129,14 @@ def session(provider: str, rows: int, columns: int, bits: int) -> tuple[list[Pha
 
 def main(most: int) -> None:
     where, report = machine(), []
-    session("lattice", min(most, 20_000), 2, 1)  # imports, and workers
-    for largest, columns, bits in SIZES:
-        rows = min(largest, most)
+    session("lattice", min(most, 20_000), 2, 1, 1)  # imports, and workers
+    for *sizes, bits in SIZES:
+        rows, columns = (min(size, most) for size in sizes)
         print(f"\n{rows:,} x {columns}, entries of {bits} bits, modulo a prime of {PRIME_BITS} bits")
         for provider in ("lattice", "dealer"):
-            phases, floors = session(provider, rows, columns, bits)
+            alone, floor_alone = session(provider, rows, columns, bits, 1)
+            phases, floors = session(provider, rows, columns, bits, QUERIES)
+            phases, floors = [alone[0], *phases], [floor_alone[0], *floors]
             for name, phase, floor in zip(WHAT, phases, floors, strict=True):
                 print(
                     f"{provider:8} {name:24} {phase.cpu_s:7.2f} CPU s {phase.wall_s:7.2f} wall s "

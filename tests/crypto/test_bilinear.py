@@ -21,8 +21,8 @@ from privsdk.testing import together
 FILLS = ("most", "least", "alternating", "random")
 SIZES = st.fixed_dictionaries(
     {
-        "rows": st.sampled_from([1, 2, 17, 1000, 8191, 8192, 8193, 20000]),
-        "columns": st.integers(1, 9),
+        "rows": st.sampled_from([1, 17, 1000, 8192, 8193]),
+        "columns": st.sampled_from([1, 2, 9, 40]),
         "bits": st.sampled_from([1, 2, 8, 9, 12, 16]),
         "prime_bits": st.integers(20, 60),
         "vectors": st.integers(1, 3),

@@ -45,11 +45,11 @@ TERMS = st.fixed_dictionaries(
 )
 
 
-def shape_of(rows: int, columns: int, bits: int, prime_bits: int = 50, vectors: int = 100) -> MatrixShape:
-    matrix = MatrixTerms(holder="a", columns=columns, bits=bits, vectors=vectors)
-    terms = ProductTerms(rows=rows, prime_bits=prime_bits, matrices=(matrix,))
-    found = parameters.linear(rows, matrix, terms.prime)._replace(dropped=0)  # whole hints, to see the noise by
-    return MatrixShape(rows, columns, bits, terms.prime, found)
+def shape_of(rows: int, columns: int, bits: int, packed: int = 1) -> MatrixShape:
+    matrix = MatrixTerms(holder="a", columns=columns, bits=bits, vectors=100)
+    terms = ProductTerms(rows=rows, prime_bits=50, matrices=(matrix,))
+    found = parameters._packed(rows, matrix, terms.prime, packed)
+    return MatrixShape(rows, columns, bits, terms.prime, found._replace(dropped=0))  # whole hints, to see the noise by
 
 
 # parameters
@@ -68,7 +68,7 @@ def test_parameters_are_derived(cases: Cases) -> None:
         except ValueError:
             assert prime * rows * matrix.columns << matrix.bits > 1 << 95  # 95 + 40 + 6 + 20 + .. > 208 bits
         else:
-            assert found.bound >= 44 * rows * ((1 << matrix.bits) - 1) + 2 * 43 * DEGREE + 2
+            assert found.bound >= 44 * found.packed * rows * ((1 << matrix.bits) - 1) + 2 * 43 * DEGREE + 2
             assert found.bound * matrix.columns * matrix.vectors * 2**40 <= 1 << found.flood_bits
             rounding = DEGREE << 16 * found.dropped if found.dropped else 0
             noise = (1 << found.flood_bits - 1) + found.bound + rounding
@@ -126,39 +126,47 @@ def test_polynomial_products_are_exact(bits: int, sign: str) -> None:
 # a matrix and vectors
 
 
+def hint_of(holder: MatrixHolder) -> npt.NDArray[np.uint16]:
+    shape = holder._shape
+    found = np.frombuffer(holder.hint(holder.public(), slice(0, shape.groups)), np.uint16)
+    return found.reshape(shape.groups, DEGREE, -1)
+
+
 def centred_noise(shape: MatrixShape, holder: MatrixHolder, opener: VectorsHolder, vectors: Any, shares: Any) -> Any:
     """y - H s - ceil((q / p) z), as Python's integers of least absolute value."""
-    public = holder.public()
-    columns = slice(0, shape.columns)
-    hint = np.frombuffer(holder.hint(public, columns), np.uint16).reshape(-1, DEGREE, shape.parameters.words)
-    opener.keep(hint)
+    hint = hint_of(holder)
     pairs = [opener.encrypt(vector) for vector in vectors.T]
-    encrypted, secrets = np.stack([pair[0] for pair in pairs], axis=1), np.stack([pair[1] for pair in pairs], axis=1)
+    encrypted = np.stack([pair[0] for pair in pairs], axis=1)
     results = holder.multiply(encrypted, shares)
-    modulus = 1 << 16 * shape.parameters.words
-    limbs = (hint[:, ::-1].astype(float).transpose(2, 0, 1) @ secrets).astype(np.int64)
-    masks = sum(limb.astype(object) << 16 * i for i, limb in enumerate(limbs))
+    modulus, ends = 1 << 16 * shape.parameters.words, slice(shape.height - 1, None, shape.height)
+    masks = np.zeros((shape.columns, vectors.shape[1]), object)
+    for i, (_, secret) in enumerate(pairs):
+        for word in range(shape.parameters.words):
+            found = integers(spectrum(hint[..., word]) * spectrum(secret))[:, ends].reshape(-1)
+            masks[:, i] += found[: shape.columns].astype(object) << 16 * word
     exact = (holder._matrix.astype(object).T @ vectors.astype(object) + shares) % shape.prime
     noise = (whole(results) - masks + -exact * modulus // shape.prime) % modulus
     return np.where(noise > modulus // 2, noise - modulus, noise)
 
 
 @pytest.mark.claim("bilinear: noise is within the bound that flooding is derived from, at every extreme")
-@pytest.mark.parametrize("bits", [1, 12, 16])
+@pytest.mark.parametrize(("bits", "packed"), [(1, 1), (12, 1), (16, 1), (12, 2)])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_noise_is_within_its_bound(bits: int, sign: int, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
+def test_noise_is_within_its_bound(
+    bits: int, packed: int, sign: int, monkeypatch: pytest.MonkeyPatch, cases: Cases
+) -> None:
     """Every error, secret and entry as large as it may be, no flooding: most of the bound is reached."""
 
     def largest(sigma: float, size: int, entropy: Any) -> npt.NDArray[np.int64]:
-        of_the_hint = size == 2 * DEGREE  # subtracted, where the others are added
+        of_the_hint = size == 2 // packed * DEGREE  # subtracted, where the others are added
         return np.full(size, -43 * sign if of_the_hint else 43 * sign)
 
     monkeypatch.setattr(lwe, "discrete_gaussian", largest)
     monkeypatch.setattr(lwe, "ternary", lambda key, shape: np.full(shape, 1, np.int8))
     monkeypatch.setattr(MatrixHolder, "_flood", lambda self, size: np.zeros((size, self._shape.parameters.words), int))
-    shape = shape_of(9000, 2, bits)
+    shape = shape_of(9000, 2, bits, packed)
     matrix = np.full((9000, 2), (1 << bits) - 1)
-    matrix[:, 1] *= -1
+    matrix[:, 2 - packed :] *= -1
     vectors = np.full((9000, 1), shape.prime - 1)
     shares = uniform(b"k" * 16, (2, 1), shape.prime)
     noise = centred_noise(
@@ -173,24 +181,15 @@ def hidden(shape: MatrixShape, holder: MatrixHolder, vectors: int = 64) -> bool:
     """Whether a holder's hint, results and their noise look as they must: uniform, the noise below 2^f."""
     numbers = uniform(b"v" * 16, (shape.rows, vectors), shape.prime)
     shares = uniform(ENTROPY.draw(16), (shape.columns, vectors), shape.prime)
-    opener = VectorsHolder(shape, SEED, ENTROPY)
-    noise = centred_noise(shape, holder, opener, numbers, shares).reshape(-1)
+    noise = centred_noise(shape, holder, VectorsHolder(shape, SEED, ENTROPY), numbers, shares).reshape(-1)
     bits, bound = shape.parameters.flood_bits, shape.parameters.bound
     if not all(-bound <= each < (1 << bits) + bound for each in noise):
         return False
     top = np.array([each >> bits - 16 & 0xFFFF for each in noise.tolist()], np.uint16)
-    hint = np.frombuffer(holder.hint(holder.public(), slice(0, shape.columns)), np.uint16)
-    bare = np.frombuffer(unmasked(shape, holder), np.uint16)
-    words = shape.parameters.words
-    difference = carried((hint.astype(np.int64) - bare).reshape(-1, words))
-    return looks_uniform(top) and looks_uniform(difference)
-
-
-def unmasked(shape: MatrixShape, holder: MatrixHolder) -> bytes:
-    """X^T A, which tells X."""
     bare = MatrixHolder(shape, holder._matrix, SEED, ENTROPY)
     bare._mask = lwe.MatrixMask(np.zeros_like(bare._mask.ternary), np.zeros_like(bare._mask.errors))
-    return bare.hint(bare.public(), slice(0, shape.columns))
+    difference = carried(hint_of(holder).astype(np.int64) - hint_of(bare))  # from X^T A, which tells X
+    return looks_uniform(top) and looks_uniform(difference.reshape(-1, shape.parameters.words))
 
 
 def narrower(monkeypatch: pytest.MonkeyPatch, holder: MatrixHolder) -> None:
@@ -220,9 +219,10 @@ LEAKS: dict[str, Callable[[pytest.MonkeyPatch, MatrixHolder], None]] = {
 }
 
 
+@pytest.mark.parametrize("packed", [1, 4])
 @pytest.mark.parametrize("leak", [None, *LEAKS])
-def test_what_hides_a_matrix_is_there(leak: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = shape_of(500, 32, 12)
+def test_what_hides_a_matrix_is_there(leak: str | None, packed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = shape_of(500, 32, 12, packed)
     matrix = np.random.default_rng(1).integers(-4095, 4096, (500, 32))
     holder = MatrixHolder(shape, matrix, SEED, ENTROPY)
     if leak:

@@ -27,10 +27,10 @@ from ..aes import KEY_BYTES
 from ..seal.serial import Buffer
 from ..sums.encrypted import BLOBS
 from .base import Integers, ProductChecks, Products, ProductTerms, Shares
-from .linear import HINT_COLUMNS, SEED_BYTES, MatrixHolder, MatrixShape, VectorsHolder
+from .linear import HINT_GROUPS, SEED_BYTES, MatrixHolder, MatrixShape, VectorsHolder
 from .modular import uniform
 from .negacyclic import DEGREE, WORD_BITS, Words
-from .parameters import linear, slots
+from .parameters import linear, sent_rows, slots
 from .slots import Left, Right
 
 WORD_BYTES = WORD_BITS // 8
@@ -120,15 +120,15 @@ class LatticeProducts(Products):
         self._checks.matrix(name, matrix, self._me)
         asked = yield from hear(self._peer, Vectors)
         blobs = self._blobs(asked, name)
-        size = (shape.rows + DEGREE) * shape.parameters.words
+        size = sent_rows(shape.rows, shape.parameters.packed) * shape.parameters.words
         if any(len(blob) != size * WORD_BYTES for blob in blobs) or not self._checks.count(self._me, len(blobs)):
             raise self._checks.unfit(name)
         encrypted = np.stack([_words(blob, (-1, shape.parameters.words)) for blob in blobs], axis=1)
         hint: list[bytes] = []
         if self._prepared is None or self._prepared[0] is not matrix:
             holder = MatrixHolder(shape, matrix, self._peer_seed, self._entropy)
-            public, starts = holder.public(), range(0, shape.columns, HINT_COLUMNS)
-            parts = [(public, slice(start, min(start + HINT_COLUMNS, shape.columns))) for start in starts]
+            public, starts = holder.public(), range(0, shape.groups, HINT_GROUPS)
+            parts = [(public, slice(start, min(start + HINT_GROUPS, shape.groups))) for start in starts]
             hint = yield from computed(holder.hint, parts, "hint", total=len(parts), pool=threads())
             self._prepared = matrix, holder
         multiply = self._prepared[1].multiply
@@ -154,11 +154,11 @@ class LatticeProducts(Products):
         blobs = self._blobs(answer, name)
         sizes = [len(blob) for blob in blobs]
         kept = shape.parameters.kept
-        results, hint = (shape.columns * each * WORD_BYTES for each in (count * words, DEGREE * kept))
+        results, hint = shape.columns * count * words * WORD_BYTES, shape.groups * DEGREE * kept * WORD_BYTES
         if sizes not in ([results, 0], [results, hint]) or (not self._opens.has_hint and not sizes[1]):
             raise self._checks.unfit(name)
         if sizes[1]:
-            self._opens.keep(_words(blobs[1], (shape.columns, DEGREE, kept)))
+            self._opens.keep(_words(blobs[1], (shape.groups, DEGREE, kept)))
         sealed = _words(blobs[0], (shape.columns, count, words)), np.stack(secrets, axis=1)
         (opened,) = yield from computed(self._opens.open, [sealed], "opening", total=1, pool=threads())
         return opened

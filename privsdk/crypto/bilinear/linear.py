@@ -22,6 +22,11 @@ multiplies by a uniform polynomial, one block more than X has, all from a seed o
 
 Of H the lowest words are not sent, for what they change is small beside g (`parameters`).
 
+Packed. Where vectors are few and columns many, the hint is most of what is sent. Then c columns share a polynomial,
+each in N / c of its coefficients, and N / c numbers of a vector are in each polynomial of b, over zeros: a product
+holds the results of the c columns at their ends, as in Cheetah. H, E and U have m / c rows, b has about c n numbers,
+and the errors of c columns meet in each result. What is said below of X^T b is said of these products.
+
 Correct. y - H s = X'^T (e + floor((q / p) (v over 0))) - E s + floor((q / p) r) + g, and q / p times an integer that
 is X^T v + r modulo p is, modulo q, the same for each such integer. So y - H s - (q / p) (X^T v + r mod p) is g and
 what is at most B: |X'^T e| <= 43 n max |X| + 43 N, |E s| <= 43 N, roundings below 1 each. `parameters` chooses q.
@@ -57,12 +62,25 @@ from ..gaussian import discrete_gaussian
 from ..seal.ring import SIGMA
 from .base import Integers
 from .modular import Shares, exact_product, quotient_remainder
-from .negacyclic import DEGREE, GROUP, WORD_BITS, Limbs, Spectrum, Words, carried, integers, limb_bits, spectrum, split
+from .negacyclic import (
+    DEGREE,
+    GROUP,
+    WORD_BITS,
+    Limbs,
+    Spectrum,
+    Words,
+    carried,
+    integers,
+    limb_bits,
+    spectrum,
+    split,
+    turned,
+)
 from .parameters import LinearParameters
 
 SEED_BYTES = 32
 SPARE = 64  # bytes drawn beyond those needed: one in 256 is rejected
-HINT_COLUMNS = 8  # of a hint that are computed at a time
+HINT_GROUPS = 8  # of a hint that are computed at a time
 
 
 class MatrixShape(NamedTuple):
@@ -75,16 +93,26 @@ class MatrixShape(NamedTuple):
     parameters: LinearParameters
 
     @property
+    def height(self) -> int:
+        """Rows in a polynomial: N / c."""
+        return DEGREE // self.parameters.packed
+
+    @property
     def blocks(self) -> int:
         """Polynomials of A: as many as the rows fill, and one for what hides the matrix."""
-        return -(-self.rows // DEGREE) + 1
+        return -(-self.rows // self.height) + 1
+
+    @property
+    def groups(self) -> int:
+        """Polynomials of a row of blocks of the matrix: m / c."""
+        return -(-self.columns // self.parameters.packed)
 
 
 class MatrixMask(NamedTuple):
     """U and E."""
 
-    ternary: npt.NDArray[np.int8]  # (N, m)
-    errors: npt.NDArray[np.int64]  # (m, N)
+    ternary: npt.NDArray[np.int8]  # (N, groups)
+    errors: npt.NDArray[np.int64]  # (groups, N)
 
 
 def public_matrix(seed: bytes, shape: MatrixShape) -> Limbs:
@@ -129,23 +157,26 @@ class VectorsHolder:
         self._shape = shape
         self._entropy = entropy
         self._public: Spectrum = spectrum(public_matrix(seed, shape).transpose(0, 2, 1))  # (blocks, l, N / 2)
-        self._hint: Words | None = None  # (N, m kept), in the order of the secret's coefficients
+        self._hint: Words | None = None  # (N, groups kept)
 
     def encrypt(self, vector: Shares) -> tuple[Words, npt.NDArray[np.int8]]:
-        """b, of shape (n + N, l), of a vector of shape (n,), and the secret that opens its result."""
+        """b, of shape (`sent_rows`, l), of a vector of shape (n,), and the secret that opens its result."""
         shape, words = self._shape, self._shape.parameters.words
         secret = ternary(self._entropy.draw(KEY_BYTES), (DEGREE,))
         products = integers(self._public * spectrum(secret))  # (blocks, l, N)
-        sums = np.ascontiguousarray(products.transpose(0, 2, 1)).reshape(-1, words)
-        sums = np.concatenate([sums[: shape.rows], sums[-DEGREE:]])
+        sums = np.ascontiguousarray(products.transpose(0, 2, 1))
+        message = np.zeros(((shape.blocks - 1) * shape.height, words), np.int64)
+        message[: shape.rows] = scaled(vector, shape.prime, words)
+        sums[:-1, : shape.height] += message.reshape(-1, shape.height, words)
+        sums = sums.reshape(-1, words)
+        if shape.parameters.packed == 1:
+            sums = np.concatenate([sums[: shape.rows], sums[-DEGREE:]])
         sums[:, 0] += discrete_gaussian(SIGMA, len(sums), self._entropy)
-        sums[: shape.rows] += scaled(vector, shape.prime, words)
         return carried(sums), secret
 
     def keep(self, hint: Words) -> None:
-        """The hint of the matrix that next results are of, (m, N, kept)."""
-        turned = hint[:, ::-1].transpose(1, 0, 2)
-        self._hint = np.ascontiguousarray(turned).reshape(DEGREE, -1)
+        """The hint of the matrix that next results are of, (groups, N, kept)."""
+        self._hint = np.ascontiguousarray(hint.transpose(1, 0, 2)).reshape(DEGREE, -1)
 
     @property
     def has_hint(self) -> bool:
@@ -156,10 +187,12 @@ class VectorsHolder:
         """Shares (m, c) of results (m, c, l) under secrets (N, c)."""
         if self._hint is None:
             raise RuntimeError("there is no hint to open results with")
-        shape, words = self._shape, self._shape.parameters.words
-        masks = exact_product(self._hint, secrets, WORD_BITS + 1).reshape(shape.columns, shape.parameters.kept, -1)
+        shape, words, dropped = self._shape, self._shape.parameters.words, self._shape.parameters.dropped
+        factors = turned(secrets, shape.height).reshape(DEGREE, -1)
+        masks = exact_product(self._hint, factors, WORD_BITS + 1)
+        masks = masks.reshape(shape.groups, words - dropped, -1, secrets.shape[1]).transpose(0, 2, 3, 1)
         sums = results.astype(np.int64)
-        sums[..., shape.parameters.dropped :] -= masks.transpose(0, 2, 1)
+        sums[..., dropped:] -= masks.reshape(-1, *masks.shape[2:])[: shape.columns]
         numbers = whole(carried(sums)) - (1 << shape.parameters.flood_bits - 1)
         modulus = 1 << WORD_BITS * words
         rounded = (numbers * shape.prime + modulus // 2) // modulus % shape.prime
@@ -175,8 +208,8 @@ class MatrixHolder:
         self._entropy = entropy
         self._seed = seed
         self._mask = MatrixMask(
-            ternary(entropy.draw(KEY_BYTES), (DEGREE, shape.columns)),
-            discrete_gaussian(SIGMA, DEGREE * shape.columns, entropy).reshape(shape.columns, DEGREE),
+            ternary(entropy.draw(KEY_BYTES), (DEGREE, shape.groups)),
+            discrete_gaussian(SIGMA, DEGREE * shape.groups, entropy).reshape(shape.groups, DEGREE),
         )
 
     def public(self) -> Spectrum:
@@ -184,33 +217,44 @@ class MatrixHolder:
         limbs = split(public_matrix(self._seed, self._shape), limb_bits(self._shape.bits))
         return np.ascontiguousarray(spectrum(limbs.transpose(0, 2, 1)).transpose(2, 0, 1))
 
-    def hint(self, public: Spectrum, columns: slice) -> bytes:
-        """H of some columns of X, without its lowest words: (columns, N, kept)."""
-        factors = np.ascontiguousarray(spectrum(self._reversed(columns)).transpose(2, 0, 1))
-        sums = np.zeros((factors.shape[1], DEGREE, public.shape[2]), np.int64)  # (columns, N, limbs)
+    def hint(self, public: Spectrum, groups: slice) -> bytes:
+        """H of some groups of columns, without its lowest words: (groups, N, kept)."""
+        blocks = np.stack([self._block(i)[:, groups] for i in range(self._shape.blocks)])
+        factors = np.ascontiguousarray(spectrum(blocks.transpose(2, 0, 1)).transpose(2, 0, 1))
+        sums = np.zeros((factors.shape[1], DEGREE, public.shape[2]), np.int64)  # (groups, N, limbs)
         for start in range(0, self._shape.blocks, GROUP):
-            group = slice(start, start + GROUP)
-            values = factors[:, :, group] @ public[:, group]  # (N / 2, columns, limbs)
+            part = slice(start, start + GROUP)
+            values = factors[:, :, part] @ public[:, part]  # (N / 2, groups, limbs)
             sums += integers(values.transpose(1, 2, 0)).transpose(0, 2, 1)
-        sums[..., 0] += self._mask.errors[columns]
+        sums[..., 0] += self._mask.errors[groups]
         return carried(sums, limb_bits(self._shape.bits))[..., self._shape.parameters.dropped :].tobytes()
 
-    def _reversed(self, columns: slice) -> npt.NDArray[np.float64]:
-        """Columns of X' as polynomials (columns, blocks, N) whose products have the results at N - 1."""
-        width = columns.stop - columns.start
-        rows = np.zeros(((self._shape.blocks - 1) * DEGREE, width))
-        rows[: self._shape.rows] = self._matrix[:, columns]
-        rows = np.concatenate([rows, self._mask.ternary[:, columns]])
-        return np.ascontiguousarray(rows.T).reshape(width, -1, DEGREE)[..., ::-1]
+    def _block(self, number: int) -> npt.NDArray[np.signedinteger]:
+        """Polynomials (N, groups) of c columns each, whose products have results at the ends of these; at last U."""
+        shape = self._shape
+        if number == shape.blocks - 1:
+            return self._mask.ternary
+        rows = self._matrix[number * shape.height : (number + 1) * shape.height]
+        width = shape.groups * shape.parameters.packed
+        if rows.shape != (shape.height, width):
+            rows = np.pad(rows, ((0, shape.height - len(rows)), (0, width - shape.columns)))
+        return rows[::-1].reshape(shape.height, shape.groups, -1).transpose(2, 0, 1).reshape(DEGREE, shape.groups)
 
     def multiply(self, encrypted: Words, shares: Shares) -> Words:
-        """y, of shape (m, c, l), of vectors (n + N, c, l), plus shares (m, c)."""
+        """y, of shape (m, c, l), of vectors (`sent_rows`, c, l), plus shares (m, c)."""
         shape, words = self._shape, self._shape.parameters.words
         flat = encrypted.reshape(len(encrypted), -1)
-        sums = exact_product(self._matrix, flat[: shape.rows], WORD_BITS + shape.bits)
-        sums += exact_product(self._mask.ternary, flat[shape.rows :], WORD_BITS + 1)
-        sums = sums.reshape(*shares.shape, words)
-        return carried(sums + scaled(shares, shape.prime, words) + self._flood(shares.size).reshape(sums.shape))
+        missing = shape.blocks * DEGREE - len(flat)  # of the last rows, which hold nothing
+        sums = np.zeros((shape.groups, shape.parameters.packed * flat.shape[1]), np.int64)
+        for number in range(shape.blocks):
+            start = number * DEGREE - (missing if number == shape.blocks - 1 else 0)
+            part = flat[start : min(start + DEGREE, len(flat))]
+            if number == shape.blocks - 2 and missing:
+                part = np.pad(part[: DEGREE - missing], ((0, missing), (0, 0)))
+            factors = turned(part, shape.height).reshape(DEGREE, -1)
+            sums += exact_product(self._block(number), factors, WORD_BITS + shape.bits)
+        results = sums.reshape(-1, *shares.shape[1:], words)[: shape.columns]
+        return carried(results + scaled(shares, shape.prime, words) + self._flood(shares.size).reshape(results.shape))
 
     def _flood(self, size: int) -> npt.NDArray[np.int64]:
         """Uniform below 2^f."""

@@ -15,6 +15,7 @@ most e of the norm of the result, whose coefficients are sums of k N independent
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,3 +77,16 @@ def carried(sums: npt.NDArray[np.int64], bits: int = WORD_BITS) -> Words:
         digits[..., i] = carry & ((1 << bits) - 1)
         carry >>= bits
     return digits.view(np.uint16)
+
+
+def turned(numbers: npt.NDArray[Any], height: int) -> npt.NDArray[np.int64]:
+    """What coefficients of a factor are multiplied by in the coefficients height - 1, 2 height - 1, ... of a product.
+
+    `numbers` are the other factor's coefficients, of shape (N, ...); the result has shape (N, N / height, ...).
+    """
+    found = np.empty((DEGREE, DEGREE // height, *numbers.shape[1:]), np.int64)
+    for i in range(found.shape[1]):
+        end = (i + 1) * height
+        found[:end, i] = numbers[end - 1 :: -1] if end < DEGREE else numbers[::-1]
+        found[end:, i] = -numbers[: end - 1 : -1].astype(np.int64)
+    return found

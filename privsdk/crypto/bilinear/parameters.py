@@ -10,9 +10,10 @@ which bounds the distance over the whole session (union bound). A result is righ
 stay below half of what one unit of the result is: 2 p (2^(f-1) + B) < q, in `slots` with a further bit in hand.
 
 **Matrices** (`linear`). N = 8192, secrets uniform over -1, 0, 1, errors discrete Gaussian of parameter 3.2 and at
-most 43 in size, so that the bounds hold always: B = (43 + 1) n (2^bits - 1) + 43 * 2 N + 2 for the errors and
-roundings of n encrypted numbers, what is left of both encryptions of zero, and the share's rounding. q = 2^(16 l). A
-hint is sent without as many of its lowest words, k, as a further error of N 2^(16 k) has room in q.
+most 43 in size, so that the bounds hold always: B = (43 + 1) c n (2^bits - 1) + 43 * 2 N + 2 for the errors and
+roundings of n encrypted numbers, where c columns are packed into a polynomial, what is left of both encryptions of
+zero, and the share's rounding. q = 2^(16 l). A hint is sent without as many of its lowest words, k, as a further error
+of N 2^(16 k) has room in q. c is what sends least, for as many vectors as there may be.
 
 **Row by row** (`slots`). BFV with SEAL, whose fresh noise is at most 21 in size (a centred binomial), and 1/2 for the
 rounding of q m / p. Plaintexts are any polynomials of coefficients up to p / 2, so B = 21.5 r N p / 2, and for the
@@ -38,6 +39,7 @@ from .negacyclic import DEGREE, WORD_BITS
 STATISTICAL_BITS = 40
 LARGEST_ERROR = 43  # of a discrete Gaussian of parameter 3.2, as `gaussian` draws it
 BINOMIAL_ERROR = 21  # of SEAL
+MOST_PACKED = 64
 SLOT_DEGREES = (8192, 16384)
 SPECIAL_BITS = 18
 SLOT_PRIME_BITS = (40, 48, 56, 39, 47, 55)  # whole bytes, or nearly
@@ -47,6 +49,7 @@ class LinearParameters(NamedTuple):
     """Of the products with one matrix."""
 
     words: int  # l: the modulus q is 2^(16 l)
+    packed: int  # columns in a polynomial
     dropped: int  # of the words of a hint, the lowest, which are not sent
     bound: int  # B
     flood_bits: int  # f
@@ -69,15 +72,33 @@ class SlotParameters(NamedTuple):
 @lru_cache(maxsize=64)
 def linear(rows: int, matrix: MatrixTerms, prime: int) -> LinearParameters:
     """For a matrix of so many rows."""
+    most = min(MOST_PACKED, 1 << (matrix.columns - 1).bit_length())
+    packings = [_packed(rows, matrix, prime, 1 << i) for i in range(most.bit_length())]
+    fitting = [each for each in packings if each.words * WORD_BITS <= SECURITY_BITS[DEGREE]]
+    if not fitting:
+        raise ValueError(f"{matrix} needs a modulus of {packings[0].words * WORD_BITS} bits")
+    return min(fitting, key=lambda each: _sent(rows, matrix, each))
+
+
+def _packed(rows: int, matrix: MatrixTerms, prime: int, packed: int) -> LinearParameters:
     entry = (1 << matrix.bits) - 1
-    bound = (LARGEST_ERROR + 1) * rows * entry + LARGEST_ERROR * 2 * DEGREE + 2
+    bound = (LARGEST_ERROR + 1) * packed * rows * entry + LARGEST_ERROR * 2 * DEGREE + 2
     flood_bits = _flood_bits(bound, matrix.columns * matrix.vectors)
     words = -(-_bits(prime, bound, flood_bits) // WORD_BITS)
     roundings = [0, *(DEGREE << WORD_BITS * k for k in range(1, words))]  # of hints without so many words
     dropped = max(k for k, each in enumerate(roundings) if _bits(prime, bound + each, flood_bits) <= WORD_BITS * words)
-    if words * WORD_BITS > SECURITY_BITS[DEGREE]:
-        raise ValueError(f"{matrix} needs a modulus of {words * WORD_BITS} bits")
-    return LinearParameters(words, dropped, bound, flood_bits)
+    return LinearParameters(words, packed, dropped, bound, flood_bits)
+
+
+def _sent(rows: int, matrix: MatrixTerms, chosen: LinearParameters) -> int:
+    """Words of all vectors and one hint."""
+    vector = sent_rows(rows, chosen.packed) * chosen.words
+    return matrix.vectors * vector + -(-matrix.columns // chosen.packed) * DEGREE * chosen.kept
+
+
+def sent_rows(rows: int, packed: int) -> int:
+    """Numbers of an encrypted vector: whole polynomials where columns are packed, and one for the mask."""
+    return rows + DEGREE if packed == 1 else (-(-rows * packed // DEGREE) + 1) * DEGREE
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .base import ProductTerms
 from .negacyclic import DEGREE, WORD_BITS
-from .parameters import linear, slots
+from .parameters import linear, sent_rows, slots
 
 WORD_BYTES = WORD_BITS // 8
 NUMBER_BYTES = 8
@@ -39,8 +39,8 @@ def lattice_traffic(terms: ProductTerms, holder: str = "") -> Traffic:
     if holder:
         matrix = terms.matrix_of(holder)
         words = linear(terms.rows, matrix, terms.prime)
-        vector = (terms.rows + DEGREE + matrix.columns) * words.words
-        found = Traffic(matrix.columns * DEGREE * words.kept * WORD_BYTES, vector * WORD_BYTES)
+        vector = (sent_rows(terms.rows, words.packed) + matrix.columns) * words.words
+        found = Traffic(-(-matrix.columns // words.packed) * DEGREE * words.kept * WORD_BYTES, vector * WORD_BYTES)
     if terms.rowwise:
         row = slots(terms)
         primes, degree = len(row.ring.data), row.ring.degree
