@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from ..display.cards import MOST_ROWS, Card, Displayed, Grid, without_empty
 from ..display.tabular import Tabular, table_of
+from ..display.titles import Titles
 from ..errors import Cancelled, PeerError, PeerGone, PrivsdkError, ProtocolViolation, Refused
 from ..errors.sessions import RunCancelled
 from ..protocol import control
@@ -40,6 +41,18 @@ class Asker:
 
     def __init__(self, link: control.Link) -> None:
         self._link = link
+        self.titles = Titles(link.parties)
+
+    def call(self, party: str, call: control.Call, kind: type[control.R]) -> control.R:
+        """Ask one, and wait; keeps the title that it gives itself, and shows it in its errors."""
+        try:
+            reply = self._link.call(party, call, kind)
+        except PrivsdkError as error:
+            error.title = self.titles.of(error.party)
+            raise
+        if isinstance(reply, control.Description):
+            self.titles.give(party, reply.title)
+        return reply
 
     def submit(self, party: str, call: control.Call, kind: type[control.R]) -> Future[control.R]:
         """Ask one, and go on."""
@@ -47,7 +60,7 @@ class Asker:
 
         def work() -> None:
             try:
-                future.set_result(self._link.call(party, call, kind))
+                future.set_result(self.call(party, call, kind))
             except BaseException as error:  # raised where the future is read
                 future.set_exception(error)
 

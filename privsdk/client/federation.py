@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 from ..display.cards import Card, Grid, without_empty
+from ..display.titles import Titles
 from ..errors import InvalidArgument, Refused, UnknownName, UnsupportedUse
 from ..errors.calls import verb
 from ..errors.inputs import FederationClosed, NotOffered
@@ -76,6 +77,11 @@ class Federation(Handle):
         openings.notify(None)
 
     @property
+    def titles(self) -> Titles:
+        """What the parties call themselves, as far as they were asked."""
+        return self._asker.titles
+
+    @property
     def parties(self) -> tuple[str, ...]:
         """Names of all parties, in the order in which they were given."""
         self._check_open()
@@ -88,7 +94,7 @@ class Federation(Handle):
     def __getitem__(self, party: str) -> Party:
         if party not in self.parties:
             raise UnknownName.among("party", party, self.parties, where="in this federation")
-        described = self._link.call(party, control.Describe(purpose=self.purpose), control.Description)
+        described = self._asker.call(party, control.Describe(purpose=self.purpose), control.Description)
         self._pinned_heads.recognise(party, described.head)
         return Party(self, described)
 
@@ -201,12 +207,12 @@ class Federation(Handle):
         for name in self.parties:
             found = described.get(name)
             if found is None:
-                rows.append((name, "cannot be reached", ""))
+                rows.append((name, "cannot be reached", "", ""))
                 continue
             tables = "\n".join(f"{info.name}: {len(info.columns)} columns" for info in found.tables)
             under_way = f"{found.running} run{'s' * (found.running != 1)} under way" if found.running else ""
-            rows.append((name, tables or "none; it can hold keys for others", under_way))
-        grids = [("parties", without_empty(Grid(header=("party", "tables", "now"), rows=rows)))]
+            rows.append((name, tables or "none; it can hold keys for others", under_way, self.titles.of(name)))
+        grids = [("parties", without_empty(Grid(header=("party", "tables", "now", "title"), rows=rows)))]
         budgets = Budgets({party: d.balances for party, d in described.items()})
         facts = [("you are", f"{self.caller}, for {self.purpose}"), *balance_facts(budgets)]
         if any(budgets.values()):

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 
 from ..display.cards import Card, Displayed
+from ..display.titles import Titles
 from ..errors import Cancelled
 from ..errors.absent import NoContainer
 from ..errors.calls import verb
@@ -87,6 +88,11 @@ class Plan(Displayed, NoContainer, Generic[T]):
         """
         return Preview([self], self._runner.quote([self.request]), mock=mock)
 
+    @property
+    def titles(self) -> Titles:
+        """What its parties call themselves."""
+        return self._runner.titles
+
     def suggest_grants(self) -> Grants:
         """By party, the smallest grants with which its owner would allow this plan, whatever it allows now."""
         needs, to, purpose = self._operation.needs(), self.request.caller, self.request.purpose
@@ -122,7 +128,7 @@ class Plan(Displayed, NoContainer, Generic[T]):
     def _card(self) -> Card:
         with self._lock:
             state = "nothing done yet" if self._run is None else f"its run is {self._run.state}"
-        facts = [("parties", ", ".join(self.request.parties)), *self.notes, ("price", price_text(self.price))]
+        facts = [*_parties(self), *self.notes, ("price", price_text(self.price))]
         title, learns = f"plan of {self.request.operation}: {state}", (("will learn", learns_grid(self.learns)),)
         return Card(title=title, facts=facts, pictures=(self.learns.picture,), grids=learns)
 
@@ -162,7 +168,10 @@ class Run(Displayed, NoContainer, Generic[T]):
                         run_id=plan.request.run_id,
                         heads={p: a.receipt for p, a in answers.items() if a.receipt is not None},
                     ),
-                    notes=tuple(note for note in plan.notes if note not in foreseen),  # the answer has its own error
+                    notes=(  # the answer has its own error
+                        *plan.titles.facts(plan.request.parties),
+                        *(note for note in plan.notes if note not in foreseen),
+                    ),
                     seconds=time.monotonic() - began,
                 )
             except BaseException as error:  # handed to whoever waits, who raises it
@@ -272,7 +281,7 @@ class Run(Displayed, NoContainer, Generic[T]):
 
     def _card(self) -> Card:
         request, far, state = self.plan.request, str(self.progress), self.state
-        facts = [("run", request.run_id), ("parties", ", ".join(request.parties))]
+        facts = [("run", request.run_id), *_parties(self.plan)]
         facts += [("so far" if state == "running" else "when last asked", far)] if far else []
         facts += [] if self.error is None else [("why", ended_with(self.error)[1])]
         if state == "running":
@@ -282,3 +291,8 @@ class Run(Displayed, NoContainer, Generic[T]):
         shown = self.progress._card()
         title = f"run of {request.operation}: {state}"
         return Card(title=title, facts=facts, pictures=shown.pictures, grids=shown.grids)
+
+
+def _parties(plan: Plan[Any]) -> list[tuple[str, str]]:
+    parties = plan.request.parties
+    return plan.titles.facts(parties) or [("parties", ", ".join(parties))]

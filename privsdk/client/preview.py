@@ -14,6 +14,7 @@ from ..display.cards import MOST_ROWS, Card, Displayed, Grid, cell, grouped
 from ..display.curves import curves
 from ..display.svg import Picture
 from ..display.tabular import Tabular
+from ..display.titles import Titles
 from ..errors import InvalidArgument, Refused
 from ..governance.charges import MOST_QUERIES, Balance
 from ..protocol.control import DatasetQuote, Quoted
@@ -61,6 +62,10 @@ class TrainingForecast(Protocol):
 
 class Planned(Protocol):
     """What a preview needs of a plan."""
+
+    @property
+    def titles(self) -> Titles:
+        """What its parties call themselves."""
 
     request: Request
     price: Price
@@ -193,6 +198,7 @@ class Preview(Displayed, Tabular):
         if self.simulated is not None:  # what is expected on the mock says more than what is expected of any table
             known = {label for label, _ in self.expected}
             facts = [*self.expected, *((label, text) for label, text in facts if label not in known)]
+        facts = [*self.plans[0].titles.facts(self.quotes), *facts]
         refused = {party: quote for party, quote in self.quotes.items() if isinstance(quote, Refused)}
         facts += [(f"{party} refuses", f"{quote.message}\n{quote.hint}".rstrip()) for party, quote in refused.items()]
         facts += _policy_facts(self.quotes)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from ..display.titles import Titles
 from ..errors import InvalidArgument, Refused, UnknownName
 from ..protocol.control import Description, Quoted
 from ..protocol.operation import Request
@@ -21,6 +22,10 @@ class Runner(Protocol):
 
     @property
     def parties(self) -> tuple[str, ...]: ...
+
+    @property
+    def titles(self) -> Titles:
+        """What the parties call themselves."""
 
     def describe(self) -> Mapping[str, Description]:
         """What each party that can be reached says of itself."""

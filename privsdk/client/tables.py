@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 from msgspec import UNSET
 
-from ..display.cards import Card, Displayed, Grid, grouped
+from ..display.cards import Card, Displayed, Grid, grouped, without_empty
 from ..errors import InvalidArgument, UnknownName, UnsupportedUse
 from ..errors.absent import NoContainer
 from ..errors.inputs import NotTables
@@ -103,7 +103,9 @@ class Table(Handle, Aggregates):
 
     def _card(self) -> Card:
         title = f"{self.party}/{self.name} (dataset {self._info.dataset})"
-        facts = [("protects", f"{self.unit.protected}, in differentially private releases")]
+        titles = self._runner.titles
+        facts = [("party", titles.titled(self.party))] if titles.of(self.party) else []
+        facts += [("protects", f"{self.unit.protected}, in differentially private releases")]
         alike, grid = columns_grid([(c.name, c.type, ", ".join(c.permits) or "nothing") for c in self._info.columns])
         return Card(title=title, facts=[*facts, *alike], grids=(("columns", grid),))
 
@@ -142,8 +144,13 @@ class Tables(Handle):
     def _card(self) -> Card:
         first = self._tables[0]
         common = [name for name in first.columns if all(name in table.columns for table in self._tables)]
-        rows = [(f"{t.party}/{t.name}", t._info.dataset, f"{len(t.columns)}", t.unit.protected) for t in self._tables]
-        grids = [("tables", Grid(header=("table", "dataset", "columns", "protects"), rows=rows))]
+        titles = first._runner.titles
+        rows = [
+            (f"{t.party}/{t.name}", t._info.dataset, f"{len(t.columns)}", t.unit.protected, titles.of(t.party))
+            for t in self._tables
+        ]
+        header = ("table", "dataset", "columns", "protects", "title of its party")
+        grids = [("tables", without_empty(Grid(header=header, rows=rows)))]
         facts = []
         if common:
             alike, grid = columns_grid([(name, self._types(name), self._permits(name)) for name in common])
@@ -192,8 +199,9 @@ class Party(Handle):
         return {name: f'fed["{self.name}"]["{name}"]' for name in self.tables}
 
     def _card(self) -> Card:
-        d = self._description
+        d, title = self._description, self._runner.titles.of(self.name)
         facts = [
+            *([("title", title)] if title else []),
             ("operations", ", ".join(d.operations) or "none"),
             ("joint results", f"at least {d.policy.min_parties} contributors, not counting one who sees the result"),
             ("ledger", d.ledger),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from ..display.titles import MOST, is_title
 from ..errors import InvalidArgument, PrivsdkError
-from ..errors.inputs import NameUnknown
+from ..errors.inputs import NameUnknown, TitleUnfit
 from ..errors.sources import SourceUnusable
 from ..governance.charges import Budget
 from ..governance.policy import Policy
@@ -90,6 +92,8 @@ class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Parameters
     ----------
     name : str
+    title : str
+        What the party calls itself, in any script; shown to callers beside its name.
     listen : str
         Such as "grpc+tls://0.0.0.0:4711"; port 0 takes a free one.
     ledger : str
@@ -105,6 +109,7 @@ class PartyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     name: str
+    title: str = ""
     listen: str
     ledger: str
     federation: str
@@ -168,3 +173,10 @@ def reject_names(names: tuple[str, ...]) -> None:
             raise InvalidArgument(
                 f"{name!r} cannot be a party's name", hint="use letters, digits, - and _, at most 63 of them"
             )
+
+
+def reject_titles(titles: Iterable[str]) -> None:
+    """Raise InvalidArgument where a party cannot call itself so."""
+    for title in titles:
+        if not isinstance(title, str) or not is_title(title):
+            raise InvalidArgument(TitleUnfit(title=str(title), most=MOST))

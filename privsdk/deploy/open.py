@@ -26,7 +26,7 @@ from ..party.tables import Store
 from ..protocol.timeouts import Joins, Timeouts
 from ..transport.identities import Credentials, Members
 from ..transport.local import LocalNetwork
-from .config import FederationConfig, read_config, reject_names
+from .config import FederationConfig, read_config, reject_names, reject_titles
 from .rules import check_policy
 
 T = TypeVar("T")
@@ -94,6 +94,7 @@ def embedded(
     caller: str = "analyst",
     purpose: str = "workshop",
     keep_joins_days: float = 0.0,
+    titles: Mapping[str, str] | None = None,
     quiet: bool = False,
     **more: Any,
 ) -> Federation:
@@ -122,6 +123,8 @@ def embedded(
     keep_joins_days : float
         For so many days joint tables are kept in the store, encrypted, so that `psi.load` takes them up after a
         restart. Opening the store without it deletes them.
+    titles : mapping of party to text, optional
+        What parties call themselves, in any script, such as {"north": "北京银行"}; shown beside their names.
     quiet : bool
         Print nothing.
 
@@ -137,10 +140,12 @@ def embedded(
     if not given:
         raise InvalidArgument("a federation needs parties", hint="ps.embedded(north=table, south=table)")
     reject_names(tuple(given))
-    for option in (policy, budget):
+    titles = titles or {}
+    reject_titles(titles.values())
+    for option in (policy, budget, titles):
         for name in option if isinstance(option, Mapping) else ():
             if name not in given:  # a mistyped one would leave its party with the workshop's leniency
-                raise UnknownName.among("party", name, given, where="to give a policy or budget")
+                raise UnknownName.among("party", name, given, where="to give a policy, budget or title")
     folder, joins = None if store is None else Path(store), Joins(keep_days=keep_joins_days)
     if keep_joins_days and folder is None:
         raise InvalidArgument(WrongType(name="store", given="None", wanted="a folder, where joint tables are kept"))
@@ -173,6 +178,7 @@ def embedded(
                 joins=joins,
                 identity=members.of(name),
                 members=given.keys,
+                title=titles.get(name, ""),
             )
             opened.callback(gate.close)
             network.add(name, gate)

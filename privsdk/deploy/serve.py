@@ -19,7 +19,7 @@ from ..psi.oprf.ristretto import libsodium
 from ..transport.flight import FlightNetwork
 from ..transport.identities import Credentials, MemberIdentity
 from ..transport.server import Server
-from .config import FederationConfig, PartyConfig, read_config, reject_names
+from .config import FederationConfig, PartyConfig, read_config, reject_names, reject_titles
 from .rules import check_budgets, check_policy
 
 STOP_S = 5.0
@@ -33,6 +33,7 @@ def serve(path: Path) -> None:
     config = read_config(path, PartyConfig)
     folder = path.parent
     reject_names((config.name,))
+    reject_titles(filter(None, (config.title,)))
     identity = Credentials.read(
         authority=folder / config.tls.authority,
         certificate=folder / config.tls.certificate,
@@ -71,6 +72,7 @@ def serve(path: Path) -> None:
         dial=peers.dial,
         identity=MemberIdentity(identity),
         members=members,
+        title=config.title,
         limits=config.limits,
         joins=config.joins,
         timeouts=config.timeouts,

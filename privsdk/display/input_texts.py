@@ -25,6 +25,7 @@ from ..errors.inputs import (
     NotTables,
     NotWritable,
     SeveralRowsOfKey,
+    TitleUnfit,
     ValidationMisfit,
     WrongType,
 )
@@ -191,6 +192,13 @@ def validation(d: ValidationMisfit) -> Text:
     return said[d.wrong]
 
 
+def title(d: TitleUnfit) -> Text:
+    return Text(
+        f"{d.title!r} cannot be a party's title",
+        f"give one line of 1 to {d.most} letters of any script, without any that are not seen or turn others",
+    )
+
+
 def beyond_bound(d: BeyondBound) -> Text:
     what = "exceeds the declared bound" if d.total else "holds a value beyond the declared bound"
     return Text(
@@ -283,6 +291,7 @@ ENGLISH: Language = {
     MissingNumbers: missing_numbers,
     JointMismatch: joint_mismatch,
     JointQuestion: joint_question,
+    TitleUnfit: title,
     NotOffered: not_offered,
     CallMisfit: misfit,
     FederationClosed: closed,

@@ -23,7 +23,12 @@ MOST_LINES = 6  # of one call
 def card(error: PrivsdkError) -> Card:
     """What happened, where, and what to do."""
     where = f" {'by' if isinstance(error, Refused) else 'at'} {error.party}" if error.party else ""
-    facts = [("what happened", error.message), *(("what to do", each) for each in [error.advice] if each), *error.facts]
+    facts = [("party", f"{error.party} ({error.title})")] if error.title else []
+    facts += [
+        ("what happened", error.message),
+        *(("what to do", each) for each in [error.advice] if each),
+        *error.facts,
+    ]
     ran = [error.run_id and f"run {error.run_id}", error.phase and f"in phase {error.phase}", error.without]
     facts += [("where", ", ".join(filter(None, ran)))] if any(ran) else []
     return Card(title=f"{type(error).__name__}{where}", facts=facts)

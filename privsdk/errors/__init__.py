@@ -73,6 +73,8 @@ class PrivsdkError(Exception):
         The party that raised it, the run it ended and the protocol phase; empty where there is none.
     lost : tuple of str
         The parties that it had lost by then, also where it went on without them.
+    title : str
+        What the party calls itself, where it is known.
     """
 
     code: ClassVar[str] = "privsdk"
@@ -94,6 +96,7 @@ class PrivsdkError(Exception):
         self.run_id = run_id
         self.phase = phase
         self.lost: tuple[str, ...] = ()
+        self.title = ""
 
     @property
     def message(self) -> str:
@@ -124,6 +127,7 @@ class PrivsdkError(Exception):
         text = f"{self.party}: {self.message}" if self.party and not self.names_party else self.message
         if self.hint:
             text += f"\n  What to do: {self.hint}"
+        text += f"\n  Party: {self.party} ({self.title})" if self.title else ""
         facts = (self.code, self.run_id and f"run {self.run_id}", self.phase and f"phase {self.phase}", self.without)
         return Shown.readable(f"{text}\n  [{', '.join(filter(None, facts))}]")
 

@@ -175,6 +175,14 @@ class MissingNumbers(Detail, frozen=True, kw_only=True, tag="missing-numbers"):
     parties: tuple[str, ...]
 
 
+class TitleUnfit(Detail, frozen=True, kw_only=True, tag="title"):
+    """What no party can call itself: no text, of several lines or more than `most` letters, or with letters that are
+    not seen or turn others."""
+
+    title: str
+    most: int
+
+
 class BeyondBound(Detail, frozen=True, kw_only=True, tag="beyond-bound"):
     """A party's column holds a value, or has a `total`, beyond what was declared."""
 

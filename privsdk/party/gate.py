@@ -48,6 +48,7 @@ from .differencing.guard import Guard
 from .joints import JointTables
 from .ledger.pooled_runs import PooledRun
 from .ledger.rollback import anchors
+from .policy import describe
 from .run import Dial, PartyRun
 from .runs import Inputs, PartyRuns
 from .tables import Store
@@ -87,11 +88,13 @@ class Gate:
         entropy: Entropy | None = None,
         identity: Identity = NO_IDENTITY,
         members: Callable[[], Collection[str]],
+        title: str = "",
     ) -> None:
         self.name = name
         self._members = members
         self._store = store
         self._policy = policy
+        self._describe = partial(describe, name, title=title, policy=policy, store=store, books=books)
         self._books = books
         self._dial = dial
         self._timeouts = timeouts or Timeouts()
@@ -133,10 +136,7 @@ class Gate:
         reply: Message = control.Done()
         match call:
             case control.Describe(purpose=purpose):
-                asking, running = Asking(caller, purpose), self._runs.running
-                reply = policy.describe(
-                    self.name, asking, policy=self._policy, store=self._store, books=self._books, running=running
-                )
+                reply = self._describe(Asking(caller, purpose), running=self._runs.running)
             case control.Quote(requests=requests, seen=seen):
                 self._books.rollback.meet(caller, seen)
                 with self._runs.questions.of(caller):

@@ -183,7 +183,7 @@ def _granting(policy: Policy, request: Request, need: Need) -> list[Grant]:
 
 
 def describe(
-    party: str, asking: Asking, *, policy: Policy, store: Store, books: Books, running: int
+    party: str, asking: Asking, *, title: str, policy: Policy, store: Store, books: Books, running: int
 ) -> control.Description:
     """The party as this caller may see it: tables, what is allowed, balances. Never rows."""
     tables = []
@@ -205,6 +205,7 @@ def describe(
         running=running,
         ledger=books.place,
         head=books.head(),
+        title=title,
     )
 
 

@@ -132,6 +132,7 @@ class Description(Message, frozen=True, kw_only=True, tag="description"):
     running: int
     ledger: str
     head: Head
+    title: str = ""  # what it calls itself
 
 
 class DatasetQuote(msgspec.Struct, frozen=True, kw_only=True):

@@ -99,7 +99,9 @@ class BudgetView(FederationView):
         self._put(_receipt={"run": result.receipt.run_id, "operation": result.operation, "heads": heads})
 
     def _traits_for(self, facts: Json) -> dict[str, Any]:
-        parties = [{name: party[name] for name in ("name", "reachable", "balances")} for party in facts["parties"]]
+        parties = [
+            {name: party[name] for name in ("name", "title", "reachable", "balances")} for party in facts["parties"]
+        ]
         if self._plans and parties != self._parties and not facts["closed"]:
             threading.Thread(target=self._forecast_again, name="privsdk-forecast", daemon=True).start()
         return {

@@ -31,18 +31,21 @@ def of_federation(fed: Federation, described: Mapping[str, Description], logs: M
         "purpose": fed.purpose,
         "embedded": isinstance(fed._link, LocalNetwork),
         "closed": False,
-        "parties": tuple(of_party(name, described.get(name), fed.purpose) for name in fed._link.parties()),
+        "parties": tuple(
+            of_party(name, described.get(name), fed.purpose, fed.titles.of(name)) for name in fed._link.parties()
+        ),
         "events": events(logs),
     }
 
 
-def of_party(name: str, described: Description | None, purpose: str) -> Json:
+def of_party(name: str, described: Description | None, purpose: str, title: str = "") -> Json:
     if described is None:
         nothing = {"tables": (), "operations": (), "min_parties": 0, "running": 0, "ledger": "", "balances": ()}
-        return {"name": name, "reachable": False, **nothing}
+        return {"name": name, "title": title, "reachable": False, **nothing}
     units = {balance.dataset: balance.budget.unit for balance in described.balances}
     return {
         "name": name,
+        "title": title,
         "reachable": True,
         "tables": tuple(
             {

@@ -130,7 +130,7 @@ class Picker(FederationView):
         self._taken = _choice(self.use, self.chosen, self.columns)
 
     def _traits_for(self, facts: Json) -> dict[str, Any]:
-        kept = ("name", "reachable", "tables", "operations", "min_parties")
+        kept = ("name", "title", "reachable", "tables", "operations", "min_parties")
         return {
             "_parties": [
                 {name: party[name] for name in kept} | {"frozen": _frozen(party), "used_up": _used_up(party)}

@@ -53,6 +53,15 @@ def verdicts(page: Page) -> dict[str, list[str]]:
     return {row.get_attribute("data-key") or "": row.locator("td").all_inner_texts()[1:] for row in rows}
 
 
+def test_titles_stand_beside_names(show: Callable[..., Page]) -> None:
+    with clinics(titles={"north": "בנק הצפון 7", "south": "<b>x</b>"}) as titled:
+        page = show(picking(titled))
+        box(page, "north (בנק הצפון 7)").click()
+        assert state(page, "chosen") == {"north": "people"}
+        expect(page.locator("bdi").first).to_have_text("(בנק הצפון 7)")
+        box(page, "south (<b>x</b>)").wait_for()
+
+
 def test_choosing_with_the_mouse(fed: ps.Federation, show: Callable[..., Page]) -> None:
     page = show(picking(fed))
     page.get_by_text("Choose a party to see its columns.").wait_for()

@@ -15,6 +15,7 @@ from privsdk import dp, fl
 from privsdk.client.plan import Plan
 from privsdk.client.progress import Live
 from privsdk.client.results import Answers
+from privsdk.display.titles import Titles
 from privsdk.errors import Cancelled
 from privsdk.governance.prices import answers
 from privsdk.protocol.control import ProgressReport, Watched
@@ -28,6 +29,7 @@ class Rounds:
     """A federation whose run tells one round, then does as `then` says; it interrupts the main thread itself."""
 
     caller, purpose, parties = "analyst", "workshop", ("north",)
+    titles = Titles(lambda: ("north",))
 
     def __init__(self, then: Callable[[threading.Event, Live], None], *, told: bool = True) -> None:
         self._then = then

@@ -43,6 +43,7 @@ function balances(now) {
 
 function datasetRows(now, balance) {
   const name = `${balance.party}/${balance.dataset}`;
+  const title = now._parties.find((party) => party.name === balance.party)?.title;
   const next = now._forecast?.by[name] ?? null;
   const { epsilon, exact } = balance;
   const ever = epsilon.lifetime !== epsilon.spent || exact.lifetime !== exact.spent;
@@ -51,6 +52,7 @@ function datasetRows(now, balance) {
     h("tr", { "data-key": name },
       h("th", { scope: "row" },
         h("span", { class: "privsdk-name" }, name),
+        title && h("bdi", { class: "privsdk-quiet privsdk-below" }, title),
         h("span", { class: "privsdk-quiet privsdk-below" }, `protects ${balance.unit}`),
         balance.frozen && h("span", { class: "privsdk-bad privsdk-below" }, `❄ frozen by its owner: ${balance.frozen}. Nothing can be charged.`),
         balance.reserved > 0 && h("span", { class: "privsdk-warn privsdk-below" }, `${balance.reserved} run${balance.reserved === 1 ? "" : "s"} under way`)),
