@@ -25,6 +25,8 @@ class Matrix(Displayed, Tabular):
         Rows in which no column is null.
     undefined : tuple of str
         Columns that have no correlations because they are constant to within their grid.
+    capped : tuple of str
+        Columns of which their owners capped the most extreme values, so that no unit makes up too much of them.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class Matrix(Displayed, Tabular):
         errors: npt.NDArray[np.float64],
         count: int,
         undefined: tuple[str, ...] = (),
+        capped: tuple[str, ...] = (),
     ) -> None:
         self.columns = columns
         self.values = values
         self.errors = errors
         self.count = count
         self.undefined = undefined
+        self.capped = capped
         self._name = name
 
     def _card(self) -> Card:
@@ -49,6 +53,8 @@ class Matrix(Displayed, Tabular):
         facts = [("error", f"at most {at_most(float(known.max()))}")] if len(known) else []
         if self.undefined:
             facts.append(("undefined", f"of {', '.join(self.undefined)}: constant to within the grid"))
+        if self.capped:
+            facts.append(("capped", f"the most extreme values of {', '.join(self.capped)}"))
         rows = [(name, *map(cell, line)) for name, line in zip(self.columns, self.values.tolist(), strict=True)]
         grid = Grid(header=("", *self.columns), rows=rows)
         return Card(

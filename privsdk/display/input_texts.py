@@ -220,11 +220,6 @@ def joint_column(d: JointColumnUnfit) -> Text:
         "few": Text(f"{of} has values at {few}", "use another column, or a join with more keys"),
         "infinite": Text(f"{of} holds an infinite value", "ask its owner to clean it"),
         "constant": Text(f"{of} is constant over the joint keys", "leave it out"),
-        "one": Text(
-            f"one joint key makes up more than 1 part in {d.min_count} of the spread of {of}: sums with it would tell "
-            "of that key",
-            f'clip it, as in bounds={{"{d.party}.{d.column}": (0, 1000)}}, or ask for a view that takes its logarithm',
-        ),
         "alike": Text(f"{of} has one value at all but {few}: sums with it would tell of those", "leave it out"),
         "groups": Text(f"no value of {of} is that of {d.min_count} joint keys", "use edges, or a coarser column"),
     }
@@ -255,7 +250,6 @@ def joint_question(d: JointQuestion) -> Text:
         "features": Text("a regression on no features", 'give them, as in ["bank.income", "shop.spent"]'),
         "ridge": Text("ridge is no penalty", "give a finite number, 0 or more"),
         "one-party": Text(f"both columns are {d.party}'s", f"{d.write} has them exactly"),
-        "bounds": Text(f"the bounds of {d.column} are none", "give (low, high), the first below the second"),
         "edges": Text(f"the edges of {d.column} do not rise", "give each above the one before"),
         "weights": Text(
             f"{d.column} has {d.number} values that are told; weight of evidence takes two",

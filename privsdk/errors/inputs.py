@@ -139,13 +139,12 @@ class SeveralRowsOfKey(Detail, frozen=True, kw_only=True, tag="several-rows"):
 
 
 class JointColumnUnfit(Detail, frozen=True, kw_only=True, tag="joint-column"):
-    """A column that is no factor of joint products: too "few" values, "infinite" or "constant" ones, "one" unit that
-    makes up too much of it, fewer than `min_count` units that differ from the rest ("alike"), or no category of so many
-    ("groups")."""
+    """A column that is no factor of joint products: too "few" values, "infinite" or "constant" ones, fewer
+    than `min_count` units that differ from the rest ("alike"), or no category of so many ("groups")."""
 
     party: str
     column: str
-    why: Literal["few", "infinite", "constant", "one", "alike", "groups"]
+    why: Literal["few", "infinite", "constant", "alike", "groups"]
     min_count: int = 0
 
 
@@ -160,7 +159,7 @@ class JointMismatch(Detail, frozen=True, kw_only=True, tag="joint-mismatch"):
 class JointQuestion(Detail, frozen=True, kw_only=True, tag="joint-question"):
     """A question over a join that cannot be: of `column` or `party`, beyond `most`; "write" is what to call instead."""
 
-    wrong: Literal["keys", "bits", "twice", "shape", "features", "ridge", "one-party", "bounds", "edges", "weights"]
+    wrong: Literal["keys", "bits", "twice", "shape", "features", "ridge", "one-party", "edges", "weights"]
     column: str = ""
     party: str = ""
     number: int = 0

@@ -259,10 +259,34 @@ def test_columns_that_are_no_factors_are_refused_by_name() -> None:
     few[np.flatnonzero(shared)[:9]] = 1.0
     one[np.flatnonzero(shared)[0]] = 500.0
     assert "has one value at all but fewer than 10 joint keys" in unfit(tables, "few", few)
-    assert "one joint key makes up more than 1 part in 10 of the spread of shop's one" in unfit(tables, "one", one)
     assert "constant" in unfit(tables, "same", np.full(rows, 3.5))
     assert "infinite" in unfit(tables, "endless", np.where(few > 0, np.inf, one))
     assert "fewer than 10 joint keys" in unfit(tables, "empty", np.full(rows, np.nan))
+
+
+def test_extreme_values_are_capped_so_that_no_key_makes_up_a_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bits, "SHARE", np.inf)
+    columns, both, tables = two(400, 44)
+    shared = np.flatnonzero(np.isin([int(key[1:]) for key in tables["shop"]["id"].to_pylist()], both))
+    rows = [int(key[1:]) for key in tables["shop"]["id"].to_pylist()]
+    normal = np.random.default_rng(0).normal(size=len(rows))
+    found = []
+    for extreme in (50.0, 5e9):  # what it is beyond the cap tells nothing
+        values = normal.copy()
+        values[shared[0]] = extreme
+        with joined(tables | {"shop": tables["shop"].append_column("x", pa.array(values))}) as joint:
+            matrix = joint.covariance(["bank.age", "shop.x"]).release().value
+            model = joint.regression("bank.debt", ["shop.x"]).release().value
+        assert matrix.capped == model.capped == ("shop.x",)
+        assert "capped" in str(matrix)
+        assert "capped" in str(model)
+        found.append(matrix)
+    capped = np.sort(np.abs(normal[shared] - np.median(normal[shared])))[-9]
+    pooled = np.clip(np.where(np.arange(len(rows)) == shared[0], 50.0, normal), -capped, capped)[shared]
+    assert np.var(pooled) == pytest.approx(found[0].values[1, 1], rel=0.02)
+    assert np.abs(found[0].values - found[1].values).max() <= 2 * found[0].errors.max()
+    ages = columns["age"][np.array(rows)[shared]]
+    assert found[0].values[0, 1] == pytest.approx(np.cov(ages, pooled)[0, 1], abs=0.5)
 
 
 def test_ten_units_suffice(monkeypatch: pytest.MonkeyPatch) -> None:

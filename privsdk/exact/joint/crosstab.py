@@ -95,7 +95,7 @@ class Crosstab(Displayed, Tabular):
     def _card(self) -> Card:
         low, high = self.interval
         lines = [
-            (str(name), *(cell(value) for value in line))
+            (_shown(name), *(cell(value) for value in line))
             for name, line in zip(self.labels[0], self.counts.tolist(), strict=True)
         ]
         facts = [
@@ -106,12 +106,16 @@ class Crosstab(Displayed, Tabular):
         if any(self.withheld):
             each = zip(self.columns, self.withheld, strict=True)
             facts.append(("withheld", ", ".join(f"{n} of {name}" for name, n in each if n)))
-        header = (f"{self.columns[0]} \\ {self.columns[1]}", *map(str, self.labels[1]))
+        header = (f"{self.columns[0]} \\ {self.columns[1]}", *map(_shown, self.labels[1]))
         return Card(
             title=f"{self.columns[0]} by {self.columns[1]} over {self.count:,} joint keys",
             answers=(("counts", Grid(header=header, rows=lines)),),
             facts=facts,
         )
+
+
+def _shown(label: str | None) -> str:
+    return "null" if label is None else label
 
 
 def means_by_group(moments: ToldSums, value: str, by: str) -> pa.Table:
@@ -130,7 +134,8 @@ def means_by_group(moments: ToldSums, value: str, by: str) -> pa.Table:
         "error": pa.array(errors),
         "count": pa.array(np.rint(counts).astype(np.int64)),
     }
-    metadata = {"withheld_groups": str(moments.withheld(1)), "min_count": str(moments.min_count)}
+    metadata = {"capped": value} if moments.capped([value, by]) else {}
+    metadata |= {"withheld_groups": str(moments.withheld(1)), "min_count": str(moments.min_count)}
     return pa.table(named).replace_schema_metadata(metadata)
 
 

@@ -5,8 +5,10 @@ deviation and above half of it, and c the multiple of s next to their mean, and 
 
     u = round((x - c) / s * 2^f)
 
-For N keys and a minimum count k no value may have more than a share of 1 / k of the sum of squared deviations: one unit
-would make up a product with it. So |x - mean| <= sd sqrt(N / k) < 2 s sqrt(N / k), and with
+For N keys and a minimum count k no value has more than a share of 1 / k of the sum of squared deviations: one unit
+would make up a product with it. Where one would, the k most extreme values become as the k-th, or twice as many, and
+so on; which those are, and what they become, the owner alone knows. So |x - mean| <= sd sqrt(N / k) < 2 s sqrt(N / k),
+and with
 
     f = floor(15 - log2(2 sqrt(N / k) + 1/2))
 
@@ -90,15 +92,15 @@ def encoded(given: RoleInput, columns: Sequence[JointColumn], *, keys: int, min_
     Raises
     ------
     DataError
-        A key has several rows, a number is infinite, constant, or one unit makes up too much of it, or has no
-        category of enough units.
+        A key has several rows, a number is infinite, constant, or the same at all but a few keys, or no category has
+        enough units.
     """
     held = np.zeros(0, np.int64) if given.keys is None else given.keys
     order = np.argsort(held, kind="stable")
     if not np.array_equal(held[order], np.arange(keys)):
         raise DataError(SeveralRowsOfKey(party=given.party, table=given.request.operands[given.party].table))
     table = given.table.take(pa.array(order))
-    numbers = {c.name: _clipped(reals(table.column(c.name)), c.bounds) for c in columns if c.kind == "number"}
+    numbers = {c.name: reals(table.column(c.name)) for c in columns if c.kind == "number"}
     present = np.ones(keys, np.bool_)
     for values in numbers.values():
         present &= ~np.isnan(values)
@@ -133,10 +135,6 @@ def encoded(given: RoleInput, columns: Sequence[JointColumn], *, keys: int, min_
     )
 
 
-def _clipped(values: Reals, bounds: tuple[float, float] | None) -> Reals:
-    return values if bounds is None else np.clip(values, *bounds)
-
-
 def _number(
     party: str, name: str, values: Reals, present: npt.NDArray[np.bool_], keys: int, min_count: int
 ) -> tuple[Integers, dict[str, object]]:
@@ -145,22 +143,22 @@ def _number(
         raise DataError(JointColumnUnfit(party=party, column=name, why="few", min_count=min_count))
     if not np.isfinite(held).all():
         raise DataError(JointColumnUnfit(party=party, column=name, why="infinite"))
+    different = len(held) - int(np.unique(held, return_counts=True)[1].max())
+    if different and not enough(different, min_count):
+        raise DataError(JointColumnUnfit(party=party, column=name, why="alike", min_count=min_count))
+    held, capped = _capped(held, min_count)
     size = float(np.abs(held).max()) or 1.0
     mean = float(np.mean(held / size)) * size
     squares = np.square((held - mean) / size)
     deviation = math.sqrt(float(squares.mean())) * size
     if deviation <= size * 2.0**-40 or (held == held[0]).all():
         raise DataError(JointColumnUnfit(party=party, column=name, why="constant"))
-    if not enough(len(held) - int(np.unique(held, return_counts=True)[1].max()), min_count):
-        raise DataError(JointColumnUnfit(party=party, column=name, why="alike", min_count=min_count))
-    if not enough(squares.sum() / squares.max(), min_count):  # as many as would make it up alone
-        raise DataError(JointColumnUnfit(party=party, column=name, why="one", min_count=min_count))
     step = 2.0 ** math.floor(math.log2(deviation))
     centre = round(mean / step) * step
     scale = 2.0 ** fraction_bits(keys, min_count)
     units = np.zeros(keys, np.int64)
     units[present] = np.rint((held - centre) / step * scale).astype(np.int64)
-    return units, {"centre": centre, "step": step}
+    return units, {"centre": centre, "step": step, "capped": capped}
 
 
 def _intervals(column: pa.ChunkedArray, edges: Sequence[float]) -> tuple[Integers, list[str | None]]:
@@ -178,6 +176,25 @@ def _coded(column: pa.ChunkedArray) -> tuple[Integers, list[str | None]]:
     rank[order] = np.arange(len(order))
     names = labels.dictionary.take(pa.array(order)).to_pylist()
     return rank[labels.indices.to_numpy()], [None if name is None else str(name) for name in names]
+
+
+def _capped(values: Reals, min_count: int) -> tuple[Reals, bool]:
+    """The values, the most extreme ones brought nearer to the median until none has more than its share of the sum of
+    squares; and whether any was."""
+    middle, most = float(np.median(values)), min_count
+    found = values
+    while most < len(values) and not _shared(found, min_count):
+        reach = np.partition(np.abs(values - middle), -most)[-most]
+        found = np.clip(values, middle - reach, middle + reach)
+        most *= 2
+    return found, found is not values
+
+
+def _shared(values: Reals, min_count: int) -> bool:
+    """Whether at least so many values would make up the sum of squared deviations, if all were as the largest."""
+    scaled = values / (np.abs(values).max() or 1.0)
+    squares = np.square(scaled - scaled.mean())
+    return not squares.any() or enough(float(squares.sum() / squares.max()), min_count)
 
 
 def _category(

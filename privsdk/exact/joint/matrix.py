@@ -15,7 +15,12 @@ def covariances(moments: ToldSums, names: tuple[str, ...]) -> Matrix:
     order = np.array([moments.index(i) - 1 for i in range(len(names))])
     scale, at = np.outer(steps, steps), np.ix_(order, order)
     return Matrix(
-        name="covariance", columns=names, values=values[at] * scale, errors=errors[at] * scale, count=moments.count
+        name="covariance",
+        columns=names,
+        values=values[at] * scale,
+        errors=errors[at] * scale,
+        count=moments.count,
+        capped=moments.capped(names),
     )
 
 
@@ -39,4 +44,5 @@ def correlations(moments: ToldSums, names: tuple[str, ...]) -> Matrix:
         values=np.clip(np.where(np.eye(len(names)) > 0, 1.0, found), -1, 1),
         errors=bounds,
         count=moments.count,
+        capped=moments.capped(names),
     )

@@ -101,6 +101,10 @@ class ToldSums:
         """Where a number's steps begin, in its unit."""
         return float(self.facts[column]["centre"])
 
+    def capped(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of these names, in the question's order, whose owners capped the most extreme values."""
+        return tuple(name for name, fact in zip(names, self.facts, strict=True) if fact.get("capped"))
+
     def labels(self, column: int) -> list[str | None]:
         """The values of a category that are told, in the order of its encoded columns."""
         return list(self.facts[column]["labels"])

@@ -22,13 +22,12 @@ Statistic = Literal["covariance", "correlation", "regression", "crosstab", "mean
 
 
 class JointColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A party's column, and what it is taken as: a number, clipped to `bounds`, or a category, of which so many values
-    are paid for (`groups`), or which a number is cut into at public `edges`."""
+    """A party's column, and what it is taken as: a number, or a category, of which so many values are paid for
+    (`groups`), or which a number is cut into at public `edges`."""
 
     party: str
     name: str
     kind: Kind
-    bounds: tuple[float, float] | None = None
     edges: tuple[float, ...] = ()
     groups: Annotated[int, msgspec.Meta(ge=1, le=MOST_GROUPS)] = 1
 

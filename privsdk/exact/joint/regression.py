@@ -38,6 +38,8 @@ class Regression(Displayed, Tabular):
         At 95%.
     excluded : tuple of str
         Features that follow from others.
+    capped : tuple of str
+        Columns of which their owners capped the most extreme values, so that no key makes up too much of them.
     r2 : float
         Share of the label's variance that the model explains.
     residual_error : float
@@ -78,6 +80,7 @@ class Regression(Displayed, Tabular):
         places = np.concatenate([[0], used])
         self.label, self.terms, self.ridge = label, ("intercept", *features), ridge
         self.excluded = tuple(name for i, name in enumerate(features) if i not in kept)
+        self.capped = moments.capped([label, *features])
         self.count, self.degrees = n, free
         self.coefficients = _spread(found, places, len(order))
         self.standard_errors = _spread(np.sqrt(np.diag(change @ spread @ change.T)), places, len(order))
@@ -100,6 +103,7 @@ class Regression(Displayed, Tabular):
         ]
         facts += [("ridge", f"{self.ridge:g}: no standard errors")] if self.ridge else []
         facts += [("excluded", f"{', '.join(self.excluded)}: follows from the other features")] if self.excluded else []
+        facts += [("capped", f"the most extreme values of {', '.join(self.capped)}")] if self.capped else []
         return Card(
             title=f"linear regression of {self.label} over {self.count:,} joint keys",
             answers=(("terms", Grid(header=("term", *_COLUMNS), rows=rows)),),

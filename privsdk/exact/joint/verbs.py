@@ -38,7 +38,6 @@ T = TypeVar("T")
 DEFAULT_GROUPS = 10
 OFFERED = ".correlation(columns), .covariance, .regression(label, features), .crosstab, .means"
 Edges = Mapping[str, Sequence[float]]
-Bounds = Mapping[str, tuple[float, float]]
 
 
 class JointStatistics:
@@ -46,7 +45,8 @@ class JointStatistics:
 
     Columns are named "party.column". Each key has one row at every party; an owner whose table has several declares a
     view that makes them one. A key at which a number is missing is left out; of three or more parties nobody may miss
-    any. No number may hang on one key: none has more than one part in the minimum count of its sum of squares.
+    any. No number hangs on one key: where one would make up more than one part in the minimum count of its sum of
+    squares, its owner caps the most extreme values, and the result says so.
 
     Every figure is a sum over all keys, rounded at random and without bias, so finely that it moves by about a
     hundredth of its standard error. It is charged to each owner's allowance, and its bits to each column, of whose
@@ -62,17 +62,13 @@ class JointStatistics:
         self._alignments = dict(alignments)
 
     @verb
-    def covariance(
-        self, columns: Sequence[str], *, bounds: Bounds | None = None, bits: int | None = None
-    ) -> Plan[Matrix]:
+    def covariance(self, columns: Sequence[str], *, bits: int | None = None) -> Plan[Matrix]:
         """Covariance of each two of several columns, squares divided by the number of keys less 1.
 
         Parameters
         ----------
         columns : sequence of str
             Numeric or boolean, as "party.column".
-        bounds : mapping of column to (low, high), optional
-            What values are clipped to, at each owner: for columns of which one key would make up too much.
         bits : int, optional
             How many of each figure are told, 8 to 24; by default as many as its standard error asks for.
 
@@ -95,13 +91,11 @@ class JointStatistics:
         """
         names = tuple(columns)
         return self._moments(
-            "covariance", [self._number(name, bounds) for name in names], bits, lambda m: covariances(m, names)
+            "covariance", [self._number(name) for name in names], bits, lambda m: covariances(m, names)
         )
 
     @verb
-    def correlation(
-        self, columns: Sequence[str], *, bounds: Bounds | None = None, bits: int | None = None
-    ) -> Plan[Matrix]:
+    def correlation(self, columns: Sequence[str], *, bits: int | None = None) -> Plan[Matrix]:
         """Pearson's correlation of each two of several columns; all else as for `covariance`.
 
         Examples
@@ -109,7 +103,7 @@ class JointStatistics:
         >>> joint.correlation(["bank.income", "bank.age", "shop.spent"]).release()
         """
         names = tuple(columns)
-        numbers = [self._number(name, bounds) for name in names]
+        numbers = [self._number(name) for name in names]
         return self._moments("correlation", numbers, bits, lambda m: correlations(m, names))
 
     @verb
@@ -119,7 +113,6 @@ class JointStatistics:
         features: Sequence[str],
         *,
         ridge: float = 0.0,
-        bounds: Bounds | None = None,
         bits: int | None = None,
     ) -> Plan[Regression]:
         """Linear regression with standard errors, of columns that several organisations hold.
@@ -133,7 +126,7 @@ class JointStatistics:
         ridge : float
             Penalty on the sum of the squared coefficients, in the columns' units; the intercept has none. There are no
             standard errors with one.
-        bounds, bits
+        bits : int, optional
             As for `covariance`.
 
         Returns
@@ -152,7 +145,7 @@ class JointStatistics:
             raise InvalidArgument(JointQuestion(wrong="features"))
         if not 0 <= ridge < math.inf:
             raise InvalidArgument(JointQuestion(wrong="ridge"))
-        numbers = [self._number(name, bounds) for name in (label, *names)]
+        numbers = [self._number(name) for name in (label, *names)]
         return self._moments("regression", numbers, bits, lambda m: Regression(m, label, names, ridge))
 
     @verb
@@ -208,7 +201,6 @@ class JointStatistics:
         column: str,
         *,
         by: str,
-        bounds: Bounds | None = None,
         edges: Edges | None = None,
         most_groups: int = DEFAULT_GROUPS,
         bits: int | None = None,
@@ -221,8 +213,6 @@ class JointStatistics:
             Numeric or boolean, as "party.column".
         by : str
             Another party's, whose values are the groups.
-        bounds : mapping of column to (low, high), optional
-            As for `covariance`.
         edges, most_groups, bits
             As for `crosstab`.
 
@@ -237,7 +227,7 @@ class JointStatistics:
         --------
         >>> joint.means("bank.income", by="shop.tier").release()
         """
-        value, group = self._number(column, bounds), self._category(by, edges, most_groups)
+        value, group = self._number(column), self._category(by, edges, most_groups)
         if value.party == group.party:
             write = f'joint["{value.party}"].mean("{value.name}", by="{group.name}")'
             raise InvalidArgument(JointQuestion(wrong="one-party", party=value.party, write=write))
@@ -280,14 +270,10 @@ class JointStatistics:
 
         return Plan(self._runner, request, finish)
 
-    def _number(self, name: str, bounds: Bounds | None) -> JointColumn:
+    def _number(self, name: str) -> JointColumn:
         party, column = self._split(name)
         self._tables[party].expect({column: Kind.NUMBER})
-        clip = (bounds or {}).get(name)
-        if clip is not None and not -math.inf < clip[0] < clip[1] < math.inf:
-            raise InvalidArgument(JointQuestion(wrong="bounds", column=name))
-        limits = None if clip is None else (float(clip[0]), float(clip[1]))
-        return JointColumn(party=party, name=column, kind="number", bounds=limits)
+        return JointColumn(party=party, name=column, kind="number")
 
     def _category(self, name: str, edges: Edges | None, groups: int) -> JointColumn:
         party, column = self._split(name)
