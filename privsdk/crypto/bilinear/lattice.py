@@ -27,7 +27,7 @@ from ..aes import KEY_BYTES
 from ..seal.serial import Buffer
 from ..sums.encrypted import BLOBS
 from .base import Integers, ProductChecks, Products, ProductTerms, Shares
-from .linear import HINT_GROUPS, SEED_BYTES, MatrixHolder, MatrixShape, VectorsHolder
+from .linear import SEED_BYTES, MatrixHolder, MatrixShape, VectorsHolder
 from .modular import uniform
 from .negacyclic import DEGREE, WORD_BITS, Words
 from .parameters import linear, sent_rows, slots
@@ -127,8 +127,8 @@ class LatticeProducts(Products):
         hint: list[bytes] = []
         if self._prepared is None or self._prepared[0] is not matrix:
             holder = MatrixHolder(shape, matrix, self._peer_seed, self._entropy)
-            public, starts = holder.public(), range(0, shape.groups, HINT_GROUPS)
-            parts = [(public, slice(start, min(start + HINT_GROUPS, shape.groups))) for start in starts]
+            public = holder.public()
+            parts = [(public, groups) for groups in shape.parts]
             hint = yield from computed(holder.hint, parts, "hint", total=len(parts), pool=threads())
             self._prepared = matrix, holder
         multiply = self._prepared[1].multiply

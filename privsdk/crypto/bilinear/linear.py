@@ -69,8 +69,10 @@ from .negacyclic import (
     Limbs,
     Spectrum,
     Words,
+    balanced,
     carried,
     integers,
+    joined,
     limb_bits,
     spectrum,
     split,
@@ -80,7 +82,7 @@ from .parameters import LinearParameters
 
 SEED_BYTES = 32
 SPARE = 64  # bytes drawn beyond those needed: one in 256 is rejected
-HINT_GROUPS = 8  # of a hint that are computed at a time
+PART_GROUPS = 8
 
 
 class MatrixShape(NamedTuple):
@@ -106,6 +108,11 @@ class MatrixShape(NamedTuple):
     def groups(self) -> int:
         """Polynomials of a row of blocks of the matrix: m / c."""
         return -(-self.columns // self.parameters.packed)
+
+    @property
+    def parts(self) -> list[slice]:
+        """Groups that are computed at a time."""
+        return [slice(i, min(i + PART_GROUPS, self.groups)) for i in range(0, self.groups, PART_GROUPS)]
 
 
 class MatrixMask(NamedTuple):
@@ -213,21 +220,46 @@ class MatrixHolder:
         )
 
     def public(self) -> Spectrum:
-        """A, by limbs short enough for a hint: (N / 2, blocks, limbs)."""
-        limbs = split(public_matrix(self._seed, self._shape), limb_bits(self._shape.bits))
-        return np.ascontiguousarray(spectrum(limbs.transpose(0, 2, 1)).transpose(2, 0, 1))
+        """A, as factors of the matrix."""
+        return self._factors(public_matrix(self._seed, self._shape))
 
     def hint(self, public: Spectrum, groups: slice) -> bytes:
         """H of some groups of columns, without its lowest words: (groups, N, kept)."""
+        sums = self._products(public, groups)
+        sums[..., 0] += self._mask.errors[groups]
+        return carried(sums)[..., self._shape.parameters.dropped :].tobytes()
+
+    def multiply(self, encrypted: Words, shares: Shares) -> Words:
+        """y, of shape (m, c, l), of vectors (`sent_rows`, c, l), plus shares (m, c)."""
+        shape, count, words = self._shape, shares.shape[1], self._shape.parameters.words
+        if shape.parameters.packed == 1:
+            flat = encrypted.reshape(len(encrypted), -1)
+            sums = exact_product(self._matrix, flat[: shape.rows], WORD_BITS + shape.bits)
+            sums += exact_product(self._mask.ternary[::-1], flat[shape.rows :], WORD_BITS + 1)
+            sums = sums.reshape(-1, count, words)
+        else:
+            sums = np.empty((shape.columns, count, words), np.int64)
+            for i in range(count):
+                one = self._factors(balanced(encrypted[:, i].reshape(shape.blocks, DEGREE, words)))
+                parts = [self._products(one, groups)[:, shape.height - 1 :: shape.height] for groups in shape.parts]
+                sums[:, i] = np.concatenate(parts).reshape(-1, words)[: shape.columns]
+        return carried(sums + scaled(shares, shape.prime, words) + self._flood(shares.size).reshape(sums.shape))
+
+    def _factors(self, polynomials: Limbs) -> Spectrum:
+        """Polynomials (blocks, N, l) by limbs short enough for products with the matrix: (N / 2, blocks, limbs)."""
+        limbs = split(polynomials, limb_bits(self._shape.bits))
+        return np.ascontiguousarray(spectrum(limbs.transpose(0, 2, 1)).transpose(2, 0, 1))
+
+    def _products(self, factors: Spectrum, groups: slice) -> npt.NDArray[np.int64]:
+        """Sums over all blocks of the matrix times these: (groups, N, l)."""
         blocks = np.stack([self._block(i)[:, groups] for i in range(self._shape.blocks)])
-        factors = np.ascontiguousarray(spectrum(blocks.transpose(2, 0, 1)).transpose(2, 0, 1))
-        sums = np.zeros((factors.shape[1], DEGREE, public.shape[2]), np.int64)  # (groups, N, limbs)
+        mine = np.ascontiguousarray(spectrum(blocks.transpose(2, 0, 1)).transpose(2, 0, 1))
+        sums = np.zeros((mine.shape[1], DEGREE, factors.shape[2]), np.int64)
         for start in range(0, self._shape.blocks, GROUP):
             part = slice(start, start + GROUP)
-            values = factors[:, :, part] @ public[:, part]  # (N / 2, groups, limbs)
+            values = mine[:, :, part] @ factors[:, part]  # (N / 2, groups, limbs)
             sums += integers(values.transpose(1, 2, 0)).transpose(0, 2, 1)
-        sums[..., 0] += self._mask.errors[groups]
-        return carried(sums, limb_bits(self._shape.bits))[..., self._shape.parameters.dropped :].tobytes()
+        return joined(sums, limb_bits(self._shape.bits))
 
     def _block(self, number: int) -> npt.NDArray[np.signedinteger]:
         """Polynomials (N, groups) of c columns each, whose products have results at the ends of these; at last U."""
@@ -239,22 +271,6 @@ class MatrixHolder:
         if rows.shape != (shape.height, width):
             rows = np.pad(rows, ((0, shape.height - len(rows)), (0, width - shape.columns)))
         return rows[::-1].reshape(shape.height, shape.groups, -1).transpose(2, 0, 1).reshape(DEGREE, shape.groups)
-
-    def multiply(self, encrypted: Words, shares: Shares) -> Words:
-        """y, of shape (m, c, l), of vectors (`sent_rows`, c, l), plus shares (m, c)."""
-        shape, words = self._shape, self._shape.parameters.words
-        flat = encrypted.reshape(len(encrypted), -1)
-        missing = shape.blocks * DEGREE - len(flat)  # of the last rows, which hold nothing
-        sums = np.zeros((shape.groups, shape.parameters.packed * flat.shape[1]), np.int64)
-        for number in range(shape.blocks):
-            start = number * DEGREE - (missing if number == shape.blocks - 1 else 0)
-            part = flat[start : min(start + DEGREE, len(flat))]
-            if number == shape.blocks - 2 and missing:
-                part = np.pad(part[: DEGREE - missing], ((0, missing), (0, 0)))
-            factors = turned(part, shape.height).reshape(DEGREE, -1)
-            sums += exact_product(self._block(number), factors, WORD_BITS + shape.bits)
-        results = sums.reshape(-1, *shares.shape[1:], words)[: shape.columns]
-        return carried(results + scaled(shares, shape.prime, words) + self._flood(shares.size).reshape(results.shape))
 
     def _flood(self, size: int) -> npt.NDArray[np.int64]:
         """Uniform below 2^f."""

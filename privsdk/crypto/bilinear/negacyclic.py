@@ -58,6 +58,17 @@ def limb_bits(bits: int) -> int:
     raise ValueError(f"coefficients of {bits} bits are too large for float64")
 
 
+def balanced(words: Words) -> Limbs:
+    """The same numbers by digits in [-2^15, 2^15)."""
+    limbs = np.empty(words.shape, np.int16)
+    carry = np.zeros(words.shape[:-1], np.int64)
+    for i in range(words.shape[-1]):
+        carry += words[..., i]
+        limbs[..., i] = carry.astype(np.int16)  # its lowest 16 bits
+        carry = (carry - limbs[..., i]) >> WORD_BITS
+    return limbs
+
+
 def split(limbs: Limbs, bits: int) -> npt.NDArray[np.int16]:
     """Numbers by digits of so many bits in place of 16, (..., 16 l / bits)."""
     if bits == WORD_BITS:
@@ -68,15 +79,20 @@ def split(limbs: Limbs, bits: int) -> npt.NDArray[np.int16]:
     )
 
 
-def carried(sums: npt.NDArray[np.int64], bits: int = WORD_BITS) -> Words:
-    """Numbers modulo 2^(16 l) from sums of digits of so many bits, of shape (..., 16 l / bits), each within +-2^62."""
-    digits = np.empty(sums.shape, np.uint16 if bits == WORD_BITS else np.uint8)
+def joined(sums: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.int64]:
+    """Sums of digits of so many bits as sums of digits of 16."""
+    return sums if bits == WORD_BITS else sums[..., ::2] + (sums[..., 1::2] << bits)
+
+
+def carried(sums: npt.NDArray[np.int64]) -> Words:
+    """Numbers modulo 2^(16 l) from sums of digits of 16 bits, of shape (..., l), each within +-2^62."""
+    words = np.empty(sums.shape, np.uint16)
     carry = np.zeros(sums.shape[:-1], np.int64)
     for i in range(sums.shape[-1]):
         carry += sums[..., i]
-        digits[..., i] = carry & ((1 << bits) - 1)
-        carry >>= bits
-    return digits.view(np.uint16)
+        words[..., i] = carry & ((1 << WORD_BITS) - 1)
+        carry >>= WORD_BITS
+    return words
 
 
 def turned(numbers: npt.NDArray[Any], height: int) -> npt.NDArray[np.int64]:
