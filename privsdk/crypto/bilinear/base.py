@@ -5,10 +5,11 @@ modulo p, and the two add up to X^T v. Row by row, one end holds f and the other
 f * g over each row. Either number by itself is uniform. Providers differ in who helps, and in what crosses the link:
 
     provider         module   helped by                     once                   a vector         rank r, a row
-    LatticeProducts  lattice  nobody                        9,000 m l, for an X    2 l (n + 8,192)  about 24 r + 24
+    LatticeProducts  lattice  nobody                        16,384 m l, for an X   2 l (n + 8,192)  about 24 r + 24
     DealtProducts    dealer   who colludes with neither end 8 n m, for an X        8 (n + m)        16 r + 8
 
-in bytes, for m columns and l = 7 to 11 (words of 16 bits of a modulus, see `parameters`). Both ends are assumed to
+in bytes, for m columns and l = 7 to 13 (words of 16 bits of a modulus, see `parameters`); by lattices less for an X and
+more for a vector where there are few vectors. `traffic` has the exact numbers. Both ends are assumed to
 follow the protocol; each module's header has it, with proofs.
 
 What is multiplied, how often and how large it is are the session's `ProductTerms`. Parameters, and with them what is

@@ -44,8 +44,8 @@ U the hint is X^T A, which tells X by linear algebra; without g the d of a few v
 Assumes parties that follow the protocol, ring-LWE, and that the stream of AES-128 stands for uniform numbers, public
 ones included (as in FrodoKEM). Not in constant time: who measures processors is not covered.
 
-Cost. The hint: m (n / N + 1) transforms of 2^12 points. A vector: n m products of a word by an entry in float64, l of
-them.
+Cost. The hint: m n / N transforms of 2^12 points, and m l of sums. A vector: n m products of a word by an entry in
+float64, l of them; where columns are packed, as a hint.
 """
 
 from __future__ import annotations
