@@ -3,13 +3,14 @@
 A polynomial x is known by its values at w^(4k+1), w = exp(i pi / N), k < N/2: since w^((4k+1) N/2) = i, these are the
 discrete Fourier transform of (x_n + i x_(n+N/2)) w^n, n < N/2. Products of values are values of the product.
 
-Exactness. One factor is random: limbs x in [-2^(s-1), 2^(s-1)) that are uniform, the other is any y within 2^bits.
-The error of a transform with exact twiddle factors is in l2 norm below e = 6.7 * 12 * 2^-53 of the norm of its result
-(Higham 2002, theorem 24.2, for 2^12 points). Of the two before a product, each moves a coefficient of the result by
-at most e ||x|| ||y|| (Cauchy-Schwarz), so both of k products by 2 e k N 2^(s-1+bits). The one after it errs by at
-most e of the norm of the result, whose coefficients are sums of k N independent terms: all within 10 sqrt(k N)
-2^(s-1+bits) but with probability 2^-71 each (Hoeffding), which is 10 e sqrt(k) N 2^(s-1+bits). Together below
-2^(10-53) k N 2^(s-1+bits), and `limb_bits` keeps this below 1/4: rounding gives the integer.
+Exactness. One factor is random, the public matrix or what is encrypted: limbs x in [-2^(s-1), 2^(s-1)) that are
+uniform, the other is any y within 2^bits. The error of a transform with exact twiddle factors is in l2 norm below e =
+6.7 * 12 * 2^-53 of the norm of its result (Higham 2002, theorem 24.2, for 2^12 points). Of the two before a product,
+each moves a coefficient of the result by at most e ||x|| ||y|| (Cauchy-Schwarz), so both of k products by 2 e k N
+2^(s-1+bits). The one after it errs by at most e of the norm of the result, whose coefficients are sums of k N
+independent terms: all within 10 sqrt(k N) 2^(s-1+bits) but with probability 2^-71 each (Hoeffding), which is 10 e
+sqrt(k) N 2^(s-1+bits). Together below 2^(10-53) k N 2^(s-1+bits), and `limb_bits` keeps this below 1/4: rounding
+gives the integer.
 """
 
 from __future__ import annotations

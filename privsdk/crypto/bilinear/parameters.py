@@ -6,14 +6,15 @@ distance of at most B / 2^f. With S results shown in a session, f is the least w
 
     B S / 2^f <= 2^-40,
 
-which bounds the distance over the whole session (union bound). A result is right where noise and flooding together
-stay below half of what one unit of the result is: 2 p (2^(f-1) + B) < q, in `slots` with a further bit in hand.
+which bounds the distance over the whole session (union bound), for each matrix and for all row-wise products. A
+result is right where noise and flooding together stay below half of what one unit of the result is: 2 p (2^(f-1) + B)
+< q, in `slots` with a further bit in hand.
 
 **Matrices** (`linear`). N = 8192, secrets uniform over -1, 0, 1, errors discrete Gaussian of parameter 3.2 and at
 most 43 in size, so that the bounds hold always: B = (43 + 1) c n (2^bits - 1) + 43 * 2 N + 2 for the errors and
 roundings of n encrypted numbers, where c columns are packed into a polynomial, what is left of both encryptions of
-zero, and the share's rounding. q = 2^(16 l). A hint is sent without as many of its lowest words, k, as a further error
-of N 2^(16 k) has room in q. c is what sends least, for as many vectors as there may be.
+zero, and the share's rounding. q = 2^(16 l). A hint is sent without as many of its lowest words, k, as a further
+error of N 2^(16 k) has room in q. c is what sends least, for as many vectors as there may be.
 
 **Row by row** (`slots`). BFV with SEAL, whose fresh noise is at most 21 in size (a centred binomial), and 1/2 for the
 rounding of q m / p. Plaintexts are any polynomials of coefficients up to p / 2, so B = 21.5 r N p / 2, and for the
