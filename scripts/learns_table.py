@@ -42,6 +42,7 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
         ("psi.cardinality", psi.cardinality(a, b, on="key")),
         ("table.count, .sum, .mean", a.mean("x", by="group")),
         ("table.min, .max", a.min("x", where={"group": ["g", "h"]})),
+        ("table.median, .quantile", a.median("x", by="group")),
         ("joint[A].count, .sum, .mean", joint["A"].mean("x", by="group")),
         ("joint.covariance, .correlation, .regression", joint.correlation(["A.x", "B.x"])),
         ("joint.crosstab", joint.crosstab("A.group", "B.y")),

@@ -10,12 +10,13 @@ import msgspec
 import pyarrow as pa
 
 from ..errors import InvalidArgument
-from ..errors.calls import verb
+from ..errors.calls import expect, verb
 from ..protocol.columns.keys import GroupColumns
 from ..protocol.columns.predicates import Name, Where, canonical
 from .plan import Plan
 
-Statistic = Literal["count", "sum", "mean", "variance", "min", "max"]
+Statistic = Literal["count", "sum", "mean", "variance", "min", "max", "quantile"]
+EXTREMES = ("min", "max", "quantile")  # some row's own value
 OPERATION = "aggregate"
 DEFAULT_GROUPS = 30
 MOST_GROUPS = 4096  # as many sets of rows as the differencing guard lets out of a table
@@ -25,7 +26,7 @@ MOST_GROUPS = 4096  # as many sets of rows as the differencing guard lets out of
 class AggregateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One statistic of one party's column, by columns and under conditions that may be its partner's in a join.
 
-    `most_groups` is how many groups are paid for, and no more are told.
+    `most_groups` is how many groups are paid for, and no more are told; `level` is a quantile's.
     """
 
     statistic: Statistic
@@ -34,6 +35,7 @@ class AggregateParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     by: Name | tuple[Name, ...] | None
     where: Where
     most_groups: Annotated[int, msgspec.Meta(ge=1, le=MOST_GROUPS)] = DEFAULT_GROUPS
+    level: float | None = None
 
     @property
     def groups(self) -> tuple[Name, ...]:
@@ -185,6 +187,53 @@ class Aggregates(ABC):
         """Largest value of a column of numbers, dates or times, which is some row's own: needs a grant as "extreme"."""
         return self._plan("max", column, by, where, most_groups)
 
+    @verb
+    def quantile(
+        self,
+        column: str,
+        level: float,
+        *,
+        by: GroupColumns | None = None,
+        where: Mapping[str, Any] | None = None,
+        most_groups: int = DEFAULT_GROUPS,
+    ) -> Plan[pa.Table]:
+        """The least value of a column of numbers, dates or times with at least `level` of all values up to it.
+
+        That is some row's own, as SQL's `quantile_disc`: it needs a grant as "extreme".
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1, by its decimal digits; 0.5 is the median, the lower of two in the middle.
+        column, by, where, most_groups
+            As in `count`.
+
+        Returns
+        -------
+        Plan of Arrow table
+            Columns: those of the groups, `count`, `quantile`; this is null where the values up to it, those from it on
+            or those beyond it are of fewer units than the minimum count.
+
+        Learns
+        ------
+        The caller: as of `max` over the rows up to it, which is what the owner's guard takes it for, so that quantiles
+        of the same rows are at least the minimum count apart; where it is null, that few are on one side.
+        """
+        expect("level", level, float)
+        return self._plan("quantile", column, by, where, most_groups, float(level))
+
+    @verb
+    def median(
+        self,
+        column: str,
+        *,
+        by: GroupColumns | None = None,
+        where: Mapping[str, Any] | None = None,
+        most_groups: int = DEFAULT_GROUPS,
+    ) -> Plan[pa.Table]:
+        """The `quantile` at 0.5."""
+        return self._plan("quantile", column, by, where, most_groups, 0.5)
+
     def _plan(
         self,
         statistic: Statistic,
@@ -192,6 +241,7 @@ class Aggregates(ABC):
         by: GroupColumns | None,
         where: Mapping[str, Any] | None,
         most_groups: int,
+        level: float | None = None,
     ) -> Plan[pa.Table]:
         value = None if column is None else self._name(column)
         if value is not None and value.party != self._owner:
@@ -207,6 +257,7 @@ class Aggregates(ABC):
                 by=self._by(by),
                 where=canonical(where, self._name),
                 most_groups=most_groups,
+                level=level,
             )
         )
 

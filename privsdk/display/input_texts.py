@@ -19,6 +19,7 @@ from ..errors.inputs import (
     JointQuestion,
     JointUnusable,
     KeysMisfit,
+    LevelMisfit,
     MissingNumbers,
     NameUnknown,
     NotOffered,
@@ -175,6 +176,11 @@ def groups(d: GroupsMisfit) -> Text:
     return Text("by names one column twice" if d.by else "by names no column", hint)
 
 
+def level(d: LevelMisfit) -> Text:
+    given = "without a level" if d.level is None else f"at {d.level:g}"
+    return Text(f"a quantile {given}", "give a level between 0 and 1; 0.5: median; the ends are min and max")
+
+
 def validation(d: ValidationMisfit) -> Text:
     said: dict[str, Text] = {
         "folds": Text(f"folds is {d.number}", f"give a whole number from 2 to {d.most}"),
@@ -278,6 +284,7 @@ ENGLISH: Language = {
     JointFileUnusable: joint_file,
     GroupKeysMisfit: group_keys,
     GroupsMisfit: groups,
+    LevelMisfit: level,
     ValidationMisfit: validation,
     BeyondBound: beyond_bound,
     SeveralRowsOfKey: several_rows,

@@ -22,6 +22,7 @@ _EMPIRICAL = {
 }
 _TABLE = {
     **_EMPIRICAL,
+    "percentile": 'table.quantile("column", 0.9)',
     "head tail sample iloc loc at values rows iterrows itertuples to_pandas to_arrow to_dict to_numpy to_csv collect "
     "fetchall fetchone fetchdf show take limit df": _ROWS + 'ask for figures: table.mean("column"); table.columns',
     "dtypes info schema dtype": "table.columns has the names with their types",
@@ -40,10 +41,11 @@ _TABLE = {
     "arithmetic": 'ask for figures: table.sum("column"); conditions are named in the question: where=',
 }
 OVER_A_JOIN = (
-    'over a join there are count, sum, mean, variance, min and max: joint["party"].mean("column", by="other.column")'
+    "over a join there are count, sum, mean, variance, min, max, median and quantile: "
+    'joint["party"].mean("column", by="other.column")'
 )
 _OVER_A_JOIN = {
-    "median quantile percentile std var corr cov correlation covariance hist plot histogram": OVER_A_JOIN,
+    "std var corr cov correlation covariance hist plot histogram": OVER_A_JOIN,
     "fit train predict": OVER_A_JOIN,
     "join merge": 'one join takes up to 32 parties: psi.join(a, b, c, on="key")',
 }

@@ -120,6 +120,12 @@ class GroupsMisfit(Detail, frozen=True, kw_only=True, tag="groups"):
     by: tuple[str, ...]
 
 
+class LevelMisfit(Detail, frozen=True, kw_only=True, tag="level"):
+    """A quantile's level that is none between 0 and 1."""
+
+    level: float | None
+
+
 class ValidationMisfit(Detail, frozen=True, kw_only=True, tag="validation"):
     """What a cross-validation cannot be: of so many folds, or of more trainings than `most`; of candidates that differ
     in columns, parties or seed, or in what they predict; with noise, a name, groups or evaluations on the way; a search

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ..client.aggregates import OPERATION, AggregateParameters
+from ..client.aggregates import EXTREMES, OPERATION, AggregateParameters
 from ..errors import InvalidArgument
-from ..errors.inputs import GroupsMisfit
+from ..errors.inputs import GroupsMisfit, LevelMisfit
 from ..governance.learns import (
     Caller,
     Eavesdropper,
@@ -43,10 +43,12 @@ class ExactFigures(Knowledge, frozen=True):
     where: str = ""
     joint: bool = False
     unmatched: bool = False
+    level: float | None = None
 
     def __str__(self) -> str:
-        of = f" of {self.column}" if self.column else ""
-        own = ", some row's own value," if self.statistic in ("min", "max") else ""
+        of = f" at {self.level:g}" if self.level is not None else ""
+        of += f" of {self.column}" if self.column else ""
+        own = ", some row's own value," if self.statistic in EXTREMES else ""
         rows = "" if self.statistic == "count" else " and the number of rows"
         by = f" by {self.by}, and the labels of those groups" if self.by else ""
         where = f", where {self.where}" if self.where else ""
@@ -54,6 +56,7 @@ class ExactFigures(Knowledge, frozen=True):
         least = f"the owners' minimum count of {keys}" if self.joint else "the owner's minimum count of rows"
         figures = f"the exact {self.statistic}{of}{own}{rows}{by}{where}, over groups of at least {least}"
         figures += ", of rows that the join did not match" if self.unmatched else ""
+        figures += "; of which groups few are on one side of it" if self.level is not None else ""
         return f"{figures}; how many groups were suppressed"
 
 
@@ -95,6 +98,9 @@ class Aggregate(Operation[AggregateParameters]):
         check(parameters.where)
         if parameters.by == () or len(set(parameters.groups)) != len(parameters.groups):
             raise InvalidArgument(GroupsMisfit(by=tuple(name.text(parameters.party) for name in parameters.groups)))
+        level = parameters.level
+        if (parameters.statistic == "quantile") != (level is not None) or not 0 < (0.5 if level is None else level) < 1:
+            raise InvalidArgument(LevelMisfit(level=level))
         if parameters.statistic != "count" and parameters.column is None:
             raise InvalidArgument(
                 f"a {parameters.statistic} needs a column",
@@ -136,7 +142,7 @@ class Aggregate(Operation[AggregateParameters]):
         grouped = f" by {parameters.by_text(party)}" if parameters.by else ""
         result = f"{parameters.statistic} of {column}{grouped}"
         if party == parameters.party:
-            way = Disclosure.EXTREME if parameters.statistic in ("min", "max") else Disclosure.AGGREGATE
+            way = Disclosure.EXTREME if parameters.statistic in EXTREMES else Disclosure.AGGREGATE
             yield Need(table=table, column=column, disclosure=way, result=result)
             for partner in self.request.parties:
                 if partner != party:
@@ -167,7 +173,7 @@ class Aggregate(Operation[AggregateParameters]):
         if parameters.by is not None:
             groups = told(parameters.most_groups, Lever.MOST_GROUPS)
         groups = msgspec.structs.replace(groups, factors=(*groups.factors, Factor(each)))
-        noise = f"dp.{parameters.statistic}" if parameters.statistic in ("count", "sum", "mean", "variance") else ""
+        noise = f"dp.{parameters.statistic}" if parameters.statistic not in ("min", "max") else ""
         found = {owner: Figures(what=parameters.statistic, told=(groups, told(1)), noise=noise)}
         for partner in (party for party in self.request.parties if party != owner):
             sets = len(parameters.by_of(partner)) + bool(parameters.conditions_of(partner))
@@ -191,6 +197,7 @@ class Aggregate(Operation[AggregateParameters]):
             where=text(parameters.where, owner) if parameters.where else "",
             joint=bool(request.operands[owner].alignment),
             unmatched=bool(request.operands[owner].unmatched),
+            level=parameters.level,
         )
         quantities = (*([Quantity.JOINT_KEYS] if partners else []), Quantity.GROUPS)
         return (
@@ -232,4 +239,5 @@ class Aggregate(Operation[AggregateParameters]):
             by=[(each.text(me), label[each]) for each in parameters.groups],
             min_count=min_count,
             most_groups=parameters.most_groups,
+            level=parameters.level,
         )

@@ -39,6 +39,7 @@ def aggregate(
     by: Sequence[tuple[str, pa.ChunkedArray]],
     min_count: int,
     most_groups: int,
+    level: float | None = None,
 ) -> Outcome:
     """The answer: a table of the label columns `by`, `count` and the statistic, one row for each group shown.
 
@@ -61,15 +62,39 @@ def aggregate(
     if names and len(shown) > most_groups:
         raise DataError(TooManyGroups(party=given.party, by=" and ".join(names), most=most_groups))
     sets = _row_sets(rows, group, shown, hidden, by=names, statistic=statistic, column=column, value=value)
-    screened = given.services.screen(sets if enough else [], min_count)
-    columns = {"count": pa.array([figures[0] for figures in screened[: len(shown)]], pa.int64())}
+    lower = list[RowSet | None]()
+    if value is not None and level is not None and enough:
+        parts = [each.rows for each in sets[: len(shown)]]
+        lower = [_lower(given, part, value, level, measure=f"max of {column}", min_count=min_count) for part in parts]
+    screened = given.services.screen([*sets, *filter(None, lower)] if enough else [], min_count)
+    figures = screened[: len(shown)]
+    columns = {"count": pa.array([each[0] for each in figures], pa.int64())}
+    if lower:
+        told = iter(screened[len(sets) :])
+        figures = [(each[0], None if low is None else next(told)[1]) for each, low in zip(figures, lower, strict=True)]
     if value is not None and statistic != "count":
-        columns[statistic] = _answers(given.party, column, statistic, value.type, screened[: len(shown)])
+        columns[statistic] = _answers(given.party, column, statistic, value.type, figures)
     of_shown = [each.take(pa.array(shown, pa.int64())) for each in labels]
     columns = {**dict(zip(label_names(names, columns), of_shown, strict=True)), **columns}
-    suppressed = (screened[-1][0] if hidden else 0) if enough else 1
+    suppressed = (screened[len(shown)][0] if hidden else 0) if enough else 1
     metadata = {"withheld_groups": str(suppressed), "min_count": str(min_count)}
     return Outcome(table=pa.table(columns).replace_schema_metadata(metadata))
+
+
+def _lower(
+    given: RoleInput, rows: npt.NDArray[np.int64], value: pa.ChunkedArray, level: float, *, measure: str, min_count: int
+) -> RowSet | None:
+    """The rows up to a quantile, which is their maximum and told as such: by the guard's rule of extremes.
+
+    None where they, those from it on or, if there are any, those beyond it are of few units.
+    """
+    values = value.take(pa.array(rows))
+    up_to, from_on = statistics.up_to_quantile(values, level)
+    sides = [rows[up_to], rows[from_on], *([] if up_to.all() else [rows[~up_to]])]
+    if not all(is_large(given.units(side), min_count) for side in sides):
+        return None
+    (most,) = statistics.figures_of(values.filter(pa.array(up_to)), np.zeros(1, np.int64), "max")
+    return RowSet(rows=sides[0], measure=measure, figures=(len(sides[0]), most), extreme=True)
 
 
 def _coded(
@@ -116,11 +141,11 @@ def _row_sets(
     """What is let out, as the guard needs it: each group shown, and all suppressed ones together for their number."""
     parts = rows_by_group(rows, group, shown)
     figures: list[Figures] = [(len(part),) for part in parts]
-    if value is not None and statistic != "count" and parts:
+    measure = "count" if statistic in ("count", "quantile") else f"{statistic} of {column}"
+    if value is not None and measure != "count" and parts:
         starts = np.cumsum([0, *map(len, parts[:-1])])
         of_groups = statistics.figures_of(value.take(pa.array(np.concatenate(parts))), starts, statistic)
         figures = [(*first, figure) for first, figure in zip(figures, of_groups, strict=True)]
-    measure = "count" if statistic == "count" else f"{statistic} of {column}"
     extreme = statistic in ("min", "max")
     sets = [
         RowSet(rows=part, measure=measure, figures=each, extreme=extreme)

@@ -16,13 +16,16 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ..client.aggregates import Statistic
+from ..client.aggregates import EXTREMES, Statistic
 from ..errors import DataError
+from ..protocol.columns import comparison
 from ..protocol.columns.numbers import reals
 
 Figure: TypeAlias = int | float | str
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 _LEAST = -1074  # the exponent of the smallest float
 _BLOCK = 1 << 16  # values added at once
 _FEW = 4_096  # values that Python's fsum adds sooner
@@ -34,11 +37,11 @@ def check_type(party: str, column: str, statistic: Statistic, type_: pa.DataType
     is_ = pa.types
     adds = is_.is_boolean(type_) or is_.is_integer(type_) or is_.is_floating(type_) or is_.is_decimal(type_)
     orders = adds or (is_.is_temporal(type_) and not is_.is_interval(type_))
-    if statistic == "count" or adds or (orders and statistic in ("min", "max")):
+    if statistic == "count" or adds or (orders and statistic in EXTREMES):
         return
     raise DataError(
         f"{party} cannot take the {statistic} of {column}, which is {type_}",
-        hint="use a numeric or boolean column; minima and maxima are of dates, times and durations too",
+        hint="use a numeric or boolean column; minima, maxima and quantiles are of dates, times and durations too",
     )
 
 
@@ -70,11 +73,20 @@ def figures_of(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) 
     return list(sums)
 
 
+def up_to_quantile(values: pa.ChunkedArray, level: float) -> tuple[Booleans, Booleans]:
+    """For each value, none null or NaN, whether it is up to the quantile, and whether from it on: the least value with
+    at least `level` of all up to it."""
+    values = comparison.labels_of(values)
+    at = math.ceil(len(values) * Fraction(repr(level))) - 1
+    quantile = values[pc.sort_indices(values)[at].as_py()]
+    return pc.less_equal(values, quantile).to_numpy(), pc.greater_equal(values, quantile).to_numpy()
+
+
 def column_of(figures: Sequence[Figure | None], statistic: Statistic, type_: pa.DataType) -> pa.Array:
     """The figures as a column of an answer.
 
     A mean and a variance are floats; a sum of whole numbers has 64 bits, of decimals all digits that the type can have;
-    minima are of their column's type, numbers in 64 bits. Raises OverflowError where a sum does not fit.
+    minima and quantiles are of their column's type, numbers in 64 bits. Raises OverflowError where a sum does not fit.
     """
     if statistic in ("mean", "variance") or pa.types.is_floating(type_):
         return pa.array(figures, pa.float64())
@@ -83,7 +95,7 @@ def column_of(figures: Sequence[Figure | None], statistic: Statistic, type_: pa.
             wide = pa.types.is_decimal256(type_)
             type_ = pa.decimal256(76, type_.scale) if wide else pa.decimal128(38, type_.scale)
         try:
-            return pa.array([Decimal(figure or 0) for figure in figures], type_)
+            return pa.array([None if figure is None else Decimal(figure) for figure in figures], type_)
         except pa.ArrowInvalid:
             raise OverflowError from None
     if pa.types.is_temporal(type_):

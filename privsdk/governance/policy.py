@@ -72,7 +72,7 @@ class Disclosure(StrEnum):
     )
     # filters the rows of an aggregate: how many pass is shown
     COMPARISON = _Attributes("comparison", counted=True, pooled=False, noisy=False, in_workshop=True, implies=())
-    # minimum or maximum over at least `min_count` units: one row's own value
+    # minimum, maximum or quantile over at least `min_count` units: one row's own value
     EXTREME = _Attributes("extreme", counted=True, pooled=False, noisy=False, in_workshop=False, implies=("aggregate",))
     # exact count, sum or mean over at least `min_count` units
     AGGREGATE = _Attributes(

@@ -204,7 +204,10 @@ class JointSide(Handle, Aggregates):
             title=f"{self.party}'s side of a join ({self.table.name})"
             + ("" if self._matched else ", rows not matched"),
             facts=[
-                ("offers", ".count(column=None, by=None, where=None), .sum(column, ...), .mean, .variance, .min, .max"),
+                (
+                    "offers",
+                    ".count(by=None, where=None), .sum(column, ...), .mean, .variance, .min, .max, .median, .quantile",
+                ),
                 *([("not matched", ".unmatched has the other rows")] if self._matched else []),
             ],
             grids=(("columns", Grid(header=("column", "type"), rows=rows)),),

@@ -112,7 +112,7 @@ USES = (
     Use(
         name="extreme",
         label="smallest and largest values of one table",
-        about="A minimum or maximum is some row's own value, so few owners permit it.",
+        about="A minimum, maximum or quantile is some row's own value, so few owners permit it.",
         operations=("aggregate",),
         then="{table}.max({column})",
         parts=(_numbers("min or max", Disclosure.EXTREME),),

@@ -11,6 +11,7 @@ from claims import Cases
 from harness import wire_bytes
 from role_runs import OWNERS, SHARED, TABLES, Ran, examples, planted, ran, runs
 
+from privsdk.client.aggregates import EXTREMES
 from privsdk.dp.operation import ContributionsWithNoise, NoisyFigures
 from privsdk.exact.joint.operation import EncodedColumns, JointSums
 from privsdk.exact.operation import ExactFigures, JointKeyLabels
@@ -184,7 +185,7 @@ def test_who_learns_nothing_gets_ciphertexts_shares_and_keys(cases: Cases) -> No
 def leaked(found: Ran, name: str) -> set[str]:
     """Whose own values are in what a member received, but where it is said to get rows or extremes."""
     known, data = found.known_to(name), [wire_bytes(sent) for sent in found.received(name)]
-    if not any(isinstance(each, ReturnedRows) or getattr(each, "statistic", "") == "min" for each in known.what):
+    if not any(isinstance(each, ReturnedRows) or getattr(each, "statistic", "") in EXTREMES for each in known.what):
         answers = [getattr(value, "to_pydict", lambda value=value: value)() for *_, value in found.answered(name)]
         data += [repr(answer).encode() for answer in answers]
     everything = b"\n".join(data)
