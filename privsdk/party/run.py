@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..errors import Cancelled, ConnectTimeout, InternalError, PeerFailed, PeerGone, PrivsdkError, ProtocolViolation
-from ..errors.sessions import RunCancelled, StreamEnded, TimedOut
+from ..errors.sessions import RunCancelled, SessionEnded, StreamEnded, TimedOut
 from ..governance.charges import Debit, Exact
 from ..governance.events import RunEvent, RunFailed, RunFinished, RunReleased, RunReserved, RunState, after
 from ..governance.policy import KeyBounds
@@ -143,8 +143,12 @@ class PartyRun:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """Whom the role lost by now, but for those who told it of an error of their own."""
-        return tuple(party for party, gone in self._lost.items() if not isinstance(gone.reason, PeerFailed))
+        """Whom the role lost by now, those who failed by themselves last; but for those who were cancelled."""
+        reasons = {party: gone.reason for party, gone in self._lost.items()}
+        failed = {party: error.detail for party, error in reasons.items() if isinstance(error, PeerFailed)}
+        codes = {party: detail.code for party, detail in failed.items() if isinstance(detail, SessionEnded)}
+        found = sorted(reasons, key=lambda party: party in failed)
+        return tuple(party for party in found if codes.get(party) != Cancelled.code)
 
     def on_step(self, progress: Progress | None) -> None:
         if progress is not None:

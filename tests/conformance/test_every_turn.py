@@ -35,6 +35,7 @@ POLICY = ps.Policy(operations=("*",), grants=tuple(EVERYTHING), min_parties=2)
 ROUNDS = 2  # of trainings: what goes wrong in later ones goes wrong in these
 ENDED = {"finished", "failed", "released"}
 SLOW = "fl.fit, record level"  # its price takes a minute to work out; its messages are those of other trainings
+AS_THEY_COME = {"fl.fit, FedBuff"}  # answers depend on whose update is there first
 REFUSED = {"he.sum of one", "fl.fit, clear, drawn"}  # the second where it draws one client
 
 
@@ -111,6 +112,8 @@ def undisturbed(call: str) -> tuple[dict[str, int], dict[str, Any]]:
         found.append(comparable(answers))
         sent = parties.network.sent
         parties.close()
+    if call in AS_THEY_COME:
+        return sent, {}
     return sent, {party: answer for party, answer in found[0].items() if found[1][party] == answer}
 
 

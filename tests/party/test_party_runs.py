@@ -24,6 +24,7 @@ from privsdk.errors import (
     ProtocolViolation,
     UnknownName,
 )
+from privsdk.errors.sessions import SessionEnded
 from privsdk.governance.events import RunStarted
 from privsdk.governance.policy import NO_KEY_BOUNDS
 from privsdk.party.run import PartyRun
@@ -133,8 +134,8 @@ class DeadChannel:
 
     closed = heard = False
 
-    def __init__(self, error: type[PeerError] = PeerGone) -> None:
-        self._error = error
+    def __init__(self, error: PeerError | None = None) -> None:
+        self._error = error or PeerGone("nothing comes")
 
     def send(self, frame: Frame) -> None: ...
 
@@ -142,7 +143,7 @@ class DeadChannel:
         self.heard = True
 
     def receive(self, timeout_s: float) -> Frame:
-        raise self._error("nothing comes")
+        raise self._error
 
     def interrupt(self, error: PrivsdkError) -> None: ...
 
@@ -190,14 +191,16 @@ def test_a_stream_of_another_session_is_refused_and_closed() -> None:
     assert channel.closed
 
 
-def test_whom_a_run_lost_is_known_but_for_who_failed_by_itself() -> None:
-    channels = {"south": DeadChannel(), "east": DeadChannel(PeerFailed)}
-    here = run_at("north", Timeouts())
-    here.drive(collect(("south", "east"), Probe), lambda peer, hello: channels[peer])
-    assert here.lost == ("south",)
+def test_whom_a_run_lost_is_known() -> None:
+    failed, cancelled = (PeerFailed(SessionEnded(peer="south", code=code)) for code in ("peer.gone.read", "cancelled"))
+    for error, lost in ((failed, ("east", "south")), (cancelled, ("east",))):
+        channels = {"south": DeadChannel(error), "east": DeadChannel()}
+        here = run_at("north", Timeouts())
+        here.drive(collect(("south", "east"), Probe), lambda peer, hello, to=channels: to[peer])
+        assert here.lost == lost
     here = run_at("north", Timeouts())
     with pytest.raises(PeerGone):
-        here.drive(hear("south", Probe), lambda peer, hello: channels[peer])
+        here.drive(hear("south", Probe), lambda peer, hello: DeadChannel())
     assert here.lost == ("south",)
 
 
