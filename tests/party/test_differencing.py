@@ -87,6 +87,24 @@ def test_the_rule_equals_brute_force(way: str, counts: Counts, cases: Cases, mon
 
 @SAFE
 @pytest.mark.parametrize("way", WAYS)
+def test_the_keys_of_several_joins(way: str, counts: Counts, cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certificates made for the keys of one join are none for those of another."""
+    prefer(way, monkeypatch)
+    for seed in [34, 332, 338, 556, *range(1_000, 1_000 + counts(80, 1_500, 20_000))]:
+        case, old = Case(random.Random(f"units {seed}"), 9), list[list[int]]()
+        joins = [[list(range(case.n)), [case.rng.randrange(case.n) for _ in range(case.n)]] for _ in range(2)]
+        kept = grown(case.n)
+        for _ in range(8):
+            sets, kinds = case.answer(), case.rng.choice(joins)
+            if sets:
+                must, verdict = tells_of_few(old, sets, kinds, case.k), ask(kept, sets, kinds, case.k)
+                assert not (must and verdict is Admission.ADMITTED), (old, sets, kinds, case.k)
+                old += sets if verdict is Admission.ADMITTED else []
+                cases()
+
+
+@SAFE
+@pytest.mark.parametrize("way", WAYS)
 def test_rows_that_come_later_are_in_no_earlier_set(
     way: str, counts: Counts, cases: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +227,30 @@ def test_a_set_that_depends_on_others_modulo_the_prime_alone_is_not_let_out() ->
         found, independent = elimination.admit(member, view, SearchWork())
         assert (found, independent) == (Weight.UNDECIDED if left_out == 5 else Weight.HEAVY, True)
         basis.add(member)
+
+
+def test_frames_go_on_where_the_work_of_an_answer_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a start all that was let out is weighed anew, which may take more work than one answer has."""
+    prefer("frames", monkeypatch)
+    monkeypatch.setattr(frames, "MOST_WORK", work := 60_000)
+    later = Counter[Admission]()
+    for seed in range(80):
+        case = Case(random.Random(f"interrupted {seed}"), 9)
+        old = list[np.ndarray]()
+        before, *again = (grown(case.n) for _ in range(3))
+        codes, asked = [np.array(units) for units in case.kinds], [case.answer() for _ in range(6)]
+        for sets in filter(None, asked):
+            members = [np.array(each, np.bool_) for each in sets]
+            old += members if before.admit(members, codes, case.k) is Admission.ADMITTED else []
+        for each in again:
+            each.keep(old, codes, case.k)
+        everything = [np.ones(case.n, np.bool_)]
+        wanted = again[0].admit(everything, codes, case.k)
+        found = [again[1].admit(everything, codes, case.k, work=SearchWork(n)) for n in (1_000, *[work] * 9)]
+        if wanted is Admission.ADMITTED and found[0] is Admission.UNDECIDED:
+            later[found[-1]] += 1
+    assert later[Admission.ADMITTED] > 2
+    assert not later[Admission.UNDECIDED]
 
 
 def test_bounds_refuse(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ import numpy as np
 
 from .basis import Basis, Bits, Integers, Mask
 from .modular import solved
-from .partition import distinct_columns, first_units
-from .search import Echelon, OutOfWork, SearchWork, Weight, lightest, met
+from .partition import at_places, distinct_columns, first_units
+from .search import MOST_WORK, Echelon, OutOfWork, SearchWork, Weight, lightest, met
 
 _LOOKED_AT = 128  # places that are looked at first
 _SEARCHED = 4_096  # places among which they are looked for first
@@ -114,11 +114,11 @@ class _Frame:
         near = self.connected(rest, len(self.remainders))
         rows = [*(self.remainders[i] for i in near), rest]
         inside = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(rows)))
-        some = distinct_columns(_at(rows, _few(inside)))[0]
+        some = distinct_columns(at_places(rows, _few(inside)))[0]
         equations = Echelon(len(rows), 2)
         if any(equations.contradicts(column) for column in some.T):
             return None
-        patterns = distinct_columns(_at(rows, inside))[0].astype(np.int64)
+        patterns = distinct_columns(at_places(rows, inside))[0].astype(np.int64)
         taken = solved(patterns[:-1], patterns[-1], 2)
         if taken is None:
             return None
@@ -173,8 +173,9 @@ class Frames:
         self._size = 0  # sets that are taken in
         self._frames: list[_Frame] = []
         self._clean = 0  # no combination of them has rows of fewer units
-        self._unclean = sys.maxsize  # and one has
-        self._disjoint_in: Integers | None = None  # units that no two frames share, as was found
+        self._unclean = sys.maxsize  # and one has, or one remainder alone takes more work than an answer may
+        self._heavy: dict[tuple[int, int], int] = {}  # by k and frame: so many first remainders are found to be clean
+        self._units: Integers | None = None
         self._broken = False  # they are independent, and not modulo 2
 
     @property
@@ -182,19 +183,26 @@ class Frames:
         """Memory, without the basis."""
         return sum(frame.bytes_held for frame in self._frames)
 
+    def fit(self, units: Integers | None) -> bool:
+        """Whether they were made for these units, of which no two frames share one; there may be more places."""
+        made = self._units
+        if units is None or made is None or units is made:
+            return units is made
+        return np.array_equal(units[: len(made)], made)
+
     def copy(self) -> Frames:
         """To be changed by itself."""
         other = Frames(self._basis)
         other._size, other._clean, other._unclean = self._size, self._clean, self._unclean
-        other._broken, other._disjoint_in = self._broken, self._disjoint_in
+        other._broken, other._units = self._broken, self._units
+        other._heavy = dict(self._heavy)
         other._frames = [frame.copy() for frame in self._frames]
         return other
 
     def catch_up(self, units: Integers | None, k: int, work: SearchWork | None) -> bool:
         """Have at least k frames of these units, of all sets; whether none of their combinations is light, where they
         are weighed: by how much work."""
-        if not self._disjoint(units):
-            self._frames, self._size, self._clean, self._unclean = [], 0, 0, sys.maxsize
+        self._units = units
         for frame in self._frames:
             frame.grow(self._basis.places)
         behind = len(self._basis) - self._size
@@ -209,8 +217,11 @@ class Frames:
         if work is None:
             return False
         if self._clean < k < self._unclean:
-            clean = all(self._is_clean(frame, units, k, work) for frame in self._frames[:k])
-            self._clean, self._unclean = (k, self._unclean) if clean else (self._clean, k)
+            match self._lightest_remainder(units, k, work):
+                case Weight.HEAVY:
+                    self._clean = k
+                case Weight.LIGHT:
+                    self._unclean = k
         return self._clean >= k and not self._broken
 
     def steps(self, member: Mask, units: Integers | None) -> list[_Step]:
@@ -265,10 +276,17 @@ class Frames:
             owner.own(step.place, j)
             self._frames[j].add(step, self._basis)
 
-    def _is_clean(self, frame: _Frame, units: Integers | None, k: int, work: SearchWork) -> bool:
-        """Whether no combination of a frame's remainders is light."""
-        rest = enumerate(frame.remainders)
-        return all(self._lightest(each, frame, i, units, k, work) is Weight.HEAVY for i, each in rest)
+    def _lightest_remainder(self, units: Integers | None, k: int, work: SearchWork) -> Weight:
+        """Whether a combination of a frame's remainders is light, or one takes more work than any answer has; goes on
+        where the work of an earlier answer ended."""
+        for j, frame in enumerate(self._frames[:k]):
+            for i in range(self._heavy.get((k, j), 0), len(frame.remainders)):
+                all_of_it = work.left >= MOST_WORK
+                found = self._lightest(frame.remainders[i], frame, i, units, k, work)
+                if found is not Weight.HEAVY:
+                    return Weight.LIGHT if all_of_it else found
+                self._heavy[k, j] = i + 1
+        return Weight.HEAVY
 
     def _sample(self, member: Mask, owner: _Owner) -> _Sample:
         """Some places that no frame has, within a set and outside."""
@@ -314,7 +332,7 @@ class Frames:
     ) -> tuple[Integers, list[Integers]]:
         """The distinct columns of rows at some places, and the units behind each."""
         work.spend(4 * len(rows) * len(places), calls=len(rows))
-        patterns, of = distinct_columns(_at(rows, places))
+        patterns, of = distinct_columns(at_places(rows, places))
         work.spend(0, calls=patterns.shape[1] // 4)
         behind = first_units(of, patterns.shape[1], places if units is None else units[places], k)
         return patterns.astype(np.int64), behind
@@ -322,27 +340,7 @@ class Frames:
     def _owner(self, units: Integers | None) -> _Owner:
         return _Owner([frame.pivots[frame.pivots != _FREE] for frame in self._frames], units, self._basis.places)
 
-    def _disjoint(self, units: Integers | None) -> bool:
-        """Whether no two frames have a unit in common."""
-        if units is None or units is self._disjoint_in:  # places are by themselves
-            return True
-        self._disjoint_in = units
-        found = [np.unique(self._units(frame, units)) for frame in self._frames]
-        together = np.concatenate(found) if found else np.zeros(0)
-        return len(np.unique(together)) == len(together)
-
-    def _units(self, frame: _Frame, units: Integers | None) -> Integers:
-        places = frame.pivots[frame.pivots != _FREE]
-        found: Integers = places if units is None else units[places]
-        return found
-
 
 def _few(places: Integers) -> Integers:
     """Some of them, which mostly tell."""
     return places[:: max(1, len(places) // _SEARCHED)]
-
-
-def _at(rows: list[Bits], places: Integers) -> Bits:
-    """Whether each of these places is in each row."""
-    byte, bit = places >> 3, (7 - (places & 7)).astype(np.uint8)
-    return np.stack([each[byte] >> bit & 1 for each in rows])

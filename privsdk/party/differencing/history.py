@@ -22,6 +22,7 @@ MOST_SETS = 4_096  # that are linearly independent
 SMALL = 4_096  # places of a table that elimination decides for alone
 MOST_ELIMINATED = 256  # sets that it decides about in a larger one
 MOST_FRAMES = 128
+MOST_KINDS = 6  # of units that have frames in memory: the keys of so many joins
 _MOST_SUMMED = 256  # sets of a combination that is checked over the rationals
 _MOST_HALVED = 6  # times, until what is left of a set is odd somewhere
 _PRIME = (1 << 31) - 1
@@ -49,7 +50,7 @@ class History:
     def __init__(self) -> None:
         self._basis = Basis()
         self._elimination = Elimination(self._basis)
-        self._frames: dict[int, Frames] = {}  # by kind of unit
+        self._frames: list[Frames] = []  # each of one kind of unit, those of the last answer first
         self.depends: list[bool] = []  # of the sets that were admitted last, on those before
         self._known = True  # every set is in the span for sure
 
@@ -60,7 +61,7 @@ class History:
     @property
     def bytes_held(self) -> int:
         """Memory, all in all."""
-        frames = sum(each.bytes_held for each in self._frames.values())
+        frames = sum(each.bytes_held for each in self._frames)
         return self._basis.bytes_held + self._elimination.bytes_held + frames
 
     def grow(self, places: int) -> None:
@@ -105,7 +106,7 @@ class History:
             if self._basis.places <= SMALL:
                 known = self._elimination.keep(member)
             else:
-                frames = self._frames.setdefault(0, Frames(self._basis))
+                (frames,) = self._of(units[:1])
                 frames.catch_up(units[0], min(k, MOST_FRAMES), None)
                 known = self._take(member, [frames], units[:1], 0, MOST_SETS, SearchWork()) is Admission.ADMITTED
             self._known &= known
@@ -113,7 +114,7 @@ class History:
     def _by_frames(self, members: Sequence[Mask], units: Codes, k: int, most: int, work: SearchWork) -> Admission:
         if k > MOST_FRAMES:
             return Admission.UNDECIDED
-        kinds = [self._frames.setdefault(kind, Frames(self._basis)) for kind in range(len(units))]
+        kinds = self._of(units)
         for frames, whose in zip(kinds, units, strict=True):
             if not frames.catch_up(whose, k, work):
                 return Admission.UNDECIDED
@@ -125,8 +126,15 @@ class History:
             if verdict is not Admission.ADMITTED:
                 self._basis.cut(before)
                 return verdict
-        self._frames |= dict(enumerate(trials))
+        self._frames[: len(trials)] = trials
         return Admission.ADMITTED
+
+    def _of(self, units: Codes) -> list[Frames]:
+        """The frames of these units. Those of other units, as the keys of another join, are no certificate for them."""
+        kinds = [next((f for f in self._frames if f.fit(whose)), None) or Frames(self._basis) for whose in units]
+        others = [frames for frames in self._frames if frames not in kinds]
+        self._frames = [*kinds, *others][: max(MOST_KINDS, len(kinds))]
+        return kinds
 
     def _take(self, member: Mask, kinds: list[Frames], units: Codes, k: int, most: int, work: SearchWork) -> Admission:
         """Take one set in, if no combination with it is light; where k is 0, whether or not one is."""

@@ -119,3 +119,9 @@ def distinct_columns(values: Bits) -> tuple[Bits, Integers]:
             word = word * 2 + row
         _, first, of = np.unique((of << _A_WORD) + word, return_index=True, return_inverse=True)
     return values[:, first], of
+
+
+def at_places(rows: list[Bits], places: Integers) -> Bits:
+    """Whether each of these places is in each row, of one bit a place."""
+    byte, bit = places >> 3, (7 - (places & 7)).astype(np.uint8)
+    return np.stack([each[byte] >> bit & 1 for each in rows])
