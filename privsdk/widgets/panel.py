@@ -28,15 +28,17 @@ MOST_PAGES = 8  # that are remembered: one whose browser died says no goodbye
 
 
 class PageHello(msgspec.Struct, frozen=True, kw_only=True, tag="hello", tag_field="kind"):
-    """A page begins to look."""
+    """A page begins to look; the numbers of a page's visits rise."""
 
     page: str
+    visit: int
 
 
 class Bye(msgspec.Struct, frozen=True, kw_only=True, tag="bye", tag_field="kind"):
-    """A page looks no more."""
+    """A page looks no more, after its visit of this number."""
 
     page: str
+    visit: int
 
 
 class Refresh(msgspec.Struct, frozen=True, kw_only=True, tag="refresh", tag_field="kind"):
@@ -68,7 +70,8 @@ class Panel:
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         self._send = send
         self._lock = threading.RLock()
-        self._pages: dict[str, None] = {}
+        self._pages: dict[str, int] = {}  # those that look, and their visits
+        self._left: dict[str, int] = {}  # the last visit that each has ended
         self._subscriptions: dict[int, Subscription] = {}
         self._facts: dict[int, dict[str, Any]] = {}
         self._audits: dict[int, Json] = {}  # the last verification: under way, or when it ended and with what verdicts
@@ -83,9 +86,9 @@ class Panel:
         asked: PageMessage = msgspec.convert(message, PageMessage)
         match asked:
             case PageHello():
-                self._hello(asked.page)
+                self._hello(asked)
             case Bye():
-                self._bye(asked.page)
+                self._bye(asked)
             case Refresh():
                 with self._lock:
                     for subscription in self._subscriptions.values():
@@ -96,21 +99,26 @@ class Panel:
             case StopRun() | CancelRun():
                 self._end(asked)
 
-    def _hello(self, page: str) -> None:
+    def _hello(self, hello: PageHello) -> None:
         with self._lock:
+            if hello.visit <= self._left.get(hello.page, -1):  # its goodbye went by a faster way
+                return
             if not self._pages:
                 self._leave = openings.add(lambda _: self._follow())
-            self._pages[page] = None
+            self._pages[hello.page] = max(hello.visit, self._pages.get(hello.page, -1))
             for surplus in list(self._pages)[:-MOST_PAGES]:
                 del self._pages[surplus]
             self._reconcile()
             self._send_news(whole=True)
 
-    def _bye(self, page: str) -> None:
+    def _bye(self, bye: Bye) -> None:
         with self._lock:
-            if page not in self._pages:
+            self._left[bye.page] = max(bye.visit, self._left.pop(bye.page, -1))
+            for surplus in list(self._left)[:-MOST_PAGES]:
+                del self._left[surplus]
+            if bye.visit < self._pages.get(bye.page, bye.visit + 1):  # it looks again, or never did
                 return
-            del self._pages[page]
+            del self._pages[bye.page]
             if not self._pages:
                 self._leave()
                 for number in list(self._subscriptions):

@@ -152,14 +152,14 @@ def test_budgets_follow_runs(fed: ps.Federation) -> None:
 def test_all_views_share_one_thread(fed: ps.Federation) -> None:
     run = fl.fit(fl.Logistic(features={"age": (0, 60)}), everyone(fed), label="late", rounds=5).start()
     panel = Panel(lambda _: None)
-    panel.take({"kind": "hello", "page": "a"})
+    panel.take({"kind": "hello", "page": "a", "visit": 1})
     views = picker(fed), budgets(fed), progress(run), progress(run)
     run.result()
     assert len({thread for thread in followers() if thread.name.endswith(f"-{fed.number}")}) == 1
     for view in views:
         view.close()
     assert len(followers()) >= 1
-    panel.take({"kind": "bye", "page": "a"})
+    panel.take({"kind": "bye", "page": "a", "visit": 1})
     until(lambda: not followers(), "a thread is left")
     assert not follower._followers
 

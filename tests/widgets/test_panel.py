@@ -83,9 +83,9 @@ def page() -> Page:
 @pytest.fixture
 def panel(page: Page) -> Iterator[Panel]:
     side = Panel(page.take)
-    side.take({"kind": "hello", "page": "a"})
+    side.take({"kind": "hello", "page": "a", "visit": 1})
     yield side
-    side.take({"kind": "bye", "page": "a"})
+    side.take({"kind": "bye", "page": "a", "visit": 1})
 
 
 def followers() -> list[str]:
@@ -200,13 +200,13 @@ def test_nothing_is_sent_or_kept_when_no_page_looks(fed: ps.Federation, page: Pa
     side = Panel(page.take)
     before, listening = len(followers()), len(openings)
     for name in "ab":
-        side.take({"kind": "hello", "page": name})
+        side.take({"kind": "hello", "page": name, "visit": 1})
     page.until(lambda page: page.federation(fed.number)["parties"])
-    side.take({"kind": "bye", "page": "a"})
-    side.take({"kind": "bye", "page": "never seen"})
+    side.take({"kind": "bye", "page": "a", "visit": 1})
+    side.take({"kind": "bye", "page": "never seen", "visit": 1})
     side.take({"kind": "refresh"})
     assert len(followers()) > before
-    side.take({"kind": "bye", "page": "b"})
+    side.take({"kind": "bye", "page": "b", "visit": 1})
     page.until(lambda _: len(followers()) == before)
     assert len(openings) == listening
     assert len(fed.activity._observers) == 0
@@ -217,18 +217,43 @@ def test_nothing_is_sent_or_kept_when_no_page_looks(fed: ps.Federation, page: Pa
     assert len(page.told) == told
 
 
+def test_what_a_page_says_may_come_in_another_order(fed: ps.Federation, page: Page) -> None:
+    """Messages by a subshell overtake those by the main shell."""
+    side = Panel(page.take)
+    before, listening = len(followers()), len(openings)
+
+    def say(kind: str, visit: int) -> int:
+        side.take({"kind": kind, "page": "a", "visit": visit})
+        return len(side._subscriptions)
+
+    assert [say("bye", 1), say("hello", 1)] == [0, 0]  # of one visit
+    assert [say("hello", 2), say("hello", 3), say("bye", 2), say("bye", 3)] == [1, 1, 1, 0]  # of two
+    assert [say("bye", 5), say("bye", 4), say("hello", 5), say("hello", 4)] == [0, 0, 0, 0]
+    assert [say("hello", 7), say("hello", 6), say("bye", 6), say("bye", 7)] == [1, 1, 1, 0]
+    page.until(lambda _: (len(followers()), len(openings)) == (before, listening))
+    for number in range(5 * MOST_PAGES):
+        side.take({"kind": "bye", "page": str(number), "visit": 1})
+    assert len(side._left) == MOST_PAGES
+
+
 def test_pages_that_died_are_forgotten(page: Page) -> None:
     side = Panel(page.take)
     for number in range(MOST_PAGES + 5):
-        side.take({"kind": "hello", "page": str(number)})
+        side.take({"kind": "hello", "page": str(number), "visit": 1})
     for number in range(5, MOST_PAGES + 5):
         assert len(openings)
-        side.take({"kind": "bye", "page": str(number)})
+        side.take({"kind": "bye", "page": str(number), "visit": 1})
     page.until(lambda _: not followers())
 
 
 def test_what_no_page_says_is_refused(panel: Panel) -> None:
-    for message in ({"kind": "run", "code": "1"}, {"kind": "stop"}, {"kind": "hello", "page": 1}, "hello", None):
+    for message in (
+        {"kind": "run", "code": "1"},
+        {"kind": "stop"},
+        {"kind": "hello", "page": 1, "visit": 1},
+        "hello",
+        None,
+    ):
         with pytest.raises(msgspec.ValidationError):
             panel.take(message)
 
@@ -263,9 +288,9 @@ def test_registering_in_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = Shell.kernel.comm_manager.comms.values()
     assert isinstance(line, FakeComm)
     assert line.sent == [{"kind": "here"}]
-    line.heard({"content": {"data": {"kind": "hello", "page": "a"}}})
+    line.heard({"content": {"data": {"kind": "hello", "page": "a", "visit": 1}}})
     assert line.sent[1]["kind"] == "whole"
-    line.heard({"content": {"data": {"kind": "bye", "page": "a"}}})
+    line.heard({"content": {"data": {"kind": "bye", "page": "a", "visit": 1}}})
 
 
 @pytest.fixture(scope="module")
@@ -323,9 +348,9 @@ def test_a_hundred_pages_leave_nothing(client: BlockingKernelClient, cases: Case
     printed(client, "fed = ps.embedded(north={'people': pa.table({'id': [1, 2, 3]})}, store=None, quiet=True)")
     before = printed(client, COUNT)
     for number in range(100):
-        say(client, {"kind": "hello", "page": str(number)})
+        say(client, {"kind": "hello", "page": str(number), "visit": 1})
         heard(client, lambda data: data["kind"] == "whole")
-        say(client, {"kind": "bye", "page": str(number)})
+        say(client, {"kind": "bye", "page": str(number), "visit": 1})
         cases()
     assert printed(client, COUNT) == before
     assert before.split() == ["0", "0", "0", "1"]
@@ -343,7 +368,7 @@ def test_a_cell_that_blocks_does_not_stop_the_news(client: BlockingKernelClient,
     printed(client, "import privsdk as ps, pyarrow as pa; from privsdk import dp")
     table = "{'people': pa.table({'id': list(range(60))})}"
     printed(client, f"fed = ps.embedded(north={table}, store=None, quiet=True)")
-    say(client, {"kind": "hello", "page": "a"})
+    say(client, {"kind": "hello", "page": "a", "visit": 1})
     heard(client, lambda data: data["kind"] == "edits" and "parties" in str(data))
     client.execute(f"dp.count(fed['north']['people'], epsilon=0.5).release()\n{blocking(tmp_path)}")
     seen = []
@@ -358,7 +383,7 @@ def test_a_cell_that_blocks_does_not_stop_the_news(client: BlockingKernelClient,
             if {"done", "spent"} <= set(seen):
                 (tmp_path / "heard").touch()
     assert {"done", "spent"} <= set(seen[: seen.index("end")])
-    say(client, {"kind": "bye", "page": "a"})
+    say(client, {"kind": "bye", "page": "a", "visit": 1})
 
 
 def test_a_page_with_a_subshell_is_heard_while_a_cell_blocks(client: BlockingKernelClient, tmp_path: Path) -> None:
@@ -366,7 +391,7 @@ def test_a_page_with_a_subshell_is_heard_while_a_cell_blocks(client: BlockingKer
     printed(client, "fed = ps.embedded(north={'people': pa.table({'id': [1, 2]})}, store=None, quiet=True)")
     client.control_channel.send(client.session.msg("create_subshell_request"))
     subshell = client.get_control_msg(timeout=WAIT_S)["content"]["subshell_id"]
-    say(client, {"kind": "hello", "page": "a"})  # from here on it has last written from the main shell
+    say(client, {"kind": "hello", "page": "a", "visit": 2})  # from here on it has last written from the main shell
     heard(client, lambda data: "parties" in str(data))
     client.execute(blocking(tmp_path))
     say(client, {"kind": "verify"}, subshell=subshell)
@@ -376,4 +401,4 @@ def test_a_page_with_a_subshell_is_heard_while_a_cell_blocks(client: BlockingKer
         if message["msg_type"] == "comm_msg" and "fault" in str(message["content"]["data"]):
             break
     (tmp_path / "heard").touch()
-    say(client, {"kind": "bye", "page": "a"}, subshell=subshell)
+    say(client, {"kind": "bye", "page": "a", "visit": 2}, subshell=subshell)

@@ -1,6 +1,6 @@
 // The line to one kernel: what privsdk tells there goes to the model, what the panel wants goes back.
 //
-// There is one comm for each kernel, under a name that both ends know (privsdk/widgets/kernel.py). It is never opened
+// There is one comm for each kernel, under a name that both ends know (privsdk/client/kernel.py). It is never opened
 // or closed by message, so that kernels without privsdk log nothing; pages say hello when they look, and goodbye.
 
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
@@ -8,6 +8,7 @@ import type { All, Model, Wish } from './model';
 import { edited } from './view';
 
 const NAME = 'privsdk.panel';
+const VISITS = 'privsdk.visits';
 const SETTLED_MS = 1000;
 
 type Told = { kind: 'here' } | { kind: 'whole'; serial: number; all: All } | { kind: 'edits'; serial: number; edits: unknown[][] };
@@ -22,7 +23,7 @@ export class Line {
   /** Begin to look, or look again; `running` where a cell of the notebook is known to run. */
   look(running: boolean): void {
     this.looking = true;
-    this.visit = `${this.page}-${(this.visits += 1)}`;
+    this.visit = nextVisit();
     this.kernel.iopubMessage.connect(this.onMessage, this);
     this.kernel.statusChanged.connect(this.onStatus, this);
     this.kernel.connectionStatusChanged.connect(this.onConnection, this);
@@ -48,9 +49,9 @@ export class Line {
         comm.dispose();
       }
     };
-    if (this.greeted && this.kernel.status !== 'dead') {
-      this.greeted = false;
-      comm.send({ kind: 'bye', page: this.visit }).done.then(dispose, dispose);
+    if (this.said && this.kernel.status !== 'dead') {
+      this.greeted = this.said = false;
+      comm.send({ kind: 'bye', page: this.page, visit: this.visit }).done.then(dispose, dispose);
     } else {
       void dispose();
     }
@@ -114,8 +115,8 @@ export class Line {
   }
 
   private hello(): void {
-    this.greeted = true;
-    this.comm!.send({ kind: 'hello', page: this.visit });
+    this.greeted = this.said = true;
+    this.comm!.send({ kind: 'hello', page: this.page, visit: this.visit });
   }
 
   private take(told: Told): void {
@@ -160,16 +161,25 @@ export class Line {
 
   private comm: Kernel.IComm | null = null;
   private looking = false;
-  /** Each look has a name: the kernel may hear the goodbye of one after the hello of the next, on another subshell. */
-  private visit = '';
-  private visits = 0;
+  /** Each look has a number: the kernel may hear its goodbye before its hello, which then went by the main shell, or
+   * after the hello of the next. */
+  private visit = 0;
   /** Said hello on this comm. */
   private greeted = false;
+  /** Said hello in this look, also before the connection was lost. */
+  private said = false;
   /** Was told all on this comm. */
   private here = false;
   private serial = -1;
   /** A cell was heard to begin or end; before that all there is to go by is the kernel's own status. */
   private heard = false;
+}
+
+/** The number of this tab's next visit, which goes on from the last also where the page was loaded again. */
+function nextVisit(): number {
+  const visit = Number(sessionStorage.getItem(VISITS)) + 1;
+  sessionStorage.setItem(VISITS, String(visit));
+  return visit;
 }
 
 /** Resolves when a comm has a subshell of its own; undefined in a JupyterLab that gives it none. */
