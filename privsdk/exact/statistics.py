@@ -85,22 +85,27 @@ def up_to_quantile(values: pa.ChunkedArray, level: float) -> tuple[Booleans, Boo
 def column_of(figures: Sequence[Figure | None], statistic: Statistic, type_: pa.DataType) -> pa.Array:
     """The figures as a column of an answer.
 
-    A mean and a variance are floats; a sum of whole numbers has 64 bits, of decimals all digits that the type can have;
-    minima and quantiles are of their column's type, numbers in 64 bits. Raises OverflowError where a sum does not fit.
+    A mean and a variance are floats; a sum of whole numbers has 64 bits, of decimals 38 digits, and where one of its
+    column needs more they are decimals of 38 or 76 digits; minima and quantiles are of their column's type, numbers in
+    64 bits. Raises OverflowError where a sum does not fit.
     """
     if statistic in ("mean", "variance") or pa.types.is_floating(type_):
         return pa.array(figures, pa.float64())
-    if pa.types.is_decimal(type_):
-        if statistic == "sum":
-            wide = pa.types.is_decimal256(type_)
-            type_ = pa.decimal256(76, type_.scale) if wide else pa.decimal128(38, type_.scale)
-        try:
-            return pa.array([None if figure is None else Decimal(figure) for figure in figures], type_)
-        except pa.ArrowInvalid:
-            raise OverflowError from None
     if pa.types.is_temporal(type_):
         return pa.array(figures, _steps(type_)).cast(type_)
-    return pa.array(figures, pa.uint64() if pa.types.is_uint64(type_) else pa.int64())
+    decimal = pa.types.is_decimal(type_)
+    types = [type_ if decimal else pa.uint64() if pa.types.is_uint64(type_) else pa.int64()]
+    if statistic == "sum":
+        scale = type_.scale if decimal else 0
+        narrow = [] if pa.types.is_decimal256(type_) else [pa.decimal128(38, scale)]
+        types = [*([] if decimal else types), *narrow, pa.decimal256(76, scale)]
+    for each in types:
+        read = Decimal if pa.types.is_decimal(each) else int
+        try:
+            return pa.array([None if figure is None else read(figure) for figure in figures], each)
+        except (OverflowError, pa.ArrowInvalid):
+            continue
+    raise OverflowError
 
 
 def _extremes(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) -> list[Figure | None]:
