@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from ..client.aggregates import EXTREMES, Statistic
 from ..errors import DataError
 from ..protocol.columns import comparison
-from ..protocol.columns.numbers import reals
+from ..protocol.columns.numbers import reals, whole_sums
 
 Figure: TypeAlias = int | float | str
 Integers = npt.NDArray[np.int64]
@@ -65,7 +65,7 @@ def figures_of(values: pa.ChunkedArray, starts: Integers, statistic: Statistic) 
         floats = values.cast(pa.float64()).to_numpy()
         return [_float_sum(part, 1 if statistic == "sum" else len(part)) for part in np.split(floats, starts[1:])]
     scale = values.type.scale if pa.types.is_decimal(values.type) else 0
-    sums = _whole_sums(values, starts)
+    sums = whole_sums(values, starts)
     if statistic == "mean":
         return [_rounded(Fraction(total, size) / 10**scale) for total, size in zip(sums, sizes, strict=True)]
     if pa.types.is_decimal(values.type):
@@ -179,26 +179,6 @@ def _rounded(value: Fraction) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
-
-
-def _whole_sums(values: pa.ChunkedArray, starts: Integers) -> list[int]:
-    """Sums of whole numbers or unscaled decimals, added in words of 32 bits, the last with the sign, so that none
-    overflows."""
-    array = values.combine_chunks()
-    bits = array.type.bit_width
-    if bits < 64:
-        array = array.cast(pa.int64())
-        bits = 64
-    words = bits // 32
-    unsigned = pa.types.is_uint64(array.type)
-    held = np.frombuffer(array.buffers()[1], np.uint32)[words * array.offset :][: words * len(array)]
-    sums = [0] * len(starts)
-    for place in range(words):
-        word = held[place::words]
-        signed = word.view(np.int32) if place == words - 1 and not unsigned else word
-        added = np.add.reduceat(signed.astype(np.int64), starts).tolist()
-        sums = [total + (part << 32 * place) for total, part in zip(sums, added, strict=True)]
-    return sums
 
 
 def _decimal(unscaled: int, scale: int) -> Decimal:

@@ -29,16 +29,39 @@ def places(types: Iterable[str]) -> int | None:
 
 def unscaled(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     """Decimals without nulls as whole multiples of 10**-scale: int64, or Python integers where 64 bits do not do."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    words = whole.type.bit_width // _WORD
-    held = np.frombuffer(whole.buffers()[1] or b"", np.int64)[words * whole.offset :][: words * len(whole)]
-    parts = held.reshape(len(whole), words)
+    parts = _words(column, np.int64)
+    words = parts.shape[1]
     if (parts[:, 1:] == parts[:, :1] >> _WORD - 1).all():
         return np.ascontiguousarray(parts[:, 0])
     total = parts[:, -1].astype(object)
     for place in reversed(range(words - 1)):
         total = (total << _WORD) + parts[:, place].view(np.uint64).astype(object)
     return np.asarray(total)
+
+
+def whole_sums(column: pa.Array | pa.ChunkedArray, starts: npt.NDArray[np.int64]) -> list[int]:
+    """Sums of whole numbers or unscaled decimals without nulls, of groups that begin at `starts`; none is empty.
+
+    Added in words of 32 bits, the last with the sign, so that none overflows.
+    """
+    if column.type.bit_width < _WORD:
+        column = column.cast(pa.int64())
+    parts = _words(column, np.uint32)
+    sums, last = [0] * len(starts), parts.shape[1] - 1
+    for place in range(last + 1):
+        signed = place == last and not pa.types.is_uint64(column.type)
+        word = parts[:, place].view(np.int32) if signed else parts[:, place]
+        added = np.add.reduceat(word.astype(np.int64), starts).tolist()
+        sums = [total + (part << 32 * place) for total, part in zip(sums, added, strict=True)]
+    return sums
+
+
+def _words(column: pa.Array | pa.ChunkedArray, word: type[np.integer[Any]]) -> npt.NDArray[Any]:
+    """Whole numbers or decimals without nulls as Arrow holds them: a row of words for each, the lowest first."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    words = whole.type.bit_width // (8 * np.dtype(word).itemsize)
+    held = np.frombuffer(whole.buffers()[1] or b"", word)[words * whole.offset :][: words * len(whole)]
+    return held.reshape(len(whole), words)
 
 
 def reals(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
