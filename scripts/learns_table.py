@@ -71,6 +71,7 @@ def plans(fed: ps.Federation) -> list[tuple[str, ps.Plan[Any]]]:
         ("dp.variance", dp.variance(a, "x", bounds=(0, 100), epsilon=0.5)),
         ("dp.quantile, .median", dp.median(a, "x", bounds=(0, 100), epsilon=0.5)),
         ("dp.histogram", dp.histogram(a, "x", bounds=(0, 100), bins=10, epsilon=0.5)),
+        ("dp.mean, and each other, of joint[A]", dp.mean(joint["A"], "x", bounds=(0, 100), epsilon=0.5)),
         ("dp.mean, and each other, of several", dp.mean(fed.tables("t"), "x", bounds=(0, 100), epsilon=0.5)),
     ]
 

@@ -70,7 +70,8 @@ GROUPS = {  # calls, parted by semicolons
         joint['north'].mean('age', by=['south.late']); joint['north'].fit(model);
         he.correlation(joint, ['age', 'amount']); he.mean(joint, 'age'); fl.fit(model, joint, label='late');
         dp.mean(joint, 'age', epsilon=0.1, bounds=(0, 60)); he.mean([joint['north'], joint['south']], 'age');
-        psi.join(joint, table, on='id')
+        psi.join(joint, table, on='id'); joint['north'].hist('age'); joint['north'].quantile(0.9);
+        dp.mean(joint['north'], 'age', epsilon=0.1, bounds=(0, 60)); dp.count([joint['north']], epsilon=0.1)
     """,
     "plan": """
         plan.value; plan.result(); plan.run(); plan.execute(); plan.compute(); plan.collect(); plan.to_pandas();

@@ -9,9 +9,10 @@ from typing import Any, Self
 import pyarrow as pa
 
 from ..protocol.columns.keys import GroupColumns, PublicGroups, public_groups, type_named
+from ..protocol.columns.kinds import TypeCheck
 from ..protocol.columns.numbers import places
 from ..protocol.columns.predicates import Where, canonical, columns_of, own
-from ..protocol.operation import Operand, TypeCheck
+from ..protocol.operation import Operand
 from .runner import Runner, pick_key_holder
 from .tables import Keys, Sources, Tables, as_tables, runner_of
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
+from msgspec import UNSET
 
 from ..display.cards import Card, Displayed, Grid, card_of, grouped
 from ..display.svg import FlowEnd, Picture, flow
@@ -206,6 +207,8 @@ def _brought(request: Request) -> dict[str, list[str]]:
         if party not in request.operands:
             return ""
         operand = request.operands[party]
+        if operand.bound is not UNSET and not operand.bound.rows:
+            return f"which keys {operand.table} has"
         matched = "matched rows of " if operand.alignment else ""
         return f"{matched}{operand.table}: {', '.join(operand.columns) or 'rows'}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -16,9 +17,10 @@ from ..errors.absent import NoContainer
 from ..errors.inputs import NotTables
 from ..governance.charges import Unit
 from ..protocol.columns.keys import GivenKey, type_named
+from ..protocol.columns.kinds import TypeCheck
 from ..protocol.columns.predicates import Name, Where, check_type
 from ..protocol.control import Description, TableInfo
-from ..protocol.operation import Operand, Request, TypeCheck
+from ..protocol.operation import Operand, Request
 from .aggregates import OPERATION, AggregateParameters, Aggregates
 from .budgets import balance_facts, balances_grid
 from .plan import Plan
@@ -171,6 +173,18 @@ class Tables(Handle):
         """What every owner permits."""
         ways = [next(c.permits for c in t._info.columns if c.name == column) for t in self._tables]
         return ", ".join(way for way in ways[0] if all(way in each for each in ways)) or "nothing by all"
+
+
+class Side(Handle):
+    """One party's rows of a joint table, for verbs that know nothing of joins."""
+
+    party: str
+    table: Table
+
+    @abstractmethod
+    def _bounded(self, own: Operand, rows: int) -> dict[str, Operand]:
+        """The operands of a release with noise, of all parties of the join: that of this party's table, with so many
+        rows of a joint key at most, and of the others no more than that they take part."""
 
 
 class Party(Handle):

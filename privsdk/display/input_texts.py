@@ -1,4 +1,4 @@
-"""The texts of errors of what was given: names and calls."""
+"""The texts of errors of what was given: names, calls, sides of joins."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ from ..errors.inputs import (
     NotOffered,
     NotTables,
     NotWritable,
+    RowsPerKeyMisfit,
     SeveralRowsOfKey,
     TitleUnfit,
     ValidationMisfit,
     WrongType,
 )
+from ..errors.refusals import MatchesUnbounded
 from ..errors.sessions import CertificateUnfit, Unfit
 from .natural import ARGUMENTS, INSTEAD, OVER_A_JOIN
 
@@ -181,6 +183,25 @@ def level(d: LevelMisfit) -> Text:
     return Text(f"a quantile {given}", "give a level between 0 and 1; 0.5: median; the ends are min and max")
 
 
+def rows_per_key(d: RowsPerKeyMisfit) -> Text:
+    if d.joint:
+        return Text(f"rows_per_key is {d.given}", "give at least 1: the most rows of one joint key that enter")
+    return Text("rows_per_key is about a side of a join", 'leave it out, or ask about joint["party"]')
+
+
+def matches(d: MatchesUnbounded) -> Text:
+    table, exact = f"{d.party}/{d.table}", 'ask for exact figures, such as joint["party"].mean("column")'
+    many = f"{table} protects all rows of one {d.id}, who may have any number of keys ({', '.join(d.key)}) in this join"
+    turns = f"{table} was joined by several keys in turn, where one row changes how many others match"
+    open_ = "how far one moves the answer is not bounded"
+    said = {
+        "unit": Text(f"{many}: {open_}", f"join on {d.id}; or {exact}"),
+        "turns": Text(f"{turns}: {open_}", f"join by one key; or {exact}"),
+    }
+    crafted = f"{d.party} refuses: with noise rows of a join are bounded by unit and by key, and all its parties pay"
+    return said.get(d.why, Text(crafted, 'let the verb make the request: dp.mean(joint["party"], ...)'))
+
+
 def validation(d: ValidationMisfit) -> Text:
     said: dict[str, Text] = {
         "folds": Text(f"folds is {d.number}", f"give a whole number from 2 to {d.most}"),
@@ -285,6 +306,8 @@ ENGLISH: Language = {
     GroupKeysMisfit: group_keys,
     GroupsMisfit: groups,
     LevelMisfit: level,
+    RowsPerKeyMisfit: rows_per_key,
+    MatchesUnbounded: matches,
     ValidationMisfit: validation,
     BeyondBound: beyond_bound,
     SeveralRowsOfKey: several_rows,

@@ -42,10 +42,11 @@ _TABLE = {
 }
 OVER_A_JOIN = (
     "over a join there are count, sum, mean, variance, min, max, median and quantile: "
-    'joint["party"].mean("column", by="other.column")'
+    'joint["party"].mean("column", by="other.column"); with noise dp.mean(joint["party"], "column", ...)'
 )
 _OVER_A_JOIN = {
-    "std var corr cov correlation covariance hist plot histogram": OVER_A_JOIN,
+    "hist plot boxplot histogram": _EMPIRICAL["hist plot boxplot histogram"].replace("(table,", '(joint["party"],'),
+    "std var corr cov correlation covariance": OVER_A_JOIN,
     "fit train predict": OVER_A_JOIN,
     "join merge": 'one join takes up to 32 parties: psi.join(a, b, c, on="key")',
 }

@@ -28,8 +28,8 @@ from ..governance.policy import ROWS, Disclosure, Need
 from ..governance.prices import Figures
 from ..protocol.columns.predicates import columns_of, text
 from ..protocol.operation import Operation, Outcome, RoleInput, register
-from ..protocol.roles import Role
-from . import pooled
+from ..protocol.roles import Role, checkpoint
+from . import pooled, sides
 from .noise import WHOLE, noisy_vector
 from .release import WIDEST, ReleaseParameters, Statistic
 from .vectors import exact_vector
@@ -50,10 +50,12 @@ class NoisyFigures(Knowledge, frozen=True):
     epsilon: float
     groups: int = 0
     where: str = ""
+    rows: str = ""
 
     def __str__(self) -> str:
         each = f" of each of {self.groups} groups" if self.groups else ""
-        rows = f" of rows where {self.where}" if self.where else ""
+        rows = f" of {self.rows or 'rows'}" if self.where or self.rows else ""
+        rows += f" where {self.where}" if self.where else ""
         return f"the noisy {self.statistic}{each}{rows}{_PARTS.get(self.statistic, '')}, epsilon {self.epsilon:g}"
 
 
@@ -104,54 +106,77 @@ combine(
 
 @register(*(f"dp.{name}" for name in get_args(Statistic)))
 class NoisyRelease(Operation[ReleaseParameters]):
-    """Any of the statistics with noise, of one party's table or pooled over several in the key-holder topology."""
+    """Any of the statistics with noise: of one party's table or side of a join, or pooled over several tables in the
+    key-holder topology."""
 
     parameters_type = ReleaseParameters
 
     @property
+    def moves(self) -> dict[str, tuple[int, ...]]:
+        """By party, how far one unit of its table moves each component."""
+        release, operands = self.parameters, self.request.operands
+        if release.side is not None:
+            return sides.moves(release, operands)
+        return {party: release.moved(operand.unit.rows) for party, operand in operands.items()}
+
+    @property
     def scales(self) -> tuple[float, ...]:
-        """Each component's noise scale: enough for the operand in which most rows of one unit enter."""
-        return self.parameters.scales(max(operand.unit.rows for operand in self.request.operands.values()))
+        """Each component's noise scale: enough for the party one unit of whose table moves it farthest."""
+        return self.parameters.scales([max(each) for each in zip(*self.moves.values(), strict=True)])
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the rows of several tables are added up."""
+        return len(self.request.parties) > 1 and self.parameters.side is None
 
     @property
     def shares(self) -> int:
         """Of how many contributors the noise is enough, which is what each dataset is charged for."""
-        return pooled.shares_of(len(self.request.operands), self.parameters.collusion)
+        return pooled.shares_of(self._contributors, self.parameters.collusion)
+
+    @property
+    def _contributors(self) -> int:
+        return len(self.request.operands) if self.pooled else 1
 
     @property
     def shape(self) -> Fraction:
         """Of the noise in the answer: all contributors' shares together."""
-        return Fraction(len(self.request.operands), self.shares)
+        return Fraction(self._contributors, self.shares)
 
     def check(self) -> None:
         request, release = self.request, self.parameters
         if request.operation != f"dp.{release.statistic}":
             raise InvalidArgument(f"{request.operation} was asked for a {release.statistic}")
-        if len(request.parties) == 1:
-            if set(request.operands) != set(request.parties):
-                raise InvalidArgument(f"{request.operation} takes a table of its party")
-            if release.collusion != 1:
-                raise InvalidArgument(
-                    "collusion is about noise in shares, and one party draws all of its own noise",
-                    hint="leave collusion out",
-                )
-        else:
+        if self.pooled:
             check_key_holder(request)
             pooled.shares_of(len(request.operands), release.collusion)
-        for operand in request.operands.values():
-            if set(operand.columns) != set(release.columns) or operand.alignment:
-                raise InvalidArgument(f"{request.operation} takes a base table and the columns its parameters name")
+        elif release.collusion != 1:
+            raise InvalidArgument(
+                "collusion is about noise in shares, and one party draws all of its own noise",
+                hint="leave collusion out",
+            )
+        if release.side is None:
+            operands = list(request.operands.values())
+            fits = all(set(o.columns) == set(release.columns) and not o.alignment for o in operands)
+            fits = fits and (self.pooled or set(request.operands) == set(request.parties))
+        else:
+            fits = sides.well_formed(request, release)
+        if not fits:
+            raise InvalidArgument(
+                f"{request.operation} takes a base table, or all sides of one join, and the columns its parameters name"
+            )
         widest = max(self.scales)
         if widest > WIDEST:
             raise InvalidArgument(
                 f"epsilon {release.epsilon:g} asks for noise of {widest:.3g} units",
                 hint=f"a release may have {WIDEST:.2g}; give a larger epsilon or a coarser resolution",
             )
-        if len(request.parties) > 1:
+        if self.pooled:
             pooled.scheme_for(release, self.scales, len(request.operands))
 
     def fits(self, party: str, schema: pa.Schema) -> None:
-        self._expect(party, schema, self.parameters.kinds, self.parameters.where)
+        if party == (self.parameters.side or party):
+            self._expect(party, schema, self.parameters.kinds, self.parameters.where)
 
     def needs(self) -> dict[str, tuple[Need, ...]]:
         release = self.parameters
@@ -161,7 +186,11 @@ class NoisyRelease(Operation[ReleaseParameters]):
                     Need(table=o.table, column=c, disclosure=Disclosure.DP_RELEASE, epsilon=release.epsilon)
                     for c in o.columns or (ROWS,)
                 ),
-                *(Need(table=o.table, column=c, disclosure=Disclosure.COMPARISON) for c in columns_of(release.where)),
+                *(
+                    Need(table=o.table, column=c, disclosure=Disclosure.COMPARISON)
+                    for c in columns_of(release.where)
+                    if c in o.columns
+                ),
             )
             for party, o in self.request.operands.items()
         }
@@ -173,10 +202,10 @@ class NoisyRelease(Operation[ReleaseParameters]):
     def noisy(self) -> dict[str, tuple[Charge, ...]]:
         return {
             party: tuple(
-                DiscreteLaplace(scale=scale, sensitivity=float(part.sensitivity * o.unit.rows))
-                for part, scale in zip(self.parameters.components, self.scales, strict=True)
+                DiscreteLaplace(scale=scale, sensitivity=float(move))
+                for move, scale in zip(moves, self.scales, strict=True)
             )
-            for party, o in self.request.operands.items()
+            for party, moves in self.moves.items()
         }
 
     def contributors(self) -> tuple[str, ...]:
@@ -184,7 +213,10 @@ class NoisyRelease(Operation[ReleaseParameters]):
         return ()
 
     def roles(self) -> Mapping[str, tuple[RoleName, ...]]:
-        return key_holder_roles(self.request) if len(self.request.parties) > 1 else super().roles()
+        if self.pooled:
+            return key_holder_roles(self.request)
+        partners = [party for party in self.request.parties if party != self.parameters.side]
+        return {**super().roles(), **dict.fromkeys(partners if self.parameters.side else (), (RoleName.PARTNER,))}
 
     def learns(self) -> tuple[Learns, ...]:
         request, release = self.request, self.parameters
@@ -193,11 +225,15 @@ class NoisyRelease(Operation[ReleaseParameters]):
             epsilon=release.epsilon,
             groups=len(release.keys or ()),
             where=text(release.where),
+            rows=self._rows,
         )
         caller = Learns.of(Caller(request.caller), figures)
         eavesdropper = Learns.of(Eavesdropper(), LengthsShow(of=(Quantity.NUMBERS,)))
-        if len(request.parties) == 1:
-            return (caller, Learns.of(Parties(request.parties)), eavesdropper)
+        if not self.pooled:
+            side = release.side
+            owner = (Learns.of(Parties((side,)), sides.MatchesAndNoise()),) if side else ()
+            others = tuple(party for party in request.parties if party != side)
+            return (caller, *owner, Learns.of(Parties(others)), eavesdropper)
         *contributors, holder = request.parties
         return (
             Learns.of(Parties((holder,)), figures),
@@ -208,6 +244,14 @@ class NoisyRelease(Operation[ReleaseParameters]):
             *(self._beyond_collusion(who) for who in dict.fromkeys((request.caller, holder)) if self.shares > 1),
         )
 
+    @property
+    def _rows(self) -> str:
+        side = self.parameters.side
+        if side is None:
+            return ""
+        matched = "did not match" if self.request.operands[side].unmatched else "matched"
+        return f"{side}'s rows that the join {matched}"
+
     def _beyond_collusion(self, who: str) -> Learns:
         """Of one who sees the noisy totals, with as many contributors as it takes to know one share too many."""
         contributors = self.request.parties[:-1]
@@ -216,8 +260,11 @@ class NoisyRelease(Operation[ReleaseParameters]):
         return Learns.of(Coalition((who,), more, others), TotalsWithLessNoise(left=self.shares - 1, shares=self.shares))
 
     def role(self, given: RoleInput) -> Role[Outcome]:
-        request, release = self.request, self.parameters
-        if len(request.parties) > 1:
+        release = self.parameters
+        if given.party != (release.side or given.party):
+            yield from checkpoint("taking part", 0, 1)
+            return Outcome()
+        if self.pooled:
             noisy = yield from pooled.role(given, release, self.scales)
         else:
             exact = yield from exact_vector(given.table, release, where=given.party)

@@ -11,11 +11,14 @@ import pyarrow as pa
 
 from ..client.plan import Plan
 from ..client.pooling import PooledTables
-from ..client.tables import Table, new_request
+from ..client.tables import Side, Table, new_request
 from ..errors import InvalidArgument
 from ..errors.calls import expect
+from ..errors.inputs import RowsPerKeyMisfit
 from ..governance.charges import Unit
+from ..governance.learns import listed
 from ..protocol.control import Finished
+from ..protocol.operation import Operand
 from .intervals import finished
 from .operation import NoisyRelease, components_of
 from .outlook import ReleaseOutlook
@@ -25,8 +28,10 @@ from .release import MAX_BINS, ReleaseParameters, Statistic, default_resolution
 def plan_release(
     statistic: Statistic, given: Mapping[str, Any], *, edges: tuple[float, ...] | None = None
 ) -> Plan[pa.Table]:
-    """The plan of one release over one table or several; a verb gives its `locals()`, and the edges of its bins."""
-    pooling = PooledTables.of(given)
+    """The plan of one release over one table, several, or a side of a join; a verb gives its `locals()`, and the edges
+    of its bins."""
+    side = given["tables"] if isinstance(given["tables"], Side) else None
+    pooling = PooledTables.of(given if side is None else {**given, "tables": side.table})
     column, resolution, level = (given.get(name) for name in ("column", "resolution", "level"))
     bounds = given.get("bounds") if edges is None else None  # of bins they are in the edges
     runner, brought = pooling.runner, pooling.operands([] if column is None else [column])
@@ -34,6 +39,9 @@ def plan_release(
         table.party: msgspec.structs.replace(brought[table.party], unit=_unit(table, given["rows_per_id"]))
         for table in pooling.group
     }
+    rows = _rows_per_key(given["rows_per_key"], side, operands)
+    if side is not None:
+        operands = side._bounded(operands[side.party], rows)
     if bounds is not None:
         bounds = _pair(bounds)
         if resolution is None and column is not None:
@@ -53,14 +61,16 @@ def plan_release(
         others=pooling.others,
         where=pooling.conditions,
         collusion=given["collusion"],
+        side=None if side is None else side.party,
     )
     pooling.expect(release.kinds)
     parameters = msgspec.to_builtins(release)
-    for name_of_new, usual in (("where", []), ("others", False)):
+    for name_of_new, usual in (("where", []), ("others", False), ("side", None)):
         if parameters[name_of_new] == usual:  # as requests were before there were any
             del parameters[name_of_new]
-    parties, answerer = tuple(operands), next(iter(operands))
-    if len(operands) > 1:
+    parties, answerer = tuple(operands), next(iter(operands)) if side is None else side.party
+    pooled = len(operands) > 1 and side is None
+    if pooled:
         answerer = pooling.holder(f"dp.{statistic}")
         parties = (*parties, answerer)
     elif pooling.key_holder is not None:
@@ -76,8 +86,14 @@ def plan_release(
         return finished(release, scales, components_of(answers[answerer].table), shape, label_types)
 
     units = {operand.unit.protected for operand in operands.values()}
+    if side is not None:
+        units = {f"{party}: {_protected(operand, own=party == side.party)}" for party, operand in operands.items()}
     notes = (*outlook.expected(), ("protects", f"{'; '.join(sorted(units))}, at epsilon {release.epsilon:g}"))
-    if len(operands) > 1:
+    if side is not None:
+        enter = f"at most {rows} of {side.party} for each joint key (rows_per_key)"
+        charged = f"{listed(parties)}: units of each decide which rows of {side.party} enter"
+        notes = (*notes, ("rows", enter), ("charged", charged))
+    if pooled:
         keys_note = f"{answerer} holds the key and contributes nothing; {parties[-2]} adds the ciphertexts"
         anyone = (
             "any one contributor knows its own share"
@@ -87,6 +103,19 @@ def plan_release(
         noise = f"drawn in shares by all {len(operands)} contributors: the charged noise is left where {anyone}"
         notes = (*notes, ("keys", keys_note), ("noise", noise))
     return Plan(runner, request, finish, notes=notes, outlook=outlook)
+
+
+def _rows_per_key(given: int | None, side: Side | None, operands: Mapping[str, Operand]) -> int:
+    """Most rows of one joint key: as many as of one unit, where no number is given."""
+    expect("rows_per_key", given, int | None)
+    if given is not None and (side is None or not 1 <= given < 1 << 31):
+        raise InvalidArgument(RowsPerKeyMisfit(given=given, joint=side is not None))
+    return given or max(operand.unit.rows for operand in operands.values())
+
+
+def _protected(operand: Operand, *, own: bool) -> str:
+    """What of a party of a join is protected, in words."""
+    return operand.unit.protected if own or not operand.unit.id else f"all rows of one {operand.unit.id}"
 
 
 def public_edges(

@@ -7,7 +7,7 @@ made from the noisy vector afterwards. `ReleaseParameters` says which vector tha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from ..errors import InvalidArgument
 from ..protocol.columns.keys import By, Key, PublicGroups
+from ..protocol.columns.kinds import Kind, TypeCheck
 from ..protocol.columns.predicates import Where, check_own, columns_of
-from ..protocol.operation import Kind, TypeCheck
 
 Statistic = Literal["count", "sum", "mean", "variance", "quantile", "histogram"]
 
@@ -33,11 +33,13 @@ N = TypeVar("N", int, Integers)
 
 
 class Component(NamedTuple):
-    """A part of the vector: so many integers for each group, and the largest L1 change of them all by one row."""
+    """A part of the vector: so many integers for each group, and the largest L1 change of them all by one row, and by
+    one row in place of another."""
 
     name: str
     width: int
     sensitivity: int
+    exchange: int
 
 
 class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +63,8 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         leaves rows out, and moves no sensitivity.
     collusion : int
         Of several contributors: so many may tell others what noise they drew, and the rest of it is what is charged.
+    side : str
+        Of a joint table: the party whose rows they are.
     """
 
     statistic: Statistic
@@ -75,6 +79,7 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     others: bool = False
     where: Where = ()
     collusion: int = 1
+    side: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.epsilon <= 100:
@@ -197,23 +202,37 @@ class ReleaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     @property
     def components(self) -> tuple[Component, ...]:
-        count = Component("count", 1, 1)
+        if self.edges is not None:
+            return (self._component("count", 0, 1, width=self.bins),)
+        count = self._component("count", 0, 1)
         if self.statistic == "count":
             return (count,)
-        if self.edges is not None:
-            return (Component("count", self.bins, 1),)
-        total = Component("sum", 1, self.reach)
+        total = self._component("sum", *(bound - self.centre for bound in self.clamp))
         if self.statistic == "sum":
             return (total,)
         if self.statistic == "mean":
             return (count, total)
         # squares less half of the largest: as with the centre, half the range is half the noise
-        return (count, total, Component("squares", 1, self.largest_square - self.largest_square // 2))
+        half = self.largest_square // 2
+        return (count, total, self._component("squares", -half, self.largest_square - half))
 
-    def scales(self, rows: int) -> tuple[float, ...]:
-        """The noise scale of each component, where `rows` rows of one unit enter: each spends its share of epsilon."""
-        parts = self.components
-        return tuple(rows * part.sensitivity * len(parts) / self.epsilon for part in parts)
+    def _component(self, name: str, least: int, most: int, *, width: int = 1) -> Component:
+        """One to whose entries a row adds nothing, or something from `least` to `most`."""
+        farthest = max(-least, most)
+        range_ = max(most, 0) - min(least, 0)
+        return Component(name, width, farthest, range_ if self.groups * width == 1 else 2 * farthest)
+
+    def moved(self, rows: int) -> tuple[int, ...]:
+        """How far so many rows move each component."""
+        return tuple(rows * part.sensitivity for part in self.components)
+
+    def exchanged(self, rows: int) -> tuple[int, ...]:
+        """How far so many rows do that may each be there in place of another."""
+        return tuple(rows * max(part.sensitivity, part.exchange) for part in self.components)
+
+    def scales(self, moves: Sequence[int]) -> tuple[float, ...]:
+        """The noise scale of each component, which one unit moves so far: each spends its share of epsilon."""
+        return tuple(move * len(moves) / self.epsilon for move in moves)
 
     @property
     def kinds(self) -> Mapping[str, TypeCheck]:

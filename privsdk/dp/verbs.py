@@ -1,8 +1,9 @@
-"""What a notebook calls of dp: one verb for each statistic, over one party's table or several parties' tables.
+"""What a notebook calls of dp: one verb for each statistic, over one table, several parties', or a side of a join.
 
 Every verb returns a plan of an Arrow table: the group column (`key` where its own name is taken), the statistic, and
 `low` and `high`, a 95% interval for noise only; `privsdk.dp.intervals` says exactly what an interval covers. With
-several tables the rows of all are pooled under encryption; `privsdk.dp.pooled` says what that assumes.
+several tables the rows of all are pooled under encryption; `privsdk.dp.pooled` says what that assumes, and
+`privsdk.dp.sides` what bounds a unit over a join.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..client.plan import Plan
-from ..client.tables import Keys, Sources
+from ..client.tables import Keys, Side, Sources
 from ..errors.calls import verb
 from ..protocol.columns.keys import GroupColumns
 from .plans import plan_release, public_edges
@@ -23,7 +24,7 @@ DEFAULT_BINS = 256
 
 @verb
 def count(
-    tables: Sources,
+    tables: Sources | Side,
     *,
     epsilon: float,
     by: GroupColumns | None = None,
@@ -31,6 +32,7 @@ def count(
     others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
+    rows_per_key: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
 ) -> Plan[pa.Table]:
@@ -38,8 +40,9 @@ def count(
 
     Parameters
     ----------
-    tables : Table or Tables
-        One party's table, or one table a party such as `fed.tables("sales")`.
+    tables : Table, Tables or JointSide
+        One party's table, one table a party such as `fed.tables("sales")`, or one party's side of a join,
+        `joint["bank"]`: then every table of the join is charged, because its units decide which rows of the side enter.
     epsilon : float
         Privacy loss of the release, for one unit of each dataset it draws on: a row, or all rows of an id where the
         owner says so. Groups are disjoint: they cost epsilon once.
@@ -56,6 +59,9 @@ def count(
     rows_per_id : int, optional
         Where the owner protects all rows of an id: the most rows of each id that enter. Fewer mean less noise and more
         rows left out. Default: the owner's choice. Rows of a null id never enter.
+    rows_per_key : int, optional
+        Of a side of a join: the most rows of each joint key that enter, which bounds what a unit of a partner moves.
+        Default: as many as of one unit of the side's owner.
     key_holder : str, optional
         With several tables: the party that decrypts, and contributes nothing. Default: the first that holds none of
         them.
@@ -72,16 +78,17 @@ def count(
     Learns
     ------
     The caller, and the key holder of several tables: the noisy counts. Anyone else: nothing, but that each of several
-    tables' owners knows its own share of the noise.
+    tables' owners knows its own share of the noise. Over a side of a join its owner knows the exact count, since the
+    join told it which rows match, and the noise is its own: it protects the partners from everyone else.
 
-    Source: see `privsdk.dp.noise`.
+    Source: see `privsdk.dp.noise`, and of a side of a join `privsdk.dp.sides`.
     """
     return plan_release("count", locals())
 
 
 @verb
 def sum(
-    tables: Sources,
+    tables: Sources | Side,
     column: str,
     *,
     epsilon: float,
@@ -92,6 +99,7 @@ def sum(
     others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
+    rows_per_key: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
 ) -> Plan[pa.Table]:
@@ -120,7 +128,7 @@ def sum(
 
 @verb
 def mean(
-    tables: Sources,
+    tables: Sources | Side,
     column: str,
     *,
     epsilon: float,
@@ -131,6 +139,7 @@ def mean(
     others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
+    rows_per_key: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
 ) -> Plan[pa.Table]:
@@ -154,7 +163,7 @@ def mean(
 
 @verb
 def variance(
-    tables: Sources,
+    tables: Sources | Side,
     column: str,
     *,
     epsilon: float,
@@ -165,6 +174,7 @@ def variance(
     others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
+    rows_per_key: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
 ) -> Plan[pa.Table]:
@@ -185,7 +195,7 @@ def variance(
 
 @verb
 def quantile(
-    tables: Sources,
+    tables: Sources | Side,
     column: str,
     level: float,
     *,
@@ -198,6 +208,7 @@ def quantile(
     others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
+    rows_per_key: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
 ) -> Plan[pa.Table]:
@@ -227,7 +238,7 @@ def quantile(
 
 @verb
 def median(
-    tables: Sources,
+    tables: Sources | Side,
     column: str,
     *,
     epsilon: float,
@@ -239,6 +250,7 @@ def median(
     others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
+    rows_per_key: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
 ) -> Plan[pa.Table]:
@@ -256,6 +268,7 @@ def median(
         others=others,
         where=where,
         rows_per_id=rows_per_id,
+        rows_per_key=rows_per_key,
         key_holder=key_holder,
         collusion=collusion,
     )
@@ -263,7 +276,7 @@ def median(
 
 @verb
 def histogram(
-    tables: Sources,
+    tables: Sources | Side,
     column: str,
     *,
     epsilon: float,
@@ -275,6 +288,7 @@ def histogram(
     others: bool = False,
     where: Mapping[str, Any] | None = None,
     rows_per_id: int | None = None,
+    rows_per_key: int | None = None,
     key_holder: str | None = None,
     collusion: int = 1,
 ) -> Plan[pa.Table]:

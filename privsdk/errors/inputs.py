@@ -126,6 +126,13 @@ class LevelMisfit(Detail, frozen=True, kw_only=True, tag="level"):
     level: float | None
 
 
+class RowsPerKeyMisfit(Detail, frozen=True, kw_only=True, tag="rows-per-key"):
+    """So many rows of a joint key, which are none or too many, or of a table that is not `joint`."""
+
+    given: int
+    joint: bool
+
+
 class ValidationMisfit(Detail, frozen=True, kw_only=True, tag="validation"):
     """What a cross-validation cannot be: of so many folds, or of more trainings than `most`; of candidates that differ
     in columns, parties or seed, or in what they predict; with noise, a name, groups or evaluations on the way; a search

@@ -176,6 +176,21 @@ class RowsTooAlike(Detail, frozen=True, kw_only=True, tag="differencing"):
     because: Because = "few"
 
 
+Unbounded = Literal["unit", "turns", "join", "claim", "bound"]
+
+
+class MatchesUnbounded(Detail, frozen=True, kw_only=True, tag="matches"):
+    """How far one unit of `party`'s table would move a noisy release over a join by these columns of its own is not
+    known: its `id` may have several keys, keys were compared in turn, the request is not of this one join and all its
+    parties, claims that a key's rows are of one unit, or bounds exact rows or no noisy ones."""
+
+    party: str
+    table: str
+    id: str
+    key: tuple[str, ...]
+    why: Unbounded
+
+
 class PartiesToldApart(Detail, frozen=True, kw_only=True, tag="parties-apart"):
     """Pooled exact results of a column of `party`'s table that together would tell of too few parties: those `named`,
     of whom there are none where that was not found out within the bounds of the search."""

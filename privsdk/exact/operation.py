@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
 from ..client.aggregates import EXTREMES, OPERATION, AggregateParameters
@@ -223,8 +222,6 @@ class Aggregate(Operation[AggregateParameters]):
             yield from labels.partner(given, parameters.by_of(me), where, owner=parameters.party)
             return Outcome()
         keep, min_count = passing(given.table, where), given.min_count
-        if given.keys is not None and not given.table.columns:  # Arrow does not count the rows of no column
-            keep = np.ones(len(given.keys), dtype=np.bool_)
         label = {each: given.table.column(each.column) for each in parameters.groups if each.party == me}
         for partner in (party for party in self.request.parties if party != me):
             of_partner = [each for each in parameters.groups if each.party == partner]

@@ -34,6 +34,7 @@ from ..errors import StaleJoin, UnknownName
 from ..errors.inputs import JointUnusable
 from ..governance.events import JointEnded, JointKept, LedgerEvent, WhyEnded, expect_reason
 from ..protocol.operation import Alignment
+from .joint_bounds import JoinFacts
 from .ledger.ledger import Ledger
 
 MAGIC = b"privsdk joint table 1\n"
@@ -45,7 +46,8 @@ NAMED = re.compile(r"[0-9a-f]{32}")
 
 
 class JointHead(msgspec.Struct, frozen=True, kw_only=True):
-    """What a use must match, and how the rows are to be read. `content` is a digest of all that the table held."""
+    """What a use must match, and how the rows are to be read. `content` is a digest of all that the table held; `join`
+    is not in files of before."""
 
     caller: str
     purpose: str
@@ -57,6 +59,7 @@ class JointHead(msgspec.Struct, frozen=True, kw_only=True):
     session: bytes
     matched: int
     rows: int
+    join: JoinFacts | None = None
     ended: WhyEnded | None = None
     reason: str = ""
 

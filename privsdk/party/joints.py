@@ -21,6 +21,7 @@ from ..protocol.deadlines import DEADLINES
 from ..protocol.operation import Alignment, Operand, Request
 from ..protocol.timeouts import Joins, Limits
 from .budget.books import Books
+from .joint_bounds import JoinFacts, check_bound
 from .joint_files import LARGEST, JointFiles, JointHead, name_of
 from .tables import Store
 
@@ -40,6 +41,7 @@ class _Held(NamedTuple):
 
     owned: _Owned
     version: str
+    join: JoinFacts
     alignment: Alignment
     since: float
 
@@ -64,17 +66,17 @@ class JointTables:
         if alignment is None:
             return "", ""
         table, key = request.operands[self._party].table, secrets.token_hex(16)
-        owned = _Owned(request.caller, request.purpose, table)
-        if self._files and self._keep and (until := self._kept(self._files, key, owned, version, alignment)):
+        owned, join = _Owned(request.caller, request.purpose, table), JoinFacts.of(request, alignment)
+        if self._files and self._keep and (until := self._kept(self._files, key, owned, version, join, alignment)):
             return key, until
         with self._lock:
             while len(self._held) >= self._limits.joint_tables:
                 del self._held[next(iter(self._held))]
-            self._held[key] = _Held(owned, version, alignment, time.monotonic())
+            self._held[key] = _Held(owned, version, join, alignment, time.monotonic())
         return key, ""
 
     def check(self, request: Request, operand: Operand) -> None:
-        """Raise StaleJoin where an operand names a joint table that this request may not use."""
+        """Raise as `rows` does, where an operand names a joint table that this request may not use."""
         if operand.alignment:
             self._found(request, operand, self._store.version(operand.table))
 
@@ -85,6 +87,8 @@ class JointTables:
         ------
         StaleJoin
             It is unknown, ended, damaged, of another caller, purpose or table, or the table has changed since.
+        PolicyRefused
+            It is for a release with noise, and how far a unit of this party's table moves that is not bounded.
         """
         alignment = self._found(request, operand, version)()
         return alignment.unmatched() if operand.unmatched else alignment
@@ -93,7 +97,9 @@ class JointTables:
         self._closed = True
         DEADLINES.drop(self._due)
 
-    def _kept(self, files: JointFiles, key: str, owned: _Owned, version: str, alignment: Alignment) -> str:
+    def _kept(
+        self, files: JointFiles, key: str, owned: _Owned, version: str, join: JoinFacts, alignment: Alignment
+    ) -> str:
         """Until when it is on disk; "" where it is too large or cannot be written, which must not lose a paid join."""
         try:
             content, now = self._content(owned.table), files.now()
@@ -101,6 +107,7 @@ class JointTables:
             return ""
         head = JointHead(
             **owned._asdict(),
+            join=join,
             content=content,
             since=now,
             until=now + self._keep,
@@ -124,16 +131,19 @@ class JointTables:
         held = self._held.get(operand.alignment)
         asked = _Owned(request.caller, request.purpose, operand.table)
         if held is None:
-            return self._stored(name_of(operand.alignment), asked, version)
+            join, read = self._stored(name_of(operand.alignment), asked, version)
+            check_bound(self._party, request, operand, join)
+            return read
         if time.monotonic() - held.since > self._limits.joint_table_s:
             raise self._stale("expired")
         if held.owned != asked:
             raise self._stale("another's")
         if held.version != version:
             raise self._stale("changed", operand.table)
+        check_bound(self._party, request, operand, held.join)
         return lambda: held.alignment
 
-    def _stored(self, name: str, asked: _Owned, version: str) -> Callable[[], Alignment]:
+    def _stored(self, name: str, asked: _Owned, version: str) -> tuple[JoinFacts | None, Callable[[], Alignment]]:
         files = self._files
         head = None if files is None else files.head(name)
         if files is None or head is None:
@@ -150,7 +160,7 @@ class JointTables:
             raise self._stale(problem, head.table, head.reason)
         if self._store.version(head.table) != version:
             raise self._stale("changed", head.table)
-        return lambda: files.alignment(name)
+        return head.join, lambda: files.alignment(name)
 
     def _content(self, table: str) -> str:
         """The same for the same rows in the same order, in another process too."""

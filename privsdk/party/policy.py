@@ -8,9 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
+from msgspec import UNSET
 
 from ..errors import PolicyRefused, UnknownName
 from ..errors.refusals import (
+    MatchesUnbounded,
     MinPartiesUnstated,
     MissingGrant,
     NotGranted,
@@ -21,7 +23,8 @@ from ..errors.refusals import (
 from ..governance.charges import NOISELESS, Debit, Exact, Unit
 from ..governance.policy import ANY, Derivation, Disclosure, Grant, KeyBounds, Need, Policy, smallest_grants
 from ..protocol import control
-from ..protocol.operation import Kind, Operand, Operation, Request, operation_names
+from ..protocol.columns.kinds import Kind
+from ..protocol.operation import Operand, Operation, Request, operation_names
 from .budget.books import Books
 from .budget.caps import Asking
 from .ledger.pooled_runs import PooledRun
@@ -115,11 +118,14 @@ def _tightest(bounds: Iterable[Sequence[N | None]]) -> N | None:
 
 
 def check_unit(party: str, operand: Operand, price: Sequence[Debit], unit: Unit, schema: pa.Schema) -> None:
-    """A noisy release bounds rows by the dataset's own id column, and an exact one by none.
+    """A noisy release bounds rows by the dataset's own id column, and over a join by joint key; an exact one by none.
 
     Bounding only protects, so that column needs no grant; an exact answer over bounded rows would tell of it.
     """
     noisy = any(not isinstance(debit.charge, NOISELESS) for debit in price)
+    if (operand.bound is not UNSET) != (noisy and bool(operand.alignment)):
+        unbounded = MatchesUnbounded(party=party, table=operand.table, id=operand.unit.id, key=(), why="bound")
+        raise PolicyRefused(unbounded)
     due = unit if noisy else Unit()
     if operand.unit.id != due.id:
         kind = "noisy" if noisy else "exact"

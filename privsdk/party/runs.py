@@ -16,22 +16,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ..errors import Busy, DataError, PrivsdkError, UnknownName
 from ..errors.sessions import TooBusy
 from ..errors.sources import ChangedWhileRead
+from ..governance.charges import Unit
 from ..governance.policy import KeyBounds
+from ..protocol.columns.arrow import taken
 from ..protocol.control import Hello, Watched
 from ..protocol.conversation import Channel
 from ..protocol.deadlines import DEADLINES
 from ..protocol.effort import FreeQuestions
-from ..protocol.operation import Operation, Request, RoleInput
+from ..protocol.operation import Alignment, Operand, Operation, Request, RoleInput
 from ..protocol.roles import Entropy
 from ..protocol.services import Checkpoints, Identity
 from ..protocol.timeouts import Limits, Timeouts
 from .budget.books import Books
 from .checkpoints import CheckpointStore, Work
 from .differencing.guard import Guard, Screen
+from .joint_bounds import bounded
 from .joints import JointTables
 from .run import PartyRun, RunServices
 from .tables import Store
@@ -195,16 +199,18 @@ class Inputs:
         screen: Screen | None = None
         if operand is not None:
             version = self.store.version(operand.table)
-            table = self.store.read(operand.table, operand.columns, operand.unit)
+            if operand.alignment:
+                joint = self._joint(request, operand, version)
+            unit = operand.unit if joint is None else Unit()  # of a joint table its rows are bounded
+            table = self.store.read(operand.table, operand.columns, unit)
             if self.store.version(operand.table) != version:
                 raise DataError(ChangedWhileRead(where=f"{party}/{operand.table}"))
             if not operand.unit.id:  # an exact answer's: rows bounded by their id are others than the table's
                 keys = self.guard.units(operand.table)
-            if operand.alignment:
-                joint = self.joints.rows(request, operand, version)
-                table, keys = table.take(joint.rows), joint.keys
+            if joint is not None:
+                table, keys = taken(table, joint.rows), joint.keys
                 min_count = max(min_count, joint.min_count)
-            if not operand.unit.id:
+            if not operand.unit.id and operand.bound is UNSET:
                 remembered = run.operation.remembered
                 screen = self.guard.screener(request, operand, version, joint, run.min_count, remembered=remembered)
         given = RoleInput(
@@ -223,6 +229,14 @@ class Inputs:
             ),
         )
         return given, version
+
+    def _joint(self, request: Request, operand: Operand, version: str) -> Alignment:
+        """The rows of a joint table, bounded where the operand says so."""
+        joint, bound = self.joints.rows(request, operand, version), operand.bound
+        if bound is UNSET or not bound.rows:
+            return joint if bound is UNSET else joint.none()
+        within = self.store.within(operand.table, operand.unit) if operand.unit.id else None
+        return bounded(joint, bound.rows, within=within, order=self.guard.content(operand.table))
 
     def work(self, party: str, request: Request, name: str) -> Work:
         """The named work of a request: its states go with what the columns hold now."""

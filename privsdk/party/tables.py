@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -179,12 +180,17 @@ class Store:
                 where = f"{self._party}/{name}"
                 raise DataError(SourceUnusable(where=where, problem="changed", column=column, due=str(due)))
         if unit.id:
-            ids = table.column(unit.id)
-            known = pc.invert(pc.is_null(ids, nan_is_null=True))
-            if most_equal(self.hashes(name, (unit.id,))) > unit.rows:
-                known = _first_rows(ids, known, unit.rows)
-            table = table.filter(known).select(list(columns))
+            table = table.filter(self._within(name, table.column(unit.id), unit)).select(list(columns))
         return table
+
+    def within(self, name: str, unit: Unit) -> npt.NDArray[np.bool_]:
+        """For each row whether `read` would hand it out for this unit, which is of an id column."""
+        ids = self.read(name, (unit.id,)).column(unit.id)
+        return np.asarray(self._within(name, ids, unit))
+
+    def _within(self, name: str, ids: pa.ChunkedArray, unit: Unit) -> pa.Array | pa.ChunkedArray:
+        known = pc.invert(pc.is_null(ids, nan_is_null=True))
+        return _first_rows(ids, known, unit.rows) if most_equal(self.hashes(name, (unit.id,))) > unit.rows else known
 
     def hashes(self, name: str, columns: tuple[str, ...], how: RowHash = RowHash.WORDS) -> Words:
         """For each row 64 bits by what these columns hold. Kept until the table's version changes."""

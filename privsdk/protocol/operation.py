@@ -7,12 +7,10 @@ role each party plays. The same declaration is shown before the run, enforced by
 from __future__ import annotations
 
 import hashlib
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,6 +22,7 @@ from ..errors import InvalidArgument, UnknownName
 from ..governance.charges import Unit
 from ..governance.learns import Learns, RoleName
 from ..governance.policy import NO_KEY_BOUNDS, ROWS, KeyBounds, Need
+from .columns.kinds import TypeCheck
 from .columns.predicates import Where, check_type
 from .messages import build
 from .pricing import RULE, Priced
@@ -34,10 +33,33 @@ VERSION = 1
 LONGEST_NAME = 100  # letters of a run id or purpose: ledgers keep them whole, also of requests that cost nothing
 
 
+class MatchBound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far one unit of any table behind a joint one moves what a party hands its role.
+
+    Parameters
+    ----------
+    join : str
+        The digest of the request that joined: every operand is of this one join.
+    rows : int
+        Most rows of one joint key that enter; 0 at a party whose unit only decides which keys match.
+    one_unit : bool
+        Whether all rows of a key are of one unit, whose id is part of the key.
+    """
+
+    join: str
+    rows: int
+    one_unit: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rows < 1 << 31:
+            raise ValueError("rows of one joint key are 0 or more, and fewer than 2**31")
+
+
 class Operand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a party brings: columns of one of its tables, or of the rows it matched in a join, or did not.
 
-    `unit` bounds how many rows of one id there are in it: the party hands its role no more than that.
+    `unit` bounds how many rows of one id there are in it, and `bound` those of one joint key: the party hands its role
+    no more than that.
     """
 
     table: str
@@ -45,10 +67,13 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     alignment: str = ""
     unit: Unit = Unit()
     unmatched: bool | UnsetType = UNSET
+    bound: MatchBound | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if self.unmatched is not UNSET and not (self.unmatched and self.alignment):
             raise ValueError("rows that a join did not match are those of an alignment")
+        if self.bound is not UNSET and not self.alignment:
+            raise ValueError("rows of one joint key are those of an alignment")
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +130,9 @@ class Alignment:
         For each row of the party's table its joint key or the number of another; of each row without a key its own.
     session : bytes
         The session that made it: both sides of one join have the same.
+    key : mapping of column to bool
+        The columns of the party's key, and whether each is compared as it is, without a normalisation; none where
+        several keys were compared in turn.
     """
 
     rows: npt.NDArray[np.int64]
@@ -112,11 +140,16 @@ class Alignment:
     min_count: int
     codes: npt.NDArray[np.int64]
     session: bytes
+    key: Mapping[str, bool] = field(default_factory=dict)
 
     def unmatched(self) -> Alignment:
         """The party's other rows, in their own order."""
         rows = np.delete(np.arange(len(self.codes)), self.rows)
         return replace(self, rows=rows, keys=self.codes[rows])
+
+    def none(self) -> Alignment:
+        """No rows."""
+        return replace(self, rows=self.rows[:0], keys=self.keys[:0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,40 +196,6 @@ class Outcome:
     table: pa.Table | None = None
     keep: Alignment | None = None
 
-
-class TypeCheck(Protocol):
-    """What a column must be for a use of it, by its type."""
-
-    def check(self, where: str, type_: str) -> None:
-        """Raise InvalidArgument unless the column at `where`, of this Arrow type as text, is so."""
-
-
-class Kind(StrEnum):
-    """What a column must hold for a use of it. Its Arrow type tells, so this is checked before a charge and before any
-    value is read; a column of nothing but nulls may be of type null and is of every kind."""
-
-    NUMBER = "numeric or boolean"  # decimals too
-    TEXT = "text"
-    ID = "integer, real, text or binary"
-    VECTOR = "list of numbers"
-
-    @property
-    def pattern(self) -> str:
-        """The regular expression that such a type matches as a whole, as text; of the syntax that browsers have too."""
-        return _TYPES[self]
-
-    def check(self, where: str, type_: str) -> None:
-        """Raise InvalidArgument unless the column at `where`, of this Arrow type as text, is of this kind."""
-        if not re.fullmatch(self.pattern, type_):
-            raise InvalidArgument(f"{where} is {type_}, which is not {self.value}", hint=f"use a {self.value} column")
-
-
-_TYPES = {
-    Kind.NUMBER: r"u?int\d+|bool|halffloat|float|double|decimal\d+\(\d+, -?\d+\)|null",
-    Kind.TEXT: r"(large_)?string|null",
-    Kind.ID: r"u?int\d+|float|double|(large_)?(string|binary)|fixed_size_binary\[\d+\]|null",
-    Kind.VECTOR: r"(fixed_size_|large_)?list<.+: (u?int\d+|halffloat|float|double)( not null)?>(\[\d+\])?|null",
-}
 
 P = TypeVar("P", bound=msgspec.Struct)
 

@@ -158,14 +158,21 @@ class Join(question.Intersection[JoinParameters]):
             codes[left[rows]] = joint_keys + matched
             left, matched = np.delete(left, rows), matched_now
         rows, joint_keys = (np.concatenate(each) for each in zip(*parts, strict=True))
-        first = terms[0]
+        first, (key, *weaker) = terms[0], (turn[given.party] for turn in self.turns)
         return Outcome(
             value={
                 "keys": shown(matched, first.min_count),
                 "min_count": first.min_count,
                 "protocol": chosen(self.parameters.protocol, first.sizes),
             },
-            keep=Alignment(rows=rows, keys=joint_keys, min_count=first.min_count, codes=codes, session=given.session),
+            keep=Alignment(
+                rows=rows,
+                keys=joint_keys,
+                min_count=first.min_count,
+                codes=codes,
+                session=given.session,
+                key={} if weaker else key.plain,
+            ),
         )
 
 

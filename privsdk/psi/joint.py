@@ -17,7 +17,7 @@ from ..client.aggregates import OPERATION, AggregateParameters, Aggregates
 from ..client.federation import Federation
 from ..client.plan import Plan
 from ..client.runner import Runner
-from ..client.tables import Handle, Table, new_request
+from ..client.tables import Handle, Side, Table, new_request
 from ..display.cards import Card, Grid, grouped
 from ..errors import InvalidArgument, UnknownName
 from ..errors.calls import verb
@@ -25,22 +25,26 @@ from ..errors.inputs import JointFileUnusable
 from ..exact.joint.verbs import OFFERED, JointStatistics
 from ..protocol.columns.predicates import Name
 from ..protocol.control import Finished
-from ..protocol.operation import Operand, Request
+from ..protocol.operation import MatchBound, Operand, Request
+from .keys.declaration import Key
 from .protocols.choose import NAMES
 
 VERSION = 1
 
 
 class SideRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table at a party, the name that it gave its side, and until when that outlives its process, if it does."""
+    """The table at a party, the name that it gave its side, and until when that outlives its process, if it does; by
+    column of its key whether it is compared as it is, none of keys in turn."""
 
     table: str
     alignment: str
     kept_until: str = ""
+    key: dict[str, bool] = {}
 
 
 class JointRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What there is to know of a joint table; `sides` in the join's order, which says who dials whom."""
+    """What there is to know of a joint table; `sides` in the join's order, which says who dials whom, and `join` the
+    digest of its request."""
 
     version: int = VERSION
     caller: str
@@ -49,6 +53,7 @@ class JointRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     min_count: int
     protocol: str
     sides: dict[str, SideRecord]
+    join: str = ""
 
     def __post_init__(self) -> None:
         if self.protocol not in NAMES or len(self.sides) < 2:
@@ -58,11 +63,13 @@ class JointRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def of(cls, request: Request, answers: Mapping[str, Finished]) -> JointRecord:
         """Of a join that has ended."""
         sizes = [answer.value["keys"] for answer in answers.values()]
+        keys = {} if request.parameters.get("weaker") else msgspec.convert(request.parameters["keys"], dict[str, Key])
         sides = {
             party: SideRecord(
                 table=request.operands[party].table,
                 alignment=answers[party].alignment,
                 kept_until=answers[party].kept_until,
+                key=keys[party].plain if keys else {},
             )
             for party in request.parties
         }
@@ -73,6 +80,7 @@ class JointRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             min_count=max(answer.value["min_count"] for answer in answers.values()),
             protocol=next(iter(answers.values())).value["protocol"],
             sides=sides,
+            join=request.digest(),
         )
 
 
@@ -87,7 +95,7 @@ class Joint(Handle, JointStatistics):
         self._record = record
         alignments = {party: side.alignment for party, side in record.sides.items()}
         super().__init__(runner, {party: tables[party] for party in self.parties}, alignments)
-        self._sides = {party: JointSide(runner, party, tables, alignments) for party in self.parties}
+        self._sides = {party: JointSide(runner, party, tables, record) for party in self.parties}
 
     @verb
     def save(self, path: str | Path) -> None:
@@ -123,8 +131,9 @@ class Joint(Handle, JointStatistics):
         return Card(title=str(self), facts=[*facts, *((", ".join(at), until) for until, at in kept.items())])
 
 
-class JointSide(Handle, Aggregates):
-    """One party's matched rows: exact aggregates of its own columns, by its own or its partner's; see `count`.
+class JointSide(Side, Aggregates):
+    """One party's matched rows: exact aggregates of its own columns, by its own or its partner's; see `count`. With
+    noise, by its own: `dp.mean(joint["bank"], "income", ...)`, which is charged to every table of the join.
 
     The partner's columns are named "partner.column", in `by` and `where`. Then the partner takes part: it sends this
     party for each shared key whether it passes, and its label. A key passes if any of its rows there does; its label is
@@ -136,7 +145,7 @@ class JointSide(Handle, Aggregates):
         runner: Runner,
         party: str,
         tables: Mapping[str, Table],
-        alignments: Mapping[str, str],
+        record: JointRecord,
         *,
         matched: bool = True,
     ) -> None:
@@ -144,8 +153,10 @@ class JointSide(Handle, Aggregates):
         self._matched = matched
         self.table = tables[party]
         self._runner = runner
-        self._tables = {name: tables[name] for name in alignments}  # in the join's order, which says who dials whom
-        self._alignments = alignments
+        self._joined = {name: tables[name] for name in record.sides}  # in the join's order
+        self._tables = self._joined if matched else {party: self.table}  # whose columns may be asked about
+        self._alignments = {name: side.alignment for name, side in record.sides.items()}
+        self._record = record
 
     def _reached(self) -> Mapping[str, str]:
         return {name: f'joint["{self.party}"].mean("{name}")' for name in self.table.columns}
@@ -159,8 +170,22 @@ class JointSide(Handle, Aggregates):
         --------
         >>> joint["bank"].unmatched.count(by="segment").release()
         """
-        own = {self.party: self._alignments[self.party]}
-        return JointSide(self._runner, self.party, self._tables, own, matched=not self._matched)
+        return JointSide(self._runner, self.party, self._joined, self._record, matched=not self._matched)
+
+    def _bounded(self, own: Operand, rows: int) -> dict[str, Operand]:
+        one_unit, join = self._record.sides[self.party].key.get(own.unit.id, False), self._record.join
+        bound = MatchBound(join=join, rows=min(rows, own.unit.rows) if one_unit else rows, one_unit=one_unit)
+        operands = {name: Operand(table=t.name, columns=(), unit=t.unit) for name, t in self._joined.items()}
+        operands[self.party] = own
+        return {
+            name: msgspec.structs.replace(
+                operand,
+                alignment=self._alignments[name],
+                unmatched=UNSET if name != self.party or self._matched else True,
+                bound=bound if name == self.party else MatchBound(join=join, rows=0),
+            )
+            for name, operand in operands.items()
+        }
 
     @property
     def _owner(self) -> str:

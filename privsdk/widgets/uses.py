@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from ..governance.policy import Disclosure
-from ..protocol.operation import Kind
+from ..protocol.columns.kinds import Kind
 from ..psi.keys.declaration import KEY_TYPES
 
 

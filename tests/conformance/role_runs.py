@@ -18,6 +18,7 @@ import privsdk as ps
 from privsdk import dp, fl, he, psi
 from privsdk.errors import InvalidArgument
 from privsdk.governance.members import Known, known_to, roles_with_caller
+from privsdk.protocol.columns.arrow import taken
 from privsdk.protocol.operation import Alignment, Operation, Outcome, Request, RoleInput, operation_of
 from privsdk.protocol.services import Unguarded
 from privsdk.testing import Members, SeededEntropy, Sent, together
@@ -76,6 +77,7 @@ def variants(fed: ps.Federation) -> Iterator[tuple[str, ps.Plan[Any]]]:
     joint = psi.join(a, b, on="key").release().value
     yield "joint.covariance, numbers missing", joint.covariance(["A.gaps", "B.gaps", "B.x"])
     yield "joint.regression of three", psi.join(*tables, on="key").release().value.regression("A.x", ["B.x", "C.x"])
+    yield "dp.count of unmatched rows", dp.count(joint["B"].unmatched, epsilon=0.5)
     yield "psi.join by two keys in turn", psi.join(a, b, on=turns)
     yield "psi.difference by kkrt", psi.difference(a, b, on="key", columns=["x"], protocol="kkrt")
     yield "psi.difference of all rows", psi.difference(a, b, on="key", columns=["key"])
@@ -192,7 +194,7 @@ def given(operation: Operation[Any], party: str, aligned: Mapping[str, Alignment
         table = TABLES[party][operand.table].select(list(operand.columns))
         if operand.alignment:
             side = aligned[party].unmatched() if operand.unmatched else aligned[party]
-            table, keys = table.take(pa.array(side.rows)), side.keys
+            table, keys = taken(table, side.rows), side.keys
     return RoleInput(
         request=request,
         party=party,

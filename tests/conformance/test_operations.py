@@ -432,6 +432,18 @@ def test_cross_validation_is_that_of_least_squares_on_the_other_folds(fed: ps.Fe
             assert [(row["rows"], row["rmse"]) for row in told] == [(len(x), pytest.approx(due, rel=1e-3))]
 
 
+def test_noisy_figures_over_a_join(fed: ps.Federation, tables: Tables) -> None:
+    joint = psi.join(fed["EWR"]["sales"], fed["bank"]["loans"], on="company").release().value
+    before = {party: balances[0].epsilon_spent for party, balances in fed.budgets().items()}
+    plan = dp.count(joint["bank"], by="rating", keys=["a", "b"], rows_per_key=20, epsilon=1.0)
+    counts = plan.release().value["count"].to_pylist()
+    exact = joint["bank"].count(by="rating").release().value["count"].to_pylist()
+    assert np.abs(np.subtract(counts, exact)).max() <= 40 * 20
+    price = {party: sum(debit.charge.epsilon for debit in debits) for party, debits in plan.price.items()}
+    assert price == {"EWR": pytest.approx(1.0), "bank": pytest.approx(0.1)}
+    assert {party for party, balances in fed.budgets().items() if balances[0].epsilon_spent > before[party]} == {*price}
+
+
 def test_every_operation_is_here() -> None:
     noisy = ("dp.count", "dp.histogram", "dp.mean", "dp.quantile", "dp.sum", "dp.variance")
     statistics = ("correlation", "count", "covariance", "histogram", "mean", "sum", "variance")

@@ -18,13 +18,13 @@ VARIANCE = ReleaseParameters(statistic="variance", epsilon=6.0, column="x", boun
 
 def box(release: ReleaseParameters, noisy: list[int]) -> tuple[np.ndarray, ...]:
     """Every true vector that the components' intervals allow, each entry as an array."""
-    widths = half_widths(release.scales(1))
+    widths = half_widths(release.scales(release.moved(1)))
     ranges = [range(n - width, n + width + 1) for n, width in zip(noisy, widths, strict=True)]
     return tuple(np.array(list(itertools.product(*ranges))).T)
 
 
 def interval(release: ReleaseParameters, noisy: list[int]) -> tuple[float, float]:
-    table = finished(release, release.scales(1), [np.array([n]) for n in noisy])
+    table = finished(release, release.scales(release.moved(1)), [np.array([n]) for n in noisy])
     value, low, high = (table[name][0].as_py() for name in (release.statistic, "low", "high"))
     assert low <= high
     assert value is None or low - 1e-9 <= value <= high + 1e-9
@@ -59,5 +59,5 @@ def test_a_variance_is_within_no_less_than_its_box_allows(count: int, total: int
 
 def test_the_interval_of_a_variance_is_tight_in_a_large_group() -> None:
     low, high = interval(VARIANCE, [100_000, 0, 0])  # values at the centre and the bounds, half and half
-    width = half_widths(VARIANCE.scales(1))[2] / 100_000
-    assert high - low <= 2 * width * 1.1 + 4 * half_widths(VARIANCE.scales(1))[1] / 100_000
+    width = half_widths(VARIANCE.scales(VARIANCE.moved(1)))[2] / 100_000
+    assert high - low <= 2 * width * 1.1 + 4 * half_widths(VARIANCE.scales(VARIANCE.moved(1)))[1] / 100_000

@@ -148,7 +148,7 @@ def test_default_resolutions(
     parts = {part.name: part.sensitivity for part in parsed.components}
     assert (parsed.resolution, parts["sum"]) == (resolution, sensitivity)
     shares = len(parsed.components)
-    assert parsed.scales(1)[-1] == parsed.components[-1].sensitivity * shares / 0.5
+    assert parsed.scales(parsed.moved(1))[-1] == parsed.components[-1].sensitivity * shares / 0.5
     assert all(part.sensitivity <= 2**30 for part in parsed.components)
 
 

@@ -109,7 +109,7 @@ def test_noise_beyond_the_encoding_wraps_and_neither_fails_nor_is_cut(
 @pytest.mark.parametrize("parties", [2, 1000])
 def test_the_encoding_wraps_with_less_than_the_stated_probability(statistic: str, epsilon: float, parties: int) -> None:
     parsed = ReleaseParameters(**(PARAMETERS[statistic] | {"statistic": statistic, "epsilon": epsilon}))
-    scales = parsed.scales(3)
+    scales = parsed.scales(parsed.moved(3))
     scheme = protocol.scheme_for(parsed, scales, parties)
     room = parties * scheme.max_units
     assert math.prod(PRIMES[: scheme.limbs]) > 2 * room

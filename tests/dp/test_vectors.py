@@ -213,7 +213,7 @@ def test_the_price_is_what_the_noise_gives(statistic: str, sensitivities: list[i
     parsed, debits = operation.parameters, operation.price()["north"]
     assert [debit.charge for debit in debits] == [
         DiscreteLaplace(scale=scale, sensitivity=rows * sensitivity)
-        for scale, sensitivity in zip(parsed.scales(rows), sensitivities, strict=True)
+        for scale, sensitivity in zip(parsed.scales(parsed.moved(rows)), sensitivities, strict=True)
     ]
     assert sum(debit.charge.epsilon for debit in debits) == pytest.approx(parsed.epsilon, rel=1e-15)
     (need,) = operation.needs()["north"]

@@ -17,7 +17,7 @@ from privsdk.fl import MLP, Linear, Logistic, Softmax, Standardised, Vector, sim
 from privsdk.fl.models.model import Model
 from privsdk.fl.models.network import Output
 from privsdk.protocol.columns.keys import HasKeys
-from privsdk.protocol.operation import Kind
+from privsdk.protocol.columns.kinds import Kind
 
 FEATURES: dict[str, Any] = {"x": (0.0, 10.0), "c": ["a", "b", "c"], "v": Vector(4), "s": Standardised(0, 1)}
 MODELS: list[tuple[Model, tuple[int, ...], Output]] = [

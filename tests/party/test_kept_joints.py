@@ -15,9 +15,9 @@ from claims import Cases
 from waiting import until
 
 import privsdk as ps
-from privsdk import psi
+from privsdk import dp, psi
 from privsdk.__main__ import main
-from privsdk.errors import InvalidArgument, StaleJoin, UnknownName
+from privsdk.errors import InvalidArgument, PolicyRefused, StaleJoin, UnknownName
 from privsdk.party.joint_files import MAGIC, JointFiles, name_of
 from privsdk.party.ledger import database
 from privsdk.party.ledger.verification import read_ledger, verify_ledger
@@ -337,3 +337,13 @@ def test_days_that_are_none(tmp_path: Path, days: float) -> None:
 def test_a_store_in_memory_keeps_none() -> None:
     with pytest.raises(InvalidArgument, match="a folder, where joint tables are kept"):
         ps.embedded(north=table("north"), store=None, keep_joins_days=1, quiet=True)
+
+
+def test_a_noisy_release_takes_up_a_join_and_knows_whose_it_was(saved: Path) -> None:
+    with embedded(saved.parent) as fed:
+        joint = psi.load(saved, fed)
+        assert dp.count(joint["south"], epsilon=0.5).release().value.num_rows == 1
+        record = msgspec.json.decode(saved.read_bytes())
+        saved.write_bytes(msgspec.json.encode(record | {"join": "another"}))
+        with pytest.raises(PolicyRefused, match="all its parties pay"):
+            dp.count(psi.load(saved, fed)["south"], epsilon=0.5).release()

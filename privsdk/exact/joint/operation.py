@@ -20,7 +20,8 @@ from ...governance.learns import (
 from ...governance.members import combine
 from ...governance.policy import ROWS, Disclosure, Need
 from ...governance.prices import Figures, told
-from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
+from ...protocol.columns.kinds import Kind
+from ...protocol.operation import Operation, Outcome, RoleInput, register
 from ...protocol.roles import Role
 from ..owner import groupable
 from .grids import Grids

@@ -17,8 +17,9 @@ from ...client.tables import Table, new_request
 from ...errors import InvalidArgument, UnknownName
 from ...errors.calls import verb
 from ...errors.inputs import JointQuestion
+from ...protocol.columns.kinds import Kind
 from ...protocol.control import Finished
-from ...protocol.operation import Kind, Operand
+from ...protocol.operation import Operand
 from .crosstab import Crosstab, means_by_group
 from .matrix import correlations, covariances
 from .moments import ToldSums

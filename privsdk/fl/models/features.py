@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 
 from ...errors import DataError, InvalidArgument
 from ...protocol.columns.keys import HasKeys, Key, check_keys, plain_keys
+from ...protocol.columns.kinds import Kind, TypeCheck
 from ...protocol.columns.numbers import reals
 from ...protocol.groups import groups_of
-from ...protocol.operation import Kind, TypeCheck
 from .network import Matrix
 
 Reals = npt.NDArray[np.float64]

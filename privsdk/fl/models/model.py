@@ -15,8 +15,8 @@ import pyarrow as pa
 from ...errors import InvalidArgument
 from ...errors.calls import Declarative
 from ...protocol.columns.keys import Key, check_keys, plain_keys
+from ...protocol.columns.kinds import TypeCheck
 from ...protocol.columns.values import DecimalText
-from ...protocol.operation import TypeCheck
 from .features import Feature, Missing, Standardised, checked_range, features_of
 from .network import Network, Output
 from .targets import Binary, Classes, Labels, Number, Target

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from ...errors import DataError
 from ...protocol.columns.keys import HasKeys, Key
+from ...protocol.columns.kinds import Kind, TypeCheck
 from ...protocol.columns.numbers import reals
 from ...protocol.groups import groups_of
-from ...protocol.operation import Kind, TypeCheck
 from .features import in_range
 from .network import Matrix, Output, Targets
 

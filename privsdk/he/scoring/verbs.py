@@ -20,9 +20,10 @@ from ...governance.learns import Caller, Eavesdropper, Knowledge, Learns, Length
 from ...governance.members import combine
 from ...governance.policy import Disclosure, Need
 from ...governance.prices import Figures, Lever, told
+from ...protocol.columns.kinds import Kind
 from ...protocol.columns.predicates import canonical, columns_of, own, text
 from ...protocol.control import Finished
-from ...protocol.operation import Kind, Operation, Outcome, RoleInput, register
+from ...protocol.operation import Operation, Outcome, RoleInput, register
 from ...protocol.roles import Role
 from . import protocol
 from .ends import LARGEST, Link, ScoreParameters, complete, disclosed, linked

@@ -21,8 +21,8 @@ from ...governance.learns import Knowledge, Quantity, RoleName
 from ...governance.members import combine
 from ...governance.prices import Factor, Lever, Told
 from ...protocol.columns.keys import By, Key, PublicGroups
+from ...protocol.columns.kinds import Kind, TypeCheck
 from ...protocol.columns.predicates import Where, check_own, columns_of
-from ...protocol.operation import Kind, TypeCheck
 from .fixedpoint import FixedPoint
 
 Aggregation = Literal["encrypted", "masked"]

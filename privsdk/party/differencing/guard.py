@@ -129,7 +129,7 @@ class Guard:
         (operand,) = request.operands.values()
         unit = self._unit_column(operand.table)
         if unit is None:
-            held: str = self._follows(_digest, operand.table, self._content(operand.table))
+            held: str = self._follows(_digest, operand.table, self.content(operand.table))
             return shape + held
         return shape + self._store.digest(operand.table, tuple(dict.fromkeys((*operand.columns, unit))))
 
@@ -145,7 +145,7 @@ class Guard:
     def _rows(self, table: str, joint: Alignment | None) -> TableRows:
         column = self._unit_column(table)
         units = None if column is None else self._hashes(table, (column,))
-        ids, numbers = self._follows(told_apart, table, self._content(table) if units is None else units)
+        ids, numbers = self._follows(told_apart, table, self.content(table) if units is None else units)
         keys = None if joint is None else (joint.codes + 1).view(np.uint64)  # 0: rows without a key, or that are gone
         return TableRows(ids, units, numbers, keys, None if joint is None else joint.rows)
 
@@ -196,7 +196,8 @@ class Guard:
             disclosed.keep(tables)
         return told
 
-    def _content(self, table: str) -> Words:
+    def content(self, table: str) -> Words:
+        """For each row 64 bits by all that it holds."""
         return self._hashes(table, tuple(sorted(self._store.schema(table).names)))
 
     def _hashes(self, table: str, columns: tuple[str, ...]) -> Words:

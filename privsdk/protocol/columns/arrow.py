@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -52,6 +53,11 @@ def _arrow(name: str, given: Any) -> pa.Table:
         f"{name} is a {type(given).__name__}, which is not a table",
         hint="give an Arrow table, a pandas or polars frame, a DuckDB relation, or a mapping of column to list",
     )
+
+
+def taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
+    """These rows of a table; of one without columns, which Arrow would take none of, as many."""
+    return table.take(pa.array(rows)) if table.column_names else table.slice(0, len(rows))
 
 
 def plain(table: pa.Table) -> pa.Table:

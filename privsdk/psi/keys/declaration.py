@@ -62,6 +62,11 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         ordered = {column: _ordered(names) for column, names in self.normalise.items()}
         msgspec.structs.force_setattr(self, "normalise", ordered)
 
+    @property
+    def plain(self) -> dict[str, bool]:
+        """By column whether it is compared as it is, without a normalisation."""
+        return {column: not self.of(column) for column in self.columns}
+
     def of(self, column: str) -> tuple[str, ...]:
         """The normalisations of a column, should it hold strings."""
         return self.normalise.get(column, ()) if isinstance(self.normalise, dict) else self.normalise
