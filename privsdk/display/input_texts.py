@@ -248,6 +248,10 @@ def joint_column(d: JointColumnUnfit) -> Text:
         "infinite": Text(f"{of} holds an infinite value", "ask its owner to clean it"),
         "constant": Text(f"{of} is constant over the joint keys", "leave it out"),
         "alike": Text(f"{of} has one value at all but {few}: sums with it would tell of those", "leave it out"),
+        "together": Text(
+            f"one joint key makes up a combination of {of}: sums with these columns would tell of that key",
+            "leave one of those that are nearly alike out, or ask for fewer at once",
+        ),
         "groups": Text(f"no value of {of} is that of {d.min_count} joint keys", "use edges, or a coarser column"),
     }
     return said[d.why]
@@ -271,7 +275,6 @@ def joint_question(d: JointQuestion) -> Text:
             f"fewer than {d.least} shared keys" if d.least else f"more than {d.most:,} shared keys",
             f"join tables with {'more' if d.least else 'fewer'} keys in common",
         ),
-        "bits": Text(f"{d.number} bits of a figure", f"give {d.least} to {d.most}, or leave it out"),
         "twice": Text("a column is named twice", "name each column once"),
         "shape": Text(f"columns of 1 to {d.most} parties of one join are taken, as many as named", "psi.join first"),
         "features": Text("a regression on no features", 'give them, as in ["bank.income", "shop.spent"]'),

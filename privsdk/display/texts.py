@@ -226,7 +226,7 @@ def _bits(d: BitsExceeded) -> Text:
     return Text(
         f"{d.party} refuses (entropy): with what was told before of sums with {d.table}.{d.column}, this would be more "
         "than half of what the column holds, and its values could be worked out. No bits of it are charged",
-        "ask for fewer columns at once, for fewer bits (bits=10), or for less of other columns",
+        "ask for fewer columns at once, or about others",
     )
 
 

@@ -153,11 +153,12 @@ class SeveralRowsOfKey(Detail, frozen=True, kw_only=True, tag="several-rows"):
 
 class JointColumnUnfit(Detail, frozen=True, kw_only=True, tag="joint-column"):
     """A column that is no factor of joint products: too "few" values, "infinite" or "constant" ones, fewer
-    than `min_count` units that differ from the rest ("alike"), or no category of so many ("groups")."""
+    than `min_count` units that differ from the rest ("alike"), no category of so many ("groups"), or
+    a key that makes up a combination of several columns ("together")."""
 
     party: str
     column: str
-    why: Literal["few", "infinite", "constant", "alike", "groups"]
+    why: Literal["few", "infinite", "constant", "alike", "groups", "together"]
     min_count: int = 0
 
 
@@ -172,7 +173,7 @@ class JointMismatch(Detail, frozen=True, kw_only=True, tag="joint-mismatch"):
 class JointQuestion(Detail, frozen=True, kw_only=True, tag="joint-question"):
     """A question over a join that cannot be: of `column` or `party`, beyond `most`; "write" is what to call instead."""
 
-    wrong: Literal["keys", "bits", "twice", "shape", "features", "ridge", "one-party", "edges", "weights"]
+    wrong: Literal["keys", "twice", "shape", "features", "ridge", "one-party", "edges", "weights"]
     column: str = ""
     party: str = ""
     number: int = 0

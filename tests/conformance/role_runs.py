@@ -56,14 +56,7 @@ TABLES["K"] = {"m": pa.table({"feature": ["x"], "weight": [0.3141592653589793]})
 def examples() -> dict[str, Request]:
     """A request of every registered operation, each kind of its runs, as the script of the documentation has them."""
     with ps.embedded(TABLES, store=None, quiet=True) as fed:
-        return {call: _of_few(plan.request) for call, plan in [*PLANS(fed), *variants(fed)]}
-
-
-def _of_few(request: Request) -> Request:
-    """The request where it says the minimum count of a join: that of the alignments here."""
-    if "min_count" not in request.parameters:
-        return request
-    return msgspec.structs.replace(request, parameters={**request.parameters, "min_count": MINIMUM})
+        return {call: plan.request for call, plan in [*PLANS(fed), *variants(fed)]}
 
 
 def variants(fed: ps.Federation) -> Iterator[tuple[str, ps.Plan[Any]]]:

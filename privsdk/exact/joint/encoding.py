@@ -16,7 +16,12 @@ every |u| is at most 2^15. Of 100,000 keys and a minimum count of 10 a standard 
 adds less than 2^-17 to a variance. At least k units must have another value than the most common one.
 
 **Categories** are columns of 0 and 1, one for each value that at least k units have; the others are withheld, together
-with the next smallest where they would follow from the total (`protocol.groups`). Null is a value.
+with the next smallest where they would follow from the total (`protocol.groups`). Null is a value. Of public intervals
+those that nobody is in are withheld like those of few.
+
+Columns that are each no unit's may be so together, as a column and itself corrected at one key. So no combination of
+a question's columns and the constant may have more than half of its sum of squares from one key: no diagonal entry of
+X (X^T X)^-1 X^T is above 1/2. Columns of several questions are not compared.
 
 A key at which a number is missing, null or NaN, is left out: its row is 0 in every column.
 
@@ -37,6 +42,7 @@ import pyarrow.compute as pc
 
 from ...errors import DataError
 from ...errors.inputs import JointColumnUnfit, SeveralRowsOfKey
+from ...errors.refusals import TooManyGroups
 from ...protocol.columns import comparison
 from ...protocol.columns.numbers import reals
 from ...protocol.groups import enough, suppressed_of_rows
@@ -44,6 +50,8 @@ from ...protocol.operation import RoleInput
 from .parameters import JointColumn, interval_names
 
 BITS = 15  # of an encoded value, beside its sign
+ABSENT, WITHHELD = -2, -1  # codes of values that are in no column
+MOST_OF_ONE = 0.5
 Integers = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 
@@ -117,16 +125,20 @@ def encoded(given: RoleInput, columns: Sequence[JointColumn], *, keys: int, min_
                 if column.edges
                 else _coded(table.column(column.name))
             )
-            codes, kept, fact = _category(given.party, column.name, coded, min_count)
-            units = (codes[:, None] == kept).astype(np.int64) * present[:, None]
+            codes, kept, fact = _category(given.party, column, coded, present, min_count)
+            units = (codes[:, None] == kept).astype(np.int64)
             sets += [(f"joint count by {column.name}", order[codes == one]) for one in kept]
+            sets.append((f"joint count by {column.name}", order[codes == WITHHELD]))
         parts.append(units.reshape(keys, -1))
         kinds += [column.kind == "number"] * parts[-1].shape[1]
         facts.append(fact)
         counts = np.unique(codes, return_counts=True)[1]
         entropy[column.name] = float((counts * np.log2(keys / counts)).sum())
+    units = np.concatenate(parts, axis=1)
+    if not _spread(units[present]):
+        raise DataError(JointColumnUnfit(party=given.party, column=", ".join(entropy), why="together"))
     return Encoded(
-        units=np.concatenate(parts, axis=1),
+        units=units,
         present=present.astype(np.int64)[:, None],
         numbers=tuple(kinds),
         facts=tuple(facts),
@@ -147,6 +159,8 @@ def _number(
     if different and not enough(different, min_count):
         raise DataError(JointColumnUnfit(party=party, column=name, why="alike", min_count=min_count))
     held, capped = _capped(held, min_count)
+    if not _shared(held, min_count):
+        raise DataError(JointColumnUnfit(party=party, column=name, why="alike", min_count=min_count))
     size = float(np.abs(held).max()) or 1.0
     mean = float(np.mean(held / size)) * size
     squares = np.square((held - mean) / size)
@@ -159,23 +173,6 @@ def _number(
     units = np.zeros(keys, np.int64)
     units[present] = np.rint((held - centre) / step * scale).astype(np.int64)
     return units, {"centre": centre, "step": step, "capped": capped}
-
-
-def _intervals(column: pa.ChunkedArray, edges: Sequence[float]) -> tuple[Integers, list[str | None]]:
-    """For each number the interval between edges that it is in, the lower one included; and their names, null last."""
-    values = reals(column)
-    codes = np.searchsorted(edges, values, side="right")
-    return np.where(np.isnan(values), len(edges) + 1, codes), [*interval_names(edges), None]
-
-
-def _coded(column: pa.ChunkedArray) -> tuple[Integers, list[str | None]]:
-    """For each value its number in their order, null last; and the values as text."""
-    labels = comparison.labels_of(column).combine_chunks().dictionary_encode(null_encoding="encode")
-    order = pc.sort_indices(labels.dictionary).to_numpy()
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    names = labels.dictionary.take(pa.array(order)).to_pylist()
-    return rank[labels.indices.to_numpy()], [None if name is None else str(name) for name in names]
 
 
 def _capped(values: Reals, min_count: int) -> tuple[Reals, bool]:
@@ -197,14 +194,49 @@ def _shared(values: Reals, min_count: int) -> bool:
     return not squares.any() or enough(float(squares.sum() / squares.max()), min_count)
 
 
+def _spread(units: Integers) -> bool:
+    """Whether no key makes up more than half of any combination of columns and the constant."""
+    extended = np.concatenate([np.ones((len(units), 1)), units / 2.0**BITS], axis=1)
+    left, sizes, _ = np.linalg.svd(extended, full_matrices=False)
+    basis = left[:, sizes > sizes[0] * len(units) * np.finfo(np.float64).eps]
+    return bool(np.square(basis).sum(axis=1).max() <= MOST_OF_ONE)
+
+
+def _intervals(column: pa.ChunkedArray, edges: Sequence[float]) -> tuple[Integers, list[str | None]]:
+    """For each number the interval between edges that it is in, the lower one included; and their names, null last."""
+    values = reals(column)
+    codes = np.searchsorted(edges, values, side="right")
+    return np.where(np.isnan(values), len(edges) + 1, codes), [*interval_names(edges), None]
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[Integers, list[str | None]]:
+    """For each value its number in their order, null last; and the values as text."""
+    labels = comparison.labels_of(column).combine_chunks().dictionary_encode(null_encoding="encode")
+    order = pc.sort_indices(labels.dictionary).to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    names = labels.dictionary.take(pa.array(order)).to_pylist()
+    return rank[labels.indices.to_numpy()], [None if name is None else str(name) for name in names]
+
+
 def _category(
-    party: str, name: str, coded: tuple[Integers, list[str | None]], min_count: int
+    party: str,
+    column: JointColumn,
+    coded: tuple[Integers, list[str | None]],
+    present: npt.NDArray[np.bool_],
+    min_count: int,
 ) -> tuple[Integers, list[int], dict[str, object]]:
-    """For each key the number of its value, which of them are shown, and what they are."""
+    """For each key the number of its value where that is shown, which of them are, and what they are."""
     codes, names = coded
-    there = np.unique(codes).tolist()
-    hidden = suppressed_of_rows(there, codes, np.arange(len(codes)), min_count)
-    kept = [value for value in there if value not in hidden]
+    groups = range(len(names))
+    if column.edges and not enough(int(np.count_nonzero(codes[present] == groups[-1])), min_count):
+        groups = groups[:-1]  # null is of no interval, and no group of its own
+    hidden = suppressed_of_rows(groups, codes[present], np.flatnonzero(present), min_count)
+    kept = [value for value in groups if value not in hidden]
     if not kept:
-        raise DataError(JointColumnUnfit(party=party, column=name, why="groups", min_count=min_count))
-    return codes, kept, {"labels": [names[value] for value in kept], "withheld": len(hidden)}
+        raise DataError(JointColumnUnfit(party=party, column=column.name, why="groups", min_count=min_count))
+    if len(kept) > column.groups:
+        raise DataError(TooManyGroups(party=party, by=column.name, most=column.groups))
+    told = np.where(np.isin(codes, kept), codes, WITHHELD)
+    fact = {"labels": [names[value] for value in kept], "withheld": len(hidden)}
+    return np.where(present, told, ABSENT), kept, fact

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ...errors import ProtocolViolation
 from ...errors.inputs import JointMismatch
 from ...protocol.control import Finished
-from .grids import Grids
+from .grids import Grids, opened
 from .parameters import JointColumn, MomentsParameters
 
 Reals = npt.NDArray[np.float64]
@@ -50,7 +50,6 @@ class ToldSums:
         grids = Grids(
             keys=self.keys,
             min_count=self.min_count,
-            bits=parameters.bits,
             numbers=tuple(first["numbers"]),
             lacking=first["lacking"],
         )
@@ -112,15 +111,6 @@ class ToldSums:
     def withheld(self, column: int) -> int:
         """How many are not."""
         return int(self.facts[column]["withheld"])
-
-
-def opened(parts: Sequence[int], grid: int, prime: int) -> int:
-    """A figure, of one owner's part of it or two shares, each cut down by (grid - 1) / 2 on average."""
-    figure = sum(parts) * grid
-    if len(parts) == 1:
-        return figure
-    figure %= prime
-    return figure - (prime if figure > prime // 2 else 0) + grid - 1
 
 
 def _placed(

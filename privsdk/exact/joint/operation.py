@@ -25,7 +25,7 @@ from ...protocol.operation import Operation, Outcome, RoleInput, register
 from ...protocol.roles import Role
 from ..owner import groupable
 from .grids import Grids
-from .parameters import CONSTANT_BITS, MOST_PARTIES, OPERATION, JointColumn, MomentsParameters
+from .parameters import CONSTANT_BITS, LEAST_MIN_COUNT, MOST_PARTIES, OPERATION, JointColumn, MomentsParameters
 from .protocol import moments
 
 
@@ -33,14 +33,13 @@ class JointSums(Knowledge, frozen=True):
     """Sums of columns of several owners, and of products of each two, over joint keys; some may be `categories`."""
 
     columns: tuple[str, ...]
-    bits: int
     categories: bool = False
 
     def __str__(self) -> str:
         labels = "; the values of categories that as many keys as the owners' minimum count have"
         return (
             f"sums and sums of products of {', '.join(self.columns)} over the joint keys, each rounded at random to "
-            f"about {self.bits} bits{labels if self.categories else ''}"
+            f"what the owners' minimum count of keys make up{labels if self.categories else ''}"
         )
 
 
@@ -53,7 +52,7 @@ class EncodedColumns(Knowledge, frozen=True):
     def __str__(self) -> str:
         whose = ", ".join(self.of)
         values = f"how many values of {whose}'s categories are told, and " if self.categories else ""
-        complete = "of two parties, where some are, how many keys are complete"
+        complete = "of two parties, where some are, roughly how many keys are complete"
         return f"{values}whether numbers are missing at {whose}; {complete}"
 
 
@@ -117,8 +116,7 @@ class JointMoments(Operation[MomentsParameters]):
         columns = [column for column in self.parameters.columns for _ in range(column.groups)]
         grids = Grids(
             keys=self.parameters.keys,
-            min_count=self.parameters.min_count,
-            bits=self.parameters.bits,
+            min_count=LEAST_MIN_COUNT,  # the owners' own are not known here: it can only be larger, and the grids too
             numbers=tuple(column.kind == "number" for column in columns),
             lacking=False,
         )
@@ -142,7 +140,7 @@ class JointMoments(Operation[MomentsParameters]):
         return (
             Learns.of(
                 Caller(self.request.caller),
-                JointSums(columns=columns, bits=self.parameters.bits, categories=categories),
+                JointSums(columns=columns, categories=categories),
             ),
             *(
                 Learns.of(

@@ -11,17 +11,19 @@
 Shares are additive modulo a prime p, by `crypto.bilinear`; what they are of is bounded by V < p / 8. A party tells
 floor(share / g) of each, with g the grid of the figure. The two add up to the figure over g, less what was cut off,
 which lies in [0, 2): as a share is uniform modulo p, the caller gets the figure rounded to one of the two multiples of
-g next to it, at random and without bias, and nothing else. A party that knows its own share and what the caller is told
-knows the figure to within g.
+g next to it (shifted by p mod g where the shares wrap, which it sees), at random and without bias, and nothing else. A
+party that knows its own share and what the caller is told knows the figure to within g. So it is with the number of
+complete keys, that both of two parties open.
 
 Learns: the caller each figure to within its grid: sums, and sums of products, over the joint keys that are complete,
 and of each column its centre and step. A party how many columns the others encode, their minimum counts, whether they
-miss numbers, and of two how many keys are complete where one does. Nobody the value of any key. The caller and a party
-together know linear equations of the other's column with known coefficients; `services.check_bits` bounds how many bits
-they are.
+miss numbers, and of two roughly how many keys are complete where one does. By one figure nobody a key's value better
+than to within the grid of k keys; `grids` says what several tell. The caller and a party together know linear equations
+of the other's column with known coefficients; `services.pay_bits` bounds how many bits they are. That a column is
+refused tells of it too: of the k-th largest value, where a caller chose edges; it is charged.
 
 Assumes: semi-honest parties; any number of parties may collude against another, but for what they and the caller learn
-by the figures. With a dealer, that the dealer colludes with nobody.
+by the figures. Asked again the same figures are rounded anew: m times tell them sqrt(m) times as well.
 
 Source: the sums of products of linear regression over vertically divided data, Du, Han, Chen, SDM 2004 (secure
 two-party matrix multiplication); statistics of what is rounded at random, Hundepool et al., "Statistical Disclosure
@@ -52,7 +54,7 @@ from ...protocol.operation import RoleInput
 from ...protocol.roles import Entropy, Role, checkpoint, gather, hear, tell, tell_all
 from ...protocol.services import RowSet
 from .encoding import BITS, Encoded, encoded
-from .grids import Grids
+from .grids import Grids, opened
 from .parameters import MomentsParameters
 
 Integers = npt.NDArray[np.int64]
@@ -74,7 +76,7 @@ class Width(Message, frozen=True, kw_only=True, tag="joint.Width"):
 
 
 class Opened(Message, frozen=True, kw_only=True, tag="joint.Opened"):
-    """A share of a figure that both parties learn."""
+    """A share of a figure that both parties learn, cut to its grid."""
 
     share: int
 
@@ -119,14 +121,14 @@ def moments(given: RoleInput, parameters: MomentsParameters) -> Role[ToldMoments
     keys, min_count = yield from _agreed(given, parameters)
     yield from checkpoint("encoding", 0, 1)
     mine = encoded(given, parameters.of(given.party), keys=keys, min_count=min_count)
-    given.services.screen([RowSet.counted(rows, measure) for measure, rows in mine.sets], min_count)
     given.services.check_bits(mine.entropy)
+    given.services.screen([RowSet.counted(rows, measure) for measure, rows in mine.sets], min_count)
     setting = yield from _set(given, parameters, mine, keys, min_count)
     given.services.pay_bits(mine.entropy)
     complete, parts = keys, list[pa.Table]()
     if setting.lacking:
         complete = yield from _complete(given, setting.grids, mine.present)
-        if not enough(complete, min_count):
+        if not enough(complete - setting.grids.unit, min_count):
             raise PolicyRefused(TooFewComplete(parties=parties, min_count=min_count))
         for owner in parties:
             yield from checkpoint("multiplying", len(parts), len(parties) + 1)
@@ -156,7 +158,7 @@ def _agreed(given: RoleInput, parameters: MomentsParameters) -> Role[tuple[int, 
             raise ProtocolViolation(JointMismatch(party=party, wrong="keys"))
     if keys != parameters.keys:
         raise StaleJoin(JointMismatch(party=given.party, wrong="number"))
-    min_count = max([given.min_count, parameters.min_count, *(heard.min_count for heard in ready.values())])
+    min_count = max([given.min_count, *(heard.min_count for heard in ready.values())])
     if not enough(keys, min_count):
         raise PolicyRefused(TooFewComplete(parties=given.request.parties, min_count=min_count))
     return keys, min_count
@@ -176,7 +178,7 @@ def _set(given: RoleInput, parameters: MomentsParameters, mine: Encoded, keys: i
     numbers = tuple(number for party in parties for number in widths[party].numbers)
     starts = np.cumsum([1, *(len(widths[party].numbers) for party in parties)])
     columns = {party: np.arange(*ends) for party, ends in zip(parties, pairwise(starts), strict=True)}
-    grids = Grids(keys=keys, min_count=min_count, bits=parameters.bits, numbers=numbers, lacking=bool(lacking))
+    grids = Grids(keys=keys, min_count=min_count, numbers=numbers, lacking=bool(lacking))
     return _Setting(grids, columns, bool(lacking))
 
 
@@ -226,18 +228,18 @@ def own_pairs(columns: Integers, numbers: Sequence[bool]) -> tuple[Integers, Int
 
 
 def _complete(given: RoleInput, grids: Grids, present: Integers) -> Role[int]:
-    """How many keys are complete at both of two parties, who both learn it."""
+    """Roughly how many keys are complete at both of two parties, who both learn it: cut as any other figure is."""
     (peer,) = _others(given)
     product = _Product(given, peer, grids, "complete")
     first = given.request.parties[0] == given.party
     shares = yield from product.matrix(present, vectors=1) if first else product.vectors(present, columns=1)
-    share = int(shares[0, 0])
+    share = int(shares[0, 0]) // grids.unit
     yield from tell(peer, Opened(share=share))
     heard = yield from hear(peer, Opened)
-    found = (share + heard.share) % grids.prime
-    if found > len(present):
+    found = opened([share, heard.share], grids.unit, grids.prime)
+    if found >= len(present) + grids.unit:
         raise ProtocolViolation(JointMismatch(party=peer, wrong="complete"))
-    return found
+    return min(found, len(present))
 
 
 def _products(units: Integers, left: Integers, right: Integers, start: int) -> Integers:
