@@ -68,7 +68,7 @@ def variants(fed: ps.Federation) -> Iterator[tuple[str, ps.Plan[Any]]]:
     unmatched = psi.join(a, b, on="key").release().value["A"].unmatched
     yield "aggregate of unmatched rows", unmatched.mean("x", by="group")
     joint = psi.join(a, b, on="key").release().value
-    yield "joint.covariance, numbers missing", joint.covariance(["A.gaps", "B.gaps", "B.x"])
+    yield "joint.covariance, numbers missing", joint.covariance(["A.gaps", "B.gaps"])
     yield "joint.regression of three", psi.join(*tables, on="key").release().value.regression("A.x", ["B.x", "C.x"])
     yield "dp.count of unmatched rows", dp.count(joint["B"].unmatched, epsilon=0.5)
     yield "psi.join by two keys in turn", psi.join(a, b, on=turns)

@@ -317,8 +317,9 @@ def test_columns_that_single_out_a_key_are_refused_together(cases: Cases) -> Non
         cases()
 
 
-def test_intervals_that_nobody_is_in_look_like_those_of_few() -> None:
+def test_intervals_that_nobody_is_in_look_like_those_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else which edge is the largest value could be searched for."""
+    monkeypatch.setattr(bits, "SHARE", np.inf)
     columns, both, tables = two(1000, 46)
     ages, told = np.sort(columns["age"][both]), list[Any]()
     for edge in (ages[-5] - 0.5, ages[-1] + 0.5):

@@ -3,7 +3,7 @@
 With X the features, y the label, both centred, and n complete keys: b = (X'X + ridge I)^-1 X'y. Without ridge the
 residuals' variance is s^2 = (y'y - b'X'y) / (n - p - 1), the covariance of b s^2 (X'X)^-1; t, p and intervals are
 Student's with n - p - 1 degrees of freedom (Greene, Econometric Analysis, chapter 4). Rounding of the products moves a
-coefficient by about a hundredth of its standard error.
+coefficient by about 8 / sqrt(n) of its standard error; see `grids`.
 
 A feature that follows from others to within that rounding is left out and named: the last one that has a part in it.
 """
