@@ -321,10 +321,10 @@ def test_intervals_that_nobody_is_in_look_like_those_of_few(monkeypatch: pytest.
     """Else which edge is the largest value could be searched for."""
     monkeypatch.setattr(bits, "SHARE", np.inf)
     columns, both, tables = two(1000, 46)
-    ages, told = np.sort(columns["age"][both]), list[Any]()
-    for edge in (ages[-5] - 0.5, ages[-1] + 0.5):
+    incomes, told = np.sort(columns["income"][both]), list[Any]()
+    for edge in (incomes[-5], incomes[-1] + 0.5):
         with joined(tables) as joint, pytest.raises(DataError) as caught:
-            joint.crosstab("bank.age", "shop.owns", edges={"bank.age": [float(edge)]}).release()
+            joint.crosstab("bank.income", "shop.owns", edges={"bank.income": [float(edge)]}).release()
         told.append((caught.value.detail, caught.value.party))
     assert told[0] == told[1]
 
