@@ -15,7 +15,7 @@ from ..display.titles import Titles
 from ..errors import Cancelled
 from ..errors.absent import NoContainer
 from ..errors.calls import verb
-from ..governance.policy import smallest_grants
+from ..governance.suggested import smallest_grants
 from ..protocol.operation import Request, operation_of
 from .audit import Receipt
 from .budgets import Grants, Price, price_text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Self
@@ -253,20 +253,6 @@ class Grant(Declarative, frozen=True, kw_only=True, forbid_unknown_fields=True):
         fields = {**msgspec.to_builtins(self), "columns": _plain(self.columns)}
         shown = {name: value for name, value in fields.items() if name in _ALWAYS or value != _DEFAULTS[name]}
         return "{ " + ", ".join(f"{name} = {_toml(value)}" for name, value in shown.items()) + " }"
-
-
-def smallest_grants(
-    needs: Sequence[Need], *, to: str, purpose: str, partners: tuple[str, ...] = (ANY,)
-) -> tuple[Grant, ...]:
-    """The grants that permit these disclosures and nothing else: one for each table and epsilon."""
-    wanted: dict[tuple[str, float], dict[str, tuple[Disclosure, ...]]] = {}
-    for need in needs:
-        columns = wanted.setdefault((need.table, need.epsilon), {})
-        columns[need.column] = tuple(dict.fromkeys((*columns.get(need.column, ()), need.disclosure)))
-    return tuple(
-        Grant(table=table, columns=dict(columns), to=(to,), purpose=(purpose,), partners=partners, max_epsilon=epsilon)
-        for (table, epsilon), columns in wanted.items()
-    )
 
 
 def _disclosures(ways: Disclosure | tuple[Disclosure, ...] | str) -> tuple[Disclosure, ...]:

@@ -21,7 +21,8 @@ from ..errors.refusals import (
     TooFewContributors,
 )
 from ..governance.charges import NOISELESS, Debit, Exact, Unit
-from ..governance.policy import ANY, Derivation, Disclosure, Grant, KeyBounds, Need, Policy, smallest_grants
+from ..governance.policy import ANY, Derivation, Disclosure, Grant, KeyBounds, Need, Policy
+from ..governance.suggested import smallest_grants
 from ..protocol import control
 from ..protocol.columns.kinds import Kind
 from ..protocol.operation import Operand, Operation, Request, operation_names

@@ -21,7 +21,8 @@ import privsdk as ps
 from privsdk import dp, he, psi
 from privsdk.client.plan import Plan
 from privsdk.errors import PrivsdkError
-from privsdk.governance.policy import Disclosure, Need, smallest_grants
+from privsdk.governance.policy import Disclosure, Need
+from privsdk.governance.suggested import smallest_grants
 from privsdk.widgets import picker
 from privsdk.widgets.view import module
 

@@ -221,9 +221,7 @@ class Ledger:
 
         Only those after the charge numbered `since`, and of the last `days` unless that is 0.
         """
-        start = ""
-        if days:
-            start = (self._database.now() - timedelta(days=days)).isoformat(timespec="microseconds")
+        start = (self._database.now() - timedelta(days=days)).isoformat(timespec="microseconds") if days else ""
         query = (
             "SELECT caller, purpose, body, count(*) FROM charge JOIN run USING (run_id) "  # noqa: S608
             f"WHERE dataset = ? AND id > ? AND at > ? AND {_SPENT} "
