@@ -33,7 +33,7 @@ def join(held: set[int], guesses: Any, folder: Path, grant: ps.Grant, allowance:
     budget = {"owner": ps.Budget(exact=allowance), "partner": ps.Budget(exact=10_000)}
     with ps.embedded(tables, store=folder, policy=policy, budget=budget, caller="partner", quiet=True) as fed:
         psi.join(fed["partner"]["t"], fed["owner"]["t"], on="phone").release()
-        (joint,) = fed._link._endpoints["partner"]._runs._joints.values()  # type: ignore[attr-defined]
+        (joint,) = fed._link._endpoints["partner"]._joints._held.values()  # type: ignore[attr-defined]
         return set(guesses[joint.alignment.rows].tolist())
 
 

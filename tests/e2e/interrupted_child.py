@@ -52,6 +52,9 @@ def main(federation: str, operation: str) -> None:
     if operation == "aggregate":
         joint = psi.join(fed["shop0"]["sales"], fed["notary"]["few"], on="key").release().value
         plans[operation] = lambda: joint["shop0"].mean("x")
+    if operation == "joint.moments":
+        shops = psi.join(fed["shop0"]["sales"], fed["shop1"]["sales"], on="key").release().value
+        plans[operation] = lambda: shops.covariance(["shop0.x", "shop1.x"])
     try:
         if operation_named(operation).stops:
             stopped(plans[operation]())
