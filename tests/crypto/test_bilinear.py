@@ -67,11 +67,12 @@ def test_both_ends_multiply_and_matrices_change(make: Callable[[str, ProductTerm
         return found
 
     def b() -> Role[list[Shares]]:
-        products, found = make("b", terms), []
+        products, found, held = make("b", terms), [], np.empty_like(of_b[0])
         yield from products.set_up()
         for i in range(2):
+            held[:] = of_b[i]  # in place
             found.append((yield from products.vectors(f"a {i}", vectors[2 + i])))
-            found.append((yield from products.matrix(f"b {i}", of_b[i])))
+            found.append((yield from products.matrix(f"b {i}", held)))
             found.append((yield from products.rowwise_right(f"left {i}", vectors[2])))
             found.append((yield from products.rowwise_left(f"right {i}", vectors[3])))
         yield from products.finish()

@@ -118,7 +118,7 @@ class Products(Protocol):
     def matrix(self, name: str, matrix: Integers) -> Role[Shares]:
         """Multiply this end's matrix, of shape (n, m), by the other's vectors.
 
-        It is prepared at its first use and again where it is another array than at the last: do not change it between.
+        It is prepared at its first use, and again where it has other entries than at the last.
 
         Returns
         -------

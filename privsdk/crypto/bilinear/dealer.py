@@ -136,11 +136,11 @@ class DealtProducts(Products):
     def matrix(self, name: str, matrix: Integers) -> Role[Shares]:
         """See `Products`."""
         self._checks.matrix(name, matrix, self._me)
-        known = self._mine is not None and self._mine[0] is matrix
+        known = self._mine is not None and np.array_equal(self._mine[0], matrix)
         label = self._mine[1] if self._mine is not None and known else name
         sent = MaskedNumbers(name=name, table=_table(np.empty(0, np.int64)))
         if not known:
-            self._mine = matrix, name
+            self._mine = matrix.copy(), name
             masked = yield from self._masks.numbers(f"matrix {name}", matrix.shape)
             np.subtract(matrix.astype(np.int64), masked, out=masked)
             masked %= self._terms.prime

@@ -125,12 +125,12 @@ class LatticeProducts(Products):
             raise self._checks.unfit(name)
         encrypted = np.stack([_words(blob, (-1, shape.parameters.words)) for blob in blobs], axis=1)
         hint: list[bytes] = []
-        if self._prepared is None or self._prepared[0] is not matrix:
+        if self._prepared is None or not np.array_equal(self._prepared[0], matrix):
             holder = MatrixHolder(shape, matrix, self._peer_seed, self._entropy)
             public = holder.public()
             parts = [(public, groups) for groups in shape.parts]
             hint = yield from computed(holder.hint, parts, "hint", total=len(parts), pool=threads())
-            self._prepared = matrix, holder
+            self._prepared = matrix.copy(), holder
         multiply = self._prepared[1].multiply
         shares = uniform(self._entropy.draw(KEY_BYTES), (shape.columns, len(blobs)), shape.prime)
         (results,) = yield from computed(multiply, [(encrypted, shares)], "products", total=1, pool=threads())

@@ -4,7 +4,7 @@ A polynomial x is known by its values at w^(4k+1), w = exp(i pi / N), k < N/2: s
 discrete Fourier transform of (x_n + i x_(n+N/2)) w^n, n < N/2. Products of values are values of the product.
 
 Exactness. One factor is random, the public matrix or what is encrypted: limbs x in [-2^(s-1), 2^(s-1)) that are
-uniform, the other is any y within 2^bits. The error of a transform with exact twiddle factors is in l2 norm below e =
+uniform, the other is any y within 2^bits. The error of a transform with rounded twiddle factors is in l2 norm below e =
 6.7 * 12 * 2^-53 of the norm of its result (Higham 2002, theorem 24.2, for 2^12 points). Of the two before a product,
 each moves a coefficient of the result by at most e ||x|| ||y|| (Cauchy-Schwarz), so both of k products by 2 e k N
 2^(s-1+bits). The one after it errs by at most e of the norm of the result, whose coefficients are sums of k N
