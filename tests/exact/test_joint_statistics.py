@@ -16,6 +16,7 @@ from scipy import stats
 import privsdk as ps
 from privsdk.errors import DataError, DifferencingRefused, InvalidArgument, PolicyRefused, UnknownName
 from privsdk.exact.joint.grids import opened
+from privsdk.exact.joint.moments import ToldSums
 from privsdk.party.budget import bits
 
 NUMBERS = ["bank.age", "bank.income", "shop.spent", "shop.owns"]
@@ -207,9 +208,9 @@ def test_weight_of_evidence() -> None:
     first = np.array([np.sum((cut == c) & ~owns) for c in range(4)]) / np.sum(~owns)
     second = np.array([np.sum((cut == c) & owns) for c in range(4)]) / np.sum(owns)
     table = found.weight_of_evidence()
-    assert np.allclose(table["weight of evidence"].to_numpy(), np.log(first / second), atol=0.15)
+    assert np.allclose(table["weight of evidence"].to_numpy(), np.log(first / second), atol=0.3)
     assert float(table.schema.metadata[b"information_value"]) == pytest.approx(
-        np.sum((first - second) * np.log(first / second)), abs=0.02
+        np.sum((first - second) * np.log(first / second)), abs=0.06
     )
 
 
@@ -351,11 +352,12 @@ def test_no_single_value_follows_from_two_questions(cases: Cases, monkeypatch: p
         with joined(given) as joint:
             sums = []
             for column in ("bank.age", "bank.gaps"):
-                found = joint.regression("shop.y", [column]).release().value
-                sums.append(found.count * (found.coefficients[0] + found.coefficients[1] * age.mean()))
+                numbers = [joint._number(column), joint._number("shop.y")]
+                found: ToldSums = joint._moments("covariance", numbers, lambda told: told).release().value
+                sums.append(found.sums[0, found.index(1)] * found.step(1) + found.count * found.centre(1))
             off.append(sums[0] - sums[1] - secret)
         cases()
-    assert np.abs(off).min() > 2  # standard deviations: the difference is of multiples of the grid, or nothing
+    assert np.abs(off).min() > 2  # standard deviations: differences are multiples of the grid
 
 
 def test_several_rows_of_a_key() -> None:
