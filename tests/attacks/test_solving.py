@@ -57,7 +57,7 @@ def test_a_column_is_not_solved_for(cases: Cases, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as without:
         without.setattr(bits, "SHARE", np.inf)
         before, equations = solved(0)
-    assert before > 0.9
+    assert before > 0.75
     assert equations == 6 * COLUMNS
     shares, most = list[float](), 0
     for seed in range(1, 13):
