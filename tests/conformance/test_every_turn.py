@@ -66,7 +66,9 @@ def asked(call: str, parties: Parties) -> Request:
         owners = [parties.fed[name]["t"] for name in ("A", "B", *(["C"] if "C" in operands else []))]
         joint = psi.join(*owners, on="key").release().value
         for name, operand in operands.items():
-            operands[name] = msgspec.structs.replace(operand, alignment=joint[name]._alignments[name])
+            bound = operand.bound and msgspec.structs.replace(operand.bound, join=joint._record.join)
+            alignment = joint[name]._alignments[name]
+            operands[name] = msgspec.structs.replace(operand, alignment=alignment, bound=bound)
     run_id = secrets.token_hex(8)
     return msgspec.structs.replace(request, operands=operands, parameters=parameters, run_id=run_id)
 
