@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from scipy import stats
 
 import privsdk as ps
 from privsdk.errors import DataError, DifferencingRefused, InvalidArgument, PolicyRefused, UnknownName
+from privsdk.exact.joint.encoding import encoded
 from privsdk.exact.joint.grids import opened
 from privsdk.exact.joint.moments import ToldSums
+from privsdk.exact.joint.parameters import JointColumn
 from privsdk.party.budget import bits
 
 NUMBERS = ["bank.age", "bank.income", "shop.spent", "shop.owns"]
@@ -358,6 +361,24 @@ def test_no_single_value_follows_from_two_questions(cases: Cases, monkeypatch: p
             off.append(sums[0] - sums[1] - secret)
         cases()
     assert np.abs(off).min() > 2  # standard deviations: differences are multiples of the grid
+
+
+def test_categories_tell_of_what_is_shown_and_present_alone() -> None:
+    """Entropy is of what figures can tell; keys that miss a number are in no category's count."""
+    number = np.arange(1000.0)
+    number[:8] = np.nan  # of the value "b", which three others have
+    names = ["b"] * 11 + ["a"] * 589 + [f"rare {i}" for i in range(400)]
+    given: Any = SimpleNamespace(party="p", keys=np.arange(1000), table=pa.table({"x": number, "name": names}))
+    columns = [
+        JointColumn(party="p", name="x", kind="number"),
+        JointColumn(party="p", name="name", kind="category", groups=9),
+    ]
+    alone = encoded(given, columns[1:], keys=1000, min_count=10)
+    assert alone.facts[0] == {"labels": ["a", "b"], "withheld": 400}
+    assert alone.entropy["name"] == pytest.approx(1000 * stats.entropy([11, 589, 400], base=2))
+    both = encoded(given, columns, keys=1000, min_count=10)
+    assert both.facts[1]["labels"] == ["a"]
+    assert all(both.present[rows].all() for _, rows in both.sets)
 
 
 def test_several_rows_of_a_key() -> None:
